@@ -1,0 +1,299 @@
+"""benchmarks.yaml in, `Benchmark` and `Suite` out: validated at this edge and never again."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+
+from evalsuite.errors import UsageError, nearest
+
+BUNDLED = Path(__file__).parent / "demo" / "benchmarks"
+"""Where ``data: bundled:NAME`` points."""
+
+Modality = Literal["image", "video"]
+PROMPT_FORMATS = ("default", "brief", "video", "video-choices")
+"""What `evalsuite.smolvlm.prompts.FORMATS` offers; a test holds the two together."""
+METRICS = ("choice", "yes-no", "vqa-accuracy", "ocr-contains", "video-choice")
+"""Per-sample rules of `evalsuite.vlmevalkit.scoring`; a test holds the two together."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRule:
+    """Which frames of a video are shown: so many a second, or so many in all."""
+
+    per_second: float | None = None
+    count: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.per_second:g}fps" if self.per_second else str(self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A score somebody else published, for a column beside ours."""
+
+    model: str
+    score: float
+    source: str
+    read: bool
+    """True if the source was read; False if the number is recalled and needs checking."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """One benchmark: which data, how it is asked, how it is scored."""
+
+    name: str
+    dataset: str
+    """VLMEvalKit's dataset key, which also decides the prompt its own adapter would build."""
+    dataset_class: str | None = None
+    """The class in ``vlmeval.dataset`` to use where VLMEvalKit does not know the key."""
+    data: str | None = None
+    """A TSV, or for videos a directory with the upstream repository's tree; None: `--data-dir`."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of the dataset's class."""
+    modality: Modality
+    prompt: str
+    """One of `PROMPT_FORMATS`."""
+    metric: str
+    """One of `METRICS`."""
+    split: str | None = None
+    """The split the headline is about, where the data has several."""
+    judge: str = "exact"
+    frames: FrameRule | None = None
+    max_new_tokens: int
+    margin: float = 1.0
+    """How many points a candidate may lose, used by the gate."""
+    references: tuple[Reference, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A named list of benchmarks, in the order they run."""
+
+    name: str
+    benchmarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All benchmarks and suites of one benchmarks file and those it extends."""
+
+    benchmarks: Mapping[str, Benchmark]
+    suites: Mapping[str, Suite]
+    path: Path
+
+    def select(self, names: list[str]) -> list[Benchmark]:
+        """The named benchmarks in the order given, each once; raises `UsageError`."""
+        known = {name.lower(): name for name in self.benchmarks}
+        chosen: dict[str, Benchmark] = {}
+        for wanted in names:
+            if wanted.lower() not in known:
+                raise UsageError(
+                    f"unknown benchmark '{wanted}'{nearest(wanted, self.benchmarks)}; "
+                    "'evalsuite list' names them all"
+                )
+            name = known[wanted.lower()]
+            chosen[name] = self.benchmarks[name]
+        return list(chosen.values())
+
+    def suite(self, name: str) -> list[Benchmark]:
+        """The benchmarks of suite `name`; raises `UsageError`."""
+        if name not in self.suites:
+            raise UsageError(
+                f"unknown suite '{name}'{nearest(name, self.suites)}; "
+                f"{self.path.name} has: {', '.join(self.suites)}"
+            )
+        return self.select(list(self.suites[name].benchmarks))
+
+
+def packaged_file() -> Path:
+    """The benchmarks that come with evalsuite: beside the modules in a wheel, above in a checkout."""
+    here = Path(__file__).parent
+    installed = here / "benchmarks.yaml"
+    return installed if installed.exists() else here.parent / "benchmarks.yaml"
+
+
+def load(path: Path | None = None) -> Catalogue:
+    """Read a benchmarks file, or the packaged one; raises `UsageError` naming what and where."""
+    return _load(path or packaged_file(), seen=())
+
+
+def _load(path: Path, seen: tuple[Path, ...]) -> Catalogue:
+    if path.resolve() in seen:
+        raise UsageError(f"{path}: extends itself; remove the 'extends' line")
+    spec = _validated(path)
+    extends = spec.pop("extends", None)
+    benchmarks: dict[str, Benchmark] = {}
+    suites: dict[str, Suite] = {}
+    if extends is not None:
+        base = packaged_file() if extends == "packaged" else path.parent / extends
+        inherited = _load(base, (*seen, path.resolve()))
+        benchmarks.update(inherited.benchmarks)
+        suites.update(inherited.suites)
+    for name, entry in spec["benchmarks"].items():
+        benchmarks[name] = _benchmark(name, entry, path)
+    for name, members in spec["suites"].items():
+        for member in members:
+            if member not in benchmarks:
+                raise UsageError(
+                    f"{path.name}: suite {name}: unknown benchmark '{member}'"
+                    f"{nearest(member, benchmarks)}"
+                )
+        suites[name] = Suite(name, tuple(members))
+    return Catalogue(benchmarks, suites, path)
+
+
+def _validated(path: Path) -> dict[str, Any]:
+    """The file as plain data with every key and type checked."""
+    # Loaded here because the other commands have no YAML to validate.
+    from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        raw = yaml.safe_load(text)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: is not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise UsageError(
+            f"{path}:{where} is not valid YAML: {getattr(error, 'problem', None) or 'cannot parse'}"
+        ) from None
+    if not isinstance(raw, dict):
+        raise UsageError(f"{path}: expected the keys 'benchmarks' and 'suites' at the top")
+
+    strict = ConfigDict(extra="forbid", strict=False)
+
+    class ReferenceSpec(BaseModel):
+        model_config = strict
+        model: str
+        score: float
+        source: str
+        read: bool
+
+    class BenchmarkSpec(BaseModel):
+        model_config = strict
+        dataset: str
+        dataset_class: str | None = None
+        data: str | None = None
+        arguments: dict[str, Any] = Field(default_factory=dict)
+        modality: Modality
+        prompt: Literal[PROMPT_FORMATS]  # type: ignore[valid-type]
+        metric: Literal[METRICS]  # type: ignore[valid-type]
+        split: str | None = None
+        judge: Literal["exact"] = "exact"
+        frames: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
+        max_new_tokens: Annotated[int, Field(ge=1)]
+        margin: Annotated[float, Field(gt=0)] = 1.0
+        references: list[ReferenceSpec] = Field(default_factory=list)
+        description: str = ""
+
+    file_spec = create_model(
+        "BenchmarksFile",
+        __config__=strict,
+        extends=(str | None, None),
+        benchmarks=(dict[str, BenchmarkSpec], Field(default_factory=dict)),
+        suites=(dict[str, list[str]], Field(default_factory=dict)),
+    )
+    try:
+        return file_spec.model_validate(raw).model_dump()
+    except ValidationError as error:
+        # A misspelt key also makes the right one missing: the misspelling is the better news.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        known: Sequence[str] = (
+            list(BenchmarkSpec.model_fields)
+            if len(first["loc"]) > 2
+            else list(file_spec.model_fields)
+        )
+        raise UsageError(f"{path.name}: {_complaint(first, known)}") from None
+
+
+def _complaint(error: Mapping[str, Any], known: Sequence[str]) -> str:
+    """One pydantic error as ``MMStar: unknown key 'metrics' (did you mean 'metric'?)``."""
+    *where, key = [str(part) for part in error["loc"]]
+    prefix = "".join(f"{part}: " for part in where if part not in ("benchmarks", "suites"))
+    if error["type"] == "extra_forbidden":
+        return f"{prefix}unknown key '{key}'{nearest(key, known)}"
+    if error["type"] == "missing":
+        return f"{prefix}needs the key '{key}'"
+    return f"{prefix}{key}: {error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}"
+
+
+def _benchmark(name: str, entry: Mapping[str, Any], path: Path) -> Benchmark:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UsageError(
+            f"{path.name}: benchmark name {name!r} must be letters, digits, '.', '_' and '-'"
+        )
+    data = entry["data"]
+    if data is not None:
+        bundled = data.removeprefix("bundled:")
+        data = str(BUNDLED / bundled) if bundled != data else str((path.parent / data).resolve())
+    frames = None
+    if entry["frames"] is not None:
+        frames = frame_rule(entry["frames"], f"{path.name}: {name}: frames")
+    if (entry["modality"] == "video") != (frames is not None):
+        raise UsageError(
+            f"{path.name}: {name}: 'frames' goes with modality video"
+            + (": say for example 'frames: 1fps'" if frames is None else "")
+        )
+    references = tuple(Reference(**r) for r in entry["references"])
+    rest = {k: v for k, v in entry.items() if k not in ("data", "frames", "references")}
+    return Benchmark(name=name, data=data, frames=frames, references=references, **rest)
+
+
+def frame_rule(text: str, where: str) -> FrameRule:
+    """``1fps`` or ``16`` as a `FrameRule`; raises `UsageError` that begins with `where`."""
+    per_second = re.fullmatch(r"(\d+(?:\.\d+)?)fps", text)
+    if per_second and float(per_second[1]) > 0:
+        return FrameRule(per_second=float(per_second[1]))
+    if re.fullmatch(r"\d+", text) and int(text) > 0:
+        return FrameRule(count=int(text))
+    raise UsageError(f"{where}: expected '1fps' or a number of frames like '16', not {text!r}")
+
+
+SETTABLE = ("frames", "max_new_tokens", "margin")
+"""What ``--set BENCH.key=value`` may change: all else would be another benchmark."""
+
+
+def override(benchmarks: Sequence[Benchmark], settings: Sequence[str]) -> list[Benchmark]:
+    """Apply ``BENCH.key=value`` settings; raises `UsageError` for anything unknown."""
+    by_name = {b.name: b for b in benchmarks}
+    for setting in settings:
+        match = re.fullmatch(r"([^=]+)\.([a-z_]+)=(.+)", setting)
+        if not match:
+            raise UsageError(f"--set {setting}: expected BENCH.key=value, as in MVBench.frames=16")
+        name, key, value = match.groups()
+        if name not in by_name:
+            raise UsageError(
+                f"--set {setting}: '{name}' is not among the benchmarks of this run"
+                f"{nearest(name, by_name)}"
+            )
+        if key not in SETTABLE:
+            raise UsageError(
+                f"--set {setting}: '{key}' cannot be set{nearest(key, SETTABLE)}; "
+                f"these can: {', '.join(SETTABLE)}"
+            )
+        by_name[name] = dataclasses.replace(by_name[name], **{key: _parsed(key, value, setting)})
+    return list(by_name.values())
+
+
+def _parsed(key: str, value: str, setting: str) -> Any:
+    if key == "frames":
+        return frame_rule(value, f"--set {setting}")
+    try:
+        number = int(value) if key == "max_new_tokens" else float(value)
+    except ValueError:
+        number = 0
+    if number <= 0:
+        raise UsageError(f"--set {setting}: expected a positive number, not '{value}'")
+    return number

@@ -1,0 +1,225 @@
+"""What came of it: predictions, scores, failures and whole runs; run.json out and in."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from evalsuite.errors import UsageError
+from evalsuite.files import to_json_line, write_atomically
+
+SCHEMA = 1
+"""The version of run.json and the journals. A reader refuses a newer one."""
+
+Ended = Literal["stop", "length", "error"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a checkpoint answered to one sample."""
+
+    id: str
+    """The sample's id."""
+    prompt_digest: str
+    """What was asked: `evalsuite.samples.prompt_digest`."""
+    text: str
+    tokens: int
+    """Tokens generated, the end token not counted."""
+    ended: Ended
+    """``stop``: the checkpoint ended its answer; ``length``: cut at the token limit;
+    ``error``: there is no answer, and `error` says why."""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleScore:
+    """How right one prediction is, with what a person needs to judge that."""
+
+    id: str
+    cluster: str
+    value: float
+    """0 (wrong) to 1 (right)."""
+    parsed: bool
+    """Whether the benchmark's rule found an answer in the text."""
+    prediction: str = ""
+    target: str = ""
+    category: str = ""
+    question: str = ""
+    media: tuple[str, ...] = ()
+    """Paths of the images or frames shown."""
+    prompt_digest: str = ""
+    ended: Ended = "stop"
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= 1:  # also refuses NaN
+            raise ValueError(f"sample {self.id}: value {self.value} is not within 0-1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How well a checkpoint did on one benchmark, from 0 to 100."""
+
+    benchmark: str
+    dataset: str
+    modality: str
+    metric: str
+    prompt: str
+    """The prompt format."""
+    score: float
+    stderr: float | None
+    """Standard error of `score` in points, clustered by image or video; None for one cluster."""
+    n: int
+    """Samples scored, failed ones included: a failed sample counts as wrong."""
+    clusters: int
+    failed: int
+    """Samples that gave no prediction."""
+    empty: int
+    truncated: int
+    """Answers cut at the token limit."""
+    unparsed: int
+    """Answers in which the benchmark's rule found none of the options."""
+    judge: str
+    """The judge that really ran."""
+    partial: bool
+    """Whether a part of the benchmark went unscored."""
+    vlmevalkit_score: float | None
+    """VLMEvalKit's own number for the same predictions, on the same scale."""
+    agreement: str
+    """``agrees``, or the name of the mend that says why the two differ."""
+    breakdown: Mapping[str, float] = field(default_factory=dict)
+    """Score by category."""
+    data_digest: str = ""
+    frames: str | None = None
+    max_new_tokens: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall-clock seconds by stage."""
+    samples_per_second: float | None = None
+    peak_memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        # Also refuses NaN, which would compare as "no regression".
+        if not 0 <= self.score <= 100:
+            raise ValueError(f"{self.benchmark}: score {self.score} is not within 0-100")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a benchmark has no score; never a zero or a None among scores."""
+
+    benchmark: str
+    stage: Literal["data", "predict", "score"]
+    message: str
+    remedy: str
+
+
+Outcome = Score | Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointRecord:
+    """What a run keeps of its checkpoint."""
+
+    name: str
+    source: str
+    family: str
+    digest: str
+    parameters: int
+    step: int | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One checkpoint on a set of benchmarks: run.json."""
+
+    schema: int = SCHEMA
+    evalsuite: str
+    """The version of evalsuite."""
+    command: str
+    started: str
+    finished: str | None
+    """When the last outcome was written; None while it runs and after it was cut off."""
+    limit: str | None
+    checkpoint: CheckpointRecord
+    settings: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """The outcomes that are scores."""
+        return tuple(o for o in self.outcomes if isinstance(o, Score))
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """The outcomes that are failures."""
+        return tuple(o for o in self.outcomes if isinstance(o, Failure))
+
+
+def write_run(path: Path, run: Run) -> None:
+    """Write `run` to `path` atomically. Raises `DiskError`."""
+    write_atomically(path, json.dumps(_run_to_plain(run), indent=2, ensure_ascii=False) + "\n")
+
+
+def read_run(path: Path) -> Run:
+    """Read a run.json; raises `UsageError` if it is not one or was made by a newer evalsuite."""
+    # Only here, so that commands which read no run do not pay for it.
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise UsageError(f"{path}: is not JSON, so not a run; name a run directory") from None
+    if not isinstance(plain, dict) or not isinstance(plain.get("schema"), int):
+        raise UsageError(f"{path}: is not a run.json (no 'schema'); name a run directory")
+    if plain["schema"] > SCHEMA:
+        raise UsageError(
+            f"{path}: written by a newer evalsuite (schema {plain['schema']}, this one reads "
+            f"{SCHEMA}); update evalsuite or choose another --output-dir"
+        )
+    for outcome in plain.get("outcomes", []):
+        outcome.update(outcome.pop("failure", {}))
+    try:
+        return TypeAdapter(Run).validate_python(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{path}: {where}: {first['msg']}; the file was changed by hand?") from None
+
+
+def _run_to_plain(run: Run) -> dict[str, Any]:
+    plain = dataclasses.asdict(run)
+    plain["outcomes"] = [_outcome_to_plain(outcome) for outcome in run.outcomes]
+    return plain
+
+
+def _outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
+    plain = dataclasses.asdict(outcome)
+    if isinstance(outcome, Failure):
+        return {"benchmark": plain.pop("benchmark"), "failure": plain}
+    return plain
+
+
+def write_samples(path: Path, scores: Sequence[SampleScore]) -> None:
+    """Write samples.jsonl: one line a sample, in the order of the data. Raises `DiskError`."""
+    write_atomically(path, "".join(to_json_line(dataclasses.asdict(score)) for score in scores))
+
+
+def read_samples(path: Path) -> list[SampleScore]:
+    """Read a samples.jsonl; raises `UsageError` if there is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    return [_sample_score(json.loads(line)) for line in lines]
+
+
+def _sample_score(plain: dict[str, Any]) -> SampleScore:
+    return SampleScore(**{**plain, "media": tuple(plain["media"])})

@@ -1,0 +1,35 @@
+"""Standard errors: pure functions on numbers."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+
+
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean, summed without rounding error so that order cannot matter."""
+    return math.fsum(values) / len(values)
+
+
+def clustered_standard_error(
+    values: Sequence[float], clusters: Sequence[Hashable]
+) -> float | None:
+    """Standard error of the mean of `values` when those of one cluster vary together.
+
+    The cluster-robust CR1 estimate: with residuals e = value - mean summed within each of C
+    clusters of n values in all, ``sqrt(C / (C - 1) * sum_c (sum_i e_ic)^2) / n``
+    (Liang & Zeger 1986; for evaluations: Miller 2024, arXiv 2411.00640, section 2.2).
+    In the unit of `values`; None if there are fewer than two clusters.
+    """
+    if len(values) != len(clusters):
+        raise ValueError(f"{len(values)} values but {len(clusters)} clusters")
+    centre = mean(values)
+    residuals: dict[Hashable, list[float]] = defaultdict(list)
+    for value, cluster in zip(values, clusters, strict=True):
+        residuals[cluster].append(value - centre)
+    count = len(residuals)
+    if count < 2:
+        return None
+    squares = math.fsum(math.fsum(group) ** 2 for group in residuals.values())
+    return math.sqrt(count / (count - 1) * squares) / len(values)
