@@ -1,0 +1,713 @@
+"""Checkpoints: made by hand, byte by byte, and read; each way to be wrong has its one line."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import pytest
+
+from evalsuite.checkpoint import Checkpoint, read, record
+from evalsuite.errors import USAGE, UsageError
+from evalsuite.results import CheckpointRecord
+
+REPOSITORY = Path(__file__).parents[1]
+TENSORS = {
+    "model.text_model.embed_tokens.weight": (12, 4),
+    "model.vision_model.embeddings.patch_embedding.weight": (4, 3, 8, 8),
+    "model.connector.modality_projection.proj.weight": (4, 16),
+}
+PARAMETERS = 12 * 4 + 4 * 3 * 8 * 8 + 4 * 16
+END = 9
+TEMPLATE = (
+    "<|im_start|>{% for message in messages %}{{message['role'] | capitalize}}: "
+    "{{ '<image>' }}<end_of_utterance>\n{% endfor %}{{ 'Assistant:' }}"
+)
+CONFIG = {
+    "model_type": "smolvlm",
+    "architectures": ["SmolVLMForConditionalGeneration"],
+    "scale_factor": 2,
+    "text_config": {"model_type": "llama", "vocab_size": 12},
+    "vision_config": {"image_size": 32, "patch_size": 8},
+}
+IMAGE = {
+    "do_image_splitting": True,
+    "max_image_size": {"longest_edge": 32},
+    "size": {"longest_edge": 64},
+}
+TOKENIZER: dict[str, Any] = {
+    "model": {"type": "BPE", "vocab": {c: i for i, c in enumerate("abcdefgh")}, "merges": []},
+    "added_tokens": [
+        {"id": 8, "content": "<image>"},
+        {"id": END, "content": "<end_of_utterance>"},
+        {"id": 11, "content": "<global-img>"},
+    ],
+}
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "tokenizer.json")
+
+
+def safetensors(tensors: Mapping[str, tuple[int, ...]]) -> bytes:
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, shape in tensors.items():
+        begin, end = end, end + 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(end)
+
+
+def write(directory: Path, name: str, content: object) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes):
+        (directory / name).write_bytes(content)
+    else:
+        (directory / name).write_text(
+            content if isinstance(content, str) else json.dumps(content, indent=2)
+        )
+
+
+def make(directory: Path) -> Path:
+    """A whole checkpoint as the published ones are laid out, and nothing doubtful about it."""
+    write(directory, "config.json", CONFIG)
+    write(directory, "generation_config.json", {"eos_token_id": END})
+    write(directory, "model.safetensors", safetensors(TENSORS))
+    write(directory, "preprocessor_config.json", IMAGE)
+    write(directory, "processor_config.json", {"image_seq_len": 4})
+    write(directory, "tokenizer.json", TOKENIZER)
+    write(directory, "chat_template.jinja", TEMPLATE)
+    return directory
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return make(tmp_path / "tiny")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the user's caches or asks the network."""
+    monkeypatch.setenv("EVALSUITE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+
+
+def change(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def error_for(source: object, **kwargs: Any) -> str:
+    with pytest.raises(UsageError) as caught:
+        read(str(source), **kwargs)
+    assert caught.value.exit_code == USAGE
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# What is read
+
+
+def test_every_field(tiny: Path) -> None:
+    checkpoint = read(str(tiny))
+    assert checkpoint == Checkpoint(
+        name="tiny",
+        source=str(tiny),
+        path=tiny,
+        processor_path=tiny,
+        family="smolvlm",
+        architecture="SmolVLMForConditionalGeneration",
+        digest=checkpoint.digest,
+        parameters=PARAMETERS,
+        tile_size=32,
+        tokens_per_tile=4,
+        longest_edge=64,
+        splits_images=True,
+        step=None,
+        warnings=(),
+    )
+    assert len(checkpoint.digest) == 64
+
+
+def test_record(tiny: Path) -> None:
+    checkpoint = read(str(tiny))
+    assert record(checkpoint) == CheckpointRecord(
+        name="tiny",
+        source=str(tiny),
+        family="smolvlm",
+        digest=checkpoint.digest,
+        parameters=PARAMETERS,
+        step=None,
+        warnings=(),
+    )
+
+
+def test_image_settings_nested_in_processor_config_come_first(tiny: Path) -> None:
+    nested = {**IMAGE, "size": {"longest_edge": 96}, "do_image_splitting": False}
+    write(tiny, "processor_config.json", {"image_seq_len": 4, "image_processor": nested})
+    checkpoint = read(str(tiny))
+    assert (checkpoint.longest_edge, checkpoint.splits_images) == (96, False)
+    (tiny / "preprocessor_config.json").unlink()
+    assert read(str(tiny)).longest_edge == 96
+
+
+@pytest.mark.parametrize(
+    ("image_size", "patch", "scale", "tokens"),
+    [(512, 16, 4, 64), (384, 14, 3, 81), (364, 14, 2, 169), ([512, 512], 16, 4, 64)],
+)
+def test_tokens_per_tile_of_the_published_shapes(
+    tiny: Path, image_size: object, patch: int, scale: int, tokens: int
+) -> None:
+    vision = {"image_size": image_size, "patch_size": patch}
+    change(tiny / "config.json", vision_config=vision, scale_factor=scale)
+    change(tiny / "processor_config.json", image_seq_len=tokens)
+    side = image_size[0] if isinstance(image_size, list) else image_size
+    change(tiny / "preprocessor_config.json", max_image_size={"longest_edge": side})
+    change(tiny / "preprocessor_config.json", size={"longest_edge": 4 * int(str(side))})
+    checkpoint = read(str(tiny))
+    assert (checkpoint.tokens_per_tile, checkpoint.warnings) == (tokens, ())
+
+
+@pytest.mark.parametrize("architectures", [["Idefics3ForConditionalGeneration"], None])
+def test_family_is_by_config_not_by_path(tmp_path: Path, architectures: object) -> None:
+    path = make(tmp_path / "SmolVLM2-2.2B")
+    change(path / "config.json", model_type="idefics3", architectures=architectures)
+    checkpoint = read(str(path))
+    assert checkpoint.family == "idefics3"
+    assert checkpoint.architecture == "Idefics3ForConditionalGeneration"
+
+
+def test_shards_count_like_one_file(tiny: Path) -> None:
+    names = list(TENSORS)
+    parts = {"model-00001-of-00002.safetensors": names[:1]}
+    parts["model-00002-of-00002.safetensors"] = names[1:]
+    (tiny / "model.safetensors").unlink()
+    for file, held in parts.items():
+        write(tiny, file, safetensors({name: TENSORS[name] for name in held}))
+    weight_map = {name: file for file, held in parts.items() for name in held}
+    write(tiny, "model.safetensors.index.json", {"weight_map": weight_map})
+    assert read(str(tiny)).parameters == PARAMETERS
+
+    (tiny / "model-00002-of-00002.safetensors").unlink()
+    message = error_for(tiny)
+    assert "1 of 2 shards missing (model-00002-of-00002.safetensors)" in message
+
+    write(tiny, "model-00002-of-00002.safetensors", safetensors({names[1]: TENSORS[names[1]]}))
+    assert f"tensor '{names[2]}' is not in it" in error_for(tiny)
+
+    write(tiny, "model.safetensors.index.json", {"weight_map": {"a": "../model.safetensors"}})
+    assert "is not a file beside the index" in error_for(tiny)
+    write(tiny, "model.safetensors.index.json", {})
+    assert "model.safetensors.index.json: it has no 'weight_map'" in error_for(tiny)
+
+
+# Its name and step
+
+
+@pytest.mark.parametrize(
+    ("directory", "name", "step"),
+    [
+        ("runs/vqa/checkpoint-500", "vqa-checkpoint-500", 500),
+        ("my model (v2)", "my-model-v2", None),
+        ("модель.v1", "v1", None),
+        ("a_b-C.d", "a_b-C.d", None),
+        ("checkpoint-best", "checkpoint-best", None),
+    ],
+)
+def test_names(tmp_path: Path, directory: str, name: str, step: int | None) -> None:
+    make(tmp_path / directory)
+    checkpoint = read(directory)
+    assert (checkpoint.name, checkpoint.step) == (name, step)
+    assert read(f"./{directory}/").name == name
+
+
+def test_name_of_the_working_directory(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny)
+    assert read(".").name == "tiny"
+
+
+def test_given_name(tiny: Path) -> None:
+    assert read(str(tiny), name="run 7/b").name == "run-7-b"
+    for empty in ("", "..", "///"):
+        assert "give --name one of letters" in error_for(tiny, name=empty)
+
+
+def test_step_from_the_trainer(tiny: Path) -> None:
+    write(tiny, "trainer_state.json", {"global_step": 1200})
+    assert read(str(tiny)).step == 1200
+
+
+def test_demo_is_a_reserved_word(tmp_path: Path) -> None:
+    make(tmp_path / "demo")
+    assert read("demo").path == REPOSITORY / "evalsuite/demo/checkpoints/demo"
+    assert read("./demo").path == tmp_path / "demo"
+    early = read("demo:early")
+    assert (early.name, early.path.name, early.warnings) == ("demo-early", "early", ())
+    assert read("demo").warnings == ()
+    assert "there are demo and demo:early" in error_for("demo:late")
+
+
+# Its digest
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.json", "generation_config.json", "model.safetensors", "preprocessor_config.json",
+        "processor_config.json", "tokenizer.json", "chat_template.jinja",
+    ],
+)  # fmt: skip
+def test_a_changed_byte_is_another_digest(tiny: Path, name: str) -> None:
+    before = read(str(tiny)).digest
+    content = (tiny / name).read_bytes()
+    last = b"\x01" if name == "model.safetensors" else content[-1:] + b"\n"
+    (tiny / name).write_bytes(content[:-1] + last)
+    assert read(str(tiny)).digest != before
+
+
+@pytest.mark.parametrize(
+    "name", ["video_preprocessor_config.json", "tokenizer_config.json", "added_tokens.json"]
+)
+def test_an_added_file_that_shapes_predictions_is_another_digest(tiny: Path, name: str) -> None:
+    before = read(str(tiny)).digest
+    write(tiny, name, {})
+    assert read(str(tiny)).digest != before
+
+
+def test_other_files_and_places_do_not_matter(tiny: Path, tmp_path: Path) -> None:
+    before = read(str(tiny)).digest
+    for name in ("README.md", "optimizer.pt", "scheduler.pt", "training_args.bin", "rng_state.pth"):
+        write(tiny, name, "x")
+    write(tiny, "trainer_state.json", {"global_step": 5})
+    shutil.copytree(tiny, tmp_path / "moved")
+    assert read(str(tiny)).digest == read(str(tmp_path / "moved")).digest == before
+
+
+def test_a_processor_from_elsewhere_digests_like_a_copy_of_it(tiny: Path, tmp_path: Path) -> None:
+    whole = read(str(tiny)).digest
+    bare = Path(shutil.copytree(tiny, tmp_path / "bare"))
+    for name in (*PROCESSOR_FILES, "chat_template.jinja"):
+        (bare / name).unlink()
+    checkpoint = read(str(bare), processor=str(tiny))
+    assert (checkpoint.path, checkpoint.processor_path) == (bare, tiny)
+    assert (checkpoint.name, checkpoint.digest) == ("bare", whole)
+
+
+def test_large_weights_are_hashed_once(tiny: Path, tmp_path: Path) -> None:
+    change(tiny / "config.json", text_config={"vocab_size": 600_000})
+    rows = {**TENSORS, "model.text_model.embed_tokens.weight": (600_000, 1)}
+    write(tiny, "model.safetensors", safetensors(rows))
+    time.sleep(0.06)
+    first = read(str(tiny), cache=tmp_path / "digests")
+    (entry,) = (tmp_path / "digests").rglob("*.json")
+    change(entry, sha256="0" * 64)
+    assert read(str(tiny), cache=tmp_path / "digests").digest != first.digest
+    assert read(str(tiny), cache=tmp_path / "other").digest == first.digest
+
+
+# What makes answers doubtful
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "expected"),
+    [
+        ("generation_config.json", {"eos_token_id": 2}, "has eos_token_id 2, so <end_of_utterance"),
+        ("generation_config.json", {"eos_token_id": None}, "has eos_token_id None"),
+        ("generation_config.json", {"eos_token_id": [2, 3]}, "answers may run to the token limit"),
+        ("tokenizer.json", {"added_tokens": []}, "the tokenizer has no <end_of_utterance>"),
+        (
+            "tokenizer.json",
+            {"added_tokens": [*TOKENIZER["added_tokens"], {"id": 12, "content": "x"}]},
+            "13 tokens and the model 12 embeddings: a prompt with one of the others crashes",
+        ),
+        ("processor_config.json", {"image_seq_len": 64}, "counts 64 tokens a tile (image_seq_len)"),
+        ("preprocessor_config.json", {"size": {"longest_edge": 80}}, "80 pixels, not a multiple"),
+        (
+            "preprocessor_config.json",
+            {"max_image_size": {"longest_edge": 16}},
+            "cuts tiles of 16 pixels and the vision tower was made for 32",
+        ),
+    ],
+)  # fmt: skip
+def test_warnings(tiny: Path, file: str, changes: Mapping[str, object], expected: str) -> None:
+    change(tiny / file, **changes)
+    (warning,) = read(str(tiny)).warnings
+    assert expected in warning
+    assert record(read(str(tiny))).warnings == (warning,)
+
+
+def test_a_list_of_end_tokens_with_the_right_one_is_fine(tiny: Path) -> None:
+    change(tiny / "generation_config.json", eos_token_id=[2, END])
+    assert read(str(tiny)).warnings == ()
+
+
+def test_no_generation_config(tiny: Path) -> None:
+    (tiny / "generation_config.json").unlink()
+    assert read(str(tiny)).warnings == (
+        "no generation_config.json, so <end_of_utterance> (id 9) does not end an answer: "
+        "answers may run to the token limit",
+    )
+
+
+def test_chat_templates(tiny: Path) -> None:
+    (tiny / "chat_template.jinja").unlink()
+    assert read(str(tiny)).warnings == ("no chat template: the processor was saved without one",)
+    named = [{"name": "tools", "template": TEMPLATE}, {"name": "default", "template": "<image>"}]
+    write(tiny, "tokenizer_config.json", {"chat_template": named})
+    assert read(str(tiny)).warnings == (
+        "the chat template is unlike SmolVLM's: it lacks <end_of_utterance>, Assistant:",
+    )
+    write(tiny, "chat_template.json", {"chat_template": TEMPLATE})
+    assert read(str(tiny)).warnings == ()
+
+
+def test_embeddings_padded_to_a_round_number_are_fine(tiny: Path) -> None:
+    for rows, count in ((1036, 0), (1037, 1)):
+        change(tiny / "config.json", text_config={"vocab_size": rows})
+        tensors = {**TENSORS, "model.text_model.embed_tokens.weight": (rows, 4)}
+        write(tiny, "model.safetensors", safetensors(tensors))
+        assert len(read(str(tiny)).warnings) == count
+
+
+def test_weights_twice(tiny: Path) -> None:
+    write(tiny, "model.safetensors.index.json", {"weight_map": {}})
+    (warning,) = read(str(tiny)).warnings
+    assert "model.safetensors and model.safetensors.index.json are both there" in warning
+
+
+# What is wrong with it
+
+
+def test_missing_paths(tiny: Path) -> None:
+    expected = f"no such directory; {tiny.parent} has no directory 'tinny' (did you mean 'tiny'?)"
+    assert expected in error_for(tiny.parent / "tinny")
+    assert expected in error_for("tinny/checkpoint-500")
+    message = error_for("tiny/checkpoint-50")
+    assert f"{tiny} has no directory 'checkpoint-50'" in message
+    assert "the Hub's model of that name is tiny/checkpoint-50@main" in message
+    assert "give a directory, a Hub id (org/name) or demo" in error_for("nothing")
+    assert "give a directory, org/name or demo" in error_for("")
+
+
+def test_a_file_as_checkpoint(tiny: Path) -> None:
+    for name in ("model.safetensors", "config.json"):
+        message = error_for(tiny / name)
+        assert "a file, and a checkpoint is a directory with model.safetensors and" in message
+        assert f"(did you mean {tiny}?)" in message
+
+
+def test_an_empty_directory(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "empty: the directory is empty; name one that holds a checkpoint" in error_for("./empty")
+
+
+def test_a_directory_of_something_else(tmp_path: Path) -> None:
+    write(tmp_path / "notes", "a.txt", "text")
+    assert "no weights in it (a.txt); a checkpoint is a directory with" in error_for("./notes")
+
+
+def test_the_directory_above_checkpoints(tmp_path: Path) -> None:
+    for step in (500, 1000, 50):
+        make(tmp_path / "run" / f"checkpoint-{step}")
+    message = error_for("./run")
+    assert "it holds checkpoint-1000, checkpoint-500, checkpoint-50" in message
+    assert f"(did you mean {tmp_path / 'run' / 'checkpoint-1000'}?)" in message
+    make(tmp_path / "models--org--name" / "snapshots" / "0a1b")
+    assert "(did you mean" in (message := error_for("./models--org--name"))
+    assert "models--org--name/snapshots/0a1b?)" in message
+
+
+@pytest.mark.parametrize(
+    ("model_type", "architecture"),
+    [
+        ("qwen2_vl", "Qwen2VLForConditionalGeneration"),
+        ("smolvlm", "SmolVLMModel"),
+        ("smolvlm", "Idefics3ForConditionalGeneration"),
+        (None, "LlamaForCausalLM"),
+    ],
+)
+def test_other_architectures(tiny: Path, model_type: str | None, architecture: str) -> None:
+    change(tiny / "config.json", model_type=model_type, architectures=[architecture])
+    message = error_for(tiny)
+    assert f"config.json: {architecture} (model_type {model_type!r}) is not supported" in message
+    assert "SmolVLMForConditionalGeneration and Idefics3ForConditionalGeneration" in message
+
+
+def test_an_unsupported_model_is_named_before_its_weights_or_processor(tmp_path: Path) -> None:
+    write(tmp_path / "llama", "config.json", {"architectures": ["LlamaForCausalLM"]})
+    write(tmp_path / "llama", "pytorch_model.bin", "x")
+    assert "LlamaForCausalLM (model_type None) is not supported" in error_for("./llama")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"vision_config": None}, "config.json: it has no vision_config"),
+        ({"scale_factor": 0}, "scale_factor is 0, not a positive whole number"),
+        ({"scale_factor": 3}, "give no whole number of tokens a tile"),
+        ({"vision_config": {"image_size": "32"}}, "vision_config.image_size is '32'"),
+        ({"text_config": {"vocab_size": 99}}, "vocab_size 99, but the weights have 12 embeddings"),
+    ],
+)
+def test_impossible_configs(tiny: Path, changes: Mapping[str, object], expected: str) -> None:
+    change(tiny / "config.json", **changes)
+    assert expected in error_for(tiny)
+
+
+def test_no_config(tiny: Path) -> None:
+    (tiny / "config.json").unlink()
+    assert "weights but no config.json; copy it from the base model" in error_for(tiny)
+
+
+@pytest.mark.parametrize("lost", [PROCESSOR_FILES[:2], PROCESSOR_FILES[2:], PROCESSOR_FILES])
+def test_no_processor(tiny: Path, lost: tuple[str, ...]) -> None:
+    for name in lost:
+        (tiny / name).unlink()
+    message = error_for(tiny)
+    assert ("no tokenizer.json" in message) == ("tokenizer.json" in lost)
+    assert ("no preprocessor_config.json" in message) == ("processor_config.json" in lost)
+    assert "a Trainer leaves it out unless it is given processing_class" in message
+    assert "--processor PATH or --processor org/name" in message
+
+
+def test_a_processor_that_is_not_there(tiny: Path, tmp_path: Path) -> None:
+    assert "nowhere: no such directory" in error_for(tiny, processor="nowhere")
+    assert "an empty name" in error_for(tiny, processor="")
+    (tmp_path / "bare").mkdir()
+    assert f"{tmp_path / 'bare'}: the processor is not here" in error_for(tiny, processor="./bare")
+
+
+def test_no_image_settings(tiny: Path) -> None:
+    (tiny / "preprocessor_config.json").unlink()
+    assert "processor_config.json: no image settings in it" in error_for(tiny)
+    write(tiny, "preprocessor_config.json", {"size": {"height": 5, "width": 5}})
+    assert "max_image_size.longest_edge is None, not a number of pixels" in error_for(tiny)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "generation_config.json", "tokenizer.json", "processor_config.json"]
+)
+def test_corrupt_json(tiny: Path, name: str) -> None:
+    path = tiny / name
+    path.write_bytes(path.read_bytes()[:-9])
+    assert f"{path}: not valid JSON (" in error_for(tiny)
+    path.write_bytes(b"\xff\xfe{}")
+    assert f"{path}: not valid JSON (" in error_for(tiny)
+    path.write_text("[1]")
+    assert f"{path}: holds a list where an object is expected" in error_for(tiny)
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
+    assert "a Git LFS pointer, not the file itself; run `git lfs pull` in" in error_for(tiny)
+
+
+def test_a_tokenizer_of_another_shape(tiny: Path) -> None:
+    write(tiny, "tokenizer.json", {"model": {}})
+    assert "tokenizer.json: not a tokenizer that can be read (KeyError('vocab'))" in error_for(tiny)
+
+
+def test_damaged_safetensors(tiny: Path) -> None:
+    path = tiny / "model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    size = f"{len(whole) - 100:,} of {len(whole):,} bytes"
+    assert f"{path}: cut off: {size}; copy or download it again" in error_for(tiny)
+    path.write_bytes(whole + b"abc")
+    assert f"{path}: damaged: 3 bytes follow its last tensor" in error_for(tiny)
+    for length in (0, 5, 40):
+        path.write_bytes(whole[:length])
+        assert f"cut off at {length} bytes, before the end of its header" in error_for(tiny)
+    path.write_bytes(b"PK\x03\x04 this is a zip file, as torch.save writes")
+    assert f"{path}: not a safetensors file" in error_for(tiny)
+    path.write_bytes(whole[:8] + b"[" + whole[9:])
+    assert "its header is damaged" in error_for(tiny)
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
+    assert "a Git LFS pointer" in error_for(tiny)
+
+
+def test_a_link_into_nothing(tiny: Path) -> None:
+    (tiny / "model.safetensors").unlink()
+    (tiny / "model.safetensors").symlink_to("gone")
+    assert "model.safetensors: cannot be read: No such file or directory" in error_for(tiny)
+
+
+@pytest.fixture
+def nobody() -> Iterator[Path]:
+    """A directory anyone may enter, and a user who is not root, who may read everything."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+        if user == 0:
+            os.seteuid(user)
+
+
+@pytest.mark.parametrize("name", [".", "config.json", "model.safetensors", "chat_template.jinja"])
+def test_permission_denied(nobody: Path, name: str) -> None:
+    path = make(nobody / "tiny")
+    (path / name).chmod(0)
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+    assert error_for(path) == (
+        f"{path / name}: cannot be read: Permission denied; "
+        "check that it exists and that you may read it"
+    )
+
+
+# Weights in other formats
+
+
+def bare(directory: Path, *names: str) -> Path:
+    """A checkpoint with other files in place of its weights."""
+    make(directory)
+    (directory / "model.safetensors").unlink()
+    for name in names:
+        write((directory / name).parent, Path(name).name, "x")
+    return directory
+
+
+def test_pickled_weights(tmp_path: Path) -> None:
+    path = bare(tmp_path / "b", "pytorch_model.bin", "training_args.bin", "optimizer.pt")
+    assert error_for(path) == (
+        f"{path}: only safetensors are loaded, and the weights are pytorch_model.bin; convert "
+        "them with `python -c 'from transformers import AutoModelForImageTextToText as M; "
+        f'M.from_pretrained("{path}").save_pretrained("{path}-safetensors", '
+        f"safe_serialization=True)'`, then evaluate {path}-safetensors with --processor {path}"
+    )
+
+
+@pytest.mark.parametrize("name", ["pytorch_model_fsdp.bin", "model.pt", "weights.pth"])
+def test_a_pickled_state_dict(tmp_path: Path, name: str) -> None:
+    path = bare(tmp_path / "b", name, "scheduler.pt", "rng_state_0.pth")
+    message = error_for(path)
+    assert f"the weights are {name}; convert them with `python -c 'import torch;" in message
+    assert f'torch.load("{path / name}", map_location="cpu", weights_only=True)' in message
+
+
+def test_training_state_alone_is_not_weights(tmp_path: Path) -> None:
+    path = bare(tmp_path / "b", "optimizer.pt", "scheduler.pt", "training_args.bin")
+    assert "no weights in it (" in error_for(path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("pytorch_model_fsdp_0/__0_0.distcp", "pytorch_model_fsdp_0/.metadata"),
+        ("pytorch_model_fsdp_0/.metadata", "optimizer_0/__0_0.distcp", "optimizer.bin"),
+    ],
+)
+def test_fsdp_shards(tmp_path: Path, names: tuple[str, ...]) -> None:
+    path = bare(tmp_path / "checkpoint-500", *names)
+    shards = path / "pytorch_model_fsdp_0"
+    merge = f"`accelerate merge-weights {shards} {path}`, then evaluate {path}"
+    assert f"the weights are FSDP shards; merge them with {merge}" in error_for(path)
+
+
+def test_the_fsdp_shards_themselves(tmp_path: Path) -> None:
+    write(tmp_path / "run" / "pytorch_model_fsdp_0", "__0_0.distcp", "x")
+    path = tmp_path / "run" / "pytorch_model_fsdp_0"
+    assert f"`accelerate merge-weights {path} {path.parent}`" in error_for(path)
+
+
+def test_deepspeed(tmp_path: Path) -> None:
+    step = "global_step500/mp_rank_00_model_states.pt"
+    path = bare(tmp_path / "my run", step, "latest", "zero_to_fp32.py")
+    command = f"`cd '{path}' && python zero_to_fp32.py . out --safe_serialization`"
+    for source in (path, path / "global_step500"):
+        message = error_for(source)
+        assert "the weights are a DeepSpeed checkpoint" in message
+        assert command in message
+        assert f"then evaluate {path / 'out'}" in message
+    (path / "zero_to_fp32.py").unlink()
+    assert "python -m deepspeed.utils.zero_to_fp32 . out --safe_serialization" in error_for(path)
+
+
+def test_gathered_deepspeed_weights_are_read(tiny: Path) -> None:
+    write(tiny / "global_step500", "mp_rank_00_model_states.pt", "x")
+    write(tiny, "zero_to_fp32.py", "x")
+    assert read(str(tiny)).parameters == PARAMETERS
+
+
+def test_adapters(tmp_path: Path) -> None:
+    path = bare(tmp_path / "lora", "adapter_model.safetensors", "adapter_config.json")
+    message = error_for(path)
+    assert "adapters are not supported yet: merge it" in message
+    assert "merge_and_unload()" in message
+
+
+def test_safetensors_of_other_names(tmp_path: Path) -> None:
+    path = bare(tmp_path / "a", "model-00001-of-00002.safetensors")
+    assert "but no model.safetensors.index.json; copy it" in error_for(path)
+    path = bare(tmp_path / "b", "weights.safetensors")
+    assert "no model.safetensors, only weights.safetensors; rename" in error_for(path)
+
+
+# The Hub (tests/test_hub.py has the rest)
+
+
+def cached(tmp_path: Path, source: Path) -> Path:
+    """`source` laid out as a download of org/tiny."""
+    model = tmp_path / "hub" / "models--org--tiny"
+    snapshot = model / "snapshots" / ("0123456789" * 4)
+    for directory in (snapshot, model / "refs", model / "blobs"):
+        directory.mkdir(parents=True)
+    (model / "refs" / "main").write_text(snapshot.name)
+    for file in source.iterdir():
+        shutil.copy(file, model / "blobs" / file.name)
+        (snapshot / file.name).symlink_to(Path("../../blobs") / file.name)
+    return snapshot
+
+
+def test_a_hub_id_from_the_cache(tiny: Path, tmp_path: Path) -> None:
+    snapshot = cached(tmp_path, tiny)
+    checkpoint = read("org/tiny")
+    assert (checkpoint.name, checkpoint.source, checkpoint.path) == ("tiny", "org/tiny", snapshot)
+    assert checkpoint.digest == read(str(tiny)).digest
+    assert read("org/tiny@main").name == "tiny"
+    assert read("org/tiny@0123456789012345678901234567890123456789").path == snapshot
+
+
+def test_a_processor_from_the_hub(tiny: Path, tmp_path: Path) -> None:
+    snapshot = cached(tmp_path, tiny)
+    (tiny / "tokenizer.json").unlink()
+    assert read(str(tiny), processor="org/tiny").processor_path == snapshot
+
+
+def test_a_hub_model_without_safetensors(tiny: Path, tmp_path: Path) -> None:
+    (tiny / "model.safetensors").unlink()
+    cached(tmp_path, tiny)
+    message = error_for("org/tiny")
+    assert message.startswith("org/tiny: no safetensors in ")
+    assert 'M.from_pretrained("org/tiny").save_pretrained("tiny-safetensors"' in message
+
+
+def test_a_directory_comes_before_the_hub(tmp_path: Path, tiny: Path) -> None:
+    cached(tmp_path, tiny)
+    make(tmp_path / "org" / "tiny")
+    assert read("org/tiny").path == tmp_path / "org" / "tiny"
+    (tmp_path / "org" / "tiny").rename(tmp_path / "org" / "tony")
+    assert "has no directory 'tiny' (did you mean 'tony'?)" in error_for("org/tiny")
+    assert read("org/tiny@main").path.parent.name == "snapshots"
+
+
+def test_neither_torch_nor_transformers_is_imported(tmp_path: Path) -> None:
+    code = (
+        "import sys; from evalsuite.checkpoint import read; print(read('demo').name); "
+        "print([m for m in ('torch', 'transformers', 'vlmeval') if m in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env={**os.environ, "EVALSUITE_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.split("\n")[:2] == ["demo", "[]"]

@@ -1,0 +1,113 @@
+"""SHA-256 of files: right at once, remembered after, never stale."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from evalsuite.digests import REMEMBERED_FROM_BYTES, cache_directory, file_digest
+from evalsuite.errors import UsageError
+
+LARGE = b"a" * (REMEMBERED_FROM_BYTES + 1)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    path = tmp_path / "data" / "large.bin"
+    path.parent.mkdir()
+    path.write_bytes(LARGE)
+    time.sleep(0.06)  # until its times tell a later change apart
+    return path
+
+
+def entries(cache: Path) -> list[Path]:
+    return sorted(cache.rglob("*.json"))
+
+
+def test_digest_is_sha256_of_the_content(tmp_path: Path) -> None:
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert file_digest(path, cache=tmp_path / "cache") == expected
+
+
+def test_small_files_are_not_remembered(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    file_digest(tmp_path / "abc", cache=tmp_path / "cache")
+    assert entries(tmp_path / "cache") == []
+
+
+def test_a_large_file_is_hashed_once(large: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert file_digest(large, cache=cache) == hashlib.sha256(LARGE).hexdigest()
+    (entry,) = entries(cache)
+    # What is remembered is what is answered: nothing is read again.
+    entry.write_text(json.dumps({**json.loads(entry.read_text()), "sha256": "f" * 64}))
+    assert file_digest(large, cache=cache) == "f" * 64
+
+
+def test_a_link_and_its_target_share_one_entry(large: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.bin"
+    link.symlink_to(large)
+    assert file_digest(link, cache=tmp_path / "c") == file_digest(large, cache=tmp_path / "c")
+    assert len(entries(tmp_path / "c")) == 1
+
+
+def test_overwritten_in_place_with_the_old_modification_time(large: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    before = large.stat()
+    first = file_digest(large, cache=cache)
+    changed = b"b" + LARGE[1:]
+    with large.open("r+b") as file:
+        file.write(b"b")
+    os.utime(large, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file_digest(large, cache=cache) == hashlib.sha256(changed).hexdigest() != first
+
+
+def test_replaced_by_another_file_of_the_same_size(large: Path, tmp_path: Path) -> None:
+    file_digest(large, cache=tmp_path / "cache")
+    other = large.with_name("other")
+    other.write_bytes(b"c" * len(LARGE))
+    other.replace(large)
+    digest = file_digest(large, cache=tmp_path / "cache")
+    assert digest == hashlib.sha256(b"c" * len(LARGE)).hexdigest()
+
+
+@pytest.mark.parametrize("spoilt", ["", "{", "[]", "null", '{"sha256": "x"}', "\x00\xff"])
+def test_a_spoilt_entry_is_written_anew(large: Path, tmp_path: Path, spoilt: str) -> None:
+    cache = tmp_path / "cache"
+    good = file_digest(large, cache=cache)
+    (entry,) = entries(cache)
+    entry.write_text(spoilt)
+    assert file_digest(large, cache=cache) == good
+    assert json.loads(entry.read_text())["sha256"] == good
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(large: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "a-file"
+    blocked.write_text("in the way")
+    assert file_digest(large, cache=blocked) == hashlib.sha256(LARGE).hexdigest()
+    assert blocked.read_text() == "in the way"
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone: cannot be read: No such file or directory"):
+        file_digest(tmp_path / "gone")
+    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+        file_digest(tmp_path)
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(UsageError, match=r"loop: cannot be read"):
+        file_digest(loop)
+
+
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVALSUITE_CACHE", "/scratch/cache")
+    assert cache_directory() == Path("/scratch/cache")
+    monkeypatch.delenv("EVALSUITE_CACHE")
+    assert cache_directory() == Path.home() / ".cache" / "evalsuite"
