@@ -1,0 +1,1 @@
+"""All that touches VLMEvalKit; empty, so that naming a module here loads no other."""

@@ -1,0 +1,138 @@
+"""SmolVLM as a VLMEvalKit model: its own loops, benchmarks and command line over our engine.
+
+>>> from evalsuite import register
+>>> name = register("checkpoints/step-500")
+>>> vlmeval.run.run_task(Arguments(model=[name], data=["OCRBench"], work_dir="outputs"))
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import vlmeval.config
+import vlmeval.inference
+from vlmeval.vlm.base import BaseModel
+
+from evalsuite import checkpoint
+from evalsuite.errors import UsageError
+from evalsuite.samples import Frames, Image, Message, Text
+from evalsuite.smolvlm import prompts
+from evalsuite.smolvlm.engine import Engine
+from evalsuite.smolvlm.questions import Question
+
+VIDEO_FORMATS = ("video", "video-choices")
+
+_FORMATS = {
+    "brief": (
+        *("MME", "MMVet", "OCRVQA_TEST", "OCRVQA_TESTCORE"),
+        *("InfoVQA_VAL", "InfoVQA_TEST", "OCRBench"),
+    ),
+    "video": ("MMBench-Video", "MLVU", "TempCompass"),
+    "video-choices": ("Video-MME",),
+}
+
+_NOT_YET = (
+    *("MMBench", "CCBench", "MMMU_DEV_VAL", "MMMU_TEST", "MathVista_MINI", "ChartQA_TEST"),
+    *("DocVQA_", "TextVQA_", "HallusionBench", "MMStar", "SEEDBench_IMG", "AI2D_TEST"),
+    *("ScienceQA_", "MLVU_", "TempCompass_", "MVBench", "LongVideoBench"),
+)
+"""Beginnings of the keys for which VLMEvalKit words prompts in a way `prompts` lacks."""
+
+
+def prompt_format(dataset: str | None) -> str:
+    """Name the format that VLMEvalKit's SmolVLM2 class uses for a dataset's key.
+
+    Follows ``vlmeval/vlm/smolvlm.py:388-456``; raises `UsageError` for one that is not built yet.
+    """
+    for name, keys in _FORMATS.items():
+        if dataset in keys:
+            return name
+    if dataset is not None and dataset.startswith(_NOT_YET):
+        raise UsageError(f"{dataset}: evalsuite does not build this dataset's prompts yet")
+    return "default"
+
+
+def register(source: str, name: str | None = None, *, device: str = "auto") -> str:
+    """Make a checkpoint known to VLMEvalKit in this process; return the name to ask for it by."""
+    read = checkpoint.read(source, name=name)
+    vlmeval.config.supported_VLM[read.name] = functools.partial(
+        EvalsuiteSmolVLM, model_path=read.path, processor=read.processor_path, device=device
+    )
+    return read.name
+
+
+class EvalsuiteSmolVLM(BaseModel):  # type: ignore[misc] # vlmeval ships no types
+    """What VLMEvalKit's inference loops ask of a model."""
+
+    INTERLEAVE = True
+    VIDEO_LLM = False
+    is_api = False
+
+    def __init__(
+        self,
+        model_path: Path | str,
+        *,
+        processor: Path | None = None,
+        device: str = "auto",
+        max_new_tokens: int = 2048,
+    ) -> None:
+        """Load the checkpoint in float32; 2048 is how long VLMEvalKit lets SmolVLM answer."""
+        super().__init__()
+        if device == "auto":
+            device = "cuda" if vlmeval.inference.torch.cuda.is_available() else "cpu"
+        self._engine = Engine(model_path, device=device, dtype="float32", processor=processor)
+        self._max_new_tokens = max_new_tokens
+
+    def generate(
+        self, message: str | Iterable[str | Mapping[str, str]], dataset: str | None = None
+    ) -> str:
+        """Answer one message; raises `RuntimeError` if it cannot be asked.
+
+        VLMEvalKit's own ``generate`` also looks for files and addresses in the words of a message
+        (``smp/file.py:parse_file``); this one goes by the parts' types.
+        """
+        wanted = prompt_format(dataset)
+        parts = [message] if isinstance(message, str) else message
+        messages = _messages(parts, video=wanted in VIDEO_FORMATS)
+        prompt = prompts.build(wanted, messages)
+        question = Question("0", prompt, self._max_new_tokens)
+        ((answer,),) = self._engine.answer([question])
+        if answer.ended == "error":
+            raise RuntimeError(answer.error)
+        return answer.text
+
+
+def _messages(parts: Iterable[str | Mapping[str, str]], *, video: bool) -> list[Message]:
+    """Turn a VLMEvalKit message into ours; the images in a row of a video are its frames."""
+    dicts = [{"type": "text", "value": part} if isinstance(part, str) else part for part in parts]
+    messages: list[Message] = []
+    for kind, group in itertools.groupby(dicts, key=lambda part: part["type"]):
+        items = list(group)
+        if kind == "text":
+            messages += [Text(item["value"], item.get("role", "")) for item in items]
+        elif kind == "image" and video:
+            messages.append(_frames([item["value"] for item in items]))
+        elif kind == "image":
+            messages += [Image(item["value"], _digest([item["value"]])) for item in items]
+        else:
+            raise UsageError(f"a message of type '{kind}': SmolVLM reads text and images")
+    return messages
+
+
+def _frames(paths: list[str]) -> Frames:
+    numbers = prompts.shown_frames(len(paths))
+    shown = [paths[number] for number in numbers]
+    # VLMEvalKit does not say when a frame is shown; its adapter takes them for seconds.
+    times = tuple(map(float, numbers))
+    return Frames(tuple(shown), times, _digest(shown), tuple(numbers))
+
+
+def _digest(paths: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(Path(path).read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,90 @@
+"""The child's side of the kit process: take requests, answer them with VLMEvalKit."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from evalsuite import process
+from evalsuite.errors import EvalsuiteError
+from evalsuite.vlmevalkit.kit import Settings
+
+
+def main() -> None:
+    """Serve until the parent goes away."""
+    connection = process.serve()
+    settings: Settings = connection.recv()
+    _write_to(settings.log)
+    started, answer = _reply("starting", _answers, settings)
+    connection.send((started, None if started else answer))
+    while started:
+        try:
+            request = connection.recv()
+        except EOFError:
+            return
+        verb, benchmark, *arguments = request
+        connection.send(_reply(benchmark.name, answer, verb, benchmark, *arguments))
+
+
+def _reply(what: str, work: Callable[..., Any], *arguments: Any) -> tuple[bool, Any]:
+    """Do the work: whether it was done, and its result or the reason in one line."""
+    try:
+        return True, work(*arguments)
+    except EvalsuiteError as error:
+        return False, str(error)
+    except Exception as error:  # noqa: BLE001 - a process boundary: any defect becomes a message
+        traceback.print_exc()
+        return False, f"{what}: VLMEvalKit raised {_one_line(error)}"
+
+
+def _answers(settings: Settings) -> Callable[..., Any]:
+    # VLMEvalKit's import: it takes seconds and writes to the terminal.
+    from evalsuite.vlmevalkit import datasets, mends, scoring
+
+    mends.apply()
+    shelf = datasets.Shelf(settings.work, settings.media)
+
+    def answer(verb: str, benchmark: Any, *arguments: Any) -> Any:
+        loaded = shelf.take(benchmark)
+        match verb:
+            case "load":
+                return None
+            case "outline":
+                scoring.check(loaded)
+                return datasets.outline(loaded)
+            case "describe":
+                return datasets.describe(loaded, *arguments)
+            case "samples":
+                return datasets.samples(loaded, *arguments)
+            case "score":
+                return scoring.score(loaded, *arguments)
+            case _:
+                raise ValueError(f"unknown request {verb}")
+
+    return answer
+
+
+def _one_line(error: BaseException) -> str:
+    """Say which error it was, the first line of its message, and where it came up."""
+    lines = str(error).strip().splitlines()
+    what = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return " in ".join([what, *getattr(error, "__notes__", [])])
+
+
+def _write_to(log: Path) -> None:
+    """Send whatever this process prints to the end of `log`."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a text file
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a text file
+
+
+if __name__ == "__main__":
+    main()

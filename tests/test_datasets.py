@@ -1,0 +1,400 @@
+"""Benchmark → samples, through the kit process."""
+
+import base64
+import dataclasses
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+from PIL import ImageOps
+
+from evalsuite.benchmarks import Benchmark, FrameRule
+from evalsuite.errors import DiskError
+from evalsuite.samples import Frames, Image, Sample, Text
+from evalsuite.vlmevalkit.kit import BrokenSample, Kit, KitError
+from evalsuite.vlmevalkit.media import MediaError, Store, picked
+from tests import made_data as made
+
+
+@pytest.fixture(scope="module")
+def kit() -> Kit:
+    return made.kit()
+
+
+def asked(kit: Kit, benchmark: Benchmark) -> list[Sample | BrokenSample]:
+    return kit.samples(benchmark, [item.id for item in kit.outline(benchmark)])
+
+
+def sample(kit: Kit, benchmark: Benchmark) -> Sample:
+    (only,) = asked(kit, benchmark)
+    assert isinstance(only, Sample), only
+    return only
+
+
+def only_text(sample: Sample) -> str:
+    (text,) = [m.text for m in sample.messages if isinstance(m, Text)]
+    return text
+
+
+# --------------------------------------------------------------------------------------------------
+# What is asked
+# --------------------------------------------------------------------------------------------------
+
+
+def test_choice(kit: Kit, tmp_path: Path) -> None:
+    got = sample(kit, made.choices(tmp_path, [{"category": "pets", "hint": "look left"}]))
+    assert only_text(got) == (
+        "Hint: look left\nQuestion: which 0?\nOptions:\nA. cat\nB. dog\nC. None\nD. 007\n"
+        "Please select the correct answer from the options above. \n"
+    )
+    assert isinstance(got.messages[0], Image)
+    assert (got.id, got.category, got.question, got.target) == ("0", "pets", "which 0?", "A")
+
+
+def test_yes_no(kit: Kit, tmp_path: Path) -> None:
+    got = sample(kit, made.yes_no(tmp_path, [{}]))
+    assert only_text(got) == "is it 0?"
+    assert got.target == "Yes"
+
+
+def test_open_question(kit: Kit, tmp_path: Path) -> None:
+    got = sample(kit, made.open_questions(tmp_path, [{}]))
+    assert only_text(got) == "what is 0?\nAnswer the question using a single word or phrase."
+    assert got.target == "red | blue | dark blue | 5 | navy | teal | sky"
+
+
+def test_text_to_read(kit: Kit, tmp_path: Path) -> None:
+    got = sample(kit, made.texts_to_read(tmp_path, [{}]))
+    assert only_text(got) == "what does 0 say?"
+    assert got.category == "Scene Text-centric VQA"
+
+
+def test_video(kit: Kit, tmp_path: Path) -> None:
+    made.video(tmp_path / "video" / "a.mp4", 35, per_second=10)
+    got = sample(kit, made.videos(tmp_path, [{}], FrameRule(per_second=1)))
+    empty, frames, instruction, question = got.messages
+    assert empty == Text("")
+    assert isinstance(instruction, Text)
+    assert "Respond with only the letter" in instruction.text
+    assert question == Text("Question: which way 0?\nA. up\nB. down\nC. left\nD. right\nAnswer: ")
+    assert isinstance(frames, Frames)
+    assert frames.times == (0, 1, 2)
+    assert frames.numbers == (0, 1, 2)
+    assert (got.cluster, got.category) == ("a", "Action Recognition")
+    levels = [np.asarray(Picture.open(path)).mean() for path in frames.paths]
+    assert levels == pytest.approx([20, 20 + 200 * 10 / 35, 20 + 200 * 20 / 35], abs=4)
+
+
+def test_words_stay_as_written(kit: Kit, tmp_path: Path) -> None:
+    rows = [
+        {"A": "N/A", "B": "nan", "C": "null", "D": "1.0", "answer": "B"},
+        {"A": "1", "B": "2", "C": "", "D": "", "question": "2"},
+    ]
+    first, second = asked(kit, made.choices(tmp_path, rows))
+    assert isinstance(first, Sample)
+    assert isinstance(second, Sample)
+    assert "A. N/A\nB. nan\nC. null\nD. 1.0\n" in only_text(first)
+    assert "Question: 2\nOptions:\nA. 1\nB. 2\nPlease" in only_text(second)
+
+
+@pytest.mark.parametrize(("end", "encoding"), [("\r\n", "utf-8"), ("\n", "utf-8-sig")])
+def test_tables_from_windows(kit: Kit, tmp_path: Path, end: str, encoding: str) -> None:
+    row = {"index": "ä1", "image": made.encoded(made.picture()), "question": "what?\tor",
+           "answer": "Yes"}  # fmt: skip
+    path = made.table(tmp_path / "Windows.tsv", [row], end, encoding)
+    got = sample(kit, made.benchmark("Windows", "ImageYORNDataset", "yes-no", path))
+    assert (got.id, got.question, got.target) == ("ä1", "what?\tor", "Yes")
+
+
+def test_a_split_is_all_there_is(kit: Kit, tmp_path: Path) -> None:
+    rows = [{"split": "dev"}, {"split": "validation"}]
+    benchmark = made.choices(tmp_path, rows, split="validation")
+    assert [item.id for item in kit.outline(benchmark)] == ["1"]
+    assert sample(kit, benchmark).question == "which 1?"
+    with pytest.raises(KitError, match="no rows in split 'test'"):
+        kit.outline(dataclasses.replace(benchmark, split="test"))
+
+
+def test_pixels_do_not_go_by_the_index(kit: Kit, tmp_path: Path) -> None:
+    one = made.choices(tmp_path / "one", [{"image": made.encoded(made.picture(1))}])
+    two = made.choices(tmp_path / "two", [{"image": made.encoded(made.picture(2))}])
+    assert sample(kit, one).media != sample(kit, two).media
+
+
+# --------------------------------------------------------------------------------------------------
+# Images
+# --------------------------------------------------------------------------------------------------
+
+
+def test_images_are_shared_by_content(kit: Kit, tmp_path: Path) -> None:
+    image, other = made.encoded(made.picture(1)), made.encoded(made.picture(2))
+    rows = [{"image": image}, {"image": "0"}, {"image": other}, {"image": str([image, other])}]
+    first, second, third, both = asked(kit, made.choices(tmp_path, rows))
+    assert isinstance(first, Sample)
+    assert isinstance(second, Sample)
+    assert isinstance(third, Sample)
+    assert isinstance(both, Sample)
+    assert first.media == second.media
+    assert both.media == first.media + third.media
+    assert first.cluster == second.cluster
+    assert len({first.cluster, third.cluster, both.cluster}) == 3
+    (stored,) = first.media
+    assert isinstance(stored, Image)
+    assert Path(stored.path).read_bytes() == base64.b64decode(image)
+    assert stored.digest in stored.path
+
+
+def test_images_on_disk(kit: Kit, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    made.picture(3).save(tmp_path / "images" / "a.png")
+    row = {"index": 0, "image_path": "images/a.png", "question": "?", "answer": "Yes"}
+    path = made.table(tmp_path / "Paths.tsv", [row, row | {"index": 1, "image_path": "no.png"}])
+    got, missing = asked(kit, made.benchmark("Paths", "ImageYORNDataset", "yes-no", path))
+    assert isinstance(got, Sample)
+    (image,) = got.media
+    assert isinstance(image, Image)
+    assert image.path == str(tmp_path / "images" / "a.png")
+    assert isinstance(missing, BrokenSample)
+    assert "no.png" in missing.reason
+
+
+def test_a_bad_image_breaks_its_own_sample_only(kit: Kit, tmp_path: Path) -> None:
+    good = made.encoded(made.picture())
+    cut = base64.b64encode(base64.b64decode(good)[:-200]).decode()
+    bad = {"not base64": "!", "no image": "aGVsbG8=" * 20, "cut off": cut, "too short": "abcd"}
+    rows = [{"image": text, "question": why} for why, text in bad.items()]
+    *broken, whole = asked(kit, made.choices(tmp_path, [*rows, {"image": good}]))
+    assert isinstance(whole, Sample)
+    for sample, why in zip(broken, bad, strict=True):
+        assert isinstance(sample, BrokenSample)
+        assert sample.question == why
+        assert sample.target == "A"
+        assert sample.reason
+        assert "\n" not in sample.reason
+    assert [sample.id for sample in broken] == ["0", "1", "2", "3"]
+
+
+def _exif(orientation: int) -> Picture.Exif:
+    exif = Picture.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+IMAGES = {
+    "rgb": made.encoded(made.picture()),
+    "grey": made.encoded(made.picture(mode="L")),
+    "alpha": made.encoded(made.picture(mode="RGBA")),
+    "grey alpha": made.encoded(made.picture(mode="LA")),
+    "palette": made.encoded(made.picture(mode="P")),
+    "one bit": made.encoded(made.picture(mode="1")),
+    "sixteen bits": made.encoded(made.picture(mode="I;16")),
+    "transparent colour": made.encoded(made.picture(), transparency=(1, 2, 3)),
+    "oriented png": made.encoded(made.picture(), exif=_exif(6)),
+    "jpeg": made.encoded(made.picture(), "JPEG"),
+    "grey jpeg": made.encoded(made.picture(mode="L"), "JPEG"),
+    "upright jpeg": made.encoded(made.picture(), "JPEG", exif=_exif(1)),
+    "oriented jpeg": made.encoded(made.picture(), "JPEG", exif=_exif(6)),
+    "webp": made.encoded(made.picture(), "WEBP"),
+    "gif": made.encoded(made.picture(), "GIF"),
+    "bmp": made.encoded(made.picture(), "BMP"),
+    "animation": made.encoded(
+        made.picture(1), "PNG", save_all=True, append_images=[made.picture(2)]
+    ),
+}
+KEPT = {"rgb", "grey", "transparent colour", "jpeg", "grey jpeg", "upright jpeg"}
+
+
+def _seen(path: Path) -> tuple[tuple[int, ...], bytes]:
+    """The pixels a model gets of a file, as `transformers.image_utils.load_image` reads it."""
+    pixels = np.asarray(ImageOps.exif_transpose(Picture.open(path)).convert("RGB"))
+    return pixels.shape, pixels.tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("kind", IMAGES)
+def test_pixels_are_those_vlmevalkit_would_write(tmp_path: Path, kind: str, suffix: str) -> None:
+    text = IMAGES[kind]
+    if suffix == ".jpg" and kind == "sixteen bits":
+        pytest.skip("VLMEvalKit cannot write it")
+    stored = Path(Store(tmp_path / "media").image(text, suffix))
+    theirs = tmp_path / f"theirs{suffix}"
+    _vlmevalkit_writes(text, theirs)
+    assert _seen(stored) == _seen(theirs)
+    if suffix == ".png":
+        assert (stored.read_bytes() == base64.b64decode(text)) == (kind in KEPT)
+
+
+def _vlmevalkit_writes(text: str, path: Path) -> None:
+    """``vlmeval/smp/vlm.py:150-164``, word for word; `test_mends` holds it to the original."""
+    image_data = base64.b64decode(text)
+    image: Picture.Image = Picture.open(io.BytesIO(image_data))
+    if image.mode in ("RGBA", "P", "LA"):
+        image = image.convert("RGB")
+    image.save(path)
+
+
+def test_a_store_is_taken_up_by_the_next_kit(tmp_path: Path) -> None:
+    first = Store(tmp_path).image(IMAGES["rgb"])
+    written = Path(first).stat().st_mtime_ns
+    assert Store(tmp_path).image(IMAGES["rgb"]) == first
+    assert Path(first).stat().st_mtime_ns == written
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [Path(first)]
+
+
+def test_a_full_disk_is_no_broken_image(tmp_path: Path) -> None:
+    (tmp_path / "media").touch()
+    store = Store(tmp_path / "media")
+    with pytest.raises(DiskError):
+        store.image(IMAGES["rgb"])
+    with pytest.raises(DiskError):
+        store.clip(made.video(tmp_path / "v.mp4", 9), FrameRule(count=1))
+    with pytest.raises(MediaError):
+        store.image("aGk=")
+
+
+# --------------------------------------------------------------------------------------------------
+# Videos
+# --------------------------------------------------------------------------------------------------
+
+
+def test_frames_picked() -> None:
+    assert picked(35, 10, FrameRule(per_second=1)) == [0, 10, 20]
+    assert picked(100, 29.97, FrameRule(per_second=0.5)) == [0]
+    assert picked(30, 10, FrameRule(count=2)) == [10, 20]
+    assert picked(9, 10, FrameRule(per_second=1)) == [0], "VLMEvalKit shows nothing"
+
+
+def test_of_a_long_video_only_shown_frames_are_kept(tmp_path: Path) -> None:
+    video = made.video(tmp_path / "long.mp4", 200, per_second=2)
+    clip = Store(tmp_path / "media").clip(video, FrameRule(per_second=1))
+    assert clip.indices == tuple(range(0, 200, 2))
+    assert len(clip.paths) == 100
+    assert clip.shown.numbers == tuple(np.linspace(0, 99, 64, dtype=int).tolist())
+    assert clip.shown.times == tuple(float(number) for number in clip.shown.numbers)
+    assert clip.shown.paths == tuple(clip.paths[number] for number in clip.shown.numbers)
+    assert {str(p) for p in clip.folder.glob("*.jpg")} == set(clip.shown.paths)
+
+
+def test_frames_belong_to_the_video_and_the_rule(tmp_path: Path) -> None:
+    store = Store(tmp_path / "media")
+    video = made.video(tmp_path / "v.mp4", 30)
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(video.read_bytes())
+    first = store.clip(video, FrameRule(per_second=1))
+    assert store.clip(copy, FrameRule(per_second=1)) == first
+    assert store.clip(video, FrameRule(count=3)).shown.digest != first.shown.digest
+    made.video(video, 60)
+    assert store.clip(video, FrameRule(per_second=1)).shown.times == (0, 1, 2, 3, 4, 5)
+
+
+def test_two_processes_may_decode_one_video(tmp_path: Path) -> None:
+    video, rule = made.video(tmp_path / "v.mp4", 30), FrameRule(count=3)
+    one, other = (Store(tmp_path / "media") for _ in range(2))
+    folder = one.clip(video, rule).folder
+    other._decode(video, rule, folder)
+    assert [p.name for p in folder.parent.iterdir()] == [folder.name]
+    assert len(list(folder.iterdir())) == 4
+
+
+def test_a_bad_video_breaks_its_own_samples_only(kit: Kit, tmp_path: Path) -> None:
+    whole = made.video(tmp_path / "video" / "a.mp4", 20)
+    (tmp_path / "video" / "cut.mp4").write_bytes(whole.read_bytes()[:600])
+    (tmp_path / "video" / "empty.mp4").write_bytes(b"")
+    rows = [{}, {"video": "cut"}, {"video": "empty"}, {"video": "missing"}]
+    benchmark = made.videos(tmp_path, rows, FrameRule(count=4))
+    for path in (tmp_path / "video", tmp_path):
+        path.chmod(0o500)
+    good, *broken = asked(kit, benchmark)
+    assert isinstance(good, Sample)
+    assert [(type(s), s.cluster) for s in broken] == [
+        (BrokenSample, "cut"), (BrokenSample, "empty"), (BrokenSample, "missing")
+    ]  # fmt: skip
+    beside = {p.name for p in tmp_path.rglob("*")}
+    assert beside == {"Video-MME.tsv", "video", "a.mp4", "cut.mp4", "empty.mp4"}
+
+
+# --------------------------------------------------------------------------------------------------
+# Data that cannot be used
+# --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset_class": "ImageMCQDatset"}, "did you mean 'ImageMCQDataset'"),
+        ({"dataset_class": None, "dataset": "MMSta"}, "did you mean 'MMStar'"),
+        ({"dataset_class": "VideoMME"}, "VideoMME is no class for images"),
+        ({"data": "/nowhere/Choices.tsv"}, "/nowhere/Choices.tsv: no such file"),
+        ({"data": None}, "nothing says where its data lie"),
+        ({"split": "test"}, "no column 'split'"),
+        ({"dataset": "MMBench_MINE"}, "'MMBench' in its key"),
+    ],
+)
+def test_a_benchmark_that_cannot_be_loaded(
+    kit: Kit, tmp_path: Path, change: dict[str, str | None], message: str
+) -> None:
+    benchmark = dataclasses.replace(made.choices(tmp_path, [{}]), **change)  # type: ignore[arg-type] # any field
+    with pytest.raises(KitError, match=r"^[^\n]*$") as raised:
+        kit.outline(benchmark)
+    assert message in str(raised.value)
+    assert raised.value.stage == "data"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"index": 3}, {"index": 3}, {}], "more than one row has index 3"),
+        ([{}, {"question": ""}], "no question in row 2"),
+        ([{"answer": "E"}], "sample 0: its answer 'E' is not one of its options A, B, C, D"),
+    ],
+)
+def test_rows_that_cannot_be_asked(
+    kit: Kit, tmp_path: Path, rows: list[made.Row], message: str
+) -> None:
+    with pytest.raises(KitError) as raised:
+        kit.outline(made.choices(tmp_path, rows))
+    assert message in str(raised.value)
+
+
+def test_a_prompt_that_cannot_be_built(kit: Kit, tmp_path: Path) -> None:
+    data = made.choices(tmp_path, [{}, {"question": "see <image 3>"}]).data
+    benchmark = made.benchmark("Pictures", "MMMUDataset", "choice", Path(data or ""))
+    assert len(kit.outline(benchmark)) == 2
+    with pytest.raises(KitError) as raised:
+        kit.samples(benchmark, ["0", "1"])
+    expected = "Pictures: VLMEvalKit raised IndexError: list index out of range in sample 1"
+    assert str(raised.value) == expected
+
+
+def test_tables_that_are_none(kit: Kit, tmp_path: Path) -> None:
+    path = made.table(tmp_path / "T.tsv", [{"index": 0, "qestion": "?", "answer": "Yes"}])
+    benchmark = made.benchmark("T", "ImageYORNDataset", "yes-no", path)
+    with pytest.raises(KitError, match=r"no column 'question' .did you mean 'qestion'"):
+        kit.outline(benchmark)
+    path.write_bytes(b"index\tquestion\n\xff\xfe\t1\n")
+    with pytest.raises(KitError, match="expected: tab-separated, UTF-8"):
+        kit.outline(benchmark)
+    path.write_text("")
+    with pytest.raises(KitError, match="expected: tab-separated, UTF-8"):
+        kit.outline(benchmark)
+
+
+@pytest.mark.parametrize(
+    ("make", "row", "message"),
+    [
+        (made.yes_no, {"answer": "yes"}, "its answer is 'yes', not 'Yes' or 'No'"),
+        (made.open_questions, {"answer": "red"}, "no list of several people's answers"),
+        (made.open_questions, {"answer": "['red']"}, "no list of several people's answers"),
+        (made.texts_to_read, {"answer": "red"}, "no list of texts"),
+        (made.texts_to_read, {"category": "Tea leaves"}, "its category is 'Tea leaves'"),
+    ],
+)
+def test_answers_that_no_prediction_could_match(
+    kit: Kit, tmp_path: Path, make: object, row: made.Row, message: str
+) -> None:
+    assert callable(make)
+    with pytest.raises(KitError) as raised:
+        kit.outline(make(tmp_path, [row]))
+    assert message in str(raised.value)

@@ -1,0 +1,139 @@
+"""The kit process: what a crash or a hang costs, and what it does not."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from evalsuite.benchmarks import FrameRule
+from evalsuite.samples import Sample
+from evalsuite.vlmevalkit.kit import BrokenSample, Kit, KitError
+from tests import made_data as made
+
+
+def test_nothing_heavy_is_imported_on_this_side() -> None:
+    code = (
+        "import evalsuite.vlmevalkit.kit, sys;"
+        "print({'vlmeval', 'torch', 'pandas', 'numpy', 'PIL', 'decord'} & set(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"
+
+
+def test_a_crash_or_a_hang_breaks_the_samples_that_cause_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit = made.kit()
+    made.video(tmp_path / "video" / "a.mp4", 20)
+    # Whoever opens a pipe nobody writes to waits forever.
+    os.mkfifo(tmp_path / "video" / "hangs.mp4")
+    rows = [{}, {"video": "hangs"}, {"video": "hangs"}, {}]
+    benchmark = made.videos(tmp_path, rows, FrameRule(count=2))
+    assert [item.cluster for item in kit.outline(benchmark)] == ["a", "hangs", "hangs", "a"]
+    monkeypatch.setattr(kit, "chunk_seconds", 4)
+    monkeypatch.setattr(kit, "sample_seconds", 0)
+    assert kit._child is not None
+    first = kit._child.pid
+
+    def kill() -> None:
+        time.sleep(1)
+        os.kill(first, signal.SIGKILL)
+
+    # All four together: the child dies. Each on its own: it hangs at the second.
+    killer = threading.Thread(target=kill)
+    killer.start()
+    built = kit.samples(benchmark, ["0", "1", "2", "3"])
+    killer.join()
+    good, hanging, same, other = built
+    assert isinstance(good, Sample)
+    assert isinstance(other, Sample)
+    reason = "the VLMEvalKit process gave no answer within 4 seconds while reading its media"
+    for id, sample in (("1", hanging), ("2", same)):
+        assert sample == BrokenSample(
+            id=id,
+            cluster="hangs",
+            category="Action Recognition",
+            question=f"which way {id}?",
+            target="B",
+            reason=reason,
+        )
+    assert kit._child.pid != first
+
+
+def test_loading_that_takes_too_long(tmp_path: Path) -> None:
+    with Kit(work=tmp_path / "w", media=tmp_path / "m", log=tmp_path / "kit.log") as kit:
+        kit.start_seconds = 0
+        expected = "Choices: the VLMEvalKit process gave no answer within 0 seconds while loading"
+        with pytest.raises(KitError, match=expected) as raised:
+            kit.outline(made.choices(tmp_path, [{}]))
+        assert raised.value.stage == "data"
+
+
+def test_threads_take_turns(tmp_path: Path) -> None:
+    kit = made.kit()
+    benchmark = made.choices(tmp_path, [{} for _ in range(40)])
+    ids = [item.id for item in kit.outline(benchmark)]
+    texts = made.predictions(["A"] * 40)
+    built: list[str] = []
+    scores: list[float] = []
+
+    def build() -> None:
+        for start in range(0, 40, 4):
+            built.extend(s.id for s in kit.samples(benchmark, ids[start : start + 4]))
+
+    def score() -> None:
+        for number in range(5):
+            out = tmp_path / f"out{number}"
+            scores.append(kit.score(benchmark, ids, texts, out).score)
+
+    threads = [threading.Thread(target=work) for work in (build, score)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert built == ids
+    assert scores == [100] * 5
+
+
+def test_it_says_nothing_on_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    benchmark = made.texts_to_read(tmp_path, [{}])
+    kit = made.kit()
+    kit.outline(benchmark)
+    kit.score(benchmark, ["0"], made.predictions(["42"]), tmp_path / "out")
+    assert capfd.readouterr() == ("", "")
+    assert "100%" in kit.log.read_text(), "VLMEvalKit's progress bar"
+
+
+def test_closing_does_not_wait_for_a_request_under_way(tmp_path: Path) -> None:
+    benchmark = made.choices(tmp_path, [{}])
+    kit = Kit(work=tmp_path / "w", media=tmp_path / "m", log=tmp_path / "kit.log")
+    kit.warm()
+    child = kit._child
+    assert child is not None
+    raised: list[KitError] = []
+
+    def ask() -> None:
+        try:
+            kit.outline(benchmark)
+        except KitError as error:
+            raised.append(error)
+
+    # It has to wait for the import, which takes seconds.
+    asking = threading.Thread(target=ask)
+    asking.start()
+    time.sleep(0.2)
+    started = time.monotonic()
+    kit.close()
+    asking.join()
+    assert time.monotonic() - started < 2
+    assert "was killed" in str(raised[0])
+    with pytest.raises(ProcessLookupError):
+        os.kill(child.pid, 0)
+    with pytest.raises(KitError, match="was closed"):
+        kit.samples(benchmark, ["0"])
+    kit.close()

@@ -1,0 +1,244 @@
+"""Each mend beside the defect it is for: these fail the day upstream mends one itself."""
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image as Picture
+
+from evalsuite.benchmarks import FrameRule
+from evalsuite.vlmevalkit import mends
+from evalsuite.vlmevalkit.media import Store
+from tests import made_data as made
+from tests.test_datasets import IMAGES, _vlmevalkit_writes
+
+
+@pytest.fixture(scope="module")
+def vlmeval() -> Any:
+    return made.vlmevalkit()
+
+
+@pytest.fixture(autouse=True)
+def _data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "LMU").mkdir()
+    monkeypatch.setenv("LMUData", str(tmp_path / "LMU"))
+    monkeypatch.setenv("PRED_FORMAT", "tsv")
+    monkeypatch.setenv("VLMEVALKIT_USE_MODELSCOPE", "0")
+
+
+def test_tables_keep_their_words(
+    vlmeval: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["None", "N/A", "nan", "007", ""]
+    rows = [{"question": word, "answer": "5" if word else ""} for word in words]
+    path = str(made.table(tmp_path / "words.tsv", rows))
+    monkeypatch.setattr(vlmeval.smp.file, "pd", pd)
+    stock = vlmeval.smp.load(path)
+    assert list(stock["question"].map(str)) == ["nan", "nan", "nan", "7.0", "nan"]
+    assert list(stock["answer"].map(str)) == ["5.0"] * 4 + ["nan"]
+    mends.tables_keep_their_words()
+    mended = vlmeval.smp.load(path)
+    assert list(mended["question"].fillna("lost")) == ["None", "N/A", "nan", "007", "lost"]
+    assert list(mended["answer"].map(str)) == ["5"] * 4 + ["nan"]
+
+
+def test_rules_run_in_turn(vlmeval: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class ForkedError(Exception):
+        pass
+
+    def pool(size: int) -> None:
+        raise ForkedError(size)
+
+    kind = vlmeval.dataset.ImageVQADataset
+    dataset = kind.__new__(kind)
+    dataset.dataset_name = "Open"
+    row = {"index": 0, "question": "?", "answer": str(["a"] * 10), "prediction": "a"}
+    monkeypatch.chdir(tmp_path)
+    made.table(Path("Open.tsv"), [row])
+    monkeypatch.setattr(vlmeval.dataset.image_vqa, "mp", multiprocessing)
+    monkeypatch.setattr(multiprocessing, "Pool", pool)
+    with pytest.raises(ForkedError, match="16"):
+        dataset.evaluate("Open.tsv")
+    mends.rules_run_in_turn()
+    assert dataset.evaluate("Open.tsv")["Overall"].item() == 100
+
+
+def test_results_are_saved_once(
+    vlmeval: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = vlmeval.dataset.utils.multiple_choice
+    monkeypatch.setattr(module, "track_progress_rich", module.track_progress_rich)
+    saves: list[str] = []
+    dump = vlmeval.smp.dump
+
+    def counted(data: Any, path: str) -> None:
+        saves.append(path)
+        dump(data, path)
+
+    monkeypatch.setattr(vlmeval.utils.mp_util, "dump", counted)
+    monkeypatch.setattr(vlmeval.smp, "dump", counted)
+    tasks, keys = [{"number": n} for n in range(5)], list("abcde")
+
+    def square(number: int) -> int:
+        return number**2
+
+    path = str(tmp_path / "result.pkl")
+    for times in (7, 1):
+        saves.clear()
+        got = module.track_progress_rich(square, tasks, nproc=1, chunksize=1, save=path, keys=keys)
+        assert got == [0, 1, 4, 9, 16]
+        assert vlmeval.smp.load(path) == dict(zip(keys, got, strict=True))
+        assert len(saves) == times
+        Path(path).unlink()
+        mends.results_are_saved_once()
+
+
+def test_short_images_reach_their_sample(vlmeval: Any) -> None:
+    image = made.encoded(made.picture())
+    data = pd.DataFrame({"index": [0, 1, 2], "image": [image, "0", "aGk="], "question": "?"})
+
+    class Table(vlmeval.dataset.ImageMCQDataset):  # type: ignore[misc] # no types
+        def prepare_tsv(self, *_: object) -> Any:
+            return data.copy()
+
+    with pytest.raises(AssertionError):
+        Table("Mine")
+    mends.short_images_reach_their_sample(data)
+    assert list(data["image"]) == [image, "0", "aGk=".ljust(65)]
+    assert list(Table("Mine").data["image"]) == [image, image, "aGk=".ljust(65)]
+
+
+def test_labels_are_words(vlmeval: Any) -> None:
+    report = vlmeval.dataset.utils.multiple_choice.report_acc
+    data = pd.DataFrame({"hit": [1, 0], "category": ["a", None], "split": ["x", None]})
+    with pytest.raises(TypeError, match="not supported between"):
+        report(data.copy())
+    assert report(data.drop(columns="category"))["Overall"].isna().any()
+    mends.labels_are_words(data)
+    assert list(data["category"]) == ["a", "none"]
+    got = report(data)
+    assert dict(zip(got["split"], got["Overall"], strict=True)) == {"x": 1, "none": 0}
+
+
+def test_table_text(vlmeval: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vlmeval.smp.file, "pd", pd)
+    mends.tables_keep_their_words()
+    path = tmp_path / "texts.tsv"
+
+    def kept(*texts: str) -> list[Any]:
+        frame = pd.DataFrame({"prediction": pd.Series(texts, dtype=object)})
+        vlmeval.smp.dump(frame, str(path))
+        return list(vlmeval.smp.load(str(path))["prediction"])
+
+    assert str(kept("", "x")[0]) == "nan"
+    with pytest.raises(UnicodeEncodeError):
+        pd.DataFrame({"prediction": ["\ud800"]}).to_csv(path)
+
+    def worthless(_: str) -> float:
+        return 0
+
+    texts = ["", "a\ud800b", "a\0b", "a\r\nb", "None"]
+    written = [mends.table_text(text, worthless, 0) for text in texts]
+    assert written == ["∅", "a\ufffdb", "a\ufffdb", "a\r\nb", "None"]
+    assert kept(*written) == written
+    # Where '∅' is one of the options it must not stand for an empty answer.
+    assert mends.table_text("", {"∅": 1.0, "⌀": 0.0}.__getitem__, 0) == "⌀"
+
+
+@pytest.fixture
+def stock_videos(vlmeval: Any, tmp_path: Path) -> Any:
+    """VLMEvalKit's own Video-MME over ``tmp_path``, and the class that reads it."""
+    made.videos(tmp_path, [{}], FrameRule(count=1))
+
+    class Local(vlmeval.dataset.VideoMME):  # type: ignore[misc] # no types
+        def prepare_dataset(self, *_: object) -> dict[str, str]:
+            return {"root": str(tmp_path), "data_file": str(tmp_path / "Video-MME.tsv")}
+
+    return Local
+
+
+def test_at_least_one_frame(stock_videos: Any, tmp_path: Path) -> None:
+    video = made.video(tmp_path / "video" / "a.mp4", 9)
+    paths, _, _ = stock_videos(fps=1).save_video_frames("a")
+    assert paths == []
+    assert mends.at_least_one_frame([]) == [0]
+    clip = Store(tmp_path / "media").clip(video, FrameRule(per_second=1))
+    assert (len(clip.shown.paths), clip.shown.times) == (1, (0.0,))
+
+
+def test_frames_are_vlmevalkits_and_leave_no_lock(stock_videos: Any, tmp_path: Path) -> None:
+    video = made.video(tmp_path / "video" / "a.mp4", 150)
+    store = Store(tmp_path / "media")
+    for rule, arguments in (
+        (FrameRule(per_second=2), {"fps": 2}),
+        (FrameRule(per_second=10), {"fps": 10}),  # 150 frames, of which 64 are shown
+        (FrameRule(count=5), {"nframe": 5}),
+    ):
+        clip = store.clip(video, rule)
+        assert not video.with_suffix(".lock").exists()
+        paths, indices, info = stock_videos(**arguments).save_video_frames("a")
+        assert video.with_suffix(".lock").exists()
+        video.with_suffix(".lock").unlink()
+        assert list(clip.indices) == indices
+        assert (clip.per_second, clip.n_frames) == (info["fps"], info["n_frames"])
+        for number, path in zip(clip.shown.numbers, clip.shown.paths, strict=True):
+            assert Path(path).read_bytes() == Path(paths[number]).read_bytes()
+
+
+def test_vlmevalkit_keeps_images_by_index(vlmeval: Any, tmp_path: Path) -> None:
+    kind = vlmeval.dataset.ImageVQADataset
+    dataset = kind.__new__(kind)
+    dataset.img_root = str(tmp_path / "images")
+    seen = []
+    for seed in (1, 2):
+        row = {"index": 0, "image": made.encoded(made.picture(seed))}
+        (path,) = dataset.dump_image(row)
+        seen.append(Picture.open(path).tobytes())
+    assert seen[0] == seen[1] == made.picture(1).tobytes()
+
+
+def test_vlmevalkit_finds_suffixes_anywhere(vlmeval: Any) -> None:
+    got = vlmeval.smp.get_intermediate_file_path("my.tsv.d/a.tsv", "_result")
+    assert got == "my_result.tsv.d/a_result.tsv"
+
+
+def test_ocrbench_takes_a_thousand_samples_for_granted(
+    vlmeval: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = {"index": 0, "answer": "['a']", "category": "Doc-oriented VQA", "prediction": "a"}
+    made.table(Path("OCRBench.tsv"), [row, row | {"index": 1}])
+    got = vlmeval.dataset.OCRBench.evaluate("OCRBench.tsv")
+    assert got["Final Score"] == 2
+    assert got["Final Score Norm"] == 0.2
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_vlmevalkit_writes_images_as_test_datasets_says(
+    vlmeval: Any, tmp_path: Path, kind: str
+) -> None:
+    vlmeval.smp.vlm.decode_base64_to_image_file(IMAGES[kind], str(tmp_path / "theirs.png"))
+    _vlmevalkit_writes(IMAGES[kind], tmp_path / "ours.png")
+    assert (tmp_path / "theirs.png").read_bytes() == (tmp_path / "ours.png").read_bytes()
+
+
+def test_big_tables_become_jpeg(vlmeval: Any, tmp_path: Path) -> None:
+    from evalsuite.vlmevalkit.datasets import unnamed
+
+    table = tmp_path / "big.tsv"
+    with table.open("wb") as file:
+        file.truncate(2**30)
+    assert unnamed(table) == "1.png"
+    assert vlmeval.smp.file_size(str(table), "GB") == 1
+    with table.open("ab") as file:
+        file.write(b"!")
+    assert unnamed(table) == "1.jpg"
+    text = made.encoded(made.picture())
+    data = pd.DataFrame({"index": [7], "image": [text]})
+    local = vlmeval.smp.localize_df(data, "big")
+    (theirs,) = local["image_path"]
+    assert theirs.endswith("7.jpg")
+    ours = Store(tmp_path / "media").image(text, ".jpg")
+    assert Path(ours).read_bytes() == Path(theirs).read_bytes()
