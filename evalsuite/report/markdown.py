@@ -1,0 +1,69 @@
+"""Reports as GitHub's markdown: what a name holds is shown, never obeyed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from evalsuite.report.grid import Entry, Grid, Heading, across, detail
+from evalsuite.report.table import build
+from evalsuite.report.words import visible
+from evalsuite.results import Run
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#])")
+
+
+def markdown(runs: Sequence[Run]) -> str:
+    """Render one run with all its counts, or several side by side.
+
+    Raises `UsageError` if their prompts differ.
+    """
+    return grid_markdown(detail(runs[0]) if len(runs) == 1 else across(build(runs)))
+
+
+def grid_markdown(grid: Grid) -> str:
+    """Render `grid` with its title above, its remarks and footnotes beneath."""
+    beneath = [*map(escaped, grid.remarks)]
+    beneath += [f"{_superscript([note.mark])} {escaped(note.text)}" for note in grid.footnotes]
+    parts = [
+        f"**{escaped(grid.title)}**" if grid.title else "",
+        _table(grid),
+        "\n".join(f"- {line}" for line in beneath),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Escape `text` so that markdown shows it as it is."""
+    return _SPECIAL.sub(r"\\\1", visible(text))
+
+
+def _table(grid: Grid) -> str:
+    """Draw the rows; their groups, if there are several, are a column of their own."""
+    rows = [[_field(entry) for entry in line.entries] for line in grid.lines]
+    headings = [_heading(heading, grid) for heading in grid.headings]
+    alignment = ["right" if heading.numeric else "left" for heading in grid.headings]
+    if grid.summary is not None:
+        rows.append([_field(entry) for entry in grid.summary])
+    if grid.grouped_lines:
+        groups = [*(line.group for line in grid.lines), ""]
+        for row, group in zip(rows, groups, strict=False):
+            row.insert(1, escaped(group))
+        headings.insert(1, "modality")
+        alignment.insert(1, "left")
+    return tabulate(rows, headings, tablefmt="pipe", disable_numparse=True, colalign=alignment)
+
+
+def _heading(heading: Heading, grid: Grid) -> str:
+    group = f" ({escaped(heading.group)})" if heading.group and grid.grouped_columns else ""
+    return escaped(heading.text) + group + _superscript(heading.marks)
+
+
+def _field(entry: Entry) -> str:
+    return f"{escaped(entry.text)} {_superscript(entry.marks)}".strip()
+
+
+def _superscript(marks: Sequence[str]) -> str:
+    return f"<sup>{','.join(marks)}</sup>" if marks else ""

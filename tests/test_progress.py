@@ -1,0 +1,225 @@
+"""What a run shows while it goes."""
+
+import io
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from rich.console import Console
+
+from evalsuite.benchmarks import Benchmark
+from evalsuite.checkpoint import Checkpoint
+from evalsuite.report.progress import Live, Plain, Silent, make
+from evalsuite.runner.progress import Planned, Progress
+from tests.reported import failure, score
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def benchmark(name: str) -> Benchmark:
+    return Benchmark(
+        name=name, dataset=name, modality="image", prompt="default", metric="choice",
+        max_new_tokens=8,
+    )  # fmt: skip
+
+
+def checkpoint(**more: Any) -> Checkpoint:
+    facts: dict[str, Any] = {
+        "name": "demo", "source": "/ckpt/[bold]demo", "path": Path("/ckpt"),
+        "processor_path": Path("/ckpt"), "family": "smolvlm", "architecture": "x",
+        "digest": "0123456789abcdef", "parameters": 2_012_345, "tile_size": 64,
+        "tokens_per_tile": 16, "longest_edge": 128, "splits_images": True, "step": None,
+    }  # fmt: skip
+    return Checkpoint(**{**facts, **more})
+
+
+PLACE = Path("results/demo-01234567/89abcdef")
+PLAN = [
+    Planned(benchmark("Scored"), 60, 60, True),
+    Planned(benchmark("Begun"), 300, 120),
+    Planned(benchmark("Fresh"), 1000, 0),
+]
+
+
+def pipe() -> Console:
+    return Console(file=io.StringIO(), width=80)
+
+
+def terminal() -> Console:
+    return Console(file=Terminal(), force_terminal=True, color_system=None, width=100)
+
+
+def written(console: Console) -> str:
+    return cast(io.StringIO, console.file).getvalue()
+
+
+def said(console: Console, start: int) -> list[str]:
+    return written(console)[start:].splitlines()
+
+
+def test_what_will_be_done_is_said_first() -> None:
+    console = pipe()
+    with make(console) as shown:
+        shown.planned(checkpoint(warnings=("no chat\ntemplate",)), PLACE, PLAN)
+    assert [line.split() for line in written(console).splitlines() if "─" not in line][:9] == [
+        ["checkpoint", "demo", "(/ckpt/[bold]demo)"],
+        ["model", "smolvlm,", "2.0M", "parameters,", "digest", "01234567"],
+        ["warning", "no", "chat", "template"],
+        ["results", str(PLACE)],
+        ["benchmark", "samples", "done", "left"],
+        ["Scored", "60", "60", "0", "scored"],
+        ["Begun", "300", "120", "180"],
+        ["Fresh", "1000", "0", "1000"],
+        [],
+    ]
+    assert "\x1b" not in written(console)
+
+
+def test_plain_lines_are_few() -> None:
+    console, clock = pipe(), Clock()
+    with Plain(console, clock) as shown:
+        shown.planned(checkpoint(), PLACE, PLAN)
+        start = len(written(console))
+        for done in range(1, 1001):  # 100 a second
+            clock.now += 0.01
+            shown.advanced("Fresh", done)
+        assert said(console, start) == [
+            "Fresh: 501 of 1000 (50%), 100 samples/s, 0:05 left",
+        ]
+        shown.scoring("Fresh")
+        shown.finished(score("Fresh", 61.24, failed=2, unparsed=1))
+        assert said(console, start)[1:] == ["Fresh: 61.2 ± 2.2 (300 samples, 2 failed, 1 unparsed)"]
+
+
+def test_slow_work_is_not_silent_for_long() -> None:
+    console, clock = pipe(), Clock()
+    with Plain(console, clock) as shown:
+        shown.planned(checkpoint(), PLACE, PLAN)
+        start = len(written(console))
+        for done in range(1, 6):
+            clock.now += 30
+            shown.advanced("Fresh", done)
+    assert said(console, start) == [
+        "Fresh: 3 of 1000 (0%), 0.03 samples/s, 8:18:30 left",
+        "Fresh: 5 of 1000 (0%), 0.03 samples/s, 8:17:30 left",
+        "Begun: 120 of 300 predicted",
+        "Fresh: 5 of 1000 predicted",
+    ]
+
+
+def test_a_failure_says_why_and_what_to_do() -> None:
+    console = pipe()
+    with make(console) as shown:
+        # A benchmark whose data cannot be read fails before anything is planned.
+        shown.finished(failure("Broken", "two\nlines of [red]reason"))
+        shown.note("the worker died;\nstarting another")
+    assert said(console, 0) == [
+        "Broken: failed (score): two lines of [red]reason; kit.log has the whole story",
+        "note: the worker died; starting another",
+    ]
+
+
+def test_the_next_checkpoint_starts_afresh() -> None:
+    console = pipe()
+    with make(console) as shown:
+        shown.planned(checkpoint(), PLACE, PLAN)
+        shown.advanced("Fresh", 10)
+        start = len(written(console))
+        shown.planned(checkpoint(name="second"), PLACE, PLAN[2:])
+        shown.advanced("Fresh", 1)
+    assert said(console, start)[:3] == [
+        "Begun: 120 of 300 predicted",
+        "Fresh: 10 of 1000 predicted",
+        "checkpoint  second (/ckpt/[bold]demo)",
+    ]
+    assert said(console, start)[-1] == "Fresh: 1 of 1000 predicted"
+
+
+def drawn(shown: Live) -> list[list[str]]:
+    probe = Console(file=io.StringIO(), width=100)
+    probe.print(shown._drawn())
+    return [line.split() for line in written(probe).splitlines()]
+
+
+def test_bars() -> None:
+    console, clock = terminal(), Clock()
+    shown = Live(console, clock)
+    shown.planned(checkpoint(), PLACE, PLAN)
+    assert drawn(shown)[0][0] == "Begun"
+    assert drawn(shown)[0][-2:] == ["120/300", "starting"]
+    assert drawn(shown)[1] == ["and", "1", "more", "benchmark"]
+    shown.advanced("Begun", 130)
+    clock.now += 10
+    shown.advanced("Begun", 230)
+    assert drawn(shown)[0][-5:] == ["230/300", "10.0", "samples/s,", "0:07", "left"]
+    shown.scoring("Begun")
+    assert drawn(shown)[0][-1] == "scoring"
+    assert drawn(shown)[1][0] == "Fresh"
+    shown.finished(score("Begun", 61.24))
+    assert [line[0] for line in drawn(shown)] == ["Fresh"]
+    assert "Begun: 61.2 ± 2.2 (300 samples)\n" in written(console)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_the_terminal_is_left_as_it_was(error: type[BaseException]) -> None:
+    def work() -> None:
+        with make(console) as shown:
+            assert isinstance(shown, Live)
+            shown.planned(checkpoint(), PLACE, PLAN)
+            shown.advanced("Fresh", 10)
+            raise error
+
+    console = terminal()
+    with pytest.raises(error):
+        work()
+    output = written(console)
+    assert output.rindex("\x1b[?25h") > output.rindex("\x1b[?25l"), "the cursor is back"
+    assert output.endswith("Begun: 120 of 300 predicted\nFresh: 10 of 1000 predicted\n")
+    assert console._live_stack == []
+
+
+def test_a_log_with_colours_is_still_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert type(make(Console(file=io.StringIO()))) is Plain
+    monkeypatch.setenv("TERM", "dumb")
+    assert type(make(Console(file=Terminal()))) is Plain
+
+
+def test_results_stay_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    with make() as shown:
+        shown.planned(checkpoint(), PLACE, PLAN)
+        shown.note("hello")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "hello" in captured.err
+
+
+@pytest.mark.parametrize("make_display", [lambda: Plain(pipe()), lambda: Live(terminal())])
+def test_advancing_is_cheap(make_display: Any) -> None:
+    with make_display() as shown:
+        shown.planned(checkpoint(), PLACE, PLAN)
+        start = time.perf_counter()
+        for done in range(10_000):
+            shown.advanced("Fresh", done % 1000)
+        assert (time.perf_counter() - start) / 10_000 < 100e-6
+
+
+def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    shown: Progress = Silent()
+    shown.planned(checkpoint(), PLACE, PLAN)
+    shown.advanced("Fresh", 1)
+    shown.scoring("Fresh")
+    shown.finished(score("Fresh", 1.0))
+    shown.note("hello")
+    assert capsys.readouterr() == ("", "")

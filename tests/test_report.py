@@ -1,0 +1,552 @@
+"""Reports: values, golden files, hostile names.
+
+`EVALSUITE_GOLDEN=write pytest tests/test_report.py` writes tests/golden anew; read the diff.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from rich.console import Console
+
+from evalsuite.benchmarks import load
+from evalsuite.errors import UsageError
+from evalsuite.report import catalogue, find, grid, leaderboard, render, table, text, words
+from evalsuite.report.markdown import escaped, grid_markdown, markdown
+from evalsuite.report.plain import to_json
+from evalsuite.results import Run, write_run
+from tests.reported import failure, one, run, score, settings, several
+
+GOLDEN = Path(__file__).parent / "golden"
+HOSTILE = [
+    "a|b", "a\\|b", "ends in \\", "two\nlines", "`code`", "<b>bold</b>", "$x_1$ and $y$", "*star*",
+    "_under_", "[red]markup[/red]", "[/]", "![i](u)", "&lt;", "~~struck~~", "# heading", "- item",
+    "\x1b[31mred", "\u202eright to left", "not utf-8 \udce9", "<!-- evalsuite:leaderboard:end -->",
+    "漢字", ":smile:", "<sup>a</sup>",
+]  # fmt: skip
+
+
+def golden(name: str, shown: str) -> None:
+    path = GOLDEN / name
+    shown = "".join(f"{line.rstrip()}\n" for line in shown.splitlines())
+    if os.environ.get("EVALSUITE_GOLDEN") == "write":
+        path.write_text(shown)
+    assert shown == path.read_text(), f"{path} differs; see the docstring of {__file__}"
+
+
+def terminal(width: int) -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width)
+
+
+def pipe() -> Console:
+    return Console(file=io.StringIO(), force_terminal=False, width=80)
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def parsed(source: str) -> list[list[str]]:
+    """The cells of the tables in a markdown text, as a reader sees them."""
+    rows: list[list[str]] = []
+    cell = False
+    for token in MarkdownIt("commonmark").enable("table").parse(source):
+        if token.type == "tr_open":
+            rows.append([])
+        if token.type in ("th_open", "td_open", "paragraph_open"):
+            cell = token.type != "paragraph_open"
+        if token.type == "inline" and cell:
+            kinds = {child.type for child in token.children or []}
+            assert kinds <= {"text", "text_special", "html_inline"}, token.content
+            tags = {c.content for c in token.children or [] if c.type == "html_inline"}
+            assert tags <= {"<sup>", "</sup>"}, token.content
+            rows[-1].append(
+                "".join(c.content for c in token.children or [] if c.type != "html_inline")
+            )
+    return rows
+
+
+# The model
+
+
+def test_a_table_holds_every_benchmark_of_every_run() -> None:
+    built = table.build(several())
+    assert [(c.benchmark, c.modality) for c in built.columns] == [
+        ("DemoDigits", "image"), ("DemoYesNo", "image"), ("DemoVideo", "video"),
+    ]  # fmt: skip
+    scores = [[cell.score and cell.score.score for cell in row.cells] for row in built.rows]
+    assert scores == [[40.0, 61.04, 25.0], [71.26, None, 30.0], [90.0, 88.8, None]]
+    assert built.rows[1].cells[1].outcome == failure("DemoYesNo")
+    assert built.rows[2].cells[2].outcome is None
+
+
+def test_the_average_is_over_what_every_row_has() -> None:
+    built = table.build(several())
+    assert built.averaged == ("DemoDigits",)
+    assert [row.average for row in built.rows] == [40.0, 71.26, 90.0]
+    assert built.about_average == (
+        "average: mean over 1 benchmark, each counting the same: DemoDigits; "
+        "not every row has DemoYesNo, DemoVideo"
+    )
+    both = table.build(several()[:1])
+    assert both.rows[0].average == pytest.approx((40.0 + 61.04 + 25.0) / 3)
+
+
+def test_without_a_common_benchmark_there_is_no_average() -> None:
+    built = table.build([run("a", score("A", 1.0)), run("b", score("B", 2.0))])
+    assert [row.average for row in built.rows] == [None, None]
+    assert "no benchmark of which every row has a score" in built.about_average
+    assert parsed(markdown([row.run for row in built.rows]))[1] == ["a", "–", "1.0 ± 2.2", "–"]
+
+
+def test_a_zero_is_a_score_and_nothing_is_not() -> None:
+    shown = parsed(markdown([run("a", score("A", 0.0)), run("b", score("B", 0.0))]))
+    assert shown[1:] == [["a", "–", "0.0 ± 2.2", "–"], ["b", "–", "–", "0.0 ± 2.2"]]
+
+
+def test_footnotes_are_collected_once_a_meaning() -> None:
+    built = table.build([
+        run("a", score("A", 1.0, unparsed=3, empty=1), limit="50"),
+        run("b", score("A", 2.0, unparsed=4, truncated=2, failed=5), finished=None),
+    ])  # fmt: skip
+    assert [(note.mark, note.text) for note in built.footnotes] == [
+        ("a", "only a part of the samples, by --limit: a 50"),
+        ("b", "empty answers: a A 1 of 300"),
+        ("c", "answers in which no option was found: a A 3 of 300; b A 4 of 300"),
+        ("d", "unfinished, so benchmarks may be missing: b"),
+        ("e", "samples without a prediction, which count as wrong: b A 5 of 300"),
+        ("f", "answers cut at the token limit: b A 2 of 300"),
+    ]
+    assert [row.marks for row in built.rows] == [("a",), ("d",)]
+    assert [row.cells[0].marks for row in built.rows] == [("b", "c"), ("e", "f", "c")]
+
+
+def test_what_makes_scores_incomparable_is_noted_at_the_benchmark() -> None:
+    built = table.build([
+        run("a", score("A", 1.0), score("Video", 1.0)),
+        run("b", score("A", 1.0, data_digest="e" * 64), score("Video", 1.0, frames="16")),
+    ])  # fmt: skip
+    assert [(c.benchmark, c.marks) for c in built.columns] == [("A", ("a",)), ("Video", ("b",))]
+    assert [note.text for note in built.footnotes] == [
+        "not comparable: A was run with different data digest: dddddddd, eeeeeeee",
+        "not comparable: Video was run with different frames: 1fps, 16",
+    ]
+
+
+def test_other_number_formats_share_a_table_with_a_footnote() -> None:
+    half = run("b", score("A", 1.0), settings=settings(dtype="bfloat16"))
+    built = table.build([run("a", score("A", 1.0)), half])
+    assert [note.text for note in built.footnotes] == [
+        "the rows differ in dtype: a float32; b bfloat16"
+    ]
+
+
+def test_other_prompts_never_share_a_table() -> None:
+    runs = [run("first", score("A", 1.0)),
+            run("second", score("A", 1.0), settings=settings(prompts="native"))]  # fmt: skip
+    for make in (table.build, markdown):
+        with pytest.raises(UsageError, match="first has 'vlmevalkit', second 'native'"):
+            make(runs)
+
+
+@pytest.mark.parametrize(
+    ("runs", "labels"),
+    [
+        ([run("a"), run("b")], ["a", "b"]),
+        ([run("a", digest="1" * 16), run("a", digest="2" * 16)], ["a 11111111", "a 22222222"]),
+        ([run("a"), run("a", settings=settings(dtype="float16"))], ["a float32", "a float16"]),
+        ([run("a"), run("a", limit="50"), run("b")], ["a", "a @50", "b"]),
+    ],
+)
+def test_rows_are_told_apart(runs: list[Run], labels: list[str]) -> None:
+    assert [row.label for row in table.build(runs).rows] == labels
+
+
+def test_marks_go_on_after_z() -> None:
+    notes = table.Notes()
+    marks = [notes.add(str(index)) for index in range(26 * 27 + 1)]
+    assert marks[:2] == ["a", "b"]
+    assert marks[25:28] == ["z", "aa", "ab"]
+    assert marks[-1] == "aaa"
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(7, "7"), (999, "999"), (2_012_345, "2.0M"), (999_960, "1.0M"), (256_484_928, "256.5M"),
+     (2_246_784_880, "2.2B"), (1_500_000_000_000, "1500.0B")],
+)  # fmt: skip
+def test_parameter_counts(count: int, shown: str) -> None:
+    assert words.parameter_count(count) == shown
+
+
+def test_rates_and_durations() -> None:
+    assert [words.rate(r) for r in (None, 0.5, 9.996, 99.96)] == ["–", "0.50", "10.0", "100"]
+    assert [words.duration(s) for s in (0.4, 65, 7384)] == ["0:00", "1:05", "2:03:04"]
+
+
+# Text
+
+
+def test_the_closing_table() -> None:
+    console = terminal(80)
+    text.print_runs([one()], console)
+    golden("one.txt", written(console))
+
+
+def test_several_runs() -> None:
+    console = terminal(100)
+    text.print_table(table.build(several()), console)
+    golden("several.txt", written(console))
+
+
+def test_a_limited_unfinished_run_says_so() -> None:
+    console = pipe()
+    text.print_runs([run("demo", score("A", 1.0), limit="50", finished=None)], console)
+    lines = written(console).splitlines()
+    assert "unfinished, so benchmarks may be missing" in lines
+    assert "only a part of the samples, by --limit 50" in lines
+
+
+def test_no_counts_no_columns() -> None:
+    headings = [heading.text for heading in grid.detail(run("demo", score("A", 1.0))).headings]
+    assert headings == ["benchmark", "score", "±", "n", "samples/s"]
+
+
+def test_a_run_without_scores() -> None:
+    console = pipe()
+    text.print_runs([run("demo")], console)
+    assert written(console) == "demo: no benchmark has a score yet; run with --mode all\n"
+    text.print_runs([], console)
+
+
+def many(runs: int, benchmarks: int) -> list[Run]:
+    return [
+        run(f"checkpoint-{n}00", *(score(f"Benchmark{b}", 10.0 + n + b) for b in range(benchmarks)))
+        for n in range(1, runs + 1)
+    ]
+
+
+def numbers(shown: str) -> set[str]:
+    return {word for word in shown.replace("±", " ").split() if word.replace(".", "").isdigit()}
+
+
+@pytest.mark.parametrize(("runs", "benchmarks"), [(2, 3), (2, 20), (20, 3), (12, 16)])
+def test_no_number_is_ever_cut_short(runs: int, benchmarks: int) -> None:
+    built = table.build(many(runs, benchmarks))
+    piped = pipe()
+    text.print_table(built, piped)
+    for width in (80, 120):
+        console = terminal(width)
+        text.print_table(built, console)
+        assert numbers(written(console)) == numbers(written(piped))
+        assert "…" not in written(console)
+        assert max(map(len, written(console).splitlines())) <= width
+
+
+def test_a_table_is_turned_round_where_only_that_fits() -> None:
+    built = table.build(many(2, 20))
+    console = terminal(80)
+    text.print_table(built, console)
+    assert written(console).splitlines()[0].split() == ["benchmark", "checkpoint-100",
+                                                        "checkpoint-200"]  # fmt: skip
+    piped = pipe()
+    text.print_table(built, piped)
+    assert written(piped).splitlines()[0].split()[:2] == ["checkpoint", "average"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_text_shows_hostile_names_as_they_are(name: str) -> None:
+    console = pipe()
+    runs = [run(name, score(name, 12.5), failure("x", name)), run("b", score(name, 12.5))]
+    text.print_runs(runs, console)
+    shown = written(console)
+    assert words.visible(name) in shown
+    assert shown.isascii() or "\x1b" not in shown
+    assert all(c.isprintable() or c == "\n" for c in shown)
+    rows = [line for line in shown.splitlines() if line.startswith(words.visible(name))]
+    assert any("12.5 ± 2.2" in row for row in rows)
+
+
+# Markdown
+
+
+def test_markdown_of_one_run() -> None:
+    golden("one.md", markdown([one()]))
+
+
+def test_markdown_of_several_runs() -> None:
+    golden("several.md", markdown(several()))
+
+
+def test_markdown_read_back_gives_the_same_cells() -> None:
+    shown = grid.across(table.build(several()))
+    head, *rows = parsed(grid_markdown(shown))
+    assert head == ["checkpoint", "average", "DemoDigits (image)", "DemoYesNo (image)",
+                    "DemoVideo (video)"]  # fmt: skip
+    assert rows == [
+        [f"{entry.text} {','.join(entry.marks)}".strip() for entry in line.entries]
+        for line in shown.lines
+    ]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_markdown_shows_hostile_names_as_they_are(name: str) -> None:
+    shown = parsed(markdown([run(name, score(name, 12.5)), run("b", score(name, 1.0))]))
+    visible = words.visible(name)
+    assert shown == [
+        ["checkpoint", "average", visible],
+        [visible, "12.5", "12.5 ± 2.2"],
+        ["b", "1.0", "1.0 ± 2.2"],
+    ]
+
+
+@given(st.text(min_size=1))
+def test_any_name_survives_markdown(name: str) -> None:
+    drawn = grid.Grid(
+        headings=(grid.Heading("checkpoint", numeric=False), grid.Heading("score")),
+        lines=(grid.Line(grid.entries((name, "1.0"))),),
+    )
+    assert parsed(grid_markdown(drawn))[1] == [words.visible(name).strip(), "1.0"]
+
+
+def test_footnotes_cannot_leave_their_line() -> None:
+    source = markdown([run("a", failure("A", "first\n\n# second <b>|</b>"))])
+    rendered = MarkdownIt("commonmark").enable("table").render(source)
+    assert "first # second &lt;b&gt;|&lt;/b&gt;" in rendered
+    assert "<h1>" not in rendered
+
+
+# JSON, and the choice of form
+
+
+def test_json_is_what_run_json_says(tmp_path: Path) -> None:
+    write_run(tmp_path / "run.json", one())
+    assert json.loads(to_json([one()])) == [json.loads((tmp_path / "run.json").read_text())]
+
+
+@pytest.mark.parametrize("form", render.FORMATS)
+def test_a_report_in_a_file_is_the_one_that_is_printed(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for runs in ([one()], several()):
+        render.write(runs, form, tmp_path / "report")
+        render.write(runs, form, None)
+        assert (tmp_path / "report").read_text() == capsys.readouterr().out
+
+
+def test_an_unknown_form() -> None:
+    with pytest.raises(UsageError, match=r"--format markdwon: .*did you mean 'markdown'"):
+        render.write([one()], "markdwon", None)
+
+
+# Finding runs
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    places = {
+        "checkpoint-1000-aaaaaaaa/11111111/run.json": run("checkpoint-1000", score("A", 10.0)),
+        "checkpoint-1000-aaaaaaaa/11111111/run@50.json": run("ignored", score("A", 11.0, n=50)),
+        "checkpoint-500-bbbbbbbb/22222222/run@50.json": run("fifty", score("A", 1.0, n=50)),
+        "checkpoint-500-bbbbbbbb/22222222/run@0.5.json": run("half", score("A", 1.0, n=150)),
+        "demo-cccccccc/33333333/run.json": run("demo", score("A", 2.0)),
+        "demo-cccccccc/44444444/run.json": run("demo", score("A", 3.0)),
+    }
+    for place, what in places.items():
+        write_run(tmp_path / "results" / place, what)
+    return tmp_path / "results"
+
+
+def names(runs: list[Run]) -> list[str]:
+    return [found.checkpoint.name for found in runs]
+
+
+def test_all_runs(results: Path) -> None:
+    assert names(find.find_runs([], results)) == ["half", "checkpoint-1000", "demo", "demo"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "path"),
+    [
+        ("{}/demo-cccccccc/33333333", "demo-cccccccc/33333333/run.json"),
+        ("{}/demo-cccccccc/44444444/run.json", "demo-cccccccc/44444444/run.json"),
+        ("{}/checkpoint-1000-aaaaaaaa", "checkpoint-1000-aaaaaaaa/11111111/run.json"),
+        ("checkpoint-1000-aaaaaaaa", "checkpoint-1000-aaaaaaaa/11111111/run.json"),
+        ("{}/checkpoint-1000-aaaaaaaa/11111111/run@50.json",
+         "checkpoint-1000-aaaaaaaa/11111111/run@50.json"),
+    ],
+)  # fmt: skip
+def test_named_runs(results: Path, argument: str, path: str) -> None:
+    [found] = find.find([argument.format(results)], results)
+    assert found.path == results / path
+
+
+def test_a_run_named_twice_counts_once_and_order_is_kept(results: Path) -> None:
+    arguments = ["demo-cccccccc/44444444", "checkpoint-1000-aaaaaaaa", "demo-cccccccc/44444444"]
+    assert names(find.find_runs(arguments, results)) == ["demo", "checkpoint-1000"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [
+        ("demo-cccccccc", r"holds 2 runs; name one of .*33333333, .*44444444"),
+        ("checkpoint-500-bbbbbbbb", r"holds 2 records; name one of .*run@0.5.json, .*run@50.json"),
+        ("nowhere", r"nowhere: no such run, here or in .*results; 'evalsuite list runs'"),
+        ("{}", "holds runs of several checkpoints"),
+        ("{}/../model", "is a checkpoint, not a run"),
+        ("{}/../empty", "holds no run.json"),
+    ],
+)
+def test_what_names_no_single_run(results: Path, argument: str, complaint: str) -> None:
+    for directory in ("model", "empty"):
+        (results.parent / directory).mkdir()
+    (results.parent / "model" / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match=complaint) as error:
+        find.find_runs([argument.format(results)], results)
+    assert "\n" not in str(error.value)
+
+
+def test_no_runs_at_all(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no runs; make one with 'evalsuite run'"):
+        find.find_runs([], tmp_path / "results")
+
+
+def test_runs_of_a_newer_evalsuite_are_left_out_aloud(results: Path) -> None:
+    newer = results / "demo-cccccccc/33333333/run.json"
+    newer.write_text('{"schema": 99}')
+    said: list[str] = []
+    assert len(find.find_all(results, said.append)) == 3
+    assert len(said) == 1
+    assert said[0].startswith(f"left out: {newer}: written by a newer evalsuite")
+
+
+# The leaderboard
+
+
+def test_the_leaderboard(tmp_path: Path) -> None:
+    path = tmp_path / "LEADERBOARD.md"
+    runs = [*several(), run("limited", score("A", 1.0), limit="50"),
+            run("native", score("DemoDigits", 50.0), settings=settings(prompts="native")),
+            run("cut", score("A", 1.0), finished=None)]  # fmt: skip
+    leaderboard.write(runs, path)
+    golden("LEADERBOARD.md", path.read_text())
+    first = path.read_bytes()
+    leaderboard.write(runs[::-1], path)
+    assert path.read_bytes() == first, "the same runs make the same file, in any order"
+
+
+def test_the_leaderboard_is_sorted_by_average_then_name() -> None:
+    averages = {"b": 50.0, "c": 70.0, "a": 50.0}
+    board = leaderboard.leaderboard([run(n, score("A", s)) for n, s in averages.items()])
+    assert [row[:2] for row in parsed(board)[1:]] == [["c", "70.0"], ["a", "50.0"], ["b", "50.0"]]
+
+
+def test_only_the_part_between_the_markers_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "LEADERBOARD.md"
+    before, after = b"\xef\xbb\xbf# Ours\r\n\r\n", b"\r\nThe end, without a newline"
+    path.write_bytes(before + f"{leaderboard.BEGIN}\r\nold\r\n{leaderboard.END}".encode() + after)
+    hostile = run(leaderboard.END, score("A", 1.0))
+    for _ in range(2):
+        leaderboard.write([hostile], path)
+        content = path.read_bytes()
+        assert content.startswith(before + leaderboard.BEGIN.encode())
+        assert content.endswith(leaderboard.END.encode() + after)
+        assert b"old" not in content
+        assert parsed(content.decode())[1][0] == leaderboard.END
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    ["# My notes\n", f"{leaderboard.BEGIN}\n", f"{leaderboard.END}\n{leaderboard.BEGIN}\n",
+     f"inline {leaderboard.BEGIN} {leaderboard.END}\n"],
+)  # fmt: skip
+def test_a_foreign_file_is_never_overwritten(tmp_path: Path, foreign: str) -> None:
+    path = tmp_path / "LEADERBOARD.md"
+    path.write_text(foreign)
+    with pytest.raises(UsageError, match="has no single pair of lines"):
+        leaderboard.write(several(), path)
+    assert path.read_text() == foreign
+
+
+def test_an_empty_file_is_filled(tmp_path: Path) -> None:
+    path = tmp_path / "LEADERBOARD.md"
+    path.write_text("\n")
+    leaderboard.write(several(), path)
+    assert path.read_text().startswith(f"# Leaderboard\n\n{leaderboard.BEGIN}\n")
+
+
+def test_nothing_to_rank(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no complete run among 1 run:"):
+        leaderboard.write([run("a", score("A", 1.0), limit="9")], tmp_path / "LEADERBOARD.md")
+    assert not list(tmp_path.iterdir())
+
+
+# Lists
+
+
+def shown_list(what: str, results: Path) -> str:
+    console = terminal(80)
+    catalogue.show(what, results, None, console)
+    return written(console)
+
+
+def test_list_benchmarks_names_them_all(tmp_path: Path) -> None:
+    shown = shown_list("benchmarks", tmp_path)
+    assert max(map(len, shown.splitlines())) <= 80
+    for benchmark in load().benchmarks.values():
+        line = next(x.split() for x in shown.splitlines() if x.split()[:1] == [benchmark.name])
+        assert {benchmark.metric, benchmark.prompt, str(benchmark.max_new_tokens)} <= set(line)
+
+
+def test_list_suites(tmp_path: Path) -> None:
+    shown = shown_list("suites", tmp_path)
+    assert "DemoDigits, DemoYesNo" in shown
+
+
+def test_a_list_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "none.yaml").write_text("benchmarks: {}\n")
+    console = pipe()
+    catalogue.show("suites", tmp_path, tmp_path / "none.yaml", console)
+    assert written(console).splitlines()[0].split() == ["suite", "benchmarks"]
+
+
+def test_list_runs(results: Path) -> None:
+    lines = shown_list("runs", results).splitlines()
+    assert lines[3].split() == ["checkpoint-1000-aaaaaaaa/11111111", "1", "of", "1", "10.0", "–",
+                                "float32", "2026-11-22"]  # fmt: skip
+
+
+def test_list_of_what(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="did you mean 'runs'"):
+        catalogue.show("run", tmp_path, None)
+
+
+# What it costs
+
+
+def test_reports_load_nothing_heavy_and_fast() -> None:
+    code = (
+        "import sys, time; start = time.perf_counter(); import evalsuite.report.text;"
+        "print(time.perf_counter() - start);"
+        "import evalsuite.report.render, evalsuite.report.find, evalsuite.report.progress;"
+        "import evalsuite.report.leaderboard, evalsuite.report.catalogue, evalsuite.report.plain;"
+        "heavy = {'torch', 'transformers', 'vlmeval', 'pandas', 'numpy', 'pydantic'};"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(3)
+    ]
+    assert min(float(done.stdout) for done in runs) < 0.5
+
+
+def test_escaping_leaves_plain_names_alone() -> None:
+    assert escaped("checkpoint-500 (v1.2)") == "checkpoint-500 (v1.2)"
