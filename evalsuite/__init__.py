@@ -1,0 +1,48 @@
+"""Evaluate SmolVLM checkpoints under VLMEvalKit's own prompts and metrics, fast and trustworthily.
+
+>>> import evalsuite
+>>> run = evalsuite.run("demo", limit=50)
+>>> {score.benchmark: score.score for score in run.scores}
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evalsuite.api import run as run
+    from evalsuite.benchmarks import Benchmark as Benchmark
+    from evalsuite.checkpoint import Checkpoint as Checkpoint
+    from evalsuite.errors import EvalsuiteError as EvalsuiteError
+    from evalsuite.results import Failure as Failure
+    from evalsuite.results import Run as Run
+    from evalsuite.results import Score as Score
+    from evalsuite.results import read_run as load_run  # noqa: F401 - its public name
+    from evalsuite.vlmevalkit.adapter import register as register
+
+# Loaded when first asked for: `import evalsuite` costs nothing, and `register` alone needs vlmeval.
+_HOME = {
+    "run": ("evalsuite.api", "run"),
+    "load_run": ("evalsuite.results", "read_run"),
+    "register": ("evalsuite.vlmevalkit.adapter", "register"),
+    "Benchmark": ("evalsuite.benchmarks", "Benchmark"),
+    "Checkpoint": ("evalsuite.checkpoint", "Checkpoint"),
+    "EvalsuiteError": ("evalsuite.errors", "EvalsuiteError"),
+    "Failure": ("evalsuite.results", "Failure"),
+    "Run": ("evalsuite.results", "Run"),
+    "Score": ("evalsuite.results", "Score"),
+}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'evalsuite' has no attribute '{name}'")
+    module, attribute = _HOME[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -115,7 +115,7 @@ class Catalogue:
 
 
 def packaged_file() -> Path:
-    """The benchmarks that come with evalsuite: beside the modules in a wheel, above in a checkout."""
+    """Where our benchmarks are: beside the modules in a wheel, above them in a checkout."""
     here = Path(__file__).parent
     installed = here / "benchmarks.yaml"
     return installed if installed.exists() else here.parent / "benchmarks.yaml"

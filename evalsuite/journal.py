@@ -84,7 +84,10 @@ class Journal:
         """
         rank = {id_: i for i, id_ in enumerate(order)}
         ordered = sorted(self.predictions.values(), key=lambda p: (rank.get(p.id, len(rank)), p.id))
-        lines = [to_json_line(self._header), *(to_json_line(dataclasses.asdict(p)) for p in ordered)]
+        lines = [
+            to_json_line(self._header),
+            *(to_json_line(dataclasses.asdict(p)) for p in ordered),
+        ]
         text = "".join(lines)
         if self.path.read_bytes() == text.encode():
             return

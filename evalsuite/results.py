@@ -191,7 +191,9 @@ def read_run(path: Path) -> Run:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{path}: {where}: {first['msg']}; the file was changed by hand?") from None
+        raise UsageError(
+            f"{path}: {where}: {first['msg']}; the file was changed by hand?"
+        ) from None
 
 
 def _run_to_plain(run: Run) -> dict[str, Any]:

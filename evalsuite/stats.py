@@ -12,9 +12,7 @@ def mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def clustered_standard_error(
-    values: Sequence[float], clusters: Sequence[Hashable]
-) -> float | None:
+def clustered_standard_error(values: Sequence[float], clusters: Sequence[Hashable]) -> float | None:
     """Standard error of the mean of `values` when those of one cluster vary together.
 
     The cluster-robust CR1 estimate: with residuals e = value - mean summed within each of C

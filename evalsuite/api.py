@@ -1,0 +1,64 @@
+"""The Python interface: what the command line does, as functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evalsuite.report.progress import Silent
+from evalsuite.results import Run
+from evalsuite.runner.progress import Progress
+from evalsuite.session import Request, run_all
+
+
+def run(
+    ckpt: str | Path,
+    *,
+    suite: str | None = None,
+    benchmarks: list[str] | None = None,
+    limit: int | float | None = None,
+    batch_size: int | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    mode: str = "all",
+    settings: list[str] | None = None,
+    max_new_tokens: int | None = None,
+    longest_edge: int | None = None,
+    processor: str | Path | None = None,
+    name: str | None = None,
+    output_dir: str | Path = "results",
+    data_dir: str | Path | None = None,
+    benchmarks_file: str | Path | None = None,
+    available: bool = False,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Evaluate a checkpoint and return its run; what was done before is not done again.
+
+    Arguments are those of ``evalsuite run``; `limit` is a number of samples (``50``) or a share
+    (``0.1``), `settings` are ``BENCH.key=value``. Silent unless a `progress` is given.
+
+    Raises `evalsuite.errors.UsageError` for wrong arguments, `IncompleteError` for missing data or
+    a worker that keeps dying. A benchmark that failed is a `Failure` among ``run.outcomes``.
+    """
+    request = Request(
+        checkpoints=(str(ckpt),),
+        command="evalsuite.run()",
+        suite=suite,
+        benchmarks=tuple(benchmarks or ()),
+        limit=None if limit is None else str(limit),
+        batch_size="auto" if batch_size is None else str(batch_size),
+        dtype=dtype,
+        device=device,
+        mode=mode,
+        settings=tuple(settings or ()),
+        max_new_tokens=max_new_tokens,
+        longest_edge=longest_edge,
+        processor=None if processor is None else str(processor),
+        name=name,
+        output_dir=Path(output_dir),
+        data_dir=None if data_dir is None else Path(data_dir),
+        benchmarks_file=None if benchmarks_file is None else Path(benchmarks_file),
+        available=available,
+        fresh=fresh,
+    )
+    return run_all(request, progress or Silent())[0]

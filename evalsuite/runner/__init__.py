@@ -1,0 +1,1 @@
+"""Plan a run, put a worker on it, and keep what comes of it."""

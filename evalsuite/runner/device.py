@@ -1,0 +1,69 @@
+"""Which device and number format a run uses, found out without importing torch."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import importlib.util
+import re
+from pathlib import Path
+
+from evalsuite.errors import UsageError
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def resolve(device: str, dtype: str) -> tuple[str, str]:
+    """Make ``auto`` plain: the first CUDA device in bfloat16, or else the CPU in float32.
+
+    Raises `UsageError` for a device or dtype that is not to be had.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:1")
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}")
+    count = cuda_devices()
+    if device == "auto":
+        device = "cuda:0" if count else "cpu"
+    elif device.startswith("cuda"):
+        index = int(device.partition(":")[2] or 0)
+        if index >= count:
+            found = f"only {count} here" if count else "no usable CUDA device here"
+            raise UsageError(f"--device {device}: {found}; choose another or --device cpu")
+        device = f"cuda:{index}"
+    if dtype == "auto":
+        dtype = "bfloat16" if device.startswith("cuda") else "float32"
+    return device, dtype
+
+
+def cuda_devices() -> int:
+    """How many CUDA devices torch could use: the driver's count, 0 for a CPU build of torch."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return 0
+    version_file = Path(spec.origin).parent / "version.py"
+    if re.search(r"^cuda[^=]*=\s*None", version_file.read_text(), re.MULTILINE):
+        return 0
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    # CUDA_VISIBLE_DEVICES is honoured by the driver itself. 0 is CUDA_SUCCESS.
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+def resampling() -> str:
+    """The resize filter the image processors will use with the installed torchvision.
+
+    SmolVLM asks for LANCZOS. torchvision has it on tensors from 0.27 on; transformers falls back
+    to BICUBIC before, which makes other pixels and other scores.
+    """
+    try:
+        version = importlib.metadata.version("torchvision")
+    except importlib.metadata.PackageNotFoundError:
+        return "pil-lanczos"
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return "torchvision-lanczos" if (major, minor) >= (0, 27) else "torchvision-bicubic"

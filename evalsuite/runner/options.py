@@ -1,0 +1,44 @@
+"""How to run, and which of that makes predictions comparable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from evalsuite.runner.plan import Limit
+
+ENGINE = "evalsuite-1"
+"""Changed whenever the engine may answer differently: another engine's answers are not reused."""
+
+Mode = Literal["all", "infer", "eval"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run."""
+
+    output: Path
+    device: str
+    dtype: str
+    resampling: str
+    command: str
+    limit: Limit | None = None
+    mode: Mode = "all"
+    batch_size: int | None = None
+    longest_edge: int | None = None
+    fresh: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What makes predictions comparable; part of the run's path."""
+        settings: dict[str, Any] = {
+            "prompts": "vlmevalkit",
+            "dtype": self.dtype,
+            "engine": ENGINE,
+            "blind": False,
+            "resampling": self.resampling,
+        }
+        if self.longest_edge is not None:
+            settings["longest_edge"] = self.longest_edge
+        return settings

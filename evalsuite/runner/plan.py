@@ -1,0 +1,112 @@
+"""Which samples of a benchmark a run is about, and where it keeps what it finds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from evalsuite.checkpoint import Checkpoint
+from evalsuite.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So many samples, or that share of them."""
+
+    count: int | None = None
+    share: float | None = None
+
+    def __str__(self) -> str:
+        return str(self.count) if self.count is not None else f"{self.share:g}"
+
+    def of(self, total: int) -> int:
+        """How many of `total` samples this is: at least one, at most all."""
+        wanted = self.count if self.count is not None else round((self.share or 0) * total)
+        return min(total, max(1, wanted))
+
+
+def read_limit(text: str | None) -> Limit | None:
+    """``50`` is fifty samples, ``0.1`` a tenth of them, ``1.0`` all: None. Raises `UsageError`."""
+    if text is None:
+        return None
+    if re.fullmatch(r"\d+", text) and int(text) > 0:
+        return Limit(count=int(text))
+    if re.fullmatch(r"\d*\.\d+|1\.", text) and 0 < float(text) <= 1:
+        return None if float(text) == 1 else Limit(share=float(text))
+    raise UsageError(
+        f"--limit {text}: expected a number of samples like 50 or a share of them like 0.1"
+    )
+
+
+class Grouped(Protocol):
+    """A sample as far as choosing goes."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def cluster(self) -> str: ...  # noqa: D102
+
+
+def choose(samples: Sequence[Grouped], limit: Limit | None) -> list[str]:
+    """The ids of the samples a run with `limit` asks, those of one cluster side by side.
+
+    Clusters are taken whole, in an order that depends on nothing but their names, until the limit
+    is reached; only the last may be cut. So the choice under a smaller limit is part of the choice
+    under a larger one, and does not lean towards the front of the data.
+    """
+    clusters: dict[str, list[str]] = {}
+    for sample in samples:
+        clusters.setdefault(sample.cluster, []).append(sample.id)
+    if limit is None:
+        return [id_ for ids in clusters.values() for id_ in ids]
+    seeded = sorted(clusters, key=lambda name: hashlib.sha256(name.encode()).digest())
+    shuffled = [id_ for name in seeded for id_ in clusters[name]]
+    return shuffled[: limit.of(len(samples))]
+
+
+def in_data_order(samples: Iterable[Grouped], chosen: Iterable[str]) -> list[str]:
+    """The `chosen` ids in the order of the data."""
+    wanted = set(chosen)
+    return [sample.id for sample in samples if sample.id in wanted]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one run lives on disk."""
+
+    directory: Path
+    limit: Limit | None
+
+    @property
+    def _suffix(self) -> str:
+        return "" if self.limit is None else f"@{self.limit}"
+
+    @property
+    def run_json(self) -> Path:
+        """The run's record."""
+        return self.directory / f"run{self._suffix}.json"
+
+    def journal(self, benchmark: str) -> Path:
+        """The directory of the journal, which runs with and without a limit share."""
+        return self.directory / benchmark
+
+    def samples(self, benchmark: str) -> Path:
+        """The scored samples of `benchmark`."""
+        return self.directory / benchmark / f"samples{self._suffix}.jsonl"
+
+    def evidence(self, benchmark: str) -> Path:
+        """What VLMEvalKit wrote while scoring `benchmark`."""
+        return self.directory / benchmark / f"vlmevalkit{self._suffix}"
+
+
+def place(
+    output: Path, checkpoint: Checkpoint, settings: Mapping[str, Any], limit: Limit | None
+) -> Place:
+    """Where a run of `checkpoint` under `settings` lives: decided by content, not by the clock."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return Place(output / f"{checkpoint.name}-{checkpoint.digest[:8]}" / digest[:8], limit)

@@ -1,0 +1,44 @@
+"""What a run tells whoever watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from evalsuite.benchmarks import Benchmark
+from evalsuite.checkpoint import Checkpoint
+from evalsuite.results import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What is to be done for one benchmark."""
+
+    benchmark: Benchmark
+    total: int
+    """Samples of this run, the limit applied."""
+    done: int
+    """Of those, samples that have a prediction already."""
+    finished: bool = False
+    """Whether its score is there already."""
+
+
+class Progress(Protocol):
+    """Who wants to know how a run goes."""
+
+    def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
+        """Work is about to start."""
+
+    def advanced(self, benchmark: str, done: int) -> None:
+        """`done` samples of `benchmark` have a prediction."""
+
+    def scoring(self, benchmark: str) -> None:
+        """All predictions of `benchmark` are there."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """A benchmark has its score or its failure."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know."""

@@ -1,0 +1,93 @@
+"""From predictions to a `Score`, with the samples a reader needs to check it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from evalsuite.benchmarks import Benchmark
+from evalsuite.results import Prediction, SampleScore, Score, write_samples
+from evalsuite.samples import Frames, Sample
+from evalsuite.stats import clustered_standard_error, mean
+from evalsuite.vlmevalkit.kit import BrokenSample, Kit, SampleValue
+
+
+def score_benchmark(
+    kit: Kit,
+    benchmark: Benchmark,
+    samples: Sequence[Sample | BrokenSample],
+    predictions: Mapping[str, Prediction],
+    evidence: Path,
+    samples_file: Path,
+) -> Score:
+    """Score `predictions` to `samples`, which are in data order, and write samples.jsonl.
+
+    Raises `KitError` if VLMEvalKit cannot score them or its number and ours disagree.
+    """
+    wanted = {sample.id: predictions[sample.id] for sample in samples}
+    scored = kit.score(benchmark, list(wanted), wanted, evidence)
+    rows = [
+        _row(sample, wanted[sample.id], value)
+        for sample, value in zip(samples, scored.values, strict=True)
+    ]
+    write_samples(samples_file, rows)
+    values = [row.value for row in rows]
+    clusters = [row.cluster for row in rows]
+    stderr = clustered_standard_error(values, clusters)
+    failed = [row for row in rows if row.ended == "error"]
+    empty = [row for row in rows if row.ended != "error" and not row.prediction]
+    unparsed = [r for r in rows if r.ended != "error" and r.prediction and not r.parsed]
+    return Score(
+        benchmark=benchmark.name,
+        dataset=benchmark.dataset,
+        modality=benchmark.modality,
+        metric=benchmark.metric,
+        prompt=benchmark.prompt,
+        score=100 * mean(values),
+        stderr=None if stderr is None else 100 * stderr,
+        n=len(rows),
+        clusters=len(set(clusters)),
+        failed=len(failed),
+        empty=len(empty),
+        truncated=sum(row.ended == "length" for row in rows),
+        unparsed=len(unparsed),
+        judge=benchmark.judge,
+        partial=False,
+        vlmevalkit_score=scored.vlmevalkit_score,
+        agreement=scored.agreement,
+        breakdown=_breakdown(rows),
+        frames=str(benchmark.frames) if benchmark.frames else None,
+        max_new_tokens=benchmark.max_new_tokens,
+    )
+
+
+def _row(sample: Sample | BrokenSample, prediction: Prediction, scored: SampleValue) -> SampleScore:
+    shown = () if isinstance(sample, BrokenSample) else sample.media
+    return SampleScore(
+        id=sample.id,
+        cluster=sample.cluster,
+        value=scored.value,
+        parsed=scored.parsed,
+        prediction=prediction.text,
+        target=sample.target,
+        category=sample.category,
+        question=sample.question,
+        media=tuple(
+            path
+            for item in shown
+            for path in (item.paths if isinstance(item, Frames) else (item.path,))
+        ),
+        prompt_digest=prediction.prompt_digest,
+        ended=prediction.ended,
+        error=prediction.error,
+    )
+
+
+def _breakdown(rows: Sequence[SampleScore]) -> dict[str, float]:
+    """Score by category; empty where the data names fewer than two."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        values.setdefault(row.category, []).append(row.value)
+    if len(values) < 2:
+        return {}
+    return {category: 100 * mean(values[category]) for category in sorted(values)}

@@ -1,0 +1,143 @@
+"""A worker: one checkpoint on one device, in a process of its own.
+
+Questions go in, answers come out as batches finish. That is all an executor needs to know.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalsuite.process import Child, serve
+from evalsuite.smolvlm.questions import Answer, Question
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """What a worker needs to load its checkpoint."""
+
+    directory: Path
+    processor: Path | None
+    device: str
+    dtype: str
+    batch_size: int | None
+    longest_edge: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The checkpoint is loaded; what it runs on, for the record."""
+
+    environment: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """The checkpoint could not be loaded."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A batch of answers, and the most memory the worker has used so far."""
+
+    answers: tuple[Answer, ...]
+    peak_memory_bytes: int | None
+
+
+class Worker:
+    """The parent's end of a worker process."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._child = Child("evalsuite.runner.work")
+        self._child.send(settings)
+
+    def ask(self, questions: Sequence[Question]) -> None:
+        """Queue `questions`; raises `ChildDied`."""
+        self._child.send(list(questions))
+
+    def receive(self) -> Ready | Unfit | Answered:
+        """The next message; blocks, and raises `ChildDied`."""
+        message: Ready | Unfit | Answered = self._child.receive()
+        return message
+
+    def kill(self) -> None:
+        """End the worker at once; what it was answering is lost."""
+        self._child.kill()
+
+
+def main() -> None:
+    """The worker process."""
+    connection = serve()
+    settings: WorkerSettings = connection.recv()
+    incoming: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
+
+    # Read ahead from the start, so that the sender never waits for the model to load.
+    def read() -> None:
+        while True:
+            try:
+                questions = connection.recv()
+            except (EOFError, OSError):
+                incoming.put(None)
+                return
+            for question in questions:
+                incoming.put(question)
+
+    threading.Thread(target=read, daemon=True).start()
+
+    from evalsuite.smolvlm.engine import Engine
+
+    try:
+        engine = Engine(
+            settings.directory,
+            device=settings.device,
+            dtype=settings.dtype,
+            batch_size=settings.batch_size,
+            processor=settings.processor,
+            longest_edge=settings.longest_edge,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        # What transformers, safetensors and torch raise for files that do not fit together.
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        connection.send(Unfit(f"{type(error).__name__}: {reason}"))
+        return
+    connection.send(Ready(_environment(engine.device)))
+
+    def questions() -> Iterator[Question]:
+        while (question := incoming.get()) is not None:
+            yield question
+
+    with engine:
+        for answers in engine.answer(questions()):
+            connection.send(Answered(tuple(answers), engine.stats.peak_memory_bytes))
+
+
+def _environment(device: Any) -> dict[str, Any]:
+    import platform
+
+    import torch
+    import torchvision
+    import transformers
+
+    on_cuda = str(device).startswith("cuda")
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "transformers": transformers.__version__,
+        "device": torch.cuda.get_device_name(device) if on_cuda else "cpu",
+    }
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BrokenPipeError:
+        sys.exit(1)  # the parent is gone

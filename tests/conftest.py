@@ -1,0 +1,147 @@
+"""Shared by the tests that run whole benchmarks: one kit process, one uninterrupted demo run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from evalsuite import benchmarks, checkpoint
+from evalsuite.benchmarks import Benchmark
+from evalsuite.checkpoint import Checkpoint
+from evalsuite.data import locate
+from evalsuite.results import Outcome, Run
+from evalsuite.runner.device import resampling
+from evalsuite.runner.options import Mode, Options
+from evalsuite.runner.plan import place, read_limit
+from evalsuite.runner.progress import Planned
+from evalsuite.runner.run import evaluate
+from evalsuite.runner.source import SampleSource
+from evalsuite.vlmevalkit.kit import Kit
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither find nor leave anything in the user's cache."""
+    before = os.environ.get("EVALSUITE_CACHE")
+    os.environ["EVALSUITE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["EVALSUITE_CACHE"]
+    else:
+        os.environ["EVALSUITE_CACHE"] = before
+
+
+@dataclass
+class Watched:
+    """A progress that remembers."""
+
+    plans: list[tuple[Planned, ...]] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    done: dict[str, int] = field(default_factory=dict)
+
+    def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
+        self.plans.append(tuple(plan))
+
+    def advanced(self, benchmark: str, done: int) -> None:
+        self.done[benchmark] = done
+
+    def scoring(self, benchmark: str) -> None:
+        pass
+
+    def finished(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@dataclass
+class Bench:
+    """Runs benchmarks in this process with one kit process for all tests."""
+
+    source: SampleSource
+    checkpoint: Checkpoint
+
+    def run(
+        self,
+        output: Path,
+        chosen: Sequence[Benchmark],
+        *,
+        progress: Watched | None = None,
+        batch_size: int | None = None,
+        limit: str | None = None,
+        mode: Mode = "all",
+        fresh: bool = False,
+    ) -> Run:
+        options = self.options(output, batch_size, limit, mode, fresh)
+        run = evaluate(self.checkpoint, chosen, options, self.source, progress or Watched())
+        assert run is not None
+        return run
+
+    def options(
+        self,
+        output: Path,
+        batch_size: int | None = None,
+        limit: str | None = None,
+        mode: Mode = "all",
+        fresh: bool = False,
+    ) -> Options:
+        return Options(
+            output=output,
+            device="cpu",
+            dtype="float32",
+            resampling=resampling(),
+            command="test",
+            limit=read_limit(limit),
+            mode=mode,
+            batch_size=batch_size,
+            fresh=fresh,
+        )
+
+    def directory(self, output: Path) -> Path:
+        options = self.options(output)
+        return place(output, self.checkpoint, options.settings, None).directory
+
+
+def demo(*names: str) -> list[Benchmark]:
+    """The demo's benchmarks, located; all of them if none is named."""
+    catalogue = benchmarks.load()
+    chosen = catalogue.select(list(names)) if names else catalogue.suite("demo")
+    located = [locate(benchmark, None) for benchmark in chosen]
+    return [benchmark for benchmark in located if isinstance(benchmark, Benchmark)]
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    root = tmp_path_factory.mktemp("kit")
+    with Kit(work=root / "work", media=root / "media", log=root / "kit.log") as kit:
+        kit.warm()
+        yield Bench(SampleSource(kit), checkpoint.read("demo"))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The demo suite, run once without interruption."""
+
+    output: Path
+    directory: Path
+    run: Run
+
+    def predictions(self, benchmark: str) -> bytes:
+        return (self.directory / benchmark / "predictions.jsonl").read_bytes()
+
+    def samples(self, benchmark: str) -> bytes:
+        return (self.directory / benchmark / "samples.jsonl").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def reference(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    output = tmp_path_factory.mktemp("reference")
+    run = bench.run(output, demo())
+    assert not run.failures, run.failures
+    return Reference(output, bench.directory(output), run)

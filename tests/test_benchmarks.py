@@ -1,0 +1,128 @@
+"""benchmarks.yaml is checked at the edge: what is wrong is named with where and what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from evalsuite import benchmarks
+from evalsuite.benchmarks import METRICS, PROMPT_FORMATS, FrameRule, load, override
+from evalsuite.errors import UsageError
+from evalsuite.smolvlm.prompts import FORMATS
+
+GOOD = """
+  Mine:
+    dataset: Mine
+    dataset_class: ImageMCQDataset
+    data: mine.tsv
+    modality: image
+    prompt: default
+    metric: choice
+    max_new_tokens: 4
+"""
+
+
+def write(directory: Path, text: str) -> Path:
+    path = directory / "benchmarks.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_packaged_file() -> None:
+    catalogue = load()
+    assert [b.name for b in catalogue.suite("demo")] == [
+        "DemoDigits", "DemoYesNo", "DemoShapes", "DemoOCR", "DemoVideo",
+    ]  # fmt: skip
+    assert catalogue.benchmarks["DemoVideo"].frames == FrameRule(per_second=1.0)
+    assert all(Path(b.data or "").exists() for b in catalogue.suite("demo"))
+
+
+def test_prompt_formats_are_those_the_engine_has() -> None:
+    assert set(PROMPT_FORMATS) == set(FORMATS)
+
+
+def test_a_file_may_extend_ours(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, f"extends: packaged\nbenchmarks:{GOOD}\nsuites: {{two: [Mine, DemoOCR]}}"
+    )
+    catalogue = load(path)
+    mine, ocr = catalogue.suite("two")
+    assert mine.data == str(tmp_path / "mine.tsv")
+    assert mine.max_new_tokens == 4
+    assert ocr == load().benchmarks["DemoOCR"]
+
+
+def test_benchmarks_are_found_whatever_their_case_and_once() -> None:
+    names = [b.name for b in load().select(["demoocr", "DemoDigits", "DEMOOCR"])]
+    assert names == ["DemoOCR", "DemoDigits"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (f"benchmarks:{GOOD}    metrics: choice", r"benchmarks.yaml: Mine: unknown key 'metrics' "
+         r"\(did you mean 'metric'\?\)"),
+        (f"benchmark:{GOOD}", r"unknown key 'benchmark' \(did you mean 'benchmarks'\?\)"),
+        ("benchmarks: {X: {dataset: a}}", "X: needs the key 'modality'"),
+        (f"benchmarks:{GOOD.replace('4', '0')}", "Mine: max_new_tokens: .*not 0"),
+        (f"benchmarks:{GOOD.replace('choice', 'choise')}", "Mine: metric: .*not 'choise'"),
+        (f"benchmarks:{GOOD}    frames: 16", "Mine: 'frames' goes with modality video"),
+        (f"benchmarks:{GOOD.replace('image', 'video')}", "say for example 'frames: 1fps'"),
+        (f"benchmarks:{GOOD.replace('image', 'video')}    frames: fast", "expected '1fps'"),
+        (f"benchmarks:{GOOD}suites: {{s: [Mime]}}", r"suite s: unknown benchmark 'Mime' "
+         r"\(did you mean 'Mine'\?\)"),
+        ("a: [", "line 1 is not valid YAML"),
+        ("- a", "expected the keys 'benchmarks' and 'suites'"),
+        ("extends: benchmarks.yaml", "extends itself"),
+        (f"benchmarks:{GOOD.replace('Mine:', '../up:', 1)}", "benchmark name '../up' must be"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint) as caught:
+        load(write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_and_binary_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        load(tmp_path / "none.yaml")
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00a")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        load(tmp_path / "b.yaml")
+
+
+def test_unknown_names_get_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"unknown benchmark 'DemoDigit' \(did you mean 'DemoDig"):
+        load().select(["DemoDigit"])
+    with pytest.raises(UsageError, match=r"unknown suite 'dmo' \(did you mean 'demo'\?\)"):
+        load().suite("dmo")
+
+
+def test_set_changes_what_may_be_changed() -> None:
+    demo = load().suite("demo")
+    changed = override(demo, ["DemoVideo.frames=4", "DemoOCR.max_new_tokens=3"])
+    assert changed[4].frames == FrameRule(count=4)
+    assert str(changed[4].frames) == "4"
+    assert changed[3].max_new_tokens == 3
+    assert changed[:3] == demo[:3]
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("DemoOCR.max_new_token=3", r"did you mean 'max_new_tokens'\?"),
+        ("DemoOCD.margin=3", r"not among the benchmarks of this run \(did you mean 'DemoOCR'\?\)"),
+        ("DemoOCR.margin=big", "expected a positive number, not 'big'"),
+        ("DemoOCR.margin=-1", "expected a positive number"),
+        ("DemoVideo.frames=0", "expected '1fps'"),
+        ("nonsense", "expected BENCH.key=value"),
+    ],
+)
+def test_set_refuses_the_rest(setting: str, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        override(load().suite("demo"), [setting])
+
+
+def test_every_metric_is_used_by_some_benchmark() -> None:
+    used = {b.metric for b in load().benchmarks.values()}
+    assert used == set(METRICS)
+    assert benchmarks.packaged_file().name == "benchmarks.yaml"

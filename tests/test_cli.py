@@ -1,0 +1,179 @@
+"""The command line: quick where it must be, one clear line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evalsuite import checkpoint
+from evalsuite.places import DEMOS
+
+
+def evalsuite(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "evalsuite", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"]], ids=["help", "list"])
+def test_quick(arguments: list[str]) -> None:
+    best = float("inf")
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        result = evalsuite(*arguments)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert result.returncode == 0
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        best = min(best, used)
+    assert best < 0.5, f"{best:.2f} CPU-seconds"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "--help"]])
+def test_light(arguments: list[str]) -> None:
+    code = (
+        f"import sys; from evalsuite.cli import main; main({arguments!r})\n"
+        "heavy = {'torch', 'transformers', 'vlmeval', 'pandas', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_help_is_worth_reading() -> None:
+    text = evalsuite("run", "--help").stdout
+    for word in ("--ckpt", "demo:early", "--limit", "--batch-size", "--dry-run", "--set"):
+        assert word in text
+    assert "Exit codes" in evalsuite("--help").stdout
+
+
+def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
+    text = tmp / "notes.txt"
+    text.write_text("hello")
+    wrong = tmp / "wrong.yaml"
+    wrong.write_text("extends: packaged\nbenchmarks: {DemoOCR: {metrics: a}}")
+    config = tmp / "config.yaml"
+    config.write_text("ckpt: demo\nlimits: 5\n")
+    (tmp / "empty").mkdir()
+    return {
+        "missing path": (["--ckpt", str(tmp / "nowhere")], "nowhere"),
+        "a text file": (["--ckpt", str(text)], "a checkpoint is a directory"),
+        "an empty directory": (["--ckpt", str(tmp / "empty")], "empty"),
+        "unknown benchmark": (["--ckpt", "demo", "-b", "DemoDigit"], "did you mean 'DemoDigits'?"),
+        "unknown suite": (["--ckpt", "demo", "--suite", "demos"], "did you mean 'demo'?"),
+        "unknown key": (["--ckpt", "demo", "--benchmarks-file", str(wrong)], "key 'metrics'"),
+        "unknown option": (["--ckpt", "demo", "--batchsize", "3"], "--batch"),
+        "limit 0": (["--ckpt", "demo", "--limit", "0"], "--limit 0"),
+        "limit abc": (["--ckpt", "demo", "--limit", "abc"], "--limit abc"),
+        "batch size": (["--ckpt", "demo", "--batch-size", "many"], "--batch-size many"),
+        "dtype": (["--ckpt", "demo", "--dtype", "int8"], "--dtype int8"),
+        "device": (["--ckpt", "demo", "--device", "tpu"], "--device tpu"),
+        "mode": (["--ckpt", "demo", "--mode", "both"], "--mode both"),
+        "set": (["--ckpt", "demo", "--set", "DemoOCR.metric=x"], "'metric' cannot be set"),
+        "config": (["--config", str(config)], "unknown key 'limits' (did you mean 'limit'?)"),
+        "no checkpoint": ([], "--ckpt"),
+        "one name for two": (["--ckpt", "demo", "--ckpt", "demo:early", "--name", "x"], "--name"),
+        "no suite for it": (["--ckpt", str(checkpoint.read("demo").path)], "--suite"),
+    }  # fmt: skip
+
+
+CASES = [
+    "missing path", "a text file", "an empty directory", "unknown benchmark", "unknown suite",
+    "unknown key", "unknown option", "limit 0", "limit abc", "batch size", "dtype", "device",
+    "mode", "set", "config", "no checkpoint", "one name for two", "no suite for it",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_one_line_and_writes_nothing(case: str, tmp_path: Path) -> None:
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    arguments, words = bad_inputs(inputs)[case]
+    here = tmp_path / "here"
+    here.mkdir()
+    result = evalsuite("run", *arguments, cwd=here)
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("evalsuite: ")
+    assert words in line
+    assert list(here.iterdir()) == []
+
+
+def test_every_bad_input_is_tested(tmp_path: Path) -> None:
+    assert list(bad_inputs(tmp_path)) == CASES
+
+
+def test_an_output_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = evalsuite("run", "--ckpt", "demo", "--output-dir", str(tmp_path / "file" / "results"))
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert "--output-dir" in line
+    assert "cannot be written" in line
+
+
+def test_results_of_a_newer_evalsuite_are_left_alone(tmp_path: Path) -> None:
+    read = checkpoint.read("demo")
+    from evalsuite.runner.device import resampling
+    from evalsuite.runner.options import Options
+    from evalsuite.runner.plan import place
+
+    options = Options(
+        output=tmp_path, device="cpu", dtype="float32", resampling=resampling(), command=""
+    )
+    record = place(tmp_path, read, options.settings, None).run_json
+    record.parent.mkdir(parents=True)
+    record.write_text('{"schema": 99, "from": "the future"}')
+    before = record.read_bytes()
+    arguments = ["--device", "cpu", "--output-dir", str(tmp_path)]
+    result = evalsuite("run", "--ckpt", "demo", *arguments)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert "newer evalsuite" in line
+    assert "schema 99" in line
+    assert record.read_bytes() == before
+    assert [p.name for p in record.parent.iterdir()] == ["run.json"]
+
+
+def test_both_spellings_of_a_flag(tmp_path: Path) -> None:
+    for flag in ("--batch_size", "--batch-size"):
+        result = evalsuite("run", "--ckpt", "demo", flag, "none", cwd=tmp_path)
+        assert "--batch-size none" in result.stderr
+        result = evalsuite("run", "--ckpt", "demo", f"{flag}=no_ne", cwd=tmp_path)
+        assert "--batch-size no_ne" in result.stderr
+
+
+def test_a_config_file_fills_in_and_the_command_line_wins(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("ckpt: [demo]\nbenchmarks: [DemoOCR, DemoVideo]\nlimit: 7\nbatch_size: x\n")
+    result = evalsuite("run", "--config", str(config), cwd=tmp_path)
+    assert "--batch-size x" in result.stderr
+    result = evalsuite("run", "--config", str(config), "--batch-size", "y", cwd=tmp_path)
+    assert "--batch-size y" in result.stderr
+
+
+def test_list_suites_and_version() -> None:
+    assert "demo" in evalsuite("list", "suites").stdout
+    assert evalsuite("--version").stdout.startswith("evalsuite 0.")
+
+
+def test_a_folder_called_demo_is_not_the_demo() -> None:
+    assert set(DEMOS) == {"demo", "demo:early"}
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m evalsuite list | head -1"
+    result = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert "Traceback" not in result.stderr
+    assert json.dumps(result.stdout)

@@ -1,0 +1,78 @@
+"""Atomic writes and the lock of a run directory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evalsuite.errors import DiskError, UsageError
+from evalsuite.files import RunLock, write_atomically
+
+
+def test_a_write_replaces_the_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "run.json"
+    write_atomically(path, "first, and longer")
+    write_atomically(path, "second ü")
+    assert path.read_text(encoding="utf-8") == "second ü"
+    assert list(path.parent.iterdir()) == [path]
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from evalsuite.errors import DiskError
+from evalsuite.files import write_atomically
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_atomically(Path(sys.argv[1]), "x" * 2000)
+except DiskError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text("old")
+    out = subprocess.run(
+        [sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True
+    ).stdout
+    assert "disk is full" in out
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DiskError, match="cannot be written"):
+        write_atomically(tmp_path / "file" / "run.json", "text")
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from evalsuite.files import RunLock
+with RunLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_process_is_told_who_is_first_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with (
+            pytest.raises(UsageError, match=f"pid {holder.pid} on {os.uname().nodename}"),
+            RunLock(tmp_path),
+        ):
+            pass
+        holder.kill()
+        holder.wait()
+        with RunLock(tmp_path):
+            pass
+        with RunLock(tmp_path):
+            pass

@@ -1,0 +1,152 @@
+"""Nothing is lost to a kill or a full disk, and nothing is invented after one."""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalsuite.errors import UsageError
+from evalsuite.journal import NAME, Journal, answered, peek
+from evalsuite.results import Prediction
+
+HEADER = {"benchmark": "B", "data_digest": "d", "max_new_tokens": 8}
+AWKWARD = [
+    "", "None", "N/A", "nan", "=1+1", "a\tb", 'say "x"', "two\nlines", "cr\r\nlf", "\x00\x01\x1b",
+    "🦆", "\ud800 alone", "x" * 100_000, "\u2028 separator \x85 next",
+]  # fmt: skip
+
+
+def prediction(id_: str, text: str = "yes", ended: str = "stop") -> Prediction:
+    return Prediction(
+        id=id_,
+        prompt_digest="p",
+        text=text,
+        tokens=1,
+        ended=ended,  # type: ignore[arg-type]
+    )
+
+
+def test_whatever_was_said_comes_back_exactly(tmp_path: Path) -> None:
+    wanted = [prediction(str(i), text) for i, text in enumerate(AWKWARD)]
+    journal = Journal(tmp_path, HEADER)
+    journal.append(wanted)
+    journal.close()
+    assert list(Journal(tmp_path, HEADER).predictions.values()) == wanted
+    assert list(peek(tmp_path, HEADER).values()) == wanted
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=50))
+def test_any_text_survives(text: str) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as directory:
+        journal = Journal(Path(directory), HEADER)
+        journal.append([prediction("1", text)])
+        assert Journal(Path(directory), HEADER).predictions["1"].text == text
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_a_journal_cut_anywhere_keeps_its_whole_lines(data: st.DataObject) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        journal = Journal(directory, HEADER)
+        journal.append([prediction("1", "a\nb"), prediction("2", "ü"), prediction("3")])
+        journal.close()
+        raw = (directory / NAME).read_bytes()
+        cut = data.draw(st.integers(0, len(raw)))
+        (directory / NAME).write_bytes(raw[:cut])
+        whole = max(0, raw[:cut].count(b"\n") - 1)
+        again = Journal(directory, HEADER)
+        assert list(again.predictions) == ["1", "2", "3"][:whole]
+        again.append([prediction("4")])
+        again.close()
+        lines = (directory / NAME).read_text().splitlines()
+        assert [json.loads(line)["id"] for line in lines[1:]] == [*["1", "2", "3"][:whole], "4"]
+
+
+def test_the_last_answer_to_a_sample_counts(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, HEADER)
+    journal.append([prediction("1", "", "error")])
+    assert not answered(journal.predictions, "1")
+    journal.append([prediction("1", "better")])
+    assert answered(journal.predictions, "1")
+    journal.close()
+    assert Journal(tmp_path, HEADER).predictions["1"].text == "better"
+
+
+def test_a_finished_journal_does_not_tell_how_it_was_filled(tmp_path: Path) -> None:
+    contents = []
+    for name, order in (("a", "132"), ("b", "213")):
+        journal = Journal(tmp_path / name, HEADER)
+        journal.append([prediction(order[0], "", "error")])
+        for id_ in order:
+            journal.append([prediction(id_)])
+        journal.finish(["1", "2", "3"])
+        journal.append([])
+        journal.close()
+        contents.append((tmp_path / name / NAME).read_bytes())
+    assert contents[0] == contents[1]
+    assert contents[0].count(b"\n") == 4
+
+
+def test_predictions_under_other_settings_are_set_aside_and_found_again(tmp_path: Path) -> None:
+    first = Journal(tmp_path, HEADER)
+    first.append([prediction("1", "eight tokens")])
+    first.close()
+    longer = {**HEADER, "max_new_tokens": 16}
+    second = Journal(tmp_path, longer)
+    assert second.predictions == {}
+    second.append([prediction("1", "sixteen tokens")])
+    second.close()
+    assert peek(tmp_path, HEADER)["1"].text == "eight tokens"
+    assert Journal(tmp_path, HEADER).predictions["1"].text == "eight tokens"
+    assert Journal(tmp_path, longer).predictions["1"].text == "sixteen tokens"
+
+
+def test_a_newer_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
+    text = '{"schema": 99, "benchmark": "B"}\n{"id": "1"}\n'
+    (tmp_path / NAME).write_text(text)
+    with pytest.raises(UsageError, match=r"newer evalsuite.*schema 99"):
+        Journal(tmp_path, HEADER)
+    assert (tmp_path / NAME).read_text() == text
+
+
+FILL = """
+import resource, sys
+from pathlib import Path
+from evalsuite.errors import DiskError
+from evalsuite.journal import Journal
+from evalsuite.results import Prediction
+journal = Journal(Path(sys.argv[1]), {"benchmark": "B", "data_digest": "d", "max_new_tokens": 8})
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # the disk "fills up" at 20 kB
+try:
+    for i in range(1000):
+        journal.append([Prediction(id=str(3 * i + k), prompt_digest="p", text="x" * 100, tokens=1,
+                                   ended="stop") for k in range(3)])
+except DiskError as error:
+    print(i, error)
+"""
+
+
+def test_a_full_disk_leaves_whole_lines_and_a_clear_word(tmp_path: Path) -> None:
+    out = subprocess.run(
+        [sys.executable, "-c", FILL, str(tmp_path)], capture_output=True, text=True, check=True
+    ).stdout
+    batches, _, message = out.partition(" ")
+    assert "disk is full" in message
+    assert "run the same command again" in message
+    raw = (tmp_path / NAME).read_bytes()
+    assert raw.endswith(b"\n")
+    assert len(raw) <= 20_000
+    again = Journal(tmp_path, HEADER)
+    assert list(again.predictions) == [str(i) for i in range(3 * int(batches))]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 20_000
+    again.append([prediction("more")])

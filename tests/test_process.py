@@ -1,0 +1,112 @@
+"""Children answer, can be killed, and never outlive the process that started them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from evalsuite.process import Child, ChildDied, ChildTimedOut
+
+ECHO = """
+import os, time
+from evalsuite.process import serve
+connection = serve()
+while True:
+    message = connection.recv()
+    if message == "hang":
+        time.sleep(60)
+    if message == "crash":
+        os._exit(7)
+    connection.send((os.getpid(), message))
+"""
+
+
+@pytest.fixture
+def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "echo_child.py").write_text(ECHO)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return "echo_child"
+
+
+def gone(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return True
+    return state == "Z"
+
+
+def test_messages_go_both_ways_and_the_environment_is_ours(echo: str) -> None:
+    child = Child(echo)
+    child.send({"a": [1, 2]})
+    assert child.receive(timeout=30) == (child.pid, {"a": [1, 2]})
+    child.kill()
+    assert gone(child.pid)
+
+
+def test_a_child_that_hangs_is_killed(echo: str) -> None:
+    child = Child(echo)
+    child.send("hello")
+    child.receive(timeout=30)
+    child.send("hang")
+    started = time.monotonic()
+    with pytest.raises(ChildTimedOut, match="within 1 seconds"):
+        child.receive(timeout=1)
+    assert time.monotonic() - started < 10
+    assert gone(child.pid)
+
+
+@pytest.mark.parametrize(("how", "epitaph"), [("crash", "exit code 7"), ("kill", "was killed")])
+def test_a_child_that_dies_says_how(echo: str, how: str, epitaph: str) -> None:
+    child = Child(echo)
+    child.send("hello")
+    child.receive(timeout=30)
+    if how == "crash":
+        child.send("crash")
+    else:
+        os.kill(child.pid, signal.SIGKILL)
+    with pytest.raises(ChildDied, match=epitaph):
+        child.receive(timeout=30)
+    child.kill()
+
+
+PARENT = """
+import sys, time
+from evalsuite.process import Child
+child = Child("echo_child")
+child.send("hello")
+child.receive(timeout=30)
+child.send("hang")
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_child_dies_with_its_parent_even_when_busy(echo: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert not gone(pid)
+        parent.kill()
+        parent.wait()
+    deadline = time.monotonic() + 10
+    while not gone(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert gone(pid)
+    assert echo == "echo_child"
+
+
+def test_ctrl_c_is_for_the_parent(echo: str) -> None:
+    child = Child(echo)
+    child.send(1)
+    child.receive(timeout=30)
+    os.kill(child.pid, signal.SIGINT)
+    child.send(2)
+    assert child.receive(timeout=30) == (child.pid, 2)
+    child.kill()

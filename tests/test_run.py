@@ -1,0 +1,237 @@
+"""Whole runs on the demo: order, batches, limits, continuing, and what goes wrong."""
+
+import base64
+import dataclasses
+import io
+import json
+import os
+import signal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from evalsuite.benchmarks import Benchmark
+from evalsuite.errors import UsageError
+from evalsuite.files import RunLock
+from evalsuite.journal import _parsed
+from evalsuite.results import Failure, Run, Score, read_run, read_samples
+from tests.conftest import Bench, Reference, Watched, demo
+
+
+def comparable(score: Score) -> Score:
+    """A score without what depends on the clock."""
+    return dataclasses.replace(score, seconds={}, samples_per_second=None, peak_memory_bytes=None)
+
+
+def scores(run: Run) -> dict[str, Score]:
+    return {s.benchmark: comparable(s) for s in run.scores}
+
+
+def same_files(output: Path, bench: Bench, reference: Reference, names: list[str]) -> None:
+    for name in names:
+        directory = bench.directory(output) / name
+        assert (directory / "predictions.jsonl").read_bytes() == reference.predictions(name), name
+        assert (directory / "samples.jsonl").read_bytes() == reference.samples(name), name
+
+
+def test_the_demo_suite(reference: Reference) -> None:
+    run = reference.run
+    assert [o.benchmark for o in run.outcomes] == [b.name for b in demo()]
+    assert run.finished is not None
+    assert run.limit is None
+    for score in run.scores:
+        assert score.n >= 200
+        assert score.clusters >= 100
+        assert score.n > score.clusters, "several questions share an image or video"
+        assert score.failed == 0
+        assert score.agreement == "agrees"
+        assert score.vlmevalkit_score == pytest.approx(score.score, abs=0.051)
+        assert score.stderr is not None
+        assert 0 < score.stderr < 4
+        assert score.samples_per_second is not None
+        assert score.samples_per_second > 0
+        rows = read_samples(reference.directory / score.benchmark / "samples.jsonl")
+        assert len(rows) == score.n
+        assert 100 * sum(r.value for r in rows) / len(rows) == pytest.approx(score.score)
+        assert all(Path(path).exists() for row in rows for path in row.media)
+        assert (reference.directory / score.benchmark / "vlmevalkit").is_dir()
+    assert read_run(reference.directory / "run.json") == run
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_the_batch_size_changes_nothing(
+    bench: Bench, reference: Reference, tmp_path: Path, batch_size: int
+) -> None:
+    run = bench.run(tmp_path, demo(), batch_size=batch_size)
+    assert scores(run) == scores(reference.run)
+    same_files(tmp_path, bench, reference, [b.name for b in demo()])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["DemoVideo", "DemoShapes"], ["DemoShapes", "DemoVideo", "DemoYesNo"], ["DemoDigits"]],
+    ids=["video first", "video between", "alone"],
+)
+def test_order_and_company_change_nothing(
+    bench: Bench, reference: Reference, tmp_path: Path, names: list[str]
+) -> None:
+    run = bench.run(tmp_path, demo(*names))
+    assert scores(run) == {n: s for n, s in scores(reference.run).items() if n in names}
+    same_files(tmp_path, bench, reference, names)
+
+
+def test_benchmarks_asked_for_one_by_one_merge(
+    bench: Bench, reference: Reference, tmp_path: Path
+) -> None:
+    bench.run(tmp_path, demo("DemoOCR"))
+    merged = bench.run(tmp_path, demo("DemoYesNo"))
+    assert {s.benchmark for s in merged.scores} == {"DemoOCR", "DemoYesNo"}
+    assert scores(merged) == {
+        n: s for n, s in scores(reference.run).items() if n in ("DemoOCR", "DemoYesNo")
+    }
+
+
+def test_a_limit_is_nested_and_shares_the_journal(
+    bench: Bench, reference: Reference, tmp_path: Path
+) -> None:
+    few = bench.run(tmp_path, demo("DemoOCR"), limit="30")
+    watched = Watched()
+    more = bench.run(tmp_path, demo("DemoOCR"), limit="60", progress=watched)
+    assert [s.n for s in (*few.scores, *more.scores)] == [30, 60]
+    assert (few.limit, more.limit) == ("30", "60")
+    plan = watched.plans[0][0]
+    assert (plan.total, plan.done) == (60, 30)
+    directory = bench.directory(tmp_path)
+    assert not (directory / "run.json").exists()
+    ids = {
+        n: [r.id for r in read_samples(directory / "DemoOCR" / f"samples@{n}.jsonl")]
+        for n in (30, 60)
+    }
+    assert set(ids[30]) < set(ids[60])
+    everything = {r.id: r for r in read_samples(reference.directory / "DemoOCR" / "samples.jsonl")}
+    values = [everything[i].value for i in ids[60]]
+    assert more.scores[0].score == pytest.approx(100 * sum(values) / 60)
+    journal = _parsed((directory / "DemoOCR" / "predictions.jsonl").read_bytes())
+    assert len(journal) == 60
+
+
+def test_predict_now_and_score_later(bench: Bench, reference: Reference, tmp_path: Path) -> None:
+    early = bench.run(tmp_path, demo("DemoOCR"), mode="eval")
+    assert early.failures[0].stage == "predict"
+    assert "360 of 360 samples have no prediction" in early.failures[0].message
+    predicted = bench.run(tmp_path, demo("DemoOCR"), mode="infer")
+    assert predicted.scores == ()
+    scored = bench.run(tmp_path, demo("DemoOCR"), mode="eval")
+    assert scores(scored) == {"DemoOCR": scores(reference.run)["DemoOCR"]}
+
+
+def png(color: tuple[int, int, int]) -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), color).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def own(path: Path, images: list[str]) -> Benchmark:
+    rows = {"index": range(len(images)), "image": images,
+            "question": ["What color is this?"] * len(images),
+            "answer": ["['red', 'red', 'red', 'red']"] * len(images)}  # fmt: skip
+    pd.DataFrame(rows).to_csv(path, sep="\t", index=False)
+    template = demo("DemoShapes")[0]
+    return dataclasses.replace(template, name=path.stem, dataset=path.stem, data=str(path))
+
+
+def test_a_sample_that_cannot_be_read_fails_alone_and_is_tried_again(
+    bench: Bench, tmp_path: Path
+) -> None:
+    images = [png((200, 0, 0)), base64.b64encode(b"noise" * 60).decode(), png((0, 0, 200))]
+    benchmark = own(tmp_path / "Broken.tsv", images)
+    first = bench.run(tmp_path / "out", [benchmark]).scores[0]
+    assert (first.n, first.failed) == (3, 1)
+    row = read_samples(bench.directory(tmp_path / "out") / "Broken" / "samples.jsonl")[1]
+    assert (row.ended, row.value) == ("error", 0)
+    assert row.error
+    assert "\n" not in row.error
+    watched = Watched()
+    bench.run(tmp_path / "out", [benchmark], progress=watched)
+    assert not watched.plans[0][0].finished, "failed samples are tried again"
+    assert watched.plans[0][0].done == 2
+
+
+def test_a_benchmark_that_cannot_be_loaded_fails_and_the_others_go_on(
+    bench: Bench, tmp_path: Path
+) -> None:
+    benchmark = own(tmp_path / "Headless.tsv", [png((1, 2, 3))])
+    (tmp_path / "Headless.tsv").write_text("index\timage\n1\tabc\n")
+    good = own(tmp_path / "Fine.tsv", [png((9, 2, 3)), png((8, 2, 3))])
+    run = bench.run(tmp_path / "out", [benchmark, good])
+    (failure,) = run.failures
+    assert isinstance(failure, Failure)
+    assert failure.stage == "data"
+    assert "question" in failure.message
+    assert failure.remedy
+    assert [s.benchmark for s in run.scores] == ["Fine"]
+    plain = json.loads((bench.directory(tmp_path / "out") / "run.json").read_text())
+    assert plain["outcomes"][0].keys() == {"benchmark", "failure"}
+
+
+def test_other_data_is_another_question(bench: Bench, tmp_path: Path) -> None:
+    """A TSV changed in place is asked anew, with its new pixels."""
+    path = tmp_path / "Changing.tsv"
+    bench.run(tmp_path / "out", [own(path, [png((200, 0, 0)), png((0, 200, 0))])])
+    directory = bench.directory(tmp_path / "out") / "Changing"
+    before = read_samples(directory / "samples.jsonl")
+    run = bench.run(tmp_path / "out", [own(path, [png((0, 0, 200)), png((0, 200, 0))])])
+    after = read_samples(directory / "samples.jsonl")
+    assert run.scores[0].n == 2
+    assert before[0].prompt_digest != after[0].prompt_digest
+    assert before[1].prompt_digest == after[1].prompt_digest
+    with Image.open(after[0].media[0]) as image:
+        assert image.getpixel((0, 0)) == (0, 0, 200)
+
+
+def test_fresh_forgets(bench: Bench, tmp_path: Path) -> None:
+    bench.run(tmp_path, demo("DemoOCR"), limit="20")
+    watched = Watched()
+    bench.run(tmp_path, demo("DemoOCR"), limit="20", fresh=True, progress=watched)
+    assert watched.plans[0][0].done == 0
+
+
+def test_a_worker_that_dies_is_replaced(bench: Bench, reference: Reference, tmp_path: Path) -> None:
+    class Killer(Watched):
+        killed: int = 0
+
+        def advanced(self, benchmark: str, done: int) -> None:
+            super().advanced(benchmark, done)
+            if not self.killed:
+                self.killed = worker_pid()
+                os.kill(self.killed, signal.SIGKILL)
+
+    killer = Killer()
+    run = bench.run(tmp_path, demo("DemoOCR"), progress=killer, batch_size=16)
+    assert killer.killed
+    assert any("was killed" in note for note in killer.notes)
+    assert scores(run) == {"DemoOCR": scores(reference.run)["DemoOCR"]}
+    same_files(tmp_path, bench, reference, ["DemoOCR"])
+
+
+def worker_pid() -> int:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes()
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if b"evalsuite.runner.work" in command and parent == os.getpid():
+                return int(entry.name)
+    raise AssertionError("no worker")
+
+
+def test_a_directory_in_use_is_refused(bench: Bench, tmp_path: Path) -> None:
+    with (
+        RunLock(bench.directory(tmp_path)),
+        pytest.raises(UsageError, match=f"pid {os.getpid()}"),
+    ):
+        bench.run(tmp_path, demo("DemoOCR"))
