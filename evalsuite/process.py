@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from typing import Any
 
 
@@ -82,6 +83,17 @@ class Child:
         if code == -signal.SIGKILL:
             return "was killed (out of memory?)"
         return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+def write_to(log: Path) -> None:
+    """In the child: send whatever this process and its libraries print to the end of `log`."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a text file
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a text file
 
 
 def serve() -> Connection[Any, Any]:

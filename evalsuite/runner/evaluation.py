@@ -234,6 +234,8 @@ class Evaluation:
                 self._events.put(_WorkerSaid(worker, worker.receive()))
         except ChildDied as error:
             self._events.put(_WorkerSaid(worker, error))
+        except BaseException as error:  # noqa: BLE001 - a thread's defect must reach the main one
+            self._events.put(_Defect(error))
 
     def _score(self, job: _Job) -> None:
         try:
@@ -341,7 +343,7 @@ class Evaluation:
                 if self._deaths >= DEATHS:
                     raise IncompleteError(
                         f"the worker on {self._options.device} {message} {DEATHS} times in a row; "
-                        "try a smaller --batch-size. Every answer so far is kept"
+                        f"{self._options.output / 'worker.log'} has its last words. Every answer so far is kept"
                     )
                 self._progress.note(f"the worker {message}; starting another")
                 self._start_worker()
@@ -425,6 +427,7 @@ class Evaluation:
                 dtype=self._options.dtype,
                 batch_size=self._options.batch_size,
                 longest_edge=self._options.longest_edge,
+                log=(self._options.output / "worker.log").absolute(),
             )
         )
         self._worker = worker

@@ -6,14 +6,13 @@ Questions go in, answers come out as batches finish. That is all an executor nee
 from __future__ import annotations
 
 import queue
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalsuite.process import Child, serve
+from evalsuite.process import Child, serve, write_to
 from evalsuite.smolvlm.questions import Answer, Question
 
 
@@ -27,6 +26,8 @@ class WorkerSettings:
     dtype: str
     batch_size: int | None
     longest_edge: int | None
+    log: Path
+    """Gets what the worker's libraries print."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ def main() -> None:
     """The worker process."""
     connection = serve()
     settings: WorkerSettings = connection.recv()
+    write_to(settings.log)
     incoming: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
 
     # Read ahead from the start, so that the sender never waits for the model to load.
@@ -137,7 +139,7 @@ def _environment(device: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except BrokenPipeError:
-        sys.exit(1)  # the parent is gone
+    # By its own name, or what is sent back would be a class of `__main__`.
+    from evalsuite.runner import work
+
+    work.main()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.benchmarks import Benchmark
-from evalsuite.process import Child, serve
+from evalsuite.process import Child, serve, write_to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,13 +164,12 @@ def _predict(
     )
 
 
-def _serve() -> None:
+def main() -> None:
+    """Serve one assignment: the child's side."""
     process_started = time.time()
     connection = serve()
     assignment: Assignment = connection.recv()
-    with (assignment.work / "log").open("ab") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+    write_to(assignment.work / "log")
     for benchmark in assignment.benchmarks:
         # Fresh for each: a video leaves the class's processor changed for whatever comes after.
         model = _smolvlm2(assignment)
@@ -178,4 +177,7 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    # By its own name, or what is sent back would be a class of `__main__`.
+    from evalsuite.vlmevalkit import reference
+
+    reference.main()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from evalsuite import process
@@ -18,7 +15,7 @@ def main() -> None:
     """Serve until the parent goes away."""
     connection = process.serve()
     settings: Settings = connection.recv()
-    _write_to(settings.log)
+    process.write_to(settings.log)
     started, answer = _reply("starting", _answers, settings)
     connection.send((started, None if started else answer))
     while started:
@@ -73,17 +70,6 @@ def _one_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     what = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     return " in ".join([what, *getattr(error, "__notes__", [])])
-
-
-def _write_to(log: Path) -> None:
-    """Send whatever this process prints to the end of `log`."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a text file
-    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a text file
 
 
 if __name__ == "__main__":
