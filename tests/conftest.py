@@ -23,6 +23,10 @@ from evalsuite.runner.source import SampleSource
 from evalsuite.vlmevalkit.kit import Kit
 
 
+# Read when torch is first imported: its threads then wait without spinning, as in a worker.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests neither find nor leave anything in the user's cache."""

@@ -5,6 +5,7 @@ Questions go in, answers come out as batches finish. That is all an executor nee
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -52,11 +53,19 @@ class Answered:
     peak_memory_bytes: int | None
 
 
+_ENVIRONMENT = {
+    # torch's threads otherwise wait by spinning, and on a busy CPU take the cores from the very
+    # threads they wait for: many times slower. Where the user says otherwise, that holds.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
 class Worker:
     """The parent's end of a worker process."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self._child = Child("evalsuite.runner.work")
+        self._child = Child("evalsuite.runner.work", _ENVIRONMENT | dict(os.environ))
         self._child.send(settings)
 
     def ask(self, questions: Sequence[Question]) -> None:
@@ -109,7 +118,7 @@ def main() -> None:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         connection.send(Unfit(f"{type(error).__name__}: {reason}"))
         return
-    connection.send(Ready(_environment(engine.device)))
+    connection.send(Ready(_environment(engine.device, engine.stats.generation)))
 
     def questions() -> Iterator[Question]:
         while (question := incoming.get()) is not None:
@@ -120,7 +129,7 @@ def main() -> None:
             connection.send(Answered(tuple(answers), engine.stats.peak_memory_bytes))
 
 
-def _environment(device: Any) -> dict[str, Any]:
+def _environment(device: Any, generation: str) -> dict[str, Any]:
     import platform
 
     import torch
@@ -134,6 +143,7 @@ def _environment(device: Any) -> dict[str, Any]:
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
         "transformers": transformers.__version__,
+        "generation": generation,
         "device": torch.cuda.get_device_name(device) if on_cuda else "cpu",
     }
 

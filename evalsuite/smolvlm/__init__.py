@@ -1,0 +1,1 @@
+"""The model: prompts in, texts out. It knows nothing of benchmarks and results on disk."""

@@ -1,0 +1,165 @@
+"""A loaded checkpoint, as the parts the engine drives: vision tower, embeddings, text model.
+
+All methods run without gradients. They raise what torch raises when memory runs out; the engine
+backs off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForImageTextToText, DynamicCache
+
+_PLAIN = {
+    # Read by the greedy loop, or of no consequence to which token greedy decoding picks.
+    *("eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id"),
+    *("max_length", "max_new_tokens", "use_cache", "disable_compile", "compile_config"),
+    *("transformers_version", "return_dict_in_generate"),
+    *("output_attentions", "output_hidden_states", "output_scores", "output_logits"),
+    # Sampling alone, which is off: VLMEvalKit asks for do_sample=False.
+    *("do_sample", "temperature", "top_k", "top_p", "min_p", "top_h", "typical_p"),
+    *("epsilon_cutoff", "eta_cutoff", "renormalize_logits"),
+    # Beams alone; num_beams decides.
+    *("early_stopping", "length_penalty", "num_beam_groups", "diversity_penalty"),
+    # Assisted generation alone, for which the engine passes no assistant.
+    *("is_assistant", "num_assistant_tokens", "num_assistant_tokens_schedule"),
+    *("assistant_confidence_threshold", "assistant_lookbehind", "target_lookbehind"),
+    *("assistant_ensemble_weight", "max_matching_ngram_size"),
+}
+_NEUTRAL: dict[str, object] = {
+    **dict.fromkeys(("num_beams", "num_return_sequences"), 1),
+    **dict.fromkeys(("min_length", "min_new_tokens"), 0),
+    **dict.fromkeys(("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), 0),
+    **dict.fromkeys(("repetition_penalty", "encoder_repetition_penalty", "guidance_scale"), 1.0),
+    **dict.fromkeys(("remove_invalid_values", "token_healing", "low_memory", "use_mtp"), False),
+}
+"""Values that ask for nothing."""
+
+
+class Model:
+    """A SmolVLM or Idefics3 checkpoint on a device."""
+
+    def __init__(self, module: Any, device: torch.device) -> None:
+        self._module = module
+        self._vision = module.model.vision_model
+        self._connector = module.model.connector
+        self._text = module.model.text_model
+        self._head = module.lm_head
+        self.device = device
+        config = module.config
+        self.dtype: torch.dtype = module.dtype
+        self.image_token_id: int = config.image_token_id
+        self.patch_size: int = config.vision_config.patch_size
+        self.scale_factor: int = config.scale_factor
+        self.max_positions: int = config.text_config.max_position_embeddings
+        ends = module.generation_config.eos_token_id
+        self.ends = frozenset([] if ends is None else [ends] if isinstance(ends, int) else ends)
+        self.beyond_greedy = beyond_greedy(module.generation_config)
+
+    @torch.inference_mode()
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Features of tiles: (tiles, 3, side, side) to (tiles, tokens a tile, hidden).
+
+        What ``get_image_features`` computes; its arguments and what it returns change from one
+        version of transformers to the next, these parts do not. Every tile is full, so no mask.
+        """
+        features: torch.Tensor = self._connector(
+            self._vision(pixel_values=pixels).last_hidden_state
+        )
+        return features
+
+    @torch.inference_mode()
+    def embed(self, ids: torch.Tensor, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Embeddings of `ids` (batch, length), tile features in the places of image tokens.
+
+        `features` are those of all prompts in the batch, in order, each (tokens, hidden).
+        """
+        embedded: torch.Tensor = self._module.get_input_embeddings()(ids)
+        if features:
+            embedded[ids == self.image_token_id] = torch.cat(list(features)).to(embedded.dtype)
+        return embedded
+
+    @torch.inference_mode()
+    def next_tokens(
+        self,
+        embedded: torch.Tensor,
+        positions: torch.Tensor,
+        mask: torch.Tensor | None,
+        cache: DynamicCache,
+    ) -> torch.Tensor:
+        """Find the likeliest token after each sequence: (batch, length, hidden) to (batch,).
+
+        `mask` is (batch, 1, length, length with cache), true where attention may look, or None for
+        plain causal attention. Only the last position meets the vocabulary.
+        """
+        hidden = self._text(
+            inputs_embeds=embedded,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        logits: torch.Tensor = self._head(hidden[:, -1])
+        return logits.float().argmax(-1)
+
+    @torch.inference_mode()
+    def generate(
+        self, ids: torch.Tensor, embedded: torch.Tensor, max_new_tokens: int
+    ) -> list[list[int]]:
+        """Generate by transformers' own ``generate``, for prompts of one length.
+
+        The ids go along with the embeddings because a repetition penalty looks at them.
+        """
+        sequences: torch.Tensor = self._module.generate(
+            input_ids=ids,
+            inputs_embeds=embedded,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=max_new_tokens,
+        )
+        return [self._until_end(tokens[ids.shape[1] :]) for tokens in sequences.tolist()]
+
+    def _until_end(self, tokens: list[int]) -> list[int]:
+        """`tokens` without the padding after the end token."""
+        for i, token in enumerate(tokens):
+            if token in self.ends:
+                return tokens[: i + 1]
+        return tokens
+
+
+def beyond_greedy(generation_config: Any) -> str:
+    """Name what a generation config asks for that is more than greedy decoding to an end token.
+
+    Empty, or like ``"num_beams=4, repetition_penalty=1.2"``.
+    """
+    asked = generation_config.to_diff_dict()
+    return ", ".join(
+        f"{name}={value!r}"
+        for name, value in sorted(asked.items())
+        if not (
+            name in _PLAIN or name.startswith("_") or value is None or _NEUTRAL.get(name) == value
+        )
+    )
+
+
+def load(directory: Path, device: str, dtype: str) -> Model:
+    """Load a checkpoint; raises `ValueError` if weights are missing.
+
+    Float32 means float32: TF32, which rounds to 10 bits, is turned off for this process.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    module, loading = AutoModelForImageTextToText.from_pretrained(
+        directory,
+        dtype=getattr(torch, dtype),
+        attn_implementation="sdpa",
+        output_loading_info=True,
+    )
+    if missing := sorted(loading["missing_keys"]):
+        # transformers would fill them with random numbers.
+        raise ValueError(f"{directory}: {len(missing)} weights are missing, first {missing[0]}")
+    place = torch.device(device)
+    return Model(module.to(place).eval(), place)

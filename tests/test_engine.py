@@ -1,0 +1,453 @@
+import hashlib
+import os
+import random
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers.image_utils import load_image
+
+from evalsuite.samples import Frames, Image, Media, Text
+from evalsuite.smolvlm.engine import Answer, Engine, Question
+from evalsuite.smolvlm.model import Model, beyond_greedy, load
+from evalsuite.smolvlm.prompts import Prompt, build
+from tests.model_factory import MAX_POSITIONS, SIDE, make_checkpoint
+
+WORDS = ["What", "is", "the", "colour", "of", "shape", "in", "picture", "red", "3", "digits"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Path) -> Model:
+    return load(checkpoint, "cpu", "float32")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Image]:
+    rng = np.random.default_rng(0)
+    made = []
+    for width, height in [(64, 64), (301, 77), (1, 1), (20000, 10), (64, 64), (33, 200), (20, 20)]:
+        path = tmp_path_factory.mktemp("images") / "image.png"
+        PIL.Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+        made.append(Image(str(path), hashlib.sha256(path.read_bytes()).hexdigest()))
+    return made
+
+
+@pytest.fixture(scope="module")
+def questions(images: list[Image]) -> list[Question]:
+    """Of none, one or several images or frames, of many lengths and limits."""
+    rng = random.Random(0)
+    asked = []
+    for i in range(24):
+        text = Text(" ".join(rng.choices(WORDS, k=rng.randint(1, 25))))
+        shown = rng.sample(images, rng.choice([0, 1, 1, 1, 2]))
+        asked.append(Question(f"q{i}", build("default", [*shown, text]), rng.choice([1, 4, 8])))
+    for i, some in enumerate([images[:5], images[:2], images[3:6]]):
+        times = tuple(float(n) for n in range(len(some)))
+        frames = Frames(tuple(image.path for image in some), times, f"frames {i}")
+        asked.append(Question(f"v{i}", build("video", [frames, Text("What is it?")]), 6))
+    return asked
+
+
+def one_at_a_time(checkpoint: Path, questions: list[Question]) -> dict[str, str]:
+    """What VLMEvalKit's SmolVLM2 class does."""
+    processor = AutoProcessor.from_pretrained(checkpoint)
+    model = AutoModelForImageTextToText.from_pretrained(checkpoint)
+    texts = {}
+    for question in questions:
+        paths = [path for medium in question.prompt.media for path in paths_of(medium)]
+        whole = {"do_image_splitting": False, "size": {"longest_edge": SIDE}}
+        inputs = processor(
+            text=question.prompt.text,
+            images=[load_image(path) for path in paths] or None,
+            return_tensors="pt",
+            **({} if question.prompt.split else whole),
+        )
+        ids = model.generate(**inputs, max_new_tokens=question.max_new_tokens, do_sample=False)
+        new = ids[:, inputs["input_ids"].shape[1] :]
+        texts[question.id] = processor.batch_decode(new, skip_special_tokens=True)[0].strip()
+    return texts
+
+
+def paths_of(medium: Image | Frames) -> tuple[str, ...]:
+    return medium.paths if isinstance(medium, Frames) else (medium.path,)
+
+
+def answered(engine: Engine, questions: Iterable[Question]) -> dict[str, Answer]:
+    answers = [answer for batch in engine.answer(questions) for answer in batch]
+    by_id = {answer.id: answer for answer in answers}
+    assert len(by_id) == len(answers)
+    return by_id
+
+
+def texts(answers: dict[str, Answer]) -> dict[str, str]:
+    return {id_: answer.text for id_, answer in answers.items()}
+
+
+@pytest.mark.parametrize("family", ["smolvlm", "idefics3"])
+def test_texts_equal_generate_one_at_a_time(
+    family: Any, questions: list[Question], tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint(tmp_path, family=family)
+    with Engine(checkpoint) as engine:
+        answers = answered(engine, questions)
+    assert texts(answers) == one_at_a_time(checkpoint, questions)
+    # The test would mean little if all answers were alike.
+    assert len(set(texts(answers).values())) > len(questions) / 2
+    assert {answer.ended for answer in answers.values()} == {"stop", "length"}
+    assert engine.stats.generation == "greedy loop"
+
+
+def test_what_prompts_share_is_read_once(
+    checkpoint: Path, model: Model, images: list[Image]
+) -> None:
+    clip = Frames(tuple(image.path for image in images[:4]), (0.0, 1.0, 2.0, 3.0), "clip")
+    asked = [
+        *(
+            Question(f"i{i}", build("default", [images[i // 5], Text(word)]), 4)
+            for i, word in enumerate(WORDS)
+        ),
+        *(
+            Question(f"v{i}", build("video", [clip, Text(word)]), 4)
+            for i, word in enumerate(WORDS[:4])
+        ),
+        Question("alone", build("default", [images[5], Text("What is the shape?")]), 4),
+        Question("text", build("default", [Text("What?")]), 4),
+    ]
+    watched = Cramped(model, MemoryError())
+    with Engine(checkpoint, model=watched) as engine:  # type: ignore[arg-type]
+        answers = answered(engine, asked)
+    assert texts(answers) == one_at_a_time(checkpoint, asked)
+    # One row for each of three images, the clip and the two others; then one for each question.
+    assert [6, len(asked)] in [watched.tried[i : i + 2] for i in range(len(watched.tried))]
+
+
+@pytest.fixture(scope="module")
+def expected(
+    checkpoint: Path, model: Model, questions: list[Question]
+) -> Iterator[dict[str, Answer]]:
+    with Engine(checkpoint, model=model) as engine:
+        yield answered(engine, questions)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_texts_depend_on_neither_batch_size_nor_order(
+    checkpoint: Path,
+    model: Model,
+    questions: list[Question],
+    expected: dict[str, Answer],
+    batch_size: int,
+) -> None:
+    shuffled = random.Random(batch_size).sample(questions, len(questions))
+    with Engine(checkpoint, model=model, batch_size=batch_size) as engine:
+        batches = list(engine.answer(shuffled))
+    assert max(len(batch) for batch in batches) <= batch_size
+    assert {answer.id: answer for batch in batches for answer in batch} == expected
+
+
+def test_how_an_answer_ended_and_its_tokens(
+    questions: list[Question], expected: dict[str, Answer]
+) -> None:
+    for question in questions:
+        answer = expected[question.id]
+        if answer.ended == "length":
+            assert answer.tokens == question.max_new_tokens
+        else:
+            assert answer.tokens < question.max_new_tokens
+        assert answer.error is None
+
+
+def test_features_equal_get_image_features(checkpoint: Path, model: Model) -> None:
+    module = AutoModelForImageTextToText.from_pretrained(checkpoint)
+    pixels = torch.randn(5, 3, SIDE, SIDE)
+    with torch.inference_mode():
+        masked = module.get_image_features(
+            pixels[None], torch.ones(1, 5, SIDE, SIDE, dtype=torch.long)
+        )
+    # A list or a tensor, depending on the version of transformers.
+    features = torch.cat([part.reshape(-1, part.shape[-1]) for part in masked.pooler_output])
+    assert torch.equal(model.encode(pixels).flatten(0, 1), features)
+
+
+def test_each_medium_is_encoded_once_also_across_windows(
+    checkpoint: Path, model: Model, images: list[Image]
+) -> None:
+    first, second = images[0], images[6]
+    asked = [
+        Question(str(i), build("default", [first if i < 200 else second, Text(str(i))]), 1)
+        for i in range(300)
+    ]
+    with Engine(checkpoint, model=model) as engine:
+        assert len(answered(engine, asked)) == 300
+        # Cut into 3 × 3 tiles and a global one; a window holds fewer than 200 questions.
+        assert engine.stats.tiles == 2 * 10
+        assert engine.stats.answers == 300
+        assert engine.stats.peak_memory_bytes > 0
+        assert set(engine.stats.seconds) == {"decode", "tiles", "wait", "vision", "text"}
+
+
+def test_the_longest_edge_changes_how_images_are_cut(
+    checkpoint: Path, model: Model, images: list[Image]
+) -> None:
+    asked = [Question("q", build("default", [images[0], Text("What?")]), 1)]
+    with Engine(checkpoint, model=model, longest_edge=2 * SIDE) as engine:
+        answered(engine, asked)
+        assert engine.stats.tiles == 2 * 2 + 1
+
+
+def test_bad_media_fail_their_questions_alone(
+    checkpoint: Path,
+    model: Model,
+    questions: list[Question],
+    expected: dict[str, Answer],
+    tmp_path: Path,
+) -> None:
+    missing, broken, fifo = (str(tmp_path / name) for name in ("missing.png", "bad.png", "fifo"))
+    Path(broken).write_bytes(b"\x89PNG and nothing more")
+    os.mkfifo(fifo)
+    good = questions[-1].prompt.media[0]
+    assert isinstance(good, Frames)
+    frames = Frames((good.paths[0], broken, good.paths[0]), (0.0, 1.0, 2.0), "broken frames")
+    bad: dict[str, tuple[Media, str]] = {
+        "missing": (Image(missing, "m"), f"{missing}: no such file"),
+        "broken": (Image(broken, "b"), f"{broken}: not an image in a known format"),
+        "hanging": (Image(fifo, "h"), f"{fifo}: took over 2 s to decode"),
+        "frames": (frames, f"{broken}: not an image in a known format"),
+    }
+    asked = [
+        Question(name, build("video" if name == "frames" else "default", [medium]), 4)
+        for name, (medium, _) in bad.items()
+    ]
+    with Engine(checkpoint, model=model, decode_timeout=2) as engine:
+        answers = answered(engine, [*questions[:3], *asked, *questions[3:]])
+        assert engine.stats.errors == len(bad)
+    for name, (_, why) in bad.items():
+        assert answers.pop(name) == Answer(name, "", 0, "error", why)
+    assert answers == expected
+
+
+def test_a_prompt_that_cannot_be_asked_is_an_error(
+    checkpoint: Path, model: Model, images: list[Image]
+) -> None:
+    long = build("default", [images[0], Text("red " * MAX_POSITIONS)])
+    stray = build("default", [images[0], Text("What does <image> mean?")])
+    garbled = build("default", [images[0], Text("What is \ud800?")])
+    fine = build("default", [images[0], Text("What?")])
+    prompts = {"long": long, "stray": stray, "garbled": garbled, "fine": fine}
+    with Engine(checkpoint, model=model) as engine:
+        answers = answered(engine, [Question(id_, prompt, 1) for id_, prompt in prompts.items()])
+    assert answers["long"].error == (
+        f"the prompt is {length(checkpoint, long):,} tokens, "
+        f"the checkpoint has room for {MAX_POSITIONS}"
+    )
+    assert answers["stray"].error == "the prompt has 2 <image> marks for 1 images"
+    assert answers["garbled"].error == (
+        "the prompt is not Unicode text: surrogates not allowed at character 32"
+    )
+    assert answers["fine"].error is None
+
+
+def length(checkpoint: Path, prompt: Prompt) -> int:
+    """How many tokens the processor makes of a prompt with images."""
+    processor = AutoProcessor.from_pretrained(checkpoint)
+    images = [load_image(path) for medium in prompt.media for path in paths_of(medium)]
+    return len(processor(text=prompt.text, images=images)["input_ids"][0])
+
+
+class Cramped:
+    """A model on a device with room for so many tiles and prompts at a time."""
+
+    def __init__(self, model: Model, error: Exception, tiles: int = 1000, prompts: int = 1000):
+        self._model, self._error, self._tiles, self._prompts = model, error, tiles, prompts
+        self.tried: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.tried.append(len(pixels))
+        if len(pixels) > self._tiles:
+            raise self._error
+        return self._model.encode(pixels)
+
+    def next_tokens(self, embedded: torch.Tensor, *rest: Any) -> torch.Tensor:
+        self.tried.append(len(embedded))
+        # Memory runs out while answers are being written, unless there is none at all.
+        if len(embedded) > self._prompts and (embedded.shape[1] == 1 or not self._prompts):
+            raise self._error
+        return self._model.next_tokens(embedded, *rest)
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["cuda", "cpu", "python"])
+@pytest.mark.parametrize("stage", ["tiles", "prompts"])
+def test_out_of_memory_makes_batches_smaller_and_changes_no_answer(
+    checkpoint: Path,
+    model: Model,
+    questions: list[Question],
+    expected: dict[str, Answer],
+    stage: str,
+    error: Exception,
+) -> None:
+    cramped = Cramped(model, error, **{stage: 3})
+    with Engine(checkpoint, model=cramped) as engine:  # type: ignore[arg-type]
+        assert answered(engine, questions) == expected
+    assert max(cramped.tried) > 3
+
+
+@pytest.mark.parametrize(
+    ("stage", "why"),
+    [
+        ("tiles", "out of memory: not one tile fits on cpu"),
+        ("prompts", r"out of memory: \d+ tokens do not fit on cpu"),
+    ],
+)
+def test_what_does_not_fit_alone_is_an_error(
+    checkpoint: Path, model: Model, images: list[Image], stage: str, why: str
+) -> None:
+    cramped = Cramped(model, OUT_OF_MEMORY[0], **{stage: 0})
+    asked = [Question(str(i), build("default", [images[i], Text("red?")]), 9) for i in range(3)]
+    with Engine(checkpoint, model=cramped) as engine:  # type: ignore[arg-type]
+        for answer in answered(engine, asked).values():
+            assert answer.ended == "error"
+            assert re.fullmatch(why, answer.error or "")
+
+
+def test_other_errors_of_the_model_are_raised(
+    checkpoint: Path, model: Model, questions: list[Question]
+) -> None:
+    cramped = Cramped(model, RuntimeError("shapes do not match"), tiles=0)
+    with (
+        Engine(checkpoint, model=cramped) as engine,  # type: ignore[arg-type]
+        pytest.raises(RuntimeError, match="shapes do not match"),
+    ):
+        answered(engine, questions)
+
+
+@pytest.mark.parametrize(
+    ("generation", "why"),
+    [
+        ({"repetition_penalty": 1.5}, "repetition_penalty=1.5"),
+        ({"num_beams": 2, "min_new_tokens": 3}, "min_new_tokens=3, num_beams=2"),
+        ({"no_repeat_ngram_size": 1, "do_sample": True}, "no_repeat_ngram_size=1"),
+    ],
+)
+def test_a_generation_config_that_asks_for_more_goes_through_generate(
+    questions: list[Question], tmp_path: Path, generation: dict[str, object], why: str
+) -> None:
+    checkpoint = make_checkpoint(tmp_path, generation=generation)
+    with Engine(checkpoint) as engine:
+        assert engine.stats.generation == f"transformers generate: {why}"
+        assert texts(answered(engine, questions[::2])) == one_at_a_time(checkpoint, questions[::2])
+
+
+def test_settings_of_sampling_alone_leave_decoding_greedy(tmp_path: Path) -> None:
+    sampling: dict[str, object] = {
+        "do_sample": True,
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "num_beams": 1,
+    }
+    module = AutoModelForImageTextToText.from_pretrained(
+        make_checkpoint(tmp_path, generation=sampling)
+    )
+    assert beyond_greedy(module.generation_config) == ""
+
+
+def test_several_end_tokens(tmp_path: Path, questions: list[Question]) -> None:
+    checkpoint = make_checkpoint(tmp_path, generation={"eos_token_id": [4, *range(50, 120)]})
+    with Engine(checkpoint) as engine:
+        answers = answered(engine, questions[::2])
+    assert texts(answers) == one_at_a_time(checkpoint, questions[::2])
+
+
+def test_a_sender_that_waits_for_answers_gets_them(
+    checkpoint: Path, model: Model, questions: list[Question], expected: dict[str, Answer]
+) -> None:
+    answers: dict[str, Answer] = {}
+    enough = threading.Event()
+
+    def in_two_parts() -> Iterator[Question]:
+        yield from questions[:5]
+        assert enough.wait(30)
+        yield from questions[5:]
+
+    with Engine(checkpoint, model=model) as engine:
+        for batch in engine.answer(in_two_parts()):
+            answers |= {answer.id: answer for answer in batch}
+            if len(answers) == 5:
+                enough.set()
+    assert answers == expected
+
+
+def test_what_the_sender_raises_is_raised(
+    checkpoint: Path, model: Model, questions: list[Question]
+) -> None:
+    def broken() -> Iterator[Question]:
+        yield questions[0]
+        raise LookupError("the pipe is gone")
+
+    with (
+        Engine(checkpoint, model=model) as engine,
+        pytest.raises(LookupError, match="the pipe is gone"),
+    ):
+        answered(engine, broken())
+
+
+def test_no_questions_no_answers(checkpoint: Path, model: Model) -> None:
+    with Engine(checkpoint, model=model) as engine:
+        assert list(engine.answer([])) == []
+
+
+def test_an_engine_can_be_left_midway_and_asked_again(
+    checkpoint: Path, model: Model, questions: list[Question], expected: dict[str, Answer]
+) -> None:
+    with Engine(checkpoint, model=model, batch_size=2) as engine:
+        next(engine.answer(questions))
+        assert answered(engine, questions) == expected
+
+
+def test_bfloat16_answers(checkpoint: Path, questions: list[Question]) -> None:
+    question = questions[1]
+    with Engine(checkpoint, dtype="bfloat16") as engine:
+        answer = answered(engine, [question])[question.id]
+    assert answer.error is None
+    assert engine.stats.tokens == answer.tokens
+
+
+def test_missing_weights_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = make_checkpoint(tmp_path) / "model.safetensors"
+    weights = load_file(path)
+    del weights["lm_head.weight"]
+    save_file(weights, path, {"format": "pt"})
+    with pytest.raises(ValueError, match=r"1 weights are missing, first lm_head\.weight"):
+        Engine(tmp_path)
+
+
+def test_a_processor_of_another_checkpoint_is_refused(
+    checkpoint: Path, model: Model, tmp_path: Path
+) -> None:
+    processor = AutoProcessor.from_pretrained(checkpoint)
+    processor.image_seq_len = 64
+    processor.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="the model makes 4 tokens of a tile of 32 pixels"):
+        Engine(checkpoint, model=model, processor=tmp_path)
