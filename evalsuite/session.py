@@ -83,7 +83,9 @@ def run_all(request: Request, progress: Progress) -> list[Run]:
         _check_writable(request.output_dir)
     with tempfile.TemporaryDirectory(prefix="evalsuite-") as scratch:
         media = cache_directory() / "media"
-        with Kit(work=Path(scratch), media=media, log=request.output_dir / "kit.log") as kit:
+        # A dry run leaves nothing behind.
+        log = (Path(scratch) if request.dry_run else request.output_dir) / "kit.log"
+        with Kit(work=Path(scratch), media=media, log=log) as kit:
             source = SampleSource(kit)
             runs = [
                 evaluate(c, selected, options, source, progress, dry_run=request.dry_run)

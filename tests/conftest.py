@@ -13,6 +13,7 @@ from evalsuite import benchmarks, checkpoint
 from evalsuite.benchmarks import Benchmark
 from evalsuite.checkpoint import Checkpoint
 from evalsuite.data import locate
+from evalsuite.digests import cache_directory
 from evalsuite.results import Outcome, Run
 from evalsuite.runner.device import resampling
 from evalsuite.runner.options import Mode, Options
@@ -21,7 +22,6 @@ from evalsuite.runner.progress import Planned
 from evalsuite.runner.run import evaluate
 from evalsuite.runner.source import SampleSource
 from evalsuite.vlmevalkit.kit import Kit
-
 
 # Read when torch is first imported: its threads then wait without spinning, as in a worker.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -123,7 +123,7 @@ def demo(*names: str) -> list[Benchmark]:
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     root = tmp_path_factory.mktemp("kit")
-    with Kit(work=root / "work", media=root / "media", log=root / "kit.log") as kit:
+    with Kit(work=root / "work", media=cache_directory() / "media", log=root / "kit.log") as kit:
         kit.warm()
         yield Bench(SampleSource(kit), checkpoint.read("demo"))
 

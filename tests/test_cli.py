@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from evalsuite import checkpoint
-from evalsuite.places import DEMOS
+from evalsuite.files import RunLock
+from evalsuite.runner.device import resampling
+from evalsuite.runner.options import Options
+from evalsuite.runner.plan import place
 
 
 def evalsuite(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -22,6 +26,14 @@ def evalsuite(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedP
         check=False,
         cwd=cwd,
     )
+
+
+def demo_directory(output: Path) -> Path:
+    """Where a run of the demo on the CPU lives under `output`."""
+    options = Options(
+        output=output, device="cpu", dtype="float32", resampling=resampling(), command=""
+    )
+    return place(output, checkpoint.read("demo"), options.settings, None).directory
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"]], ids=["help", "list"])
@@ -122,15 +134,7 @@ def test_an_output_directory_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_results_of_a_newer_evalsuite_are_left_alone(tmp_path: Path) -> None:
-    read = checkpoint.read("demo")
-    from evalsuite.runner.device import resampling
-    from evalsuite.runner.options import Options
-    from evalsuite.runner.plan import place
-
-    options = Options(
-        output=tmp_path, device="cpu", dtype="float32", resampling=resampling(), command=""
-    )
-    record = place(tmp_path, read, options.settings, None).run_json
+    record = demo_directory(tmp_path) / "run.json"
     record.parent.mkdir(parents=True)
     record.write_text('{"schema": 99, "from": "the future"}')
     before = record.read_bytes()
@@ -142,6 +146,43 @@ def test_results_of_a_newer_evalsuite_are_left_alone(tmp_path: Path) -> None:
     assert "schema 99" in line
     assert record.read_bytes() == before
     assert [p.name for p in record.parent.iterdir()] == ["run.json"]
+
+
+def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
+    directory = demo_directory(tmp_path)
+    arguments = ["--ckpt", "demo", "--device", "cpu", "--output-dir", str(tmp_path)]
+    with RunLock(directory):
+        result = evalsuite("run", *arguments)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert f"pid {os.getpid()} on " in line
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["lock"]
+
+
+def test_a_dry_run_says_what_is_left_and_writes_nothing(tmp_path: Path) -> None:
+    result = evalsuite("run", "--ckpt", "demo", "-b", "DemoOCR", "--dry-run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    (row,) = [line.split() for line in result.stderr.splitlines() if "DemoOCR" in line]
+    assert row == ["DemoOCR", "360", "0", "360"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_benchmark_that_fails_is_a_row_with_its_reason_and_exit_4(tmp_path: Path) -> None:
+    (tmp_path / "bad.tsv").write_text("index\tquestion\n1\tWhat?\n")
+    (tmp_path / "mine.yaml").write_text(
+        "extends: packaged\nbenchmarks:\n  Bad: {dataset: Bad, dataset_class: ImageMCQDataset, "
+        "data: bad.tsv, modality: image, prompt: default, metric: choice, max_new_tokens: 4}\n"
+    )
+    arguments = ["--ckpt", "demo", "--benchmarks-file", "mine.yaml", "-b", "Bad,DemoOCR"]
+    result = evalsuite("run", *arguments, "--limit", "3", cwd=tmp_path)
+    assert result.returncode == 4, result.stderr
+    assert "no column 'answer'" in result.stdout
+    assert "DemoOCR" in result.stdout
+    assert "Traceback" not in result.stderr
+    shown = evalsuite("report", "--format", "json", cwd=tmp_path)
+    assert shown.returncode == 0
+    (run,) = json.loads(shown.stdout)
+    assert [set(o) >= {"failure"} for o in run["outcomes"]] == [True, False]
 
 
 def test_both_spellings_of_a_flag(tmp_path: Path) -> None:
@@ -164,10 +205,6 @@ def test_a_config_file_fills_in_and_the_command_line_wins(tmp_path: Path) -> Non
 def test_list_suites_and_version() -> None:
     assert "demo" in evalsuite("list", "suites").stdout
     assert evalsuite("--version").stdout.startswith("evalsuite 0.")
-
-
-def test_a_folder_called_demo_is_not_the_demo() -> None:
-    assert set(DEMOS) == {"demo", "demo:early"}
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:

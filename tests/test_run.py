@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import evalsuite
+from evalsuite import checkpoint
 from evalsuite.benchmarks import Benchmark
 from evalsuite.errors import UsageError
 from evalsuite.files import RunLock
@@ -189,6 +192,30 @@ def test_other_data_is_another_question(bench: Bench, tmp_path: Path) -> None:
     assert before[1].prompt_digest == after[1].prompt_digest
     with Image.open(after[0].media[0]) as image:
         assert image.getpixel((0, 0)) == (0, 0, 200)
+
+
+def test_a_processor_from_elsewhere_answers_the_same(
+    bench: Bench, reference: Reference, tmp_path: Path
+) -> None:
+    """A directory as a trainer leaves it, weights and config only, and another's processor."""
+    bare = tmp_path / "sft" / "checkpoint-500"
+    bare.mkdir(parents=True)
+    for name in ("config.json", "generation_config.json", "model.safetensors"):
+        shutil.copy(bench.checkpoint.path / name, bare)
+    with pytest.raises(UsageError, match="--processor"):
+        checkpoint.read(str(bare))
+    trained = checkpoint.read(str(bare), processor=str(bench.checkpoint.path))
+    assert (trained.name, trained.step) == ("sft-checkpoint-500", 500)
+    run = Bench(bench.source, trained).run(tmp_path / "out", demo("DemoOCR"))
+    assert scores(run) == {"DemoOCR": scores(reference.run)["DemoOCR"]}
+
+
+def test_from_python(tmp_path: Path) -> None:
+    run = evalsuite.run("demo", benchmarks=["DemoOCR"], limit=5, output_dir=tmp_path)
+    assert isinstance(run, evalsuite.Run)
+    assert [(s.benchmark, s.n) for s in run.scores] == [("DemoOCR", 5)]
+    (path,) = tmp_path.glob("*/*/run@5.json")
+    assert evalsuite.load_run(path) == run
 
 
 def test_fresh_forgets(bench: Bench, tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ class Evaluation:
         digest = self._digests[benchmark.name]
         directory = self._where.journal(benchmark.name)
         try:
-            outline = self._source.outline(benchmark)
+            outline = self._source.outline(benchmark, digest)
         except KitError as error:
             return self._failure(benchmark, "data", error)
         if self._options.fresh:
@@ -220,7 +220,7 @@ class Evaluation:
                         self._hungry.wait()
                         if self._stopping:
                             return
-                        samples = self._source.samples(job.benchmark, ids)
+                        samples = self._source.samples(job.benchmark, job.digest, ids)
                         self._events.put(_Built(job, samples))
                     self._events.put(_AllBuilt(job))
                 except KitError as error:
@@ -341,9 +341,10 @@ class Evaluation:
             case ChildDied():
                 self._deaths += 1
                 if self._deaths >= DEATHS:
+                    log = self._options.output / "worker.log"
                     raise IncompleteError(
                         f"the worker on {self._options.device} {message} {DEATHS} times in a row; "
-                        f"{self._options.output / 'worker.log'} has its last words. Every answer so far is kept"
+                        f"{log} has its last words. Every answer so far is kept"
                     )
                 self._progress.note(f"the worker {message}; starting another")
                 self._start_worker()

@@ -65,11 +65,12 @@ def _outlook(
     """What a run would do, touching nothing. Raises `IncompleteError` for unreadable data."""
     plan = []
     for benchmark in state.todo:
+        digest = digests[benchmark.name]
         try:
-            chosen = choose(source.outline(benchmark), options.limit)
+            chosen = choose(source.outline(benchmark, digest), options.limit)
         except KitError as error:
             raise IncompleteError(f"{benchmark.name}: {error}") from error
-        wanted = header(benchmark, digests[benchmark.name])
+        wanted = header(benchmark, digest)
         known = {} if options.fresh else peek(where.journal(benchmark.name), wanted)
         plan.append(Planned(benchmark, len(chosen), sum(answered(known, i) for i in chosen)))
     return plan

@@ -10,22 +10,25 @@ from evalsuite.vlmevalkit.kit import BrokenSample, Kit, Outline
 
 
 class SampleSource:
-    """Outlines and samples from the kit process, each built once for all checkpoints."""
+    """Outlines and samples, each built once as long as the data stays what it is."""
 
     def __init__(self, kit: Kit) -> None:
         self.kit = kit
-        self._outlines: dict[str, list[Outline]] = {}
-        self._samples: dict[str, dict[str, Sample | BrokenSample]] = {}
+        self._outlines: dict[tuple[str, str], list[Outline]] = {}
+        self._samples: dict[tuple[str, str], dict[str, Sample | BrokenSample]] = {}
 
-    def outline(self, benchmark: Benchmark) -> list[Outline]:
-        """Ids and clusters of all samples, in data order. Raises `KitError`."""
-        if benchmark.name not in self._outlines:
-            self._outlines[benchmark.name] = self.kit.outline(benchmark)
-        return self._outlines[benchmark.name]
+    def outline(self, benchmark: Benchmark, digest: str) -> list[Outline]:
+        """Ids and clusters of all samples of data with `digest`. Raises `KitError`."""
+        key = (benchmark.name, digest)
+        if key not in self._outlines:
+            self._outlines[key] = self.kit.outline(benchmark)
+        return self._outlines[key]
 
-    def samples(self, benchmark: Benchmark, ids: Sequence[str]) -> list[Sample | BrokenSample]:
+    def samples(
+        self, benchmark: Benchmark, digest: str, ids: Sequence[str]
+    ) -> list[Sample | BrokenSample]:
         """The samples with these ids. Raises `KitError`."""
-        built = self._samples.setdefault(benchmark.name, {})
+        built = self._samples.setdefault((benchmark.name, digest), {})
         missing = [id_ for id_ in ids if id_ not in built]
         if missing:
             built.update((s.id, s) for s in self.kit.samples(benchmark, missing))

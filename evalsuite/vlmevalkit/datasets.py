@@ -73,13 +73,24 @@ class Shelf:
         root = self._roots / re.sub(r"[^\w-]", "_", benchmark.name)
         root.mkdir(parents=True, exist_ok=True)
         os.environ[_LMU_DATA] = str(root)
-        key = repr(benchmark)
+        key = f"{benchmark!r} {_written(benchmark)}"
         if key not in self._loaded:
             while len(self._loaded) >= self.size:
                 del self._loaded[next(iter(self._loaded))]
             self._loaded[key] = _load(benchmark, self._store)
         self._loaded[key] = self._loaded.pop(key)
         return self._loaded[key]
+
+
+def _written(benchmark: Benchmark) -> tuple[int, ...]:
+    """Tell one state of the benchmark's table from another: changed data is loaded again."""
+    path = Path(benchmark.data or "")
+    table = path / f"{benchmark.dataset}.tsv" if path.is_dir() else path
+    try:
+        stat = table.stat()
+    except OSError:
+        return ()  # loading says what is wrong with it
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def outline(loaded: Loaded) -> list[Outline]:
