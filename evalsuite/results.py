@@ -163,7 +163,8 @@ class Run:
 
 def write_run(path: Path, run: Run) -> None:
     """Write `run` to `path` atomically. Raises `DiskError`."""
-    write_atomically(path, json.dumps(_run_to_plain(run), indent=2, ensure_ascii=False) + "\n")
+    # ASCII, because a command line may hold bytes that are no text.
+    write_atomically(path, json.dumps(run_to_plain(run), indent=2, ensure_ascii=True) + "\n")
 
 
 def read_run(path: Path) -> Run:
@@ -196,7 +197,8 @@ def read_run(path: Path) -> Run:
         ) from None
 
 
-def _run_to_plain(run: Run) -> dict[str, Any]:
+def run_to_plain(run: Run) -> dict[str, Any]:
+    """`run` with the keys of run.json."""
     plain = dataclasses.asdict(run)
     plain["outcomes"] = [_outcome_to_plain(outcome) for outcome in run.outcomes]
     return plain
