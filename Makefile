@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-slow lint format bench clean
+.PHONY: install demo test lint format bench clean
 
 install: $(STAMP)
 
@@ -18,10 +18,7 @@ demo: install  ## evaluate both bundled checkpoints on all bundled benchmarks
 	$(BIN)/evalsuite leaderboard
 
 test: install
-	$(BIN)/python -m pytest -m "not slow"
-
-test-slow: install
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest
 
 lint: install
 	$(BIN)/ruff check .

@@ -61,4 +61,4 @@ def run(
         available=available,
         fresh=fresh,
     )
-    return run_all(request, progress or Silent())[0]
+    return run_all(request, progress or Silent()).runs[0]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,6 +75,15 @@ class Benchmark:
     """How many points a candidate may lose, used by the gate."""
     references: tuple[Reference, ...] = ()
     description: str = ""
+
+    @property
+    def definition(self) -> str:
+        """Identify what is asked and how it is scored: another definition is another score."""
+        shaping = (
+            self.dataset, self.dataset_class, sorted(self.arguments.items()), self.modality,
+            self.prompt, self.metric, self.split, self.judge, str(self.frames), self.max_new_tokens,
+        )  # fmt: skip
+        return hashlib.sha256(json.dumps(shaping, default=str).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +290,8 @@ def override(benchmarks: Sequence[Benchmark], settings: Sequence[str]) -> list[B
                 f"--set {setting}: '{name}' is not among the benchmarks of this run"
                 f"{nearest(name, by_name)}"
             )
+        if key == "frames" and by_name[name].modality != "video":
+            raise UsageError(f"--set {setting}: {name} is about images and shows no frames")
         if key not in SETTABLE:
             raise UsageError(
                 f"--set {setting}: '{key}' cannot be set{nearest(key, SETTABLE)}; "
@@ -294,6 +308,6 @@ def _parsed(key: str, value: str, setting: str) -> Any:
         number = int(value) if key == "max_new_tokens" else float(value)
     except ValueError:
         number = 0
-    if number <= 0:
+    if not 0 < number < math.inf:  # also refuses NaN
         raise UsageError(f"--set {setting}: expected a positive number, not '{value}'")
     return number

@@ -81,6 +81,8 @@ def _read_config(context: typer.Context, path: Path | None) -> Path | None:
     }
     defaults: dict[str, Any] = {}
     for key, value in options.items():
+        if value is None:  # a key with nothing behind it says nothing
+            continue
         flag = str(key).replace("_", "-")
         if flag not in known:
             raise UsageError(f"--config {path}: unknown key '{key}'{nearest(flag, known)}")
@@ -195,9 +197,9 @@ def run(
         dry_run=dry_run,
     )
     with progress.make() as shown:
-        runs = run_all(request, shown)
-    text.print_runs(runs)
-    if any(run.failures for run in runs):
+        evaluated = run_all(request, shown)
+    text.print_runs(evaluated.runs)
+    if not evaluated.complete:
         raise typer.Exit(INCOMPLETE)
 
 
@@ -259,17 +261,20 @@ def main(arguments: list[str] | None = None) -> int:
         code = command.main(words, prog_name="evalsuite", standalone_mode=False)
     except EvalsuiteError as error:
         return _say(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _say("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output (a pager, head) has gone, which is its right.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return GOOD
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):
+            # The reader of our output (a pager, head) has gone, which is its right; to typer and
+            # rich that is exit 1, which here means a regression.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return GOOD
+        raise
     except Exception as error:
         # typer does not export the class of its usage errors; this method is theirs alone.
         if not hasattr(error, "format_message"):
             raise
         return _say(error.format_message(), USAGE)
+    if code == INTERRUPTED:  # typer's word for a KeyboardInterrupt, which it keeps to itself
+        return _say("interrupted; run the same command again to continue", INTERRUPTED)
     return code if isinstance(code, int) else GOOD
 
 

@@ -50,6 +50,17 @@ def write_atomically(path: Path, text: str) -> None:
         sync_directory(path.parent)
 
 
+def remove_scratch(directory: Path) -> None:
+    """Delete what a killed `write_atomically` left in or below `directory`.
+
+    Only for one who holds the directory's lock: to another the file may be at work.
+    """
+    with disk_errors(directory):
+        for path in directory.rglob(".*"):
+            if path.is_file() and path.suffix[1:].isdecimal():
+                path.unlink()
+
+
 def sync_directory(directory: Path) -> None:
     """Make renames in `directory` survive a power cut."""
     handle = os.open(directory, os.O_RDONLY)
@@ -74,19 +85,20 @@ class RunLock:
             self._file = self.path.open("a+", encoding="utf-8")
 
     def __enter__(self) -> RunLock:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "another process"
-            self._file.close()
-            raise UsageError(
-                f"{self.path.parent}: {holder} is running there; "
-                "wait for it, stop it, or choose another --output-dir"
-            ) from None
-        self._file.truncate(0)
-        self._file.write(f"pid {os.getpid()} on {socket.gethostname()}")
-        self._file.flush()
+        with disk_errors(self.path):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._file.seek(0)
+                holder = self._file.read().strip() or "another process"
+                self._file.close()
+                raise UsageError(
+                    f"{self.path.parent}: {holder} is running there; "
+                    "wait for it, stop it, or choose another --output-dir"
+                ) from None
+            self._file.truncate(0)
+            self._file.write(f"pid {os.getpid()} on {socket.gethostname()}")
+            self._file.flush()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.errors import DiskError, UsageError
-from evalsuite.files import disk_errors, sync_directory, to_json_line, write_atomically
+from evalsuite.files import disk_errors, to_json_line, write_atomically
 from evalsuite.results import SCHEMA, Prediction
 
 NAME = "predictions.jsonl"
@@ -59,7 +59,7 @@ class Journal:
         whole = raw.rfind(b"\n") + 1
         if whole < len(raw):
             os.truncate(self.path, whole)
-        return _parsed(raw[:whole])
+        return _parsed(raw[:whole], self.path)
 
     def append(self, predictions: Sequence[Prediction]) -> None:
         """Add `predictions`; on return they have reached the disk. Raises `DiskError`."""
@@ -76,6 +76,14 @@ class Journal:
             self._file.truncate(start)
             raise
         self.predictions.update((p.id, p) for p in predictions)
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Drop the predictions of samples `ids`; those of others stay."""
+        unwanted = set(ids)
+        kept = {i: p for i, p in self.predictions.items() if i not in unwanted}
+        if len(kept) < len(self.predictions):
+            self.predictions = kept
+            self.finish(kept)
 
     def finish(self, order: Iterable[str]) -> None:
         """Rewrite the journal in `order`, one line a prediction, others behind.
@@ -108,7 +116,7 @@ def peek(directory: Path, header: Mapping[str, Any]) -> dict[str, Prediction]:
     for candidate in (path, _aside(path, wanted)):
         if read_header(candidate) == wanted:
             raw = candidate.read_bytes()
-            return _parsed(raw[: raw.rfind(b"\n") + 1])
+            return _parsed(raw[: raw.rfind(b"\n") + 1], candidate)
     return {}
 
 
@@ -117,12 +125,38 @@ def answered(predictions: Mapping[str, Prediction], id_: str) -> bool:
     return id_ in predictions and predictions[id_].ended != "error"
 
 
-def _parsed(whole_lines: bytes) -> dict[str, Prediction]:
+def read_predictions(path: Path) -> dict[str, Prediction]:
+    """The predictions in a journal, whatever its header; raises `UsageError` if it is damaged."""
+    raw = path.read_bytes()
+    return _parsed(raw[: raw.rfind(b"\n") + 1], path)
+
+
+def _parsed(whole_lines: bytes, path: Path) -> dict[str, Prediction]:
     predictions: dict[str, Prediction] = {}
-    for line in whole_lines.splitlines()[1:]:
-        prediction = Prediction(**json.loads(line))
+    for number, line in enumerate(whole_lines.splitlines()[1:], start=2):
+        try:
+            prediction = Prediction(**_object(line, path))
+        except TypeError:
+            raise _damaged(path, number) from None
         predictions[prediction.id] = prediction
     return predictions
+
+
+def _object(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise _damaged(path)
+    return value
+
+
+def _damaged(path: Path, number: int = 1) -> UsageError:
+    return UsageError(
+        f"{path}: line {number} is damaged, though not by evalsuite; "
+        "repair it, or move the file away to ask everything again"
+    )
 
 
 def read_header(path: Path) -> dict[str, Any] | None:
@@ -134,7 +168,9 @@ def read_header(path: Path) -> dict[str, Any] | None:
         return None
     if not line.endswith(b"\n"):
         return None
-    header: dict[str, Any] = json.loads(line)
+    header = _object(line, path)
+    if not isinstance(header.get("schema"), int):
+        raise UsageError(f"{path}: is not a journal of evalsuite; move it away and run again")
     if header["schema"] > SCHEMA:
         raise UsageError(
             f"{path}: written by a newer evalsuite (schema {header['schema']}, this one reads "
@@ -146,12 +182,3 @@ def read_header(path: Path) -> dict[str, Any] | None:
 def _aside(path: Path, header: Mapping[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:8]
     return path.with_name(f"predictions-{digest}.jsonl")
-
-
-def remove(directory: Path) -> None:
-    """Forget the predictions in `directory` (``--fresh``)."""
-    with disk_errors(directory):
-        for path in directory.glob("predictions*.jsonl"):
-            path.unlink()
-        if directory.exists():
-            sync_directory(directory)

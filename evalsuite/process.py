@@ -36,10 +36,13 @@ class Child:
         self.name = module
         self.connection: Connection[Any, Any] = ours
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, str(theirs.fileno()), str(life_read)],
+            # -P: modules come from where they are installed, not from the folder the user is in.
+            [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(life_read)],
             pass_fds=(theirs.fileno(), life_read),
             env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
+            # Ctrl-C in a terminal reaches a whole process group; only the parent acts on it.
+            process_group=0,
         )
         theirs.close()
         os.close(life_read)
@@ -97,11 +100,7 @@ def write_to(log: Path) -> None:
 
 
 def serve() -> Connection[Any, Any]:
-    """In the child: the connection to the parent, from the command line `Child` made.
-
-    Ctrl-C in a terminal reaches every process of the group; only the parent acts on it.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In the child: the connection to the parent, from the command line `Child` made."""
     connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
     life_line = int(sys.argv[2])
 

@@ -93,6 +93,10 @@ class Score:
     """``agrees``, or the name of the mend that says why the two differ."""
     breakdown: Mapping[str, float] = field(default_factory=dict)
     """Score by category."""
+    definition: str = ""
+    """`evalsuite.benchmarks.Benchmark.definition`: what was asked and how it was scored."""
+    vlmevalkit: str | None = None
+    """The version of VLMEvalKit that asked and scored."""
     data_digest: str = ""
     frames: str | None = None
     max_new_tokens: int = 0
@@ -186,7 +190,8 @@ def read_run(path: Path) -> Run:
             f"{SCHEMA}); update evalsuite or choose another --output-dir"
         )
     for outcome in plain.get("outcomes", []):
-        outcome.update(outcome.pop("failure", {}))
+        if isinstance(outcome, dict) and isinstance(outcome.get("failure"), dict):
+            outcome.update(outcome.pop("failure"))
     try:
         return TypeAdapter(Run).validate_python(plain)
     except ValidationError as error:
@@ -222,7 +227,10 @@ def read_samples(path: Path) -> list[SampleScore]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    return [_sample_score(json.loads(line)) for line in lines]
+    try:
+        return [_sample_score(json.loads(line)) for line in lines]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"{path}: is damaged: {error}; score again with --mode eval") from None
 
 
 def _sample_score(plain: dict[str, Any]) -> SampleScore:

@@ -75,11 +75,6 @@ class Sample:
         """Images and frames, in the order they appear."""
         return tuple(m for m in self.messages if not isinstance(m, Text))
 
-    @property
-    def media_key(self) -> tuple[str, ...]:
-        """Equal for samples that look at exactly the same media in the same order."""
-        return tuple(m.digest for m in self.media)
-
 
 def prompt_digest(prompt: str, media: tuple[Media, ...]) -> str:
     """Identify what was asked: the prompt before image tokens are expanded, and the media shown.

@@ -53,7 +53,21 @@ class Request:
     dry_run: bool = False
 
 
-def run_all(request: Request, progress: Progress) -> list[Run]:
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The runs of a request."""
+
+    runs: list[Run]
+    benchmarks: frozenset[str]
+    """Those that were asked for; a run may know outcomes of others."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything asked for has a score."""
+        return not any(f.benchmark in self.benchmarks for r in self.runs for f in r.failures)
+
+
+def run_all(request: Request, progress: Progress) -> Evaluated:
     """Evaluate every checkpoint of `request`; a dry run returns no runs.
 
     Nothing is written before everything the user gave has been checked. Raises `UsageError` for
@@ -78,9 +92,14 @@ def run_all(request: Request, progress: Progress) -> list[Run]:
     # What was named is checked before a checkpoint is fetched; what was not, after it was found.
     named = _named(known, request)
     read = _read_checkpoints(request)
+    if request.data_dir is not None and not request.data_dir.is_dir():
+        raise UsageError(
+            f"--data-dir {request.data_dir}: no such directory; name the one with data"
+        )
     selected = _located(_overridden(named or _default(known, request), request), request, progress)
     if not request.dry_run:
-        _check_writable(request.output_dir)
+        _check_writable(request.output_dir, "--output-dir", "choose another")
+    _check_writable(cache_directory(), "the cache", "name another with $EVALSUITE_CACHE")
     with tempfile.TemporaryDirectory(prefix="evalsuite-") as scratch:
         media = cache_directory() / "media"
         # A dry run leaves nothing behind.
@@ -91,7 +110,7 @@ def run_all(request: Request, progress: Progress) -> list[Run]:
                 evaluate(c, selected, options, source, progress, dry_run=request.dry_run)
                 for c in read
             ]
-    return [run for run in runs if run is not None]
+    return Evaluated([run for run in runs if run is not None], frozenset(b.name for b in selected))
 
 
 def _batch_size(text: str) -> int | None:
@@ -103,6 +122,8 @@ def _batch_size(text: str) -> int | None:
 
 
 def _named(known: Catalogue, request: Request) -> list[Benchmark] | None:
+    if request.benchmarks and request.suite is not None:
+        raise UsageError("--suite and --benchmarks exclude each other; give one of them")
     if request.benchmarks:
         return known.select(list(request.benchmarks))
     return known.suite(request.suite) if request.suite is not None else None
@@ -150,12 +171,12 @@ def _read_checkpoints(request: Request) -> list[Checkpoint]:
     ]
 
 
-def _check_writable(directory: Path) -> None:
+def _check_writable(directory: Path, what: str, remedy: str) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             pass
     except OSError as error:
         raise UsageError(
-            f"--output-dir {directory}: cannot be written: {error.strerror}; choose another"
+            f"{what} {directory}: cannot be written: {error.strerror}; {remedy}"
         ) from None

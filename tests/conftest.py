@@ -136,8 +136,11 @@ class Reference:
     directory: Path
     run: Run
 
+    def journal(self, benchmark: str) -> Path:
+        return self.directory / benchmark / "predictions.jsonl"
+
     def predictions(self, benchmark: str) -> bytes:
-        return (self.directory / benchmark / "predictions.jsonl").read_bytes()
+        return self.journal(benchmark).read_bytes()
 
     def samples(self, benchmark: str) -> bytes:
         return (self.directory / benchmark / "samples.jsonl").read_bytes()

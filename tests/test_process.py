@@ -103,10 +103,23 @@ def test_a_child_dies_with_its_parent_even_when_busy(echo: str) -> None:
 
 
 def test_ctrl_c_is_for_the_parent(echo: str) -> None:
+    """A terminal's Ctrl-C goes to a process group; a child has its own from the start."""
+    child = Child(echo)
+    assert os.getpgid(child.pid) != os.getpgid(0)
+    child.kill()
+
+
+def test_the_folder_one_is_in_does_not_matter(
+    echo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clone of another VLMEvalKit, or a file called random.py, must not be what a child runs."""
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "random.py").write_text("raise SystemExit('the wrong module')")
+    (here / "evalsuite").mkdir()
+    (here / "evalsuite" / "__init__.py").write_text("raise SystemExit('the wrong package')")
+    monkeypatch.chdir(here)
     child = Child(echo)
     child.send(1)
-    child.receive(timeout=30)
-    os.kill(child.pid, signal.SIGINT)
-    child.send(2)
-    assert child.receive(timeout=30) == (child.pid, 2)
+    assert child.receive(timeout=30) == (child.pid, 1)
     child.kill()

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,10 +17,13 @@ from PIL import Image
 import evalsuite
 from evalsuite import checkpoint
 from evalsuite.benchmarks import Benchmark
+from evalsuite.data import data_digest
 from evalsuite.errors import UsageError
 from evalsuite.files import RunLock
-from evalsuite.journal import _parsed
+from evalsuite.journal import read_predictions
 from evalsuite.results import Failure, Run, Score, read_run, read_samples
+from evalsuite.runner.plan import Place
+from evalsuite.runner.state import look
 from tests.conftest import Bench, Reference, Watched, demo
 
 
@@ -116,7 +120,7 @@ def test_a_limit_is_nested_and_shares_the_journal(
     everything = {r.id: r for r in read_samples(reference.directory / "DemoOCR" / "samples.jsonl")}
     values = [everything[i].value for i in ids[60]]
     assert more.scores[0].score == pytest.approx(100 * sum(values) / 60)
-    journal = _parsed((directory / "DemoOCR" / "predictions.jsonl").read_bytes())
+    journal = read_predictions(directory / "DemoOCR" / "predictions.jsonl")
     assert len(journal) == 60
 
 
@@ -218,11 +222,49 @@ def test_from_python(tmp_path: Path) -> None:
     assert evalsuite.load_run(path) == run
 
 
-def test_fresh_forgets(bench: Bench, tmp_path: Path) -> None:
-    bench.run(tmp_path, demo("DemoOCR"), limit="20")
+def test_fresh_forgets_what_it_asks_again_and_no_more(bench: Bench, tmp_path: Path) -> None:
+    bench.run(tmp_path, demo("DemoOCR"), limit="40")
+    journal = bench.directory(tmp_path) / "DemoOCR" / "predictions.jsonl"
+    spoilt = journal.read_bytes().replace(b'"tokens":', b'"tokens":9')
+    journal.write_bytes(spoilt)
     watched = Watched()
     bench.run(tmp_path, demo("DemoOCR"), limit="20", fresh=True, progress=watched)
     assert watched.plans[0][0].done == 0
+    tokens = [p.tokens >= 90 for p in read_predictions(journal).values()]
+    assert (tokens.count(False), tokens.count(True)) == (20, 20)
+
+
+def test_scoring_afresh_keeps_the_predictions(bench: Bench, tmp_path: Path) -> None:
+    first = bench.run(tmp_path, demo("DemoOCR"), limit="20")
+    again = bench.run(tmp_path, demo("DemoOCR"), limit="20", mode="eval", fresh=True)
+    assert scores(again) == scores(first)
+    assert again.scores[0].samples_per_second == first.scores[0].samples_per_second
+
+
+@pytest.mark.parametrize(
+    "change", [{"split": "dev"}, {"metric": "choice"}, {"max_new_tokens": 3}, {"prompt": "brief"}]
+)
+def test_another_definition_is_another_score(
+    bench: Bench, reference: Reference, change: dict[str, Any]
+) -> None:
+    (benchmark,) = demo("DemoOCR")
+    digests = {"DemoOCR": data_digest(benchmark)}
+    where = Place(reference.directory, None)
+    assert look(where, [benchmark], digests, fresh=False).todo == []
+    other = dataclasses.replace(benchmark, **change)
+    assert look(where, [other], digests, fresh=False).todo == [other]
+    assert bench.checkpoint.name == "demo"
+
+
+def test_pictures_beside_a_table_count_as_its_data(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
+    (tmp_path / "t.tsv").write_text("index\timage_path\tquestion\n1\ta.png\tWhat?\n")
+    benchmark = dataclasses.replace(demo("DemoShapes")[0], data=str(tmp_path / "t.tsv"))
+    before = data_digest(benchmark)
+    (tmp_path / "notes.txt").write_text("not data")
+    assert data_digest(benchmark) == before
+    Image.new("RGB", (8, 8), "blue").save(tmp_path / "a.png")
+    assert data_digest(benchmark) != before
 
 
 def test_a_worker_that_dies_is_replaced(bench: Bench, reference: Reference, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evalsuite.benchmarks import Benchmark
 from evalsuite.results import Prediction, SampleScore, Score, write_samples
+from evalsuite.runner.environment import installed
 from evalsuite.samples import Frames, Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.vlmevalkit.kit import BrokenSample, Kit, SampleValue
@@ -56,6 +57,8 @@ def score_benchmark(
         vlmevalkit_score=scored.vlmevalkit_score,
         agreement=scored.agreement,
         breakdown=_breakdown(rows),
+        definition=benchmark.definition,
+        vlmevalkit=installed("ms-vlmeval"),
         frames=str(benchmark.frames) if benchmark.frames else None,
         max_new_tokens=benchmark.max_new_tokens,
     )

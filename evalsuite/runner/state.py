@@ -8,6 +8,7 @@ from typing import Any
 
 from evalsuite.benchmarks import Benchmark
 from evalsuite.results import Run, Score, read_run
+from evalsuite.runner.environment import installed
 from evalsuite.runner.plan import Place
 from evalsuite.runner.progress import Planned
 
@@ -57,9 +58,9 @@ def header(benchmark: Benchmark, digest: str) -> dict[str, Any]:
 
 def _stands(score: Score, benchmark: Benchmark, digest: str) -> bool:
     """Whether `score` is about the same questions, scored the same way, with none to retry."""
-    wanted = header(benchmark, digest)
     return (
-        {key: getattr(score, key) for key in wanted} == wanted
-        and score.metric == benchmark.metric
+        score.definition == benchmark.definition
+        and score.data_digest == digest
+        and score.vlmevalkit == installed("ms-vlmeval")
         and score.failed == 0
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,8 +114,8 @@ def main() -> None:
             processor=settings.processor,
             longest_edge=settings.longest_edge,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        # What transformers, safetensors and torch raise for files that do not fit together.
+    except Exception as error:  # noqa: BLE001 - libraries raise what they like over bad files
+        traceback.print_exc()
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         connection.send(Unfit(f"{type(error).__name__}: {reason}"))
         return
@@ -130,19 +131,10 @@ def main() -> None:
 
 
 def _environment(device: Any, generation: str) -> dict[str, Any]:
-    import platform
-
     import torch
-    import torchvision
-    import transformers
 
     on_cuda = str(device).startswith("cuda")
     return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "transformers": transformers.__version__,
         "generation": generation,
         "device": torch.cuda.get_device_name(device) if on_cuda else "cpu",
     }

@@ -97,8 +97,8 @@ class MediaReader:
                         failed[key] = str(error)
                         break
                     if sum(image.nbytes for _, image in raw) > RAW_BYTES:
-                        tile_seconds += self._tile(raw, tiled)
-            tile_seconds += self._tile(raw, tiled)
+                        tile_seconds += self._tile(raw, tiled, failed)
+            tile_seconds += self._tile(raw, tiled, failed)
         finally:
             self._free.put(decoder)
         good = {key: join(parts) for key, parts in tiled.items() if key not in failed}
@@ -109,16 +109,36 @@ class MediaReader:
         self,
         raw: list[tuple[MediaKey, np.ndarray[Any, Any]]],
         tiled: Mapping[MediaKey, list[Tiled]],
+        failed: dict[MediaKey, str],
     ) -> float:
-        """Move `raw` images over to `tiled`; the seconds it took."""
+        """Move `raw` images over to `tiled`, or to `failed`; the seconds it took."""
         started = time.perf_counter()
         for split in (True, False):
             some = [(key, image) for key, image in raw if key[1] == split]
-            cut = self.tiler.tile([image for _, image in some], split)
+            try:
+                cut = self.tiler.tile([image for _, image in some], split)
+            except Exception:  # noqa: BLE001 - a processor raises what it likes over odd images
+                for item in some:
+                    self._tile_alone(item, tiled, failed)
+                continue
             for (key, _), tiles in zip(some, cut, strict=True):
                 tiled[key].append(tiles)
         raw.clear()
         return time.perf_counter() - started
+
+    def _tile_alone(
+        self,
+        item: tuple[MediaKey, np.ndarray[Any, Any]],
+        tiled: Mapping[MediaKey, list[Tiled]],
+        failed: dict[MediaKey, str],
+    ) -> None:
+        """Cut one image, so that only the one at fault fails."""
+        key, image = item
+        try:
+            tiled[key].extend(self.tiler.tile([image], key[1]))
+        except Exception as error:  # noqa: BLE001 - see above
+            height, width = image.shape[:2]
+            failed[key] = f"an image of {width}x{height} pixels cannot be cut: {error!r}"
 
 
 class Windows:

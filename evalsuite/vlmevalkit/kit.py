@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from evalsuite.benchmarks import Benchmark
 from evalsuite.errors import IncompleteError
+from evalsuite.files import disk_errors
 from evalsuite.process import Child, ChildDied, ChildTimedOut
 from evalsuite.results import Prediction
 from evalsuite.samples import Sample
@@ -29,9 +30,11 @@ Stage = Literal["data", "score"]
 class KitError(IncompleteError):
     """VLMEvalKit cannot load or score a benchmark; `stage` says which of the two it was."""
 
-    def __init__(self, stage: Stage, message: str) -> None:
+    def __init__(self, stage: Stage, message: str, *, logged: bool = False) -> None:
         super().__init__(message)
-        self.stage = stage
+        self.stage: Stage = stage
+        self.logged = logged
+        """Whether the kit's log says more."""
 
 
 class _GoneError(Exception):
@@ -82,6 +85,16 @@ class Scored:
     """VLMEvalKit's own number for the same predictions, on the same scale."""
     agreement: str
     """``agrees``, or the name of the mend that says why the two differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request was not done."""
+
+    text: str
+    """One line."""
+    logged: bool
+    """Whether the log says more: it came as a surprise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +204,8 @@ class Kit:
         try:
             scored: Scored = self._ask("score", self.score_seconds, *request)
         except _GoneError as error:
-            raise KitError("score", f"{benchmark.name}: {error} while scoring") from error
+            why = f"{benchmark.name}: {error} while scoring"
+            raise KitError("score", why, logged=True) from error
         return scored
 
     def _loaded(self, verb: str, benchmark: Benchmark, *arguments: object) -> Any:
@@ -199,7 +213,8 @@ class Kit:
         try:
             return self._ask("data", self.load_seconds, verb, benchmark, *arguments)
         except _GoneError as error:
-            raise KitError("data", f"{benchmark.name}: {error} while loading the data") from error
+            why = f"{benchmark.name}: {error} while loading the data"
+            raise KitError("data", why, logged=True) from error
 
     def _ask(self, stage: Stage, seconds: float, *request: object) -> Any:
         with self._lock:
@@ -207,10 +222,12 @@ class Kit:
                 raise KitError(stage, "the VLMEvalKit process was closed")
             try:
                 child = self._start()
+                if self._closed:  # while it was starting: `close` has not seen it
+                    raise ChildDied("was closed")
                 if not self._ready:
                     self._ready, reason = child.receive(self.start_seconds)
                     if not self._ready:
-                        raise KitError(stage, reason)
+                        raise KitError(stage, reason.text, logged=reason.logged)
                 child.send(request)
                 done, result = child.receive(seconds)
             except (ChildDied, ChildTimedOut) as error:
@@ -222,13 +239,14 @@ class Kit:
                 self._stop()
                 raise
         if not done:
-            raise KitError(stage, result)
+            raise KitError(stage, result.text, logged=result.logged)
         return result
 
     def _start(self) -> Child:
         if self._child is None:
             for folder in (self._settings.work, self._settings.media, self._settings.log.parent):
-                folder.mkdir(parents=True, exist_ok=True)
+                with disk_errors(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
             self._child = Child("evalsuite.vlmevalkit.serve", _ENVIRONMENT)
             self._ready = False
             self._child.send(self._settings)

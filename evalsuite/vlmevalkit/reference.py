@@ -70,6 +70,8 @@ def _environment(work: Path) -> dict[str, str]:
         "PRED_FORMAT": "tsv",
         "VLMEVALKIT_USE_MODELSCOPE": "0",
         "HF_HUB_OFFLINE": "1",
+        # As our own worker's, so that the two are compared under the same conditions.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from evalsuite import process
 from evalsuite.errors import EvalsuiteError
-from evalsuite.vlmevalkit.kit import Settings
+from evalsuite.vlmevalkit.kit import Refusal, Settings
 
 
 def main() -> None:
@@ -32,10 +32,10 @@ def _reply(what: str, work: Callable[..., Any], *arguments: Any) -> tuple[bool, 
     try:
         return True, work(*arguments)
     except EvalsuiteError as error:
-        return False, str(error)
+        return False, Refusal(str(error), logged=False)
     except Exception as error:  # noqa: BLE001 - a process boundary: any defect becomes a message
         traceback.print_exc()
-        return False, f"{what}: VLMEvalKit raised {_one_line(error)}"
+        return False, Refusal(f"{what}: VLMEvalKit raised {_one_line(error)}", logged=True)
 
 
 def _answers(settings: Settings) -> Callable[..., Any]:

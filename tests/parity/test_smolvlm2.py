@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from evalsuite.journal import _parsed
+from evalsuite.journal import read_predictions
 from evalsuite.vlmevalkit.reference import Assignment, run_reference
 from evalsuite.vlmevalkit.reference import Reference as Theirs
 from tests.conftest import Bench, Reference, demo
@@ -39,7 +39,7 @@ def headline(benchmark: str, result: Any, n: int) -> float:
 def test_same_predictions_and_same_score(
     name: str, theirs: dict[str, Theirs], reference: Reference
 ) -> None:
-    ours = {id_: p.text for id_, p in _parsed(reference.predictions(name)).items()}
+    ours = {id_: p.text for id_, p in read_predictions(reference.journal(name)).items()}
     assert ours == theirs[name].predictions
     (score,) = (s for s in reference.run.scores if s.benchmark == name)
     # Video-MME prints three decimals of a share.
