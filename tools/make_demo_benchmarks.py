@@ -81,7 +81,10 @@ def digit_choices(rng: random.Random, pictures: int) -> list[Row]:
 def digit_strings(rng: random.Random, pictures: int) -> list[Row]:
     """OCRBench-shaped questions about strings of held-out digits."""
     asked = []
-    for pixels, string in _held_out_strings(rng, [2 + i % 2 for i in range(pictures)]):
+    for pixels, string in _held_out_strings(rng, [2 + i % 2 for i in range(2 * pictures)]):
+        # Where all answers are digits, VLMEvalKit reads a prediction 061 back as the number 61.
+        if string[0] == "0" or len(asked) == 3 * pictures:
+            continue
         asked += [(png_of(pixels), question) for question in demo_data.string_questions(string)]
     return [
         {
