@@ -105,8 +105,13 @@ class Evaluation:
     def work(self) -> Run:
         """Do all there is to do; returns the run."""
         try:
+            remove_scratch(self._where.directory)
             if self._state.todo:
                 self._begin()
+            else:  # killed between the last score and the finished record
+                self._progress.planned(
+                    self._checkpoint, self._where.directory, self._state.standing
+                )
             while self._open:
                 self._handle(self._events.get())
             return self._write_run(finished=all(name in self._outcomes for name in self._rank))
@@ -120,7 +125,6 @@ class Evaluation:
             ) from None
 
     def _begin(self) -> None:
-        remove_scratch(self._where.directory)
         device, dtype = self._options.device, self._options.dtype
         self._progress.note(f"on {device} in {dtype}; VLMEvalKit takes some seconds to start")
         self._source.kit.warm()
