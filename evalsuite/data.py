@@ -23,19 +23,17 @@ def locate(benchmark: Benchmark, data_dir: Path | None) -> Benchmark | Failure:
     videos.
     """
     if benchmark.data is not None:
-        candidates = [Path(benchmark.data)]
+        path = Path(benchmark.data)
     else:
         name = benchmark.dataset + (".tsv" if benchmark.modality == "image" else "")
         lmu = Path(os.environ.get("LMUData", "~/LMUData")).expanduser()
-        candidates = [(data_dir or lmu) / name]
-    for candidate in candidates:
-        if candidate.exists():
-            return dataclasses.replace(benchmark, data=str(candidate.resolve()))
-    looked = " or ".join(str(c) for c in candidates)
+        path = (data_dir or lmu) / name
+    if path.exists():
+        return dataclasses.replace(benchmark, data=str(path.resolve()))
     return Failure(
         benchmark=benchmark.name,
         stage="data",
-        message=f"no data at {looked}",
+        message=f"no data at {path}",
         remedy="put it there, or name its directory with --data-dir",
     )
 

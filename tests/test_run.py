@@ -57,6 +57,7 @@ def test_the_demo_suite(reference: Reference) -> None:
         assert score.vlmevalkit_score == pytest.approx(score.score, abs=0.051)
         assert score.stderr is not None
         assert 0 <= score.stderr < 4
+        assert (score.stderr == 0) == (score.score in (0, 100)), "no error bar without a reason"
         assert score.samples_per_second is not None
         assert score.samples_per_second > 0
         rows = read_samples(reference.directory / score.benchmark / "samples.jsonl")

@@ -71,6 +71,8 @@ def _corpus() -> Iterator[str]:
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """The tokenizer in `TOKENIZER`, with the names SmolVLM's processor asks for."""
+    if not TOKENIZER.exists():
+        learn_tokenizer().save(str(TOKENIZER))
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_file(str(TOKENIZER)),
         bos_token=START,

@@ -30,8 +30,6 @@ class Assignment:
     """With ``data`` located."""
     work: Path
     """A fresh directory for everything VLMEvalKit writes."""
-    limit: int | None = None
-    """So many rows from the front of the data (not for videos)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +144,7 @@ def _predict(
     model.generate_inner = watched
     started = time.monotonic()
     if benchmark.modality == "image":
-        infer_data_job(
-            model, work_dir=work, model_name=name, dataset=dataset, limit=assignment.limit
-        )
+        infer_data_job(model, work_dir=work, model_name=name, dataset=dataset)
     else:
         infer_data_job_video(
             model, work_dir=work, model_name=name, dataset=dataset, result_file=result_file
