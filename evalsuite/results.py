@@ -189,7 +189,8 @@ def read_run(path: Path) -> Run:
             f"{path}: written by a newer evalsuite (schema {plain['schema']}, this one reads "
             f"{SCHEMA}); update evalsuite or choose another --output-dir"
         )
-    for outcome in plain.get("outcomes", []):
+    outcomes = plain.get("outcomes")
+    for outcome in outcomes if isinstance(outcomes, list) else []:
         if isinstance(outcome, dict) and isinstance(outcome.get("failure"), dict):
             outcome.update(outcome.pop("failure"))
     try:

@@ -190,6 +190,19 @@ def test_a_benchmark_that_fails_is_a_row_with_its_reason_and_exit_4(tmp_path: Pa
     assert [set(o) >= {"failure"} for o in run["outcomes"]] == [True, False]
 
 
+@pytest.mark.parametrize(
+    "outcomes", ["7", "null", "[3]", '[{"benchmark": "X", "failure": 1}]', "{}"]
+)
+def test_a_damaged_record_is_named(outcomes: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(f'{{"schema": 1, "outcomes": {outcomes}}}')
+    result = evalsuite("report", str(path))
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert str(path) in line
+    assert "changed by hand" in line
+
+
 def test_both_spellings_of_a_flag(tmp_path: Path) -> None:
     for flag in ("--batch_size", "--batch-size"):
         result = evalsuite("run", "--ckpt", "demo", flag, "none", cwd=tmp_path)
