@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint format bench clean
+.PHONY: install demo test lint format bench parity clean
 
 install: $(STAMP)
 
@@ -31,6 +31,9 @@ format: install
 
 bench: install  ## side by side with VLMEvalKit's own loop; a few minutes
 	$(BIN)/python -m bench.side_by_side
+
+parity: install  ## both roads over every benchmark: the table in docs/parity.md
+	$(BIN)/python -m tests.parity.table > docs/parity.md
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from evalsuite.benchmarks import EXACT
 from evalsuite.report.progress import Silent
 from evalsuite.results import Run
 from evalsuite.runner.progress import Progress
@@ -23,12 +24,17 @@ def run(
     settings: list[str] | None = None,
     max_new_tokens: int | None = None,
     longest_edge: int | None = None,
+    prompts: str = "vlmevalkit",
+    judge: str = EXACT,
+    judge_base_url: str | None = None,
     processor: str | Path | None = None,
     name: str | None = None,
     output_dir: str | Path = "results",
     data_dir: str | Path | None = None,
+    allow_modified_data: bool = False,
     benchmarks_file: str | Path | None = None,
     available: bool = False,
+    yes: bool = False,
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> Run:
@@ -53,12 +59,17 @@ def run(
         settings=tuple(settings or ()),
         max_new_tokens=max_new_tokens,
         longest_edge=longest_edge,
+        prompts=prompts,
+        judge=judge,
+        judge_base_url=judge_base_url,
         processor=None if processor is None else str(processor),
         name=name,
         output_dir=Path(output_dir),
         data_dir=None if data_dir is None else Path(data_dir),
+        allow_modified_data=allow_modified_data,
         benchmarks_file=None if benchmarks_file is None else Path(benchmarks_file),
         available=available,
+        yes=yes,
         fresh=fresh,
     )
     return run_all(request, progress or Silent()).runs[0]

@@ -20,10 +20,21 @@ BUNDLED = Path(__file__).parent / "demo" / "benchmarks"
 """Where ``data: bundled:NAME`` points."""
 
 Modality = Literal["image", "video"]
-PROMPT_FORMATS = ("default", "brief", "video", "video-choices")
+EXACT = "exact"
+"""The judge that is none: rules alone, the same every time, without key or network."""
+PROMPT_FORMATS = (
+    *("default", "brief", "yes-no", "choices", "mmbench", "mmmu", "mathvista"),
+    *("chartqa", "docvqa", "textvqa", "video", "video-choices", "video-letters", "mvbench"),
+)
 """What `evalsuite.smolvlm.prompts.FORMATS` offers; a test holds the two together."""
-METRICS = ("choice", "yes-no", "vqa-accuracy", "ocr-contains", "video-choice")
+METRICS = (
+    *("choice", "mmmu", "yes-no", "vqa-accuracy", "relaxed-accuracy", "anls", "exact-match"),
+    *("ocr-contains", "mathvista", "video-choice", "worldsense", "mvbench", "mlvu", "tempcompass"),
+)
 """Per-sample rules of `evalsuite.vlmevalkit.scoring`; a test holds the two together."""
+JUDGED_METRICS = ("choice", "mmmu", "yes-no", "mathvista", "video-choice", "worldsense", "mvbench",
+                  "mlvu", "tempcompass")  # fmt: skip
+"""Those of `METRICS` that a judge can help; a test holds the two together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,23 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """Where a benchmark's data can be had, and how to know it."""
+
+    url: str | None = None
+    """Of a table that holds everything; or"""
+    repository: str | None = None
+    """a dataset repository on the Hub with"""
+    revision: str = "main"
+    md5: Mapping[str, str]
+    """The published MD5, in hex, of each table: ``{AI2D_TEST: …}``. VLMEvalKit pins these."""
+    about_bytes: int
+    """How large the download is, roughly: a server that answers is asked for the exact size."""
+    licence: str
+    """As recalled; the data's own page decides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
     """One benchmark: which data, how it is asked, how it is scored."""
 
@@ -64,26 +92,44 @@ class Benchmark:
     modality: Modality
     prompt: str
     """One of `PROMPT_FORMATS`."""
+    part_prompts: Mapping[str, str] = field(default_factory=dict)
+    """The formats of those parts of the dataset that are asked in another one."""
     metric: str
     """One of `METRICS`."""
+    judged_parts: tuple[str, ...] = ()
+    """Parts of the dataset that only a judge can score."""
     split: str | None = None
     """The split the headline is about, where the data has several."""
-    judge: str = "exact"
+    judge: str = EXACT
+    """`EXACT`, or the model that reads what the rules cannot: ``--judge``."""
     frames: FrameRule | None = None
     max_new_tokens: int
     margin: float = 1.0
     """How many points a candidate may lose, used by the gate."""
     references: tuple[Reference, ...] = ()
     description: str = ""
+    published: Published | None = None
+    """None for the demo's data and the user's own."""
+    modified: bool = False
+    """Whether `data` is not what was published: ``--allow-modified-data``."""
 
     @property
     def definition(self) -> str:
         """Identify what is asked and how it is scored: another definition is another score."""
         shaping = (
             self.dataset, self.dataset_class, sorted(self.arguments.items()), self.modality,
-            self.prompt, self.metric, self.split, self.judge, str(self.frames), self.max_new_tokens,
+            self.prompt, sorted(self.part_prompts.items()), self.metric, self.judged_parts,
+            self.split, self.judge, str(self.frames), self.max_new_tokens,
         )  # fmt: skip
         return hashlib.sha256(json.dumps(shaping, default=str).encode()).hexdigest()[:16]
+
+    def prompt_of(self, part: str) -> str:
+        """The prompt format of the samples of `part`."""
+        return self.part_prompts.get(part, self.prompt)
+
+    def scorable(self, part: str) -> bool:
+        """Whether the samples of `part` can be scored by the judge there is."""
+        return self.judge != EXACT or part not in self.judged_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,22 +239,36 @@ def _validated(path: Path) -> dict[str, Any]:
         source: str
         read: bool
 
+    class PublishedSpec(BaseModel):
+        model_config = strict
+        url: str | None = None
+        repository: str | None = None
+        revision: str = "main"
+        md5: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{32}$")]]
+        about_bytes: Annotated[int, Field(gt=0)]
+        licence: str
+
     class BenchmarkSpec(BaseModel):
         model_config = strict
-        dataset: str
+        dataset: str | None = None
         dataset_class: str | None = None
         data: str | None = None
         arguments: dict[str, Any] = Field(default_factory=dict)
-        modality: Modality
-        prompt: Literal[PROMPT_FORMATS]  # type: ignore[valid-type]
+        modality: Modality = "image"
+        prompt: Literal[PROMPT_FORMATS] | None = None  # type: ignore[valid-type]
+        part_prompts: dict[str, Literal[PROMPT_FORMATS]] = Field(  # type: ignore[valid-type]
+            default_factory=dict
+        )
         metric: Literal[METRICS]  # type: ignore[valid-type]
+        judged_parts: list[str] = Field(default_factory=list)
         split: str | None = None
         judge: Literal["exact"] = "exact"
         frames: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
-        max_new_tokens: Annotated[int, Field(ge=1)]
+        max_new_tokens: Annotated[int, Field(ge=1)] = 128
         margin: Annotated[float, Field(gt=0)] = 1.0
         references: list[ReferenceSpec] = Field(default_factory=list)
         description: str = ""
+        published: PublishedSpec | None = None
 
     file_spec = create_model(
         "BenchmarksFile",
@@ -250,17 +310,23 @@ def _benchmark(name: str, entry: Mapping[str, Any], path: Path) -> Benchmark:
     if data is not None:
         bundled = data.removeprefix("bundled:")
         data = str(BUNDLED / bundled) if bundled != data else str((path.parent / data).resolve())
+    video = entry["modality"] == "video"
     frames = None
-    if entry["frames"] is not None:
-        frames = frame_rule(entry["frames"], f"{path.name}: {name}: frames")
-    if (entry["modality"] == "video") != (frames is not None):
-        raise UsageError(
-            f"{path.name}: {name}: 'frames' goes with modality video"
-            + (": say for example 'frames: 1fps'" if frames is None else "")
-        )
-    references = tuple(Reference(**r) for r in entry["references"])
-    rest = {k: v for k, v in entry.items() if k not in ("data", "frames", "references")}
-    return Benchmark(name=name, data=data, frames=frames, references=references, **rest)
+    if entry["frames"] is not None or video:
+        frames = frame_rule(entry["frames"] or "1fps", f"{path.name}: {name}: frames")
+    if frames is not None and not video:
+        raise UsageError(f"{path.name}: {name}: 'frames' goes with modality video")
+    published = entry["published"]
+    made = {
+        "dataset": entry["dataset"] or name,
+        "prompt": entry["prompt"] or ("video" if video else "default"),
+        "data": data,
+        "frames": frames,
+        "references": tuple(Reference(**r) for r in entry["references"]),
+        "judged_parts": tuple(entry["judged_parts"]),
+        "published": None if published is None else Published(**published),
+    }
+    return Benchmark(name=name, **{**entry, **made})
 
 
 def frame_rule(text: str, where: str) -> FrameRule:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,6 +60,8 @@ class Checkpoint:
     tokens_per_tile: int
     longest_edge: int
     splits_images: bool
+    chat_template: str | None = field(repr=False)
+    """Jinja; what ``--prompts native`` goes by."""
     step: int | None
     """Training step, if the directory's name or trainer_state.json tells it."""
     warnings: tuple[str, ...] = ()
@@ -96,6 +98,7 @@ def read(
             longest_edge=facts.longest_edge,
             splits_images=facts.splits_images,
             step=_step(place.path),
+            chat_template=facts.chat_template,
             warnings=(
                 *place.warnings,
                 *(() if processor is None else processor_place.warnings),

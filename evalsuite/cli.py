@@ -39,6 +39,37 @@ app = typer.Typer(
 ResultsDir = Annotated[
     Path, typer.Option("--output-dir", "--output-path", help="Where runs are kept.")
 ]
+Suite = Annotated[
+    str | None, typer.Option(help="A suite of benchmarks; 'evalsuite list suites' names them.")
+]
+Names = Annotated[
+    str | None,
+    typer.Option(
+        "--benchmarks", "--tasks", "--data", "-b", help="Benchmarks, separated by commas."
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Take data as it lies there, without any download (docs/data.md)."),
+]
+AllowModified = Annotated[
+    bool,
+    typer.Option(
+        "--allow-modified-data",
+        help="Take data that is not what was published; the score gets a footnote.",
+    ),
+]
+Available = Annotated[
+    bool, typer.Option("--available", help="Leave out benchmarks whose data is missing.")
+]
+BenchmarksFile = Annotated[
+    Path | None, typer.Option(help="Another benchmarks.yaml, which may extend ours.")
+]
+MaxNewTokens = Annotated[int | None, typer.Option(min=1, help="Token limit of every benchmark.")]
+Dtype = Annotated[
+    str, typer.Option(help="auto (bfloat16 on CUDA, else float32), float32, bfloat16, float16.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 Runs = Annotated[
     list[str] | None,
     typer.Argument(
@@ -96,6 +127,10 @@ def _read_config(context: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
 @app.command()
 def run(
     ckpt: Annotated[
@@ -105,16 +140,8 @@ def run(
             "[bold]demo:early[/bold]. May be repeated."
         ),
     ] = None,
-    suite: Annotated[
-        str | None,
-        typer.Option(help="A suite of benchmarks; for the demo checkpoints it is demo."),
-    ] = None,
-    benchmarks: Annotated[
-        str | None,
-        typer.Option(
-            "--benchmarks", "--tasks", "--data", "-b", help="Benchmarks, separated by commas."
-        ),
-    ] = None,
+    suite: Suite = None,
+    benchmarks: Names = None,
     limit: Annotated[
         str | None,
         typer.Option(help="So many samples a benchmark (50), or that share of them (0.1)."),
@@ -122,11 +149,8 @@ def run(
     batch_size: Annotated[
         str, typer.Option(help="Questions answered at a time; never changes a float32 answer.")
     ] = "auto",
-    dtype: Annotated[
-        str,
-        typer.Option(help="auto (bfloat16 on CUDA, else float32), float32, bfloat16, float16."),
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    dtype: Dtype = "auto",
+    device: Device = "auto",
     mode: Annotated[
         str, typer.Option(help="all; infer: predict only; eval: score what was predicted.")
     ] = "all",
@@ -136,25 +160,43 @@ def run(
             "--set", metavar="BENCH.KEY=VALUE", help="Change frames, max_new_tokens or margin."
         ),
     ] = None,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Token limit of every benchmark.")
-    ] = None,
+    max_new_tokens: MaxNewTokens = None,
     longest_edge: Annotated[
         int | None, typer.Option(min=1, help="Resize images to this longest edge instead.")
+    ] = None,
+    prompts: Annotated[
+        str,
+        typer.Option(
+            help="vlmevalkit: word for word what VLMEvalKit's own SmolVLM classes ask; native: the "
+            "checkpoint's chat template, and the video format it was trained on."
+        ),
+    ] = "vlmevalkit",
+    judge: Annotated[
+        str,
+        typer.Option(
+            metavar="exact|MODEL",
+            help="exact: rules alone; or a model that reads what rules cannot.",
+        ),
+    ] = "exact",
+    judge_base_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The judge's OpenAI-compatible endpoint; its key is read from "
+            "$EVALSUITE_JUDGE_KEY or $OPENAI_API_KEY.",
+        ),
     ] = None,
     processor: Annotated[
         str | None, typer.Option(help="Where to find processor files a trainer left out.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the checkpoint.")] = None,
     output_dir: ResultsDir = Path("results"),
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where benchmark data lies; default $LMUData.")
-    ] = None,
-    benchmarks_file: Annotated[
-        Path | None, typer.Option(help="Another benchmarks.yaml, which may extend ours.")
-    ] = None,
-    available: Annotated[
-        bool, typer.Option("--available", help="Leave out benchmarks whose data is missing.")
+    data_dir: DataDir = None,
+    allow_modified_data: AllowModified = False,
+    benchmarks_file: BenchmarksFile = None,
+    available: Available = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Fetch missing data even if it is more than 5 GB.")
     ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget earlier predictions of these benchmarks.")
@@ -178,7 +220,7 @@ def run(
         checkpoints=tuple(ckpt or ()),
         command=shlex.join(["evalsuite", *sys.argv[1:]]),
         suite=suite,
-        benchmarks=tuple(b.strip() for b in (benchmarks or "").split(",") if b.strip()),
+        benchmarks=_names(benchmarks),
         limit=limit,
         batch_size=batch_size,
         dtype=dtype,
@@ -187,12 +229,17 @@ def run(
         settings=tuple(set_ or ()),
         max_new_tokens=max_new_tokens,
         longest_edge=longest_edge,
+        prompts=prompts,
+        judge=judge,
+        judge_base_url=judge_base_url,
         processor=processor,
         name=name,
         output_dir=output_dir,
         data_dir=data_dir,
+        allow_modified_data=allow_modified_data,
         benchmarks_file=benchmarks_file,
         available=available,
+        yes=yes,
         fresh=fresh,
         dry_run=dry_run,
     )
@@ -207,7 +254,7 @@ def run(
 def list_(
     what: Annotated[str, typer.Argument(help="benchmarks, suites or runs.")] = "benchmarks",
     output_dir: ResultsDir = Path("results"),
-    benchmarks_file: Annotated[Path | None, typer.Option(help="Another benchmarks.yaml.")] = None,
+    benchmarks_file: BenchmarksFile = None,
 ) -> None:
     """Name the benchmarks, suites or runs there are."""
     from evalsuite.report import catalogue
@@ -245,6 +292,115 @@ def leaderboard(
     path = output or output_dir / "LEADERBOARD.md"
     leaderboard.write(find.find_runs(runs or [], output_dir), path)
     print(path)
+
+
+@app.command()
+def verify(
+    ckpt: Annotated[str, typer.Option(help="A checkpoint, as for run.")],
+    suite: Suite = None,
+    benchmarks: Names = None,
+    limit: Annotated[str, typer.Option(help="So many samples a benchmark.")] = "50",
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    max_new_tokens: MaxNewTokens = None,
+    data_dir: DataDir = None,
+    allow_modified_data: AllowModified = False,
+    benchmarks_file: BenchmarksFile = None,
+    available: Available = False,
+) -> None:
+    """Run VLMEvalKit's own SmolVLM class and loop beside ours, and compare answers and speed.
+
+    Exit code 4 if answers differ in float32, where they must not, or one road has none.
+    """
+    from evalsuite import verify as both_roads
+    from evalsuite.report import progress, verified
+    from evalsuite.session import Request
+
+    request = Request(
+        checkpoints=(ckpt,),
+        command=shlex.join(["evalsuite", *sys.argv[1:]]),
+        suite=suite,
+        benchmarks=_names(benchmarks),
+        limit=limit,
+        dtype=dtype,
+        device=device,
+        max_new_tokens=max_new_tokens,
+        data_dir=data_dir,
+        allow_modified_data=allow_modified_data,
+        benchmarks_file=benchmarks_file,
+        available=available,
+    )
+    with progress.make() as shown:
+        found = both_roads.verify(request, shown)
+    verified.show(found)
+    if not found.complete or (found.dtype == "float32" and not found.identical):
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command()
+def fetch(
+    suite: Suite = None,
+    benchmarks: Names = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Load more than 5 GB without being asked.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash the tables that are there already once more.")
+    ] = False,
+    benchmarks_file: BenchmarksFile = None,
+) -> None:
+    """Download benchmarks' data ahead of time; says how much and under which licence first.
+
+    Interrupted, it continues where it was. What is there is never overwritten.
+    """
+    from evalsuite.report import fetching
+
+    if not fetching.run(suite, _names(benchmarks), benchmarks_file, yes=yes, verify=verify):
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command()
+def doctor(
+    suite: Suite = None,
+    benchmarks: Names = None,
+    data_dir: DataDir = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash every table, however large.")
+    ] = False,
+    output_dir: ResultsDir = Path("results"),
+    benchmarks_file: BenchmarksFile = None,
+) -> None:
+    """Say for every benchmark whether its data is there, and how this machine is equipped.
+
+    Exit code 4 unless the data of all that were asked for is ready.
+    """
+    from evalsuite.report import doctor
+
+    ready = doctor.show(
+        suite, _names(benchmarks), data_dir, output_dir, benchmarks_file, verify=verify
+    )
+    if not ready:
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command()
+def cache(
+    kinds: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KIND]...", help="images, frames, data, judge or digests; or all."),
+    ] = None,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Drop these kinds, but for what is in use.")
+    ] = False,
+    limit: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Drop images and frames until they take 50GB, say."),
+    ] = None,
+) -> None:
+    """Show what is kept because it can be computed again; empty it, or make it smaller."""
+    from evalsuite.report import cached
+
+    cached.show(kinds or [], limit, empty=empty)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""SHA-256 of files, remembered: a checkpoint or video of many gigabytes is hashed once.
+"""Digests of files, remembered: a checkpoint or video of many gigabytes is hashed once.
 
 What is remembered is only a shortcut. An entry counts while the file's path, inode, size and both
 times are what they were; without a cache, or with a spoilt one, the file is hashed again.
@@ -12,10 +12,13 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Literal
 
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.files import write_atomically
 
+Algorithm = Literal["sha256", "md5"]
+"""MD5 is only for comparing with what others published."""
 REMEMBERED_FROM_BYTES = 1 << 20
 """Smaller files are hashed sooner than looked up."""
 _SETTLED_NS = 50_000_000
@@ -27,21 +30,25 @@ def cache_directory() -> Path:
     return Path(os.environ.get("EVALSUITE_CACHE") or "~/.cache/evalsuite").expanduser()
 
 
-def file_digest(path: Path, *, cache: Path | None = None) -> str:
-    """SHA-256 of the content of `path`, in hex, remembered under `cache` (`cache_directory()`).
+def file_digest(
+    path: Path, *, cache: Path | None = None, algorithm: Algorithm = "sha256", fresh: bool = False
+) -> str:
+    """The digest of the content of `path`, in hex, remembered under `cache` (`cache_directory()`).
 
-    Raises `UsageError` if the file cannot be read or is still being written.
+    `fresh` hashes it whatever is remembered. Raises `UsageError` if the file cannot be read or is
+    still being written.
     """
     try:
         path = path.resolve(strict=True)
         before = _identity(path)
         if before["size"] < REMEMBERED_FROM_BYTES:
-            return _hash(path)
-        entry = _entry_path(path, cache or cache_directory())
-        if (remembered := _remembered(entry, before)) is not None:
+            return _hash(path, algorithm)
+        entry = _entry_path(path, cache or cache_directory(), algorithm)
+        remembered = None if fresh else _remembered(entry, before, algorithm)
+        if remembered is not None:
             return remembered
         begun = time.time_ns()
-        digest = _hash(path)
+        digest = _hash(path, algorithm)
         if _identity(path) != before:
             raise UsageError(
                 f"{path}: it changed while it was read; wait until it is written, then try again"
@@ -54,13 +61,32 @@ def file_digest(path: Path, *, cache: Path | None = None) -> str:
     if begun - max(before["mtime_ns"], before["ctime_ns"]) > _SETTLED_NS:
         # An unwritable cache costs time, never the result.
         with contextlib.suppress(DiskError):
-            write_atomically(entry, json.dumps({**before, "path": str(path), "sha256": digest}))
+            write_atomically(entry, json.dumps({**before, "path": str(path), algorithm: digest}))
     return digest
 
 
-def _hash(path: Path) -> str:
+def remembered_digest(
+    path: Path, *, cache: Path | None = None, algorithm: Algorithm = "sha256"
+) -> str | None:
+    """What `file_digest` would say without reading `path`; None if it would have to."""
+    try:
+        path = path.resolve(strict=True)
+        identity = _identity(path)
+    except (OSError, RuntimeError):
+        return None
+    return _remembered(
+        _entry_path(path, cache or cache_directory(), algorithm), identity, algorithm
+    )
+
+
+def _hash(path: Path, algorithm: Algorithm) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, lambda: _hasher(algorithm)).hexdigest()
+
+
+def _hasher(algorithm: Algorithm) -> hashlib._Hash:
+    # MD5 guards nothing here, and a hardened system gives it only for that.
+    return hashlib.new(algorithm, usedforsecurity=False)
 
 
 def _identity(path: Path) -> dict[str, int]:
@@ -74,18 +100,21 @@ def _identity(path: Path) -> dict[str, int]:
     }
 
 
-def _entry_path(path: Path, cache: Path) -> Path:
+def _entry_path(path: Path, cache: Path, algorithm: Algorithm) -> Path:
     """One small file a path, so that processes remember side by side without losing entries."""
-    key = hashlib.sha256(os.fsencode(path)).hexdigest()
+    # A path never ends in NUL and a name, so one algorithm's entry is never another's.
+    salt = b"" if algorithm == "sha256" else f"\0{algorithm}".encode()
+    key = hashlib.sha256(os.fsencode(path) + salt).hexdigest()
     return cache / "digests" / key[:2] / f"{key[:32]}.json"
 
 
-def _remembered(entry: Path, identity: dict[str, int]) -> str | None:
+def _remembered(entry: Path, identity: dict[str, int], algorithm: Algorithm) -> str | None:
     try:
         known = json.loads(entry.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     if not isinstance(known, dict) or any(known.get(k) != v for k, v in identity.items()):
         return None
-    digest = known.get("sha256")
-    return digest if isinstance(digest, str) and len(digest) == 64 else None
+    digest = known.get(algorithm)
+    length = 2 * _hasher(algorithm).digest_size
+    return digest if isinstance(digest, str) and len(digest) == length else None

@@ -45,9 +45,15 @@ class SampleScore:
     """0 (wrong) to 1 (right)."""
     parsed: bool
     """Whether the benchmark's rule found an answer in the text."""
+    counts: bool = True
+    """Whether the benchmark's score is about it: MLVU's is not about its open questions."""
     prediction: str = ""
     target: str = ""
+    part: str = ""
+    """The key of the dataset it comes from, where a benchmark is made of several."""
     category: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Further columns the score is broken down by, with their values."""
     question: str = ""
     media: tuple[str, ...] = ()
     """Paths of the images or frames shown."""
@@ -70,6 +76,8 @@ class Score:
     metric: str
     prompt: str
     """The prompt format."""
+    profile: str = "vlmevalkit"
+    """Whose prompts those are: ``vlmevalkit``, or ``native``, the checkpoint's own."""
     score: float
     stderr: float | None
     """Standard error of `score` in points, clustered by image or video; None for one cluster."""
@@ -86,13 +94,21 @@ class Score:
     judge: str
     """The judge that really ran."""
     partial: bool
-    """Whether a part of the benchmark went unscored."""
+    """Whether a part of the benchmark went unscored, because only a judge can score it."""
+    unscored: int = 0
+    """Samples of that part; `n` does not count them."""
+    modified_data: bool = False
+    """Whether the data is not what was published (``--allow-modified-data``)."""
     vlmevalkit_score: float | None
     """VLMEvalKit's own number for the same predictions, on the same scale."""
     agreement: str
     """``agrees``, or the name of the mend that says why the two differ."""
     breakdown: Mapping[str, float] = field(default_factory=dict)
-    """Score by category."""
+    """Score by category, and by split, duration and the like as ``split: val``."""
+    macro: float | None = None
+    """The mean over the benchmark's tasks, each weighing the same, where that is usual too."""
+    extra: Mapping[str, float] = field(default_factory=dict)
+    """Further numbers VLMEvalKit gives, by its names and on its scales: MLVU's G-Avg."""
     definition: str = ""
     """`evalsuite.benchmarks.Benchmark.definition`: what was asked and how it was scored."""
     vlmevalkit: str | None = None
@@ -235,4 +251,5 @@ def read_samples(path: Path) -> list[SampleScore]:
 
 
 def _sample_score(plain: dict[str, Any]) -> SampleScore:
-    return SampleScore(**{**plain, "media": tuple(plain["media"])})
+    labels = tuple((column, value) for column, value in plain.get("labels", ()))
+    return SampleScore(**{**plain, "media": tuple(plain["media"]), "labels": labels})

@@ -40,6 +40,8 @@ class Frames:
     numbers: tuple[int, ...] = ()
     """Which of the frames the benchmark's rule picks each is, from 0: of a long video only some
     are shown. Left out: all of them."""
+    seconds: float = 0.0
+    """How long the video, or the clip of it, is. Left out: till its last frame."""
 
     def __post_init__(self) -> None:
         if not self.numbers:
@@ -64,7 +66,11 @@ class Sample:
     """Text and media in the order the dataset gives them."""
     cluster: str
     """What several questions have in common: the image or the video they are about."""
+    part: str = ""
+    """The key of the dataset it comes from, where a benchmark is made of several."""
     category: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Further columns that the score is broken down by, with their values: split, duration, …"""
     question: str = ""
     """The question alone, for people to read."""
     target: str = ""

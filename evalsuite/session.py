@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,19 +10,22 @@ from pathlib import Path
 
 from evalsuite import benchmarks as catalogue
 from evalsuite import checkpoint as checkpoints
-from evalsuite.benchmarks import Benchmark, Catalogue
+from evalsuite.benchmarks import EXACT, JUDGED_METRICS, Benchmark, Catalogue
 from evalsuite.checkpoint import Checkpoint
-from evalsuite.data import locate
+from evalsuite.data import cache
+from evalsuite.data.gather import gather
 from evalsuite.digests import cache_directory
-from evalsuite.errors import IncompleteError, UsageError
+from evalsuite.errors import UsageError, nearest
+from evalsuite.judge import JudgeSettings, read_settings
 from evalsuite.places import DEMOS
-from evalsuite.results import Failure, Run
+from evalsuite.results import Run
 from evalsuite.runner.device import resampling, resolve
 from evalsuite.runner.options import Mode, Options
-from evalsuite.runner.plan import read_limit
+from evalsuite.runner.plan import Place, place, read_limit
 from evalsuite.runner.progress import Progress
 from evalsuite.runner.run import evaluate
 from evalsuite.runner.source import SampleSource
+from evalsuite.smolvlm.prompts import PROFILES, Profile
 from evalsuite.vlmevalkit.kit import Kit
 
 MODES: tuple[Mode, ...] = ("all", "infer", "eval")
@@ -43,12 +47,18 @@ class Request:
     settings: tuple[str, ...] = ()
     max_new_tokens: int | None = None
     longest_edge: int | None = None
+    prompts: str = "vlmevalkit"
+    judge: str = EXACT
+    judge_base_url: str | None = None
     processor: str | None = None
     name: str | None = None
     output_dir: Path = Path("results")
     data_dir: Path | None = None
+    allow_modified_data: bool = False
     benchmarks_file: Path | None = None
     available: bool = False
+    yes: bool = False
+    """Fetch missing data however large it is."""
     fresh: bool = False
     dry_run: bool = False
 
@@ -67,12 +77,36 @@ class Evaluated:
         return not any(f.benchmark in self.benchmarks for r in self.runs for f in r.failures)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A request with everything it names found and checked."""
+
+    checkpoints: list[Checkpoint]
+    benchmarks: list[Benchmark]
+    """With ``data`` located, and the judge that can help."""
+    options: Options
+    judge: JudgeSettings | None
+    dry_run: bool
+
+    def place(self, checkpoint: Checkpoint) -> Place:
+        """Where the run of `checkpoint` lives."""
+        options = self.options
+        return place(options.output, checkpoint, options.settings, options.limit)
+
+
 def run_all(request: Request, progress: Progress) -> Evaluated:
     """Evaluate every checkpoint of `request`; a dry run returns no runs.
 
     Nothing is written before everything the user gave has been checked. Raises `UsageError` for
     what is wrong with it, `IncompleteError` for missing data, and what `evaluate` raises.
     """
+    prepared = prepare(request, progress)
+    runs = evaluate_prepared(prepared, progress)
+    return Evaluated(runs, frozenset(b.name for b in prepared.benchmarks))
+
+
+def prepare(request: Request, progress: Progress) -> Prepared:
+    """Find and check all that `request` names; raises `UsageError`, `IncompleteError`."""
     device, dtype = resolve(request.device, request.dtype)
     if request.mode not in MODES:
         raise UsageError(f"--mode {request.mode}: expected one of {', '.join(MODES)}")
@@ -82,35 +116,104 @@ def run_all(request: Request, progress: Progress) -> Evaluated:
         dtype=dtype,
         resampling=resampling(),
         command=request.command,
+        prompts=_profile(request.prompts),
         limit=read_limit(request.limit),
         mode=request.mode,
         batch_size=_batch_size(request.batch_size),
         longest_edge=request.longest_edge,
         fresh=request.fresh,
     )
+    judge = _judge(request)
     known = catalogue.load(request.benchmarks_file)
     # What was named is checked before a checkpoint is fetched; what was not, after it was found.
     named = _named(known, request)
     read = _read_checkpoints(request)
+    if options.prompts == "native":
+        for checkpoint in read:
+            _check_template(checkpoint)
     if request.data_dir is not None and not request.data_dir.is_dir():
         raise UsageError(
             f"--data-dir {request.data_dir}: no such directory; name the one with data"
         )
-    selected = _located(_overridden(named or _default(known, request), request), request, progress)
+    chosen = _overridden(named or _default(known, request), request)
+    cache.limit_bytes()  # raises if it is set to what is no size
     if not request.dry_run:
         _check_writable(request.output_dir, "--output-dir", "choose another")
     _check_writable(cache_directory(), "the cache", "name another with $EVALSUITE_CACHE")
-    with tempfile.TemporaryDirectory(prefix="evalsuite-") as scratch:
-        media = cache_directory() / "media"
+    ready = gather(
+        chosen,
+        request.data_dir,
+        allow_modified=request.allow_modified_data,
+        available=request.available,
+        fetching=not request.dry_run,
+        yes=request.yes,
+        note=progress.note,
+        say=progress.loading,
+    )
+    return Prepared(
+        checkpoints=read,
+        benchmarks=[_judged(benchmark, judge) for benchmark in ready],
+        options=options,
+        judge=judge,
+        dry_run=request.dry_run,
+    )
+
+
+def evaluate_prepared(
+    prepared: Prepared, progress: Progress, *, media: Path | None = None
+) -> list[Run]:
+    """Do what was prepared; images and frames are kept in `media`, or else in the cache."""
+    options = prepared.options
+    with tempfile.TemporaryDirectory(prefix="evalsuite-") as scratch, cache.session():
         # A dry run leaves nothing behind.
-        log = (Path(scratch) if request.dry_run else request.output_dir) / "kit.log"
-        with Kit(work=Path(scratch), media=media, log=log) as kit:
+        log = (Path(scratch) if prepared.dry_run else options.output) / "kit.log"
+        with Kit(
+            work=Path(scratch),
+            media=media or cache_directory() / "media",
+            log=log,
+            lossless=options.prompts == "native",
+            judge=prepared.judge,
+        ) as kit:
             source = SampleSource(kit)
             runs = [
-                evaluate(c, selected, options, source, progress, dry_run=request.dry_run)
-                for c in read
-            ]
-    return Evaluated([run for run in runs if run is not None], frozenset(b.name for b in selected))
+                evaluate(
+                    checkpoint, prepared.benchmarks, options, source, progress,
+                    dry_run=prepared.dry_run,
+                )
+                for checkpoint in prepared.checkpoints
+            ]  # fmt: skip
+    return [run for run in runs if run is not None]
+
+
+def _profile(text: str) -> Profile:
+    for known in PROFILES:
+        if text == known:
+            return known
+    raise UsageError(
+        f"--prompts {text}: unknown{nearest(text, PROFILES)}; expected {' or '.join(PROFILES)}"
+    )
+
+
+def _check_template(checkpoint: Checkpoint) -> None:
+    from evalsuite.smolvlm import native  # jinja2: only --prompts native needs it
+
+    native.check(checkpoint.chat_template, str(checkpoint.processor_path))
+
+
+def _judge(request: Request) -> JudgeSettings | None:
+    if request.judge != EXACT:
+        return read_settings(request.judge, request.judge_base_url)
+    if request.judge_base_url is not None:
+        raise UsageError("--judge-base-url: goes with --judge MODEL, which was not given")
+    return None
+
+
+def _judged(benchmark: Benchmark, judge: JudgeSettings | None) -> Benchmark:
+    """`benchmark` as scored with `judge`, if its metric has a use for one."""
+    if judge is None or benchmark.metric not in JUDGED_METRICS:
+        return benchmark
+    # With its address: another endpoint's model of that name is another judge.
+    return dataclasses.replace(benchmark, judge=f"{judge.model} at {judge.base_url}")
 
 
 def _batch_size(text: str) -> int | None:
@@ -144,20 +247,6 @@ def _overridden(chosen: Sequence[Benchmark], request: Request) -> list[Benchmark
         every = [f"{b.name}.max_new_tokens={request.max_new_tokens}" for b in chosen]
         chosen = catalogue.override(chosen, every)
     return catalogue.override(chosen, request.settings)
-
-
-def _located(chosen: Sequence[Benchmark], request: Request, progress: Progress) -> list[Benchmark]:
-    """The benchmarks whose data is there; raises `IncompleteError` unless ``--available``."""
-    found = [locate(benchmark, request.data_dir) for benchmark in chosen]
-    missing = [item for item in found if isinstance(item, Failure)]
-    present = [item for item in found if isinstance(item, Benchmark)]
-    if missing and not (request.available and present):
-        listed = "; ".join(f"{f.benchmark}: {f.message}" for f in missing)
-        hint = "or leave those out with --available" if present else "and run again"
-        raise IncompleteError(f"data is missing: {listed}: {missing[0].remedy}, {hint}")
-    for failure in missing:
-        progress.note(f"left out: {failure.benchmark}: {failure.message}")
-    return present
 
 
 def _read_checkpoints(request: Request) -> list[Checkpoint]:

@@ -13,6 +13,7 @@ from evalsuite import benchmarks, checkpoint
 from evalsuite.benchmarks import Benchmark
 from evalsuite.checkpoint import Checkpoint
 from evalsuite.data import locate
+from evalsuite.data.steps import Step
 from evalsuite.digests import cache_directory
 from evalsuite.results import Outcome, Run
 from evalsuite.runner.device import resampling
@@ -62,6 +63,9 @@ class Watched:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+    def loading(self, step: Step) -> None:
+        pass
 
 
 @dataclass

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from evalsuite.benchmarks import Benchmark, FrameRule
+from evalsuite.layouts import LAYOUTS
 from evalsuite.results import Prediction
 from evalsuite.vlmevalkit.kit import Kit
 
@@ -171,6 +172,113 @@ def videos(folder: Path, rows: Sequence[Row], rule: FrameRule, **fields: Any) ->
     return benchmark(
         "Videos", "VideoMME", "video-choice", folder,
         dataset="Video-MME", modality="video", prompt="video-choices", frames=rule, **fields,
+    )  # fmt: skip
+
+
+def video_rows(dataset: str) -> dict[str, list[Row]]:
+    """Rows of one of VLMEvalKit's video datasets in its real schema, by table.
+
+    They are about the videos of `video_files`.
+    """
+    asked = {"question": "what happens?", "answer": "dog", "candidates": "['cat', 'dog', 'N/A']"}
+    lettered = {"answer": "B", "candidates": "['A. up', 'B. down', 'C. None', 'D. 007']"}
+    mvbench = asked | {"task_type": "Action Count", "prefix": "video/b/", "video": "a.mp4"}
+    compass = {"prefix": "./videos", "suffix": ".mp4", "video": "b", "dim": "speed"}
+    rows: dict[str, list[Row]] = {
+        "WorldSense": [
+            lettered | {
+                "index": n, "video": "a", "video_path": "./videos/a.mp4", "duration": duration,
+                "domain": "Tech & Science", "sub_category": "Physics", "audio_class": "['Music']",
+                "task_domain": "Recognition", "task_type": "Event Sorting",
+                "subtitle_path": "./subtitles/a.srt", "audio_path": "./audios/a.wav",
+                "video_caption": "", "question": f"which way {n}?",
+            }
+            for n, duration in enumerate(("<1min", "1-2min"))
+        ],
+        "MVBench_MP4": [mvbench | {"index": 0}, mvbench | {"index": 1, "prefix": "video/a/"}],
+        "MVBench": [
+            mvbench | {"index": n, "data_type": "video", "bound": False, "start": "", "end": ""}
+            | fields
+            for n, fields in enumerate((
+                {},
+                {"bound": True, "start": 0.5, "end": 1.5},
+                {"bound": True, "start": 1.0, "end": 2.8},
+                {"data_type": "gif", "video": "a.gif", "task_type": "Moving Count"},
+                {"data_type": "frame", "video": "stills", "bound": True, "start": 1, "end": 3},
+            ))
+        ],
+        "MLVU_MCQ": [
+            asked | {
+                "task_type": kind, "prefix": f"./MLVU/video/{folder}", "duration": 2.5 + n,
+                "video": "a.mp4", "index": n,
+            }
+            for n, (kind, folder) in enumerate((("plotQA", "1_plotQA"), ("needle", "2_needle")))
+        ],
+        "MLVU_OpenEnded": [
+            {
+                "task_type": kind, "prefix": "./MLVU/video/9_summary", "duration": 4,
+                "video": "b.mp4", "question": "what is it about?", "answer": "A dog.",
+                "scoring_points": "", "index": n,
+            }
+            for n, kind in enumerate(("summary", "sub_scene"))
+        ],
+        "TempCompass_MCQ": [
+            compass | {
+                "task_type": "multi-choice", "question": "how fast?", "answer": "B. slow",
+                "candidates": "['A. fast', 'B. slow']", "index": 0,
+            },
+            compass | {
+                "task_type": "caption_matching", "question": "which fits?", "index": 1,
+                "answer": "Caption B: A slow dog.",
+                "candidates": "['Caption A: A fast dog.', 'Caption B: A slow dog.']",
+            },
+        ],
+        "TempCompass_Captioning": [
+            compass | {
+                "task_type": "captioning", "question": "describe it", "answer": "slow", "index": 0,
+                "mc_question": "how fast?\nA. fast\nB. slow", "mc_answer": "B. slow",
+            }
+        ],
+        "TempCompass_YorN": [
+            compass | {
+                "task_type": "yes_no", "question": "is it slow?", "answer": "yes", "index": 0,
+                "dim": "order",
+            }
+        ],
+    }  # fmt: skip
+    return {table: rows[table] for table in LAYOUTS[dataset].tables}
+
+
+def video_files(folder: Path) -> None:
+    """Every file that `video_rows` names."""
+    for number, name in enumerate(
+        (
+            *("videos/a.mp4", "video/a/a.mp4", "video/b/a.mp4", "MLVU/video/1_plotQA/a.mp4"),
+            *("MLVU/video/2_needle/a.mp4", "MLVU/video/9_summary/b.mp4", "videos/b.mp4"),
+        )
+    ):
+        video(folder / name, 30 + number)
+    pictures = [Image.fromarray(np.full((24, 32, 3), 8 * n, np.uint8)) for n in range(30)]
+    animation, *others = pictures
+    gif = folder / "video" / "b" / "a.gif"
+    animation.save(gif, save_all=True, append_images=others, duration=40)
+    stills = folder / "video" / "b" / "stills"
+    stills.mkdir()
+    for number, still in enumerate(pictures[:12], 1):
+        still.save(stills / f"{number:05}.jpg")
+    subtitles = folder / "subtitles" / "a.srt"
+    subtitles.parent.mkdir()
+    subtitles.write_text("1\n00:00:00,500 --> 00:00:01,500\nLook,\na dog\n", encoding="utf-8")
+
+
+def video_set(folder: Path, dataset: str, rule: FrameRule, **fields: Any) -> Benchmark:
+    """One of VLMEvalKit's video benchmarks over `folder`, whose videos are the caller's."""
+    for name, rows in video_rows(dataset).items():
+        table(folder / f"{name}.tsv", rows)
+    metric = {"WorldSense": "worldsense", "MLVU": "mlvu", "TempCompass": "tempcompass"}
+    return benchmark(
+        dataset, None, metric.get(dataset, "mvbench"), folder,
+        modality="video", frames=rule, **fields,
     )  # fmt: skip
 
 

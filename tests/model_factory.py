@@ -111,6 +111,28 @@ def make_checkpoint(
     return directory
 
 
+def derive_idefics3(source: Path, directory: Path) -> Path:
+    """Write the SmolVLM checkpoint in `source` as one of the Idefics3 family: the same weights."""
+    directory.mkdir(parents=True)
+    for file in source.iterdir():
+        if file.name not in ("config.json", "preprocessor_config.json", "processor_config.json"):
+            (directory / file.name).write_bytes(file.read_bytes())
+    config = json.loads((source / "config.json").read_text())
+    config |= {"model_type": "idefics3", "architectures": ["Idefics3ForConditionalGeneration"]}
+    config["vision_config"]["model_type"] = "idefics3_vision"
+    (directory / "config.json").write_text(json.dumps(config, indent=2))
+    both = json.loads((source / "processor_config.json").read_text())
+    images = both["image_processor"] | {"image_processor_type": "Idefics3ImageProcessor"}
+    images["processor_class"] = "Idefics3Processor"
+    (directory / "preprocessor_config.json").write_text(json.dumps(images, indent=2))
+    words = {"processor_class": "Idefics3Processor", "image_seq_len": both["image_seq_len"]}
+    (directory / "processor_config.json").write_text(json.dumps(words, indent=2))
+    tokens = json.loads((source / "tokenizer_config.json").read_text())
+    tokens["processor_class"] = "Idefics3Processor"
+    (directory / "tokenizer_config.json").write_text(json.dumps(tokens, indent=2))
+    return directory
+
+
 def _tokenizer() -> PreTrainedTokenizerFast:
     """A byte-level BPE as SmolVLM has, trained on a few sentences."""
     bpe = Tokenizer(models.BPE())

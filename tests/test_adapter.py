@@ -1,6 +1,9 @@
 """SmolVLM inside VLMEvalKit's own inference loops."""
 
+import ast
 import functools
+import inspect
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +13,11 @@ import pytest
 from evalsuite import checkpoint
 from evalsuite.benchmarks import Benchmark, FrameRule
 from evalsuite.errors import UsageError
-from evalsuite.samples import Sample
+from evalsuite.samples import Frames, Sample
 from evalsuite.smolvlm import prompts
 from tests import made_data as made
+from tests.model_factory import make_checkpoint
+from tests.test_formats import CLASSES, picture, theirs
 
 DEMO = "demo"
 LIMIT = 8
@@ -110,23 +115,80 @@ def test_a_message_that_cannot_be_asked(registered: str, vlmeval: Any) -> None:
     assert isinstance(model.generate(["/etc/hostname", "http://localhost/a.png"]), str)
     with pytest.raises(UsageError, match="a message of type 'video'"):
         model.generate([{"type": "video", "value": "a.mp4"}])
-    with pytest.raises(UsageError, match="MMStar: evalsuite does not build"):
-        model.generate("?", dataset="MMStar")
 
 
-@pytest.mark.usefixtures("vlmeval")
+def keys(kind: Any) -> list[str]:
+    """Every key of a dataset that one of VLMEvalKit's classes knows."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind.generate_inner)))
+    compared = [
+        node.comparators[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare) and ast.unparse(node.left) == "dataset"
+    ]
+    return [
+        leaf.value
+        for side in compared
+        for leaf in ast.walk(side)
+        if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)
+    ]
+
+
+WORDS = (
+    "Hint: h\nQuestion: q?\nOptions:\nA. x\nB. y\n"
+    "Please select the correct answer from the options above. \n"
+)
+
+
+@pytest.mark.parametrize(("family", "n"), [("smolvlm", 46), ("idefics3", 34)])
+def test_every_key_is_worded_as_by_vlmevalkit(vlmeval: Any, family: str, n: int) -> None:
+    from evalsuite.vlmevalkit.adapter import prompt_of
+
+    known = keys(getattr(vlmeval.vlm.smolvlm, CLASSES[family]))
+    assert len(set(known)) == n
+    for key in [*known, "WorldSense", "MLVU_MCQ", "RealWorldQA", "DemoDigits", None]:
+        message = [
+            {"type": "text", "value": "Look. ", "role": "system"},
+            {"type": "image", "value": picture()},
+            {"type": "text", "value": WORDS},
+            {"type": "text", "value": "Best option:(", "role": "assistant"},
+        ]
+        text, images = theirs(family, key, message)
+        prompt = prompt_of(message, key, prompts.Style(family=family))
+        assert (prompt.text, len(prompt.media)) == (text, images), key
+
+
 @pytest.mark.parametrize(
-    ("dataset", "expected"),
+    ("dataset", "shown", "split"),
     [
-        ("OCRBench", "brief"),
-        ("Video-MME", "video-choices"),
-        ("MLVU", "video"),
-        ("RealWorldQA", "default"),
-        ("DemoDigits", "default"),
-        (None, "default"),
+        # WorldSense has no words of its own: theirs shows all frames, and cuts each into tiles.
+        *(("WorldSense", 64, False), ("Video-MME", 64, False), ("TempCompass_MCQ", 64, False)),
+        *(("MVBench", 64, False), ("VSI-Bench", 64, False)),
+        *(("RealWorldQA", 70, True), ("SomeVideos", 70, True), (None, 70, True)),
     ],
 )
-def test_prompt_formats(dataset: str | None, expected: str) -> None:
-    from evalsuite.vlmevalkit.adapter import prompt_format
+@pytest.mark.usefixtures("vlmeval")
+@pytest.mark.parametrize("family", ["smolvlm", "idefics3"])
+def test_frames_are_few_and_whole(
+    dataset: str | None, shown: int, split: bool, family: str
+) -> None:
+    from evalsuite.vlmevalkit.adapter import prompt_of
 
-    assert prompt_format(dataset) == expected
+    message = [{"type": "image", "value": picture()}] * 70
+    prompt = prompt_of([*message, "what?"], dataset, prompts.Style(family=family))
+    assert prompt.text.count("<image>") == shown
+    assert prompt.split == split
+    if not split:
+        (frames,) = prompt.media
+        assert isinstance(frames, Frames)
+        assert (frames.numbers[0], frames.numbers[-1]) == (0, 69)
+
+
+def test_an_idefics3_checkpoint_is_asked_by_the_words_of_its_class(
+    vlmeval: Any, tmp_path: Path
+) -> None:
+    from evalsuite import register
+
+    name = register(str(make_checkpoint(tmp_path / "older", family="idefics3")), device="cpu")
+    known = vlmeval.config.supported_VLM[name]
+    assert known.keywords["style"] == prompts.Style(family="idefics3")
+    assert isinstance(known(max_new_tokens=1).generate(["What?"], dataset="MVBench"), str)

@@ -15,12 +15,13 @@ ORDER = [
     {"files", "process"},
     {"digests", "hub", "weights"},
     {"processor", "places"},
-    {"benchmarks", "samples", "results"},
+    {"benchmarks", "layouts", "samples", "results"},
     {"checkpoint"},
-    {"journal", "stats", "smolvlm"},
+    {"journal", "judge", "stats", "smolvlm"},
     {"vlmevalkit", "data"},
     {"runner"},
     {"session"},
+    {"verify"},
     {"report"},
     {"api"},
     {"cli"},
@@ -29,13 +30,13 @@ ORDER = [
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 
 HEAVY = {
-    # work.py is a worker's own process; reference.py is VLMEvalKit's model for comparison.
-    "torch": {"smolvlm", "runner/work.py", "vlmevalkit/reference.py"},
+    # work.py is a worker's own process; unmended.py is VLMEvalKit's model for comparison.
+    "torch": {"smolvlm", "runner/work.py", "vlmevalkit/unmended.py"},
     "torchvision": {"smolvlm", "runner/work.py"},
-    "transformers": {"smolvlm", "runner/work.py", "vlmevalkit/reference.py"},
+    "transformers": {"smolvlm", "runner/work.py", "vlmevalkit/unmended.py"},
     "vlmeval": {"vlmevalkit"},
     "decord": {"vlmevalkit"},
-    "pandas": {"vlmevalkit"},
+    "pandas": {"vlmevalkit", "data/tables.py"},
     "matplotlib": {"report"},
 }
 

@@ -1,5 +1,6 @@
 """benchmarks.yaml is checked at the edge: what is wrong is named with where and what to do."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -62,11 +63,13 @@ def test_benchmarks_are_found_whatever_their_case_and_once() -> None:
         (f"benchmarks:{GOOD}    metrics: choice", r"benchmarks.yaml: Mine: unknown key 'metrics' "
          r"\(did you mean 'metric'\?\)"),
         (f"benchmark:{GOOD}", r"unknown key 'benchmark' \(did you mean 'benchmarks'\?\)"),
-        ("benchmarks: {X: {dataset: a}}", "X: needs the key 'modality'"),
+        ("benchmarks: {X: {dataset: a}}", "X: needs the key 'metric'"),
         (f"benchmarks:{GOOD.replace('4', '0')}", "Mine: max_new_tokens: .*not 0"),
         (f"benchmarks:{GOOD.replace('choice', 'choise')}", "Mine: metric: .*not 'choise'"),
         (f"benchmarks:{GOOD}    frames: 16", "Mine: 'frames' goes with modality video"),
-        (f"benchmarks:{GOOD.replace('image', 'video')}", "say for example 'frames: 1fps'"),
+        (f"benchmarks:{GOOD}    published: {{md5: {{A: 12}}, about_bytes: 1, licence: MIT}}",
+         "Mine: published: md5: A: .*not 12"),
+        (f"benchmarks:{GOOD}    part_prompts: {{A: shouted}}", "Mine: part_prompts: A: "),
         (f"benchmarks:{GOOD.replace('image', 'video')}    frames: fast", "expected '1fps'"),
         (f"benchmarks:{GOOD}suites: {{s: [Mime]}}", r"suite s: unknown benchmark 'Mime' "
          r"\(did you mean 'Mine'\?\)"),
@@ -122,7 +125,57 @@ def test_set_refuses_the_rest(setting: str, complaint: str) -> None:
         override(load().suite("demo"), [setting])
 
 
+def test_a_metric_is_enough(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "benchmarks: {Short: {data: a.jsonl, metric: exact-match},"
+        " Clips: {data: c.tsv, metric: choice, modality: video}}",
+    )
+    short, clips = load(path).select(["Short", "Clips"])
+    assert (short.dataset, short.modality, short.prompt, short.frames) == (
+        "Short", "image", "default", None,
+    )  # fmt: skip
+    assert short.max_new_tokens == 128
+    assert (clips.prompt, clips.frames) == ("video", FrameRule(per_second=1.0))
+
+
+PAPER = [
+    "OCRBench", "AI2D_TEST", "ChartQA_TEST", "TextVQA_VAL", "DocVQA_VAL", "ScienceQA_VAL",
+    "ScienceQA_TEST", "MMMU_DEV_VAL", "MathVista_MINI", "MMStar", "Video-MME", "MLVU", "MVBench",
+    "WorldSense", "TempCompass",
+]  # fmt: skip
+
+
+def test_the_papers_suite() -> None:
+    catalogue = load()
+    paper = catalogue.suite("paper")
+    assert [b.name for b in paper] == PAPER
+    assert catalogue.suite("image") + catalogue.suite("video") == paper
+    assert {b.modality for b in catalogue.suite("image")} == {"image"}
+    assert {str(b.frames) for b in catalogue.suite("video")} == {"1fps"}
+    assert all(b.published and b.published.md5 for b in paper)
+    # The paper gives one number a benchmark; which half of ScienceQA it is about it does not say.
+    table = {b.name: [r.score for r in b.references if "arXiv" in r.source] for b in paper}
+    assert [name for name, scores in table.items() if len(scores) != 3] == ["ScienceQA_VAL"]
+    for column, average in enumerate((44.0, 51.0, 59.8)):
+        found = [scores[column] for scores in table.values() if scores]
+        assert round(sum(found) / len(found), 1) == average
+
+
+def test_a_part_has_its_own_prompt_and_may_need_a_judge() -> None:
+    (temp,) = load().select(["TempCompass"])
+    assert temp.prompt_of("TempCompass_MCQ") == "video-choices"
+    assert temp.prompt_of("TempCompass_YorN") == "video"
+    assert not temp.scorable("TempCompass_Captioning")
+    assert temp.scorable("TempCompass_YorN")
+    judged = dataclasses.replace(temp, judge="some-model")
+    assert judged.scorable("TempCompass_Captioning")
+    assert judged.definition != temp.definition
+
+
 def test_every_metric_is_used_by_some_benchmark() -> None:
     used = {b.metric for b in load().benchmarks.values()}
+    example = Path(__file__).parents[1] / "examples" / "own-benchmarks" / "benchmarks.yaml"
+    used |= {b.metric for b in load(example).benchmarks.values()}
     assert used == set(METRICS)
     assert benchmarks.packaged_file().name == "benchmarks.yaml"

@@ -132,6 +132,7 @@ def test_every_field(tiny: Path) -> None:
         tokens_per_tile=4,
         longest_edge=64,
         splits_images=True,
+        chat_template=TEMPLATE,
         step=None,
         warnings=(),
     )
@@ -360,14 +361,22 @@ def test_no_generation_config(tiny: Path) -> None:
 
 def test_chat_templates(tiny: Path) -> None:
     (tiny / "chat_template.jinja").unlink()
+    assert read(str(tiny)).chat_template is None
     assert read(str(tiny)).warnings == ("no chat template: the processor was saved without one",)
     named = [{"name": "tools", "template": TEMPLATE}, {"name": "default", "template": "<image>"}]
     write(tiny, "tokenizer_config.json", {"chat_template": named})
     assert read(str(tiny)).warnings == (
         "the chat template is unlike SmolVLM's: it lacks <end_of_utterance>, Assistant:",
     )
+    assert read(str(tiny)).chat_template == "<image>"
+    write(tiny, "chat_template.jinja", f"newer {TEMPLATE}")
+    assert read(str(tiny)).chat_template == f"newer {TEMPLATE}"
+    # As transformers does, which reads the older file of the two if it is there.
     write(tiny, "chat_template.json", {"chat_template": TEMPLATE})
+    assert read(str(tiny)).chat_template == TEMPLATE
     assert read(str(tiny)).warnings == ()
+    change(tiny / "processor_config.json", chat_template=f"first {TEMPLATE}")
+    assert read(str(tiny)).chat_template == f"first {TEMPLATE}"
 
 
 def test_embeddings_padded_to_a_round_number_are_fine(tiny: Path) -> None:

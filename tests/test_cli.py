@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,16 @@ from evalsuite.runner.options import Options
 from evalsuite.runner.plan import place
 
 
-def evalsuite(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def evalsuite(
+    *arguments: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "evalsuite", *arguments],
         capture_output=True,
         text=True,
         check=False,
         cwd=cwd,
+        env={**os.environ, **(environment or {})},
     )
 
 
@@ -75,6 +79,8 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
     config = tmp / "config.yaml"
     config.write_text("ckpt: demo\nlimits: 5\n")
     (tmp / "empty").mkdir()
+    few = tmp / "few.yaml"
+    few.write_text("benchmarks: {Mine: {data: mine.tsv, metric: choice}}\nsuites: {mine: [Mine]}")
     return {
         "missing path": (["--ckpt", str(tmp / "nowhere")], "nowhere"),
         "a text file": (["--ckpt", str(text)], "a checkpoint is a directory"),
@@ -97,7 +103,18 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
         "config": (["--config", str(config)], "unknown key 'limits' (did you mean 'limit'?)"),
         "no checkpoint": ([], "--ckpt"),
         "one name for two": (["--ckpt", "demo", "--ckpt", "demo:early", "--name", "x"], "--name"),
-        "no suite for it": (["--ckpt", str(checkpoint.read("demo").path)], "--suite"),
+        "no suite for it": (
+            ["--ckpt", str(checkpoint.read("demo").path), "--benchmarks-file", str(few)],
+            "--suite"),
+        "prompts": (["--ckpt", "demo", "--prompts", "nativ"], "did you mean 'native'?"),
+        "an address without a judge": (
+            ["--ckpt", "demo", "--judge-base-url", "http://localhost:1/v1"], "--judge MODEL"),
+        "half an address": (
+            ["--ckpt", "demo", "--judge", "m", "--judge-base-url", "localhost"], "whole address"),
+        "a key in the address": (
+            ["--ckpt", "demo", "--judge", "m", "--judge-base-url", "http://k:s@host/v1"],
+            "EVALSUITE_JUDGE_KEY"),
+        "a cache limit that is no size": (["--ckpt", "demo"], "$EVALSUITE_CACHE_LIMIT"),
     }  # fmt: skip
 
 
@@ -105,7 +122,9 @@ CASES = [
     "missing path", "a text file", "an empty directory", "unknown benchmark", "unknown suite",
     "unknown key", "unknown option", "limit 0", "limit abc", "batch size", "dtype", "device",
     "mode", "set", "suite and benchmarks", "data dir", "frames of images", "config",
-    "no checkpoint", "one name for two", "no suite for it",
+    "no checkpoint", "one name for two", "no suite for it", "prompts",
+    "an address without a judge", "half an address", "a key in the address",
+    "a cache limit that is no size",
 ]  # fmt: skip
 
 
@@ -116,7 +135,8 @@ def test_bad_input_is_one_line_and_writes_nothing(case: str, tmp_path: Path) -> 
     arguments, words = bad_inputs(inputs)[case]
     here = tmp_path / "here"
     here.mkdir()
-    result = evalsuite("run", *arguments, cwd=here)
+    more = {"EVALSUITE_CACHE_LIMIT": "much"} if case.startswith("a cache limit") else {}
+    result = evalsuite("run", *arguments, cwd=here, environment=more)
     assert result.returncode == 2, result.stderr
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
@@ -127,6 +147,40 @@ def test_bad_input_is_one_line_and_writes_nothing(case: str, tmp_path: Path) -> 
 
 def test_every_bad_input_is_tested(tmp_path: Path) -> None:
     assert list(bad_inputs(tmp_path)) == CASES
+
+
+NO_NETWORK = {
+    "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1",
+}  # fmt: skip
+
+
+def test_missing_data_without_a_network(tmp_path: Path) -> None:
+    elsewhere = {**NO_NETWORK, "LMUData": str(tmp_path), "HF_HOME": str(tmp_path / "hub")}
+    output = ["--output-dir", str(tmp_path / "results")]
+    two = ["run", "--ckpt", "demo", "-b", "OCRBench,MVBench", *output]
+    result = evalsuite(*two, environment=elsewhere)
+    assert result.returncode == 4
+    *notes, last = result.stderr.splitlines()
+    assert "the data of 2 of 2 benchmarks cannot be used" in last
+    assert any("OCRBench" in note and "evalsuite fetch -b OCRBench" in note for note in notes)
+    assert any("MVBench" in note and "17 GB" in note for note in notes)
+    one = ["run", "--ckpt", "demo", "-b", "OCRBench", "--data-dir", str(tmp_path), *output]
+    result = evalsuite(*one, environment=elsewhere)
+    assert result.returncode == 4
+    (line,) = result.stderr.splitlines()
+    assert f"no data at {tmp_path / 'OCRBench.tsv'}" in line
+    assert "https://" in line
+
+
+def test_available_runs_what_is_there(tmp_path: Path) -> None:
+    elsewhere = {**NO_NETWORK, "LMUData": str(tmp_path)}
+    result = evalsuite(
+        "run", "--ckpt", "demo", "-b", "OCRBench,DemoOCR", "--available", "--limit", "2",
+        "--output-dir", str(tmp_path / "results"), environment=elsewhere,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "left out: OCRBench" in result.stderr
+    assert "DemoOCR" in result.stdout
 
 
 def test_an_output_directory_that_cannot_be_written(tmp_path: Path) -> None:

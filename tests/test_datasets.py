@@ -14,7 +14,7 @@ from evalsuite.benchmarks import Benchmark, FrameRule
 from evalsuite.errors import DiskError
 from evalsuite.samples import Frames, Image, Sample, Text
 from evalsuite.vlmevalkit.kit import BrokenSample, Kit, KitError
-from evalsuite.vlmevalkit.media import MediaError, Store, picked
+from evalsuite.vlmevalkit.media import MediaError, Store
 from tests import made_data as made
 
 
@@ -82,7 +82,8 @@ def test_video(kit: Kit, tmp_path: Path) -> None:
     assert isinstance(frames, Frames)
     assert frames.times == (0, 1, 2)
     assert frames.numbers == (0, 1, 2)
-    assert (got.cluster, got.category) == ("a", "Action Recognition")
+    assert frames.seconds == 3.5
+    assert (got.cluster, got.category, got.part) == ("a", "Action Recognition", "")
     levels = [np.asarray(Picture.open(path)).mean() for path in frames.paths]
     assert levels == pytest.approx([20, 20 + 200 * 10 / 35, 20 + 200 * 20 / 35], abs=4)
 
@@ -117,6 +118,73 @@ def test_a_split_is_all_there_is(kit: Kit, tmp_path: Path) -> None:
         kit.outline(dataclasses.replace(benchmark, split="test"))
 
 
+def test_images_between_the_words(kit: Kit, tmp_path: Path) -> None:
+    """One image twice, one not at all: MMMU's way."""
+    images = [made.encoded(made.picture(n)) for n in range(3)]
+    row = {
+        "image": str(images), "question": "<image 3> and <image 1> or <image 3>?", "hint": "h",
+        "A": "None", "B": "N/A", "C": "", "D": "", "l2-category": "Art", "category": "Music",
+    }  # fmt: skip
+    data = made.choices(tmp_path, [row, {"l2-category": "Science", "category": "Music"}]).data
+    benchmark = made.benchmark("Between", "MMMUDataset", "choice", Path(data or ""))
+    got, _ = asked(kit, benchmark)
+    assert isinstance(got, Sample)
+    words = [m.text if isinstance(m, Text) else "" for m in got.messages]
+    assert words == [
+        "Hint: h\nQuestion: ", "", " and ", "", " or ", "",
+        "?\nOptions:\nA. None\nB. N/A\nPlease select the correct answer from the options above. \n",
+    ]  # fmt: skip
+    pixels = [_seen(Path(image.path))[1] for image in got.media if isinstance(image, Image)]
+    assert pixels == [made.picture(n).tobytes() for n in (2, 0, 2)]
+    assert (got.category, got.labels) == ("Music", (("l2-category", "Art"),))
+
+
+def test_labels_are_columns_with_several_words(kit: Kit, tmp_path: Path) -> None:
+    rows = [
+        {"split": "test_human", "l2-category": "same", "category": "a", "duration": 1},
+        {"split": "test_augmented", "l2-category": "same", "category": "b", "duration": 2},
+        {"split": "", "l2-category": "same", "category": "b", "duration": 3},
+    ]
+    samples = [s for s in asked(kit, made.choices(tmp_path, rows)) if isinstance(s, Sample)]
+    assert [(s.category, s.labels) for s in samples] == [
+        ("a", (("split", "test_human"),)),
+        ("b", (("split", "test_augmented"),)),
+        ("b", ()),
+    ]
+
+
+def test_mathvista(kit: Kit, tmp_path: Path) -> None:
+    row = {
+        "index": 1, "image": made.encoded(made.picture()), "answer": "3", "answer_option": "",
+        "question": "Hint: …\nQuestion: how many?", "question_type": "free_form", "choices": "",
+        "answer_type": "integer", "task": "geometry", "skills": "['arithmetic']",
+        "category": "general",
+    }  # fmt: skip
+    path = made.table(tmp_path / "M.tsv", [row])
+    benchmark = made.benchmark("M", "MathVista", "mathvista", path)
+    (got,) = kit.samples(benchmark, ["1"])
+    assert isinstance(got, Sample)
+    assert only_text(got) == "Hint: …\nQuestion: how many?"
+    assert got.category == "geometry"
+    for name in ("task", "choices", "answer_option"):
+        made.table(path, [{key: value for key, value in row.items() if key != name}])
+        with pytest.raises(KitError, match=rf"M.tsv: no column '{name}'"):
+            kit.samples(benchmark, ["1"])
+    made.table(path, [row | {"skills": ""}])
+    with pytest.raises(KitError, match=r"M.tsv: no skills in row 1"):
+        kit.samples(benchmark, ["1"])
+
+
+def test_a_changed_table_shows_no_stale_pixel(kit: Kit, tmp_path: Path) -> None:
+    benchmark = made.choices(tmp_path, [{"image": made.encoded(made.picture(1))}])
+    before = sample(kit, benchmark).media
+    made.choices(tmp_path, [{"image": made.encoded(made.picture(2))}])
+    (after,) = sample(kit, benchmark).media
+    assert isinstance(after, Image)
+    assert after not in before
+    assert _seen(Path(after.path))[1] == made.picture(2).tobytes()
+
+
 def test_pixels_do_not_go_by_the_index(kit: Kit, tmp_path: Path) -> None:
     one = made.choices(tmp_path / "one", [{"image": made.encoded(made.picture(1))}])
     two = made.choices(tmp_path / "two", [{"image": made.encoded(made.picture(2))}])
@@ -146,6 +214,26 @@ def test_images_are_shared_by_content(kit: Kit, tmp_path: Path) -> None:
     assert stored.digest in stored.path
 
 
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "JPEG"])
+@pytest.mark.parametrize("size", [(1, 1), (20000, 10)])
+def test_images_of_any_size(kit: Kit, tmp_path: Path, kind: str, size: tuple[int, int]) -> None:
+    image = made.encoded(Picture.new("RGB", size, (255, 0, 0)), kind)
+    (shown,) = sample(kit, made.choices(tmp_path, [{"image": image}])).media
+    assert isinstance(shown, Image)
+    assert Picture.open(shown.path).size == size
+
+
+def test_several_images_on_disk(kit: Kit, tmp_path: Path) -> None:
+    paths = ["a b.png", "c,d.png"]
+    for seed, name in enumerate(paths):
+        made.picture(seed).save(tmp_path / name)
+    row = {"index": 0, "image_path": str(paths), "question": "?", "answer": "Yes"}
+    path = made.table(tmp_path / "Paths.tsv", [row])
+    got = sample(kit, made.benchmark("Paths", "ImageYORNDataset", "yes-no", path))
+    shown = [image.path for image in got.media if isinstance(image, Image)]
+    assert shown == [str(tmp_path / name) for name in paths]
+
+
 def test_images_on_disk(kit: Kit, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     made.picture(3).save(tmp_path / "images" / "a.png")
@@ -157,7 +245,7 @@ def test_images_on_disk(kit: Kit, tmp_path: Path) -> None:
     assert isinstance(image, Image)
     assert image.path == str(tmp_path / "images" / "a.png")
     assert isinstance(missing, BrokenSample)
-    assert "no.png" in missing.reason
+    assert missing.reason == f"{tmp_path}/no.png: no such file"
 
 
 def test_a_bad_image_breaks_its_own_sample_only(kit: Kit, tmp_path: Path) -> None:
@@ -248,8 +336,6 @@ def test_a_full_disk_is_no_broken_image(tmp_path: Path) -> None:
     store = Store(tmp_path / "media")
     with pytest.raises(DiskError):
         store.image(IMAGES["rgb"])
-    with pytest.raises(DiskError):
-        store.clip(made.video(tmp_path / "v.mp4", 9), FrameRule(count=1))
     with pytest.raises(MediaError):
         store.image("aGk=")
 
@@ -257,45 +343,6 @@ def test_a_full_disk_is_no_broken_image(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------
 # Videos
 # --------------------------------------------------------------------------------------------------
-
-
-def test_frames_picked() -> None:
-    assert picked(35, 10, FrameRule(per_second=1)) == [0, 10, 20]
-    assert picked(100, 29.97, FrameRule(per_second=0.5)) == [0]
-    assert picked(30, 10, FrameRule(count=2)) == [10, 20]
-    assert picked(9, 10, FrameRule(per_second=1)) == [0], "VLMEvalKit shows nothing"
-
-
-def test_of_a_long_video_only_shown_frames_are_kept(tmp_path: Path) -> None:
-    video = made.video(tmp_path / "long.mp4", 200, per_second=2)
-    clip = Store(tmp_path / "media").clip(video, FrameRule(per_second=1))
-    assert clip.indices == tuple(range(0, 200, 2))
-    assert len(clip.paths) == 100
-    assert clip.shown.numbers == tuple(np.linspace(0, 99, 64, dtype=int).tolist())
-    assert clip.shown.times == tuple(float(number) for number in clip.shown.numbers)
-    assert clip.shown.paths == tuple(clip.paths[number] for number in clip.shown.numbers)
-    assert {str(p) for p in clip.folder.glob("*.jpg")} == set(clip.shown.paths)
-
-
-def test_frames_belong_to_the_video_and_the_rule(tmp_path: Path) -> None:
-    store = Store(tmp_path / "media")
-    video = made.video(tmp_path / "v.mp4", 30)
-    copy = tmp_path / "copy.mp4"
-    copy.write_bytes(video.read_bytes())
-    first = store.clip(video, FrameRule(per_second=1))
-    assert store.clip(copy, FrameRule(per_second=1)) == first
-    assert store.clip(video, FrameRule(count=3)).shown.digest != first.shown.digest
-    made.video(video, 60)
-    assert store.clip(video, FrameRule(per_second=1)).shown.times == (0, 1, 2, 3, 4, 5)
-
-
-def test_two_processes_may_decode_one_video(tmp_path: Path) -> None:
-    video, rule = made.video(tmp_path / "v.mp4", 30), FrameRule(count=3)
-    one, other = (Store(tmp_path / "media") for _ in range(2))
-    folder = one.clip(video, rule).folder
-    other._decode(video, rule, folder)
-    assert [p.name for p in folder.parent.iterdir()] == [folder.name]
-    assert len(list(folder.iterdir())) == 4
 
 
 def test_a_bad_video_breaks_its_own_samples_only(kit: Kit, tmp_path: Path) -> None:
@@ -308,6 +355,11 @@ def test_a_bad_video_breaks_its_own_samples_only(kit: Kit, tmp_path: Path) -> No
         path.chmod(0o500)
     good, *broken = asked(kit, benchmark)
     assert isinstance(good, Sample)
+    assert [s.reason for s in broken if isinstance(s, BrokenSample)] == [
+        f"{tmp_path}/video/cut.mp4: it is no video, or its end is cut off",
+        f"{tmp_path}/video/empty.mp4: it is empty",
+        f"{tmp_path}/video/missing.mp4: no such file",
+    ]
     assert [(type(s), s.cluster) for s in broken] == [
         (BrokenSample, "cut"), (BrokenSample, "empty"), (BrokenSample, "missing")
     ]  # fmt: skip
@@ -324,7 +376,11 @@ def test_a_bad_video_breaks_its_own_samples_only(kit: Kit, tmp_path: Path) -> No
     ("change", "message"),
     [
         ({"dataset_class": "ImageMCQDatset"}, "did you mean 'ImageMCQDataset'"),
-        ({"dataset_class": None, "dataset": "MMSta"}, "did you mean 'MMStar'"),
+        (
+            {"dataset_class": None, "dataset": "MMSta", "metric": "mathvista"},
+            "did you mean 'MMStar'?); for data of your own name a dataset_class, or one of",
+        ),
+        ({"arguments": {"skip_image": True}}, "no argument 'skip_image' to be set here"),
         ({"dataset_class": "VideoMME"}, "VideoMME is no class for images"),
         ({"data": "/nowhere/Choices.tsv"}, "/nowhere/Choices.tsv: no such file"),
         ({"data": None}, "nothing says where its data lie"),
@@ -347,6 +403,7 @@ def test_a_benchmark_that_cannot_be_loaded(
     [
         ([{"index": 3}, {"index": 3}, {}], "more than one row has index 3"),
         ([{}, {"question": ""}], "no question in row 2"),
+        ([{}, {"answer": ""}, {"answer": ""}], "no answer in row 2, 3"),
         ([{"answer": "E"}], "sample 0: its answer 'E' is not one of its options A, B, C, D"),
     ],
 )

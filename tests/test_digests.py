@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.digests import REMEMBERED_FROM_BYTES, cache_directory, file_digest
+from evalsuite.digests import (
+    REMEMBERED_FROM_BYTES,
+    cache_directory,
+    file_digest,
+    remembered_digest,
+)
 from evalsuite.errors import UsageError
 
 LARGE = b"a" * (REMEMBERED_FROM_BYTES + 1)
@@ -111,3 +116,24 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_directory() == Path("/scratch/cache")
     monkeypatch.delenv("EVALSUITE_CACHE")
     assert cache_directory() == Path.home() / ".cache" / "evalsuite"
+
+
+def test_each_algorithm_is_remembered_by_itself(large: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert remembered_digest(large, cache=cache, algorithm="md5") is None
+    assert file_digest(large, cache=cache, algorithm="md5") == hashlib.md5(LARGE).hexdigest()
+    assert file_digest(large, cache=cache) == hashlib.sha256(LARGE).hexdigest()
+    assert remembered_digest(large, cache=cache, algorithm="md5") == hashlib.md5(LARGE).hexdigest()
+    assert remembered_digest(tmp_path / "none", cache=cache) is None
+    assert len(entries(cache)) == 2
+
+
+def test_a_fresh_digest_asks_no_memory(large: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    file_digest(large, cache=cache, algorithm="md5")
+    (entry,) = entries(cache)
+    entry.write_text(json.dumps({**json.loads(entry.read_text()), "md5": "f" * 32}))
+    assert file_digest(large, cache=cache, algorithm="md5") == "f" * 32
+    md5 = hashlib.md5(LARGE).hexdigest()
+    assert file_digest(large, cache=cache, algorithm="md5", fresh=True) == md5
+    assert file_digest(large, cache=cache, algorithm="md5") == md5

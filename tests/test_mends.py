@@ -1,5 +1,6 @@
 """Each mend beside the defect it is for: these fail the day upstream mends one itself."""
 
+import abc
 import multiprocessing
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from PIL import Image as Picture
 
 from evalsuite.benchmarks import FrameRule
 from evalsuite.vlmevalkit import mends
+from evalsuite.vlmevalkit.clips import Cut
 from evalsuite.vlmevalkit.media import Store
 from tests import made_data as made
 from tests.test_datasets import IMAGES, _vlmevalkit_writes
@@ -164,7 +166,7 @@ def test_at_least_one_frame(stock_videos: Any, tmp_path: Path) -> None:
     paths, _, _ = stock_videos(fps=1).save_video_frames("a")
     assert paths == []
     assert mends.at_least_one_frame([]) == [0]
-    clip = Store(tmp_path / "media").clip(video, FrameRule(per_second=1))
+    clip = Store(tmp_path / "media").clip(Cut(video, FrameRule(per_second=1)))
     assert (len(clip.shown.paths), clip.shown.times) == (1, (0.0,))
 
 
@@ -176,7 +178,7 @@ def test_frames_are_vlmevalkits_and_leave_no_lock(stock_videos: Any, tmp_path: P
         (FrameRule(per_second=10), {"fps": 10}),  # 150 frames, of which 64 are shown
         (FrameRule(count=5), {"nframe": 5}),
     ):
-        clip = store.clip(video, rule)
+        clip = store.clip(Cut(video, rule))
         assert not video.with_suffix(".lock").exists()
         paths, indices, info = stock_videos(**arguments).save_video_frames("a")
         assert video.with_suffix(".lock").exists()
@@ -185,6 +187,96 @@ def test_frames_are_vlmevalkits_and_leave_no_lock(stock_videos: Any, tmp_path: P
         assert (clip.per_second, clip.n_frames) == (info["fps"], info["n_frames"])
         for number, path in zip(clip.shown.numbers, clip.shown.paths, strict=True):
             assert Path(path).read_bytes() == Path(paths[number]).read_bytes()
+
+
+def test_sets_of_datasets_can_be_built(
+    vlmeval: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLVU and TempCompass."""
+    for dataset in ("MLVU", "TempCompass"):
+        made.video_set(tmp_path, dataset, FrameRule(count=1))
+    concat = vlmeval.dataset.video_concat_dataset.ConcatVideoDataset
+    kinds = (vlmeval.dataset.MLVU, vlmeval.dataset.TempCompass)
+    with monkeypatch.context() as stock:
+        if concat.prepare_dataset.__module__ == mends.__name__:
+            stock.delattr(concat, "prepare_dataset")
+        for kind in (concat, *kinds):
+            abc.update_abstractmethods(kind)
+        for kind in kinds:
+            with pytest.raises(TypeError, match="prepare_dataset"):
+                kind(nframe=1)
+    mends.sets_of_datasets_can_be_built()
+
+    def build_dataset(name: str, **arguments: Any) -> Any:
+        parts = vlmeval.dataset.VIDEO_DATASET
+        (kind,) = (kind for kind in parts if name in kind.supported_datasets())
+        paths = {"root": str(tmp_path), "data_file": str(tmp_path / f"{name}.tsv")}
+        located = type(name, (kind,), {"prepare_dataset": lambda *_: paths})
+        return located(dataset=name, **arguments)
+
+    monkeypatch.setattr(vlmeval.dataset, "build_dataset", build_dataset)
+    assert [list(kind(nframe=1).data["index"]) for kind in kinds] == [[0, 1, 2, 3]] * 2
+
+
+@pytest.fixture
+def stock_mvbench(vlmeval: Any, tmp_path: Path) -> Any:
+    """VLMEvalKit's own MVBench over ``tmp_path``, eight frames a video."""
+    from torchvision import transforms
+    from vlmeval.dataset.utils.mvbench import Stack, ToTorchFormatTensor
+
+    made.video_set(tmp_path, "MVBench", FrameRule(count=8))
+
+    class Local(vlmeval.dataset.MVBench):  # type: ignore[misc] # no types
+        def prepare_dataset(self, *_: object) -> dict[str, str]:
+            self.decord_method = {"video": self.read_video, "gif": self.read_gif}
+            self.transform = transforms.Compose([Stack(), ToTorchFormatTensor()])
+            return {"root": str(tmp_path), "data_file": str(tmp_path / "MVBench.tsv")}
+
+    return Local(nframe=8)
+
+
+def test_vlmevalkit_keeps_frames_by_the_videos_name(stock_mvbench: Any, tmp_path: Path) -> None:
+    video = made.video(tmp_path / "video" / "b" / "a.mp4", 50)
+    shown = []
+    for number, bounds in enumerate((None, (0.5, 1.5))):
+        (path, *_) = stock_mvbench.save_video_into_images(stock_mvbench.data.iloc[number])
+        shown.append(Path(path).read_bytes())
+        cut = Cut(video, FrameRule(count=8), middles=True, bounds=bounds)
+        ours = Path(Store(tmp_path / "media").clip(cut).shown.paths[0]).read_bytes()
+        assert (ours == shown[0]) == (number == 0)
+    assert shown[0] == shown[1]
+
+
+def test_vlmevalkit_shows_colour_channels_of_short_animations(
+    stock_mvbench: Any, tmp_path: Path
+) -> None:
+    gif = tmp_path / "video" / "b" / "a.gif"
+    gif.parent.mkdir(parents=True)
+    reds = [Picture.new("RGB", (16, 16), (level, 0, 0)) for level in (60, 120, 180, 240)]
+    reds[0].save(gif, save_all=True, append_images=reds[1:], duration=40)
+    theirs = [
+        Picture.open(path)
+        for path in stock_mvbench.save_video_into_images(stock_mvbench.data.iloc[3])
+    ]
+    assert [picture.mode for picture in theirs] == ["L"] * 8
+    cut = Cut(gif, FrameRule(count=8), "gif", middles=True)
+    clip = Store(tmp_path / "media").clip(cut)
+    assert clip.indices == (0, 0, 1, 1, 2, 2, 2, 3)
+    shades = [Picture.open(path).getpixel((8, 8))[0] for path in clip.shown.paths]
+    assert shades == pytest.approx([60, 60, 120, 120, 180, 180, 180, 240], abs=3)
+
+
+@pytest.mark.usefixtures("vlmeval")
+def test_pixels_survive_the_way_through_floats() -> None:
+    """MVBench's classes take it (``mvbench.py:200``, ``:275``); nothing is to be done about it."""
+    import numpy as np
+    from torchvision import transforms
+    from vlmeval.dataset.utils.mvbench import Stack, ToTorchFormatTensor
+
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    picture = Picture.fromarray(np.stack([levels, levels.T, 255 - levels], axis=-1))
+    floats = transforms.Compose([Stack(), ToTorchFormatTensor()])([picture])
+    assert transforms.ToPILImage()(floats).tobytes() == picture.tobytes()
 
 
 def test_vlmevalkit_keeps_images_by_index(vlmeval: Any, tmp_path: Path) -> None:
@@ -225,7 +317,7 @@ def test_vlmevalkit_writes_images_as_test_datasets_says(
 
 
 def test_big_tables_become_jpeg(vlmeval: Any, tmp_path: Path) -> None:
-    from evalsuite.vlmevalkit.datasets import unnamed
+    from evalsuite.vlmevalkit.images import unnamed
 
     table = tmp_path / "big.tsv"
     with table.open("wb") as file:

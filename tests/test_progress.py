@@ -40,6 +40,7 @@ def checkpoint(**more: Any) -> Checkpoint:
         "processor_path": Path("/ckpt"), "family": "smolvlm", "architecture": "x",
         "digest": "0123456789abcdef", "parameters": 2_012_345, "tile_size": 64,
         "tokens_per_tile": 16, "longest_edge": 128, "splits_images": True, "step": None,
+        "chat_template": None,
     }  # fmt: skip
     return Checkpoint(**{**facts, **more})
 

@@ -150,11 +150,32 @@ def test_other_number_formats_share_a_table_with_a_footnote() -> None:
 
 
 def test_other_prompts_never_share_a_table() -> None:
-    runs = [run("first", score("A", 1.0)),
-            run("second", score("A", 1.0), settings=settings(prompts="native"))]  # fmt: skip
-    for make in (table.build, markdown):
-        with pytest.raises(UsageError, match="first has 'vlmevalkit', second 'native'"):
-            make(runs)
+    runs = [run("first", score("A", 1.0)), run("third", score("A", 3.0)),
+            run("second", score("A", 2.0), settings=settings(prompts="native"))]  # fmt: skip
+    with pytest.raises(UsageError, match="first has 'vlmevalkit', second 'native'"):
+        table.build(runs)
+    shared, alone = markdown(runs).split("prompts native")
+    assert "first" in shared
+    assert "third" in shared
+    assert "prompts: vlmevalkit" in shared
+    assert "first" not in alone
+    assert "2.0" in alone
+
+
+def test_what_a_score_is_not_is_said() -> None:
+    outcome = score(
+        "TempVideo", 40.0, partial=True, unscored=7, modified_data=True, macro=38.25,
+        extra={"G-Avg": 4.2},
+    )  # fmt: skip
+    for runs in ([run("a", outcome)], [run("a", outcome), run("b", outcome)]):
+        text = markdown(runs)
+        assert "40.0 partial" in text or "40.0 ± 2.2 partial" in text
+        for note in (
+            "partial: without what only a judge can score", "7 samples",
+            "on data that is not what was published", "G-Avg of VLMEvalKit", "4.2",
+            "mean over its tasks, each counting the same", "38.2",
+        ):  # fmt: skip
+            assert note in text, note
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def _detail_entries(outcome: Outcome, counts: Sequence[str], notes: Notes) -> tu
         return (name, Entry(FAILED, marks), *entries([ABSENT] * (3 + len(counts))))
     return (
         name,
-        Entry(points(outcome.score), marks),
+        Entry(points(outcome.score) + (" partial" if outcome.partial else ""), marks),
         *entries([points(outcome.stderr), str(outcome.n)]),
         *entries(str(getattr(outcome, count)) for count in counts),
         Entry(rate(outcome.samples_per_second)),
@@ -168,7 +168,7 @@ def across(table: Table) -> Grid:
             for row in table.rows
         ),
         keys=2,
-        remarks=remarks(table),
+        remarks=(*remarks(table), f"prompts: {table.prompts}"),
         footnotes=table.footnotes,
     )
 
@@ -186,7 +186,7 @@ def down(table: Table) -> Grid:
             for index, column in enumerate(table.columns)
         ),
         summary=entries(["average", *(points(row.average) for row in table.rows)]),
-        remarks=remarks(table),
+        remarks=(*remarks(table), f"prompts: {table.prompts}"),
         footnotes=table.footnotes,
     )
 

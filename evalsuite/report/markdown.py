@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from evalsuite.report.grid import Entry, Grid, Heading, across, detail
-from evalsuite.report.table import build
+from evalsuite.report.table import build, by_prompts
 from evalsuite.report.words import visible
 from evalsuite.results import Run
 
@@ -16,11 +16,10 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#])")
 
 
 def markdown(runs: Sequence[Run]) -> str:
-    """Render one run with all its counts, or several side by side.
-
-    Raises `UsageError` if their prompts differ.
-    """
-    return grid_markdown(detail(runs[0]) if len(runs) == 1 else across(build(runs)))
+    """Render one run with all its counts, or several side by side: a table a prompt profile."""
+    parts = by_prompts(runs)
+    grids = [detail(part[0]) if len(part) == 1 else across(build(part)) for part in parts]
+    return "\n".join(grid_markdown(grid) for grid in grids)
 
 
 def grid_markdown(grid: Grid) -> str:

@@ -38,6 +38,8 @@ from evalsuite.results import Failure, Outcome
 if TYPE_CHECKING:
     # Both would bring in what only a run needs.
     from evalsuite.checkpoint import Checkpoint
+    from evalsuite.data.steps import Step
+    from evalsuite.report import fetching
     from evalsuite.runner.progress import Planned
 
 APART_SECONDS = 5.0
@@ -50,6 +52,9 @@ SILENCE_SECONDS = 60.0
 
 class Silent:
     """Says nothing."""
+
+    def loading(self, step: Step) -> None:
+        """Say nothing."""
 
     def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
         """Say nothing."""
@@ -110,6 +115,7 @@ class Plain:
         self._console = console
         self._clock = clock
         self._works: dict[str, _Work] = {}
+        self._loads: fetching.Plain | None = None
 
     def __enter__(self) -> Plain:
         return self
@@ -121,6 +127,13 @@ class Plain:
         trace: TracebackType | None,
     ) -> None:
         self._leave()
+
+    def loading(self, step: Step) -> None:
+        """Say how far it is, now and then."""
+        from evalsuite.report import fetching  # only a run whose data is not ready needs it
+
+        self._loads = self._loads or fetching.Plain(self._console, self._clock)
+        self._loads.say(step)
 
     def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
         """Say what will be done."""

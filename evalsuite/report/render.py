@@ -17,7 +17,7 @@ FORMATS = ("table", "markdown", "json")
 def write(runs: Sequence[Run], form: str, output: Path | None) -> None:
     """Write `runs` to `output`, or to standard output if it is None.
 
-    Raises `UsageError` for an unknown form or runs that cannot share a table.
+    Raises `UsageError` for an unknown form.
     """
     if form not in FORMATS:
         raise UsageError(
@@ -49,12 +49,8 @@ def _rendered(runs: Sequence[Run], form: str) -> str:
 def _print(runs: Sequence[Run], file: io.StringIO | None) -> None:
     from rich.console import Console
 
-    from evalsuite.report.table import build
-    from evalsuite.report.text import print_run, print_table
+    from evalsuite.report.text import print_reports
 
     # A file gets no colours, whatever FORCE_COLOR says.
     console = Console() if file is None else Console(file=file, force_terminal=False, no_color=True)
-    if len(runs) == 1:
-        print_run(runs[0], console)
-    else:
-        print_table(build(runs), console)
+    print_reports(runs, console)

@@ -153,6 +153,14 @@ def build(runs: Sequence[Run]) -> Table:
                  footnotes=notes.footnotes())  # fmt: skip
 
 
+def by_prompts(runs: Sequence[Run]) -> list[list[Run]]:
+    """Part `runs` into those that may share a table, in the order they first come."""
+    parts: dict[str, list[Run]] = {}
+    for run in runs:
+        parts.setdefault(prompts_of(run), []).append(run)
+    return list(parts.values())
+
+
 def prompts_of(run: Run) -> str:
     """Return the prompt profile of `run`."""
     return str(run.settings.get("prompts", "unknown"))
@@ -179,7 +187,15 @@ def outcome_marks(outcome: Outcome, notes: Notes, where: str) -> tuple[str, ...]
         return (notes.add(f"{where}: no score: {why}"),)
     marks = []
     if outcome.partial:
-        marks.append(notes.add("a part of the benchmark went unscored", where))
+        left = f" {outcome.unscored} samples" if outcome.unscored else ""
+        marks.append(notes.add("partial: without what only a judge can score", where + left))
+    if outcome.modified_data:
+        marks.append(notes.add("on data that is not what was published", where))
+    for name, value in outcome.extra.items():
+        marks.append(notes.add(f"{name} of VLMEvalKit", f"{where} {value:g}"))
+    if outcome.macro is not None:
+        meaning = "mean over its tasks, each counting the same"
+        marks.append(notes.add(meaning, f"{where} {points(outcome.macro)}"))
     if outcome.agreement != "agrees":
         theirs = points(outcome.vlmevalkit_score)
         marks.append(

@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from evalsuite.report.grid import Entry, Grid, Heading, Line, across, detail, down
-from evalsuite.report.table import Table, build
+from evalsuite.report.table import Table, build, by_prompts
 from evalsuite.report.words import FAILED, visible
 from evalsuite.results import Run
 
@@ -35,6 +35,15 @@ def print_runs(runs: Sequence[Run], console: Console | None = None) -> None:
         print_run(run, console)
     if len(runs) > 1:
         print_table(build(runs), console)
+
+
+def print_reports(runs: Sequence[Run], console: Console) -> None:
+    """Print one run with all its counts, or several side by side: a table a prompt profile."""
+    for part in by_prompts(runs):
+        if len(part) == 1:
+            print_run(part[0], console)
+        else:
+            print_table(build(part), console)
 
 
 def print_run(run: Run, console: Console) -> None:

@@ -34,8 +34,9 @@ def points(value: float | None) -> str:
 
 
 def plus_minus(score: Score) -> str:
-    """Write a score with its standard error, if it has one."""
-    return points(score.score) + ("" if score.stderr is None else f" ± {points(score.stderr)}")
+    """Write a score with its standard error, if it has one; a part of one never as the whole."""
+    error = "" if score.stderr is None else f" ± {points(score.stderr)}"
+    return points(score.score) + error + (" partial" if score.partial else "")
 
 
 def rate(per_second: float | None) -> str:

@@ -25,7 +25,7 @@ from evalsuite.runner.environment import versions
 from evalsuite.runner.job import AllBuilt, Built, Defect, Event, Job, Settled
 from evalsuite.runner.local import LocalWorker, Said
 from evalsuite.runner.options import Options
-from evalsuite.runner.plan import Place, choose, in_data_order
+from evalsuite.runner.plan import Place, choose_scorable, in_data_order
 from evalsuite.runner.progress import Planned, Progress
 from evalsuite.runner.score import score_benchmark
 from evalsuite.runner.source import SampleSource
@@ -37,8 +37,9 @@ from evalsuite.smolvlm.questions import Answer, Question
 from evalsuite.version import VERSION
 from evalsuite.vlmevalkit.kit import BrokenSample, KitError
 
-CHUNK = 128
-"""Samples the kit process builds in one request; requests for scores go in between."""
+CHUNK = {"image": 128, "video": 16}
+"""Samples the kit process builds in one request; requests for scores go in between. A video takes
+as long to decode as many images to write."""
 OUTSTANDING = 4096
 """Questions sent to the worker and not yet answered: bounds the memory of both processes."""
 
@@ -64,6 +65,7 @@ class Evaluation:
         self._progress = progress
         self._where = where
         self._state = state
+        self._style = prompts.Style(options.prompts, checkpoint.family, checkpoint.chat_template)
         self._rank = {b.name: i for i, b in enumerate(benchmarks)}
         previous = state.previous
         redone = {b.name for b in state.todo}
@@ -125,6 +127,9 @@ class Evaluation:
             ) from None
 
     def _begin(self) -> None:
+        if self._options.mode != "infer":
+            # Before anything is spent on what it could then not score.
+            self._source.kit.check_judge()
         device, dtype = self._options.device, self._options.dtype
         self._progress.note(f"on {device} in {dtype}; VLMEvalKit takes some seconds to start")
         self._source.kit.warm()
@@ -160,7 +165,17 @@ class Evaluation:
             outline = self._source.outline(benchmark, digest)
         except KitError as error:
             return self._failure(benchmark, error)
-        chosen = choose(outline, self._options.limit)
+        choice = choose_scorable(
+            benchmark, outline, self._options.limit, all_parts=self._options.mode == "infer"
+        )
+        chosen = choice.asked
+        if not chosen:
+            return Failure(
+                benchmark=benchmark.name,
+                stage="score",
+                message=f"only a judge can score the {choice.left_out} samples chosen",
+                remedy="name one with --judge, or raise --limit",
+            )
         journal = Journal(self._where.journal(benchmark.name), header(benchmark, digest))
         # With --mode eval, --fresh means scoring afresh.
         if self._options.fresh and self._options.mode != "eval":
@@ -170,6 +185,7 @@ class Evaluation:
             digest=digest,
             chosen=chosen,
             order=in_data_order(outline, chosen),
+            left_out=choice.left_out,
             journal=journal,
             before=self._before.get(benchmark.name),
             done=sum(answered(journal.predictions, id_) for id_ in chosen),
@@ -181,7 +197,7 @@ class Evaluation:
         try:
             for job in self._jobs:
                 try:
-                    for ids in _chunks(job.chosen, CHUNK):
+                    for ids in _chunks(job.chosen, CHUNK[job.benchmark.modality]):
                         self._hungry.wait()
                         if self._stopping:
                             return
@@ -204,6 +220,7 @@ class Evaluation:
                 self._where.evidence(job.benchmark.name),
                 self._where.samples(job.benchmark.name),
             )
+            score = dataclasses.replace(score, profile=self._options.prompts, unscored=job.left_out)
             seconds = {"score": round(time.monotonic() - started, 3)}
             self._events.put(Settled(_with_figures(score, job, seconds)))
         except KitError as error:
@@ -242,7 +259,8 @@ class Evaluation:
             if isinstance(sample, BrokenSample):
                 broken.append(_failed_prediction(sample))
                 continue
-            prompt = prompts.build(job.benchmark.prompt, sample.messages)
+            wanted = job.benchmark.prompt_of(sample.part)
+            prompt = prompts.build(wanted, sample.messages, self._style)
             digest = prompt_digest(prompt.text, prompt.media)
             known = job.journal.predictions
             if answered(known, sample.id) and known[sample.id].prompt_digest == digest:

@@ -24,6 +24,8 @@ class Job:
     order: list[str]
     """The same in data order."""
     journal: Journal
+    left_out: int
+    """Samples that only a judge could score."""
     before: Score | None
     """The score of an earlier session, if there was one."""
     samples: dict[str, Sample | BrokenSample] = field(default_factory=dict)

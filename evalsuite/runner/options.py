@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evalsuite.runner.plan import Limit
+from evalsuite.smolvlm.prompts import Profile
 
 ENGINE = "evalsuite-1"
 """Changed whenever the engine may answer differently: another engine's answers are not reused."""
@@ -23,6 +24,7 @@ class Options:
     dtype: str
     resampling: str
     command: str
+    prompts: Profile = "vlmevalkit"
     limit: Limit | None = None
     mode: Mode = "all"
     batch_size: int | None = None
@@ -33,7 +35,7 @@ class Options:
     def settings(self) -> dict[str, Any]:
         """What makes predictions comparable; part of the run's path."""
         settings: dict[str, Any] = {
-            "prompts": "vlmevalkit",
+            "prompts": self.prompts,
             "dtype": self.dtype,
             "engine": ENGINE,
             "blind": False,

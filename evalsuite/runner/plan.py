@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from evalsuite.benchmarks import Benchmark
 from evalsuite.checkpoint import Checkpoint
 from evalsuite.errors import UsageError
 
@@ -52,6 +53,23 @@ class Grouped(Protocol):
     def cluster(self) -> str: ...  # noqa: D102
 
 
+class Listed(Grouped, Protocol):
+    """A sample of a benchmark that may be made of several datasets."""
+
+    @property
+    def part(self) -> str: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The samples of a benchmark that a run is about."""
+
+    asked: list[str]
+    """Their ids, those of one cluster side by side."""
+    left_out: int
+    """How many more there would be, had somebody to score them."""
+
+
 def choose(samples: Sequence[Grouped], limit: Limit | None) -> list[str]:
     """The ids of the samples a run with `limit` asks, those of one cluster side by side.
 
@@ -67,6 +85,20 @@ def choose(samples: Sequence[Grouped], limit: Limit | None) -> list[str]:
     seeded = sorted(clusters, key=lambda name: hashlib.sha256(name.encode()).digest())
     shuffled = [id_ for name in seeded for id_ in clusters[name]]
     return shuffled[: limit.of(len(samples))]
+
+
+def choose_scorable(
+    benchmark: Benchmark, samples: Sequence[Listed], limit: Limit | None, *, all_parts: bool
+) -> Choice:
+    """`choose`, less the samples that only a judge could score if there is none.
+
+    They are left out after choosing, so that a judge who comes later finds the same choice.
+    `all_parts` keeps them: predictions may be scored elsewhere.
+    """
+    chosen = choose(samples, limit)
+    parts = {sample.id: sample.part for sample in samples}
+    asked = [id_ for id_ in chosen if all_parts or benchmark.scorable(parts[id_])]
+    return Choice(asked, len(chosen) - len(asked))
 
 
 def in_data_order(samples: Iterable[Grouped], chosen: Iterable[str]) -> list[str]:

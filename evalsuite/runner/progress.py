@@ -9,6 +9,7 @@ from typing import Protocol
 
 from evalsuite.benchmarks import Benchmark
 from evalsuite.checkpoint import Checkpoint
+from evalsuite.data.steps import Step
 from evalsuite.results import Outcome
 
 
@@ -27,6 +28,9 @@ class Planned:
 
 class Progress(Protocol):
     """Who wants to know how a run goes."""
+
+    def loading(self, step: Step) -> None:
+        """Data is being downloaded or unpacked."""
 
     def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
         """Work is about to start."""

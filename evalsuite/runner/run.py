@@ -13,7 +13,7 @@ from evalsuite.journal import answered, peek
 from evalsuite.results import Run
 from evalsuite.runner.evaluation import Evaluation
 from evalsuite.runner.options import Options
-from evalsuite.runner.plan import Place, choose, place
+from evalsuite.runner.plan import Place, choose_scorable, place
 from evalsuite.runner.progress import Planned, Progress
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.state import State, header, look
@@ -67,7 +67,12 @@ def _outlook(
     for benchmark in state.todo:
         digest = digests[benchmark.name]
         try:
-            chosen = choose(source.outline(benchmark, digest), options.limit)
+            chosen = choose_scorable(
+                benchmark,
+                source.outline(benchmark, digest),
+                options.limit,
+                all_parts=options.mode == "infer",
+            ).asked
         except KitError as error:
             raise IncompleteError(f"{benchmark.name}: {error}") from error
         wanted = header(benchmark, digest)

@@ -32,8 +32,9 @@ def score_benchmark(
         for sample, value in zip(samples, scored.values, strict=True)
     ]
     write_samples(samples_file, rows)
-    values = [row.value for row in rows]
-    clusters = [row.cluster for row in rows]
+    counting = [row for row in rows if row.counts]
+    values = [row.value for row in counting]
+    clusters = [row.cluster for row in counting]
     stderr = clustered_standard_error(values, clusters)
     failed = [row for row in rows if row.ended == "error"]
     empty = [row for row in rows if row.ended != "error" and not row.prediction]
@@ -46,17 +47,20 @@ def score_benchmark(
         prompt=benchmark.prompt,
         score=100 * mean(values),
         stderr=None if stderr is None else 100 * stderr,
-        n=len(rows),
+        n=len(counting),
         clusters=len(set(clusters)),
         failed=len(failed),
         empty=len(empty),
         truncated=sum(row.ended == "length" for row in rows),
         unparsed=len(unparsed),
-        judge=benchmark.judge,
-        partial=False,
+        judge=scored.judge,
+        partial=not all(map(benchmark.scorable, benchmark.judged_parts)),
+        modified_data=benchmark.modified,
         vlmevalkit_score=scored.vlmevalkit_score,
         agreement=scored.agreement,
-        breakdown=_breakdown(rows),
+        breakdown=_breakdown(counting),
+        macro=scored.macro,
+        extra=scored.extra,
         definition=benchmark.definition,
         vlmevalkit=installed("ms-vlmeval"),
         frames=str(benchmark.frames) if benchmark.frames else None,
@@ -73,7 +77,10 @@ def _row(sample: Sample | BrokenSample, prediction: Prediction, scored: SampleVa
         parsed=scored.parsed,
         prediction=prediction.text,
         target=sample.target,
+        counts=scored.counts,
+        part=sample.part,
         category=sample.category,
+        labels=sample.labels,
         question=sample.question,
         media=tuple(
             path
@@ -87,10 +94,14 @@ def _row(sample: Sample | BrokenSample, prediction: Prediction, scored: SampleVa
 
 
 def _breakdown(rows: Sequence[SampleScore]) -> dict[str, float]:
-    """Score by category; empty where the data names fewer than two."""
-    values: dict[str, list[float]] = {}
+    """Score by category, then by part and each of the labels; none that is the same everywhere."""
+    values: dict[str, dict[str, list[float]]] = {}
     for row in rows:
-        values.setdefault(row.category, []).append(row.value)
-    if len(values) < 2:
-        return {}
-    return {category: 100 * mean(values[category]) for category in sorted(values)}
+        for column, value in (("", row.category), ("part", row.part), *row.labels):
+            values.setdefault(column, {}).setdefault(value or "none", []).append(row.value)
+    return {
+        f"{column}: {value}" if column else value: 100 * mean(groups[value])
+        for column, groups in values.items()
+        if len(groups) > 1
+        for value in sorted(groups)
+    }

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import vlmeval.config
+import vlmeval.dataset
 import vlmeval.inference
 from vlmeval.vlm.base import BaseModel
 
@@ -24,43 +25,75 @@ from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.engine import Engine
 from evalsuite.smolvlm.questions import Question
 
-VIDEO_FORMATS = ("video", "video-choices")
-
 _FORMATS = {
     "brief": (
         *("MME", "MMVet", "OCRVQA_TEST", "OCRVQA_TESTCORE"),
         *("InfoVQA_VAL", "InfoVQA_TEST", "OCRBench"),
     ),
-    "video": ("MMBench-Video", "MLVU", "TempCompass"),
-    "video-choices": ("Video-MME",),
+    "yes-no": ("HallusionBench",),
+    "choices": ("MMStar", "SEEDBench_IMG", "AI2D_TEST", "ScienceQA_VAL", "ScienceQA_TEST"),
+    "mmbench": (
+        *("MMBench", "MMBench_CN", "MMBench_V11", "MMBench_CN_V11", "CCBench"),
+        *("MMBench_DEV_EN", "MMBench_DEV_CN", "MMBench_TEST_EN", "MMBench_TEST_CN"),
+        *("MMBench_DEV_EN_V11", "MMBench_DEV_CN_V11"),
+        *("MMBench_TEST_EN_V11", "MMBench_TEST_CN_V11"),
+    ),
+    "mmmu": ("MMMU_DEV_VAL", "MMMU_TEST"),
+    "mathvista": ("MathVista_MINI",),
+    "chartqa": ("ChartQA_TEST",),
+    "docvqa": ("DocVQA_VAL", "DocVQA_TEST"),
+    "textvqa": ("TextVQA_VAL", "TextVQA_TEST"),
+    "video": (
+        *("MMBench-Video", "MLVU", "TempCompass"),
+        *("TempCompass_Captioning", "TempCompass_YorN"),
+    ),
+    "video-choices": ("Video-MME", "TempCompass_MCQ"),
+    "video-letters": ("MLVU_MCQ", "MLVU_OpenEnded", "LongVideoBench"),
+    "mvbench": ("MVBench", "MVBench_MP4"),
 }
-
-_NOT_YET = (
-    *("MMBench", "CCBench", "MMMU_DEV_VAL", "MMMU_TEST", "MathVista_MINI", "ChartQA_TEST"),
-    *("DocVQA_", "TextVQA_", "HallusionBench", "MMStar", "SEEDBench_IMG", "AI2D_TEST"),
-    *("ScienceQA_", "MLVU_", "TempCompass_", "MVBench", "LongVideoBench"),
-)
-"""Beginnings of the keys for which VLMEvalKit words prompts in a way `prompts` lacks."""
 
 
 def prompt_format(dataset: str | None) -> str:
-    """Name the format that VLMEvalKit's SmolVLM2 class uses for a dataset's key.
+    """Name the format that VLMEvalKit's SmolVLM classes use for a dataset's key.
 
-    Follows ``vlmeval/vlm/smolvlm.py:388-456``; raises `UsageError` for one that is not built yet.
+    Follows ``vlmeval/vlm/smolvlm.py:388-456``. The older class has no words for videos: there
+    `prompts.build` turns the formats of videos into ``default``.
     """
     for name, keys in _FORMATS.items():
         if dataset in keys:
             return name
-    if dataset is not None and dataset.startswith(_NOT_YET):
-        raise UsageError(f"{dataset}: evalsuite does not build this dataset's prompts yet")
     return "default"
+
+
+@functools.cache
+def shows_videos(dataset: str | None) -> bool:
+    """Whether the images of a dataset's messages are the frames of videos.
+
+    VLMEvalKit does not say so with a message, but it lists its datasets of videos. One that it
+    does not know shows images, however many: what is cut into tiles is not guessed from a number.
+    """
+    kinds = vlmeval.dataset.VIDEO_DATASET
+    listed = any(dataset in kind.supported_datasets() for kind in kinds)
+    return listed or prompt_format(dataset) in prompts.VIDEO_FORMATS
+
+
+def prompt_of(
+    parts: Iterable[str | Mapping[str, str]], dataset: str | None, style: prompts.Style
+) -> prompts.Prompt:
+    """Word a VLMEvalKit message as its own class would; raises `UsageError` for sound and such."""
+    messages = _messages(parts, video=shows_videos(dataset))
+    return prompts.build(prompt_format(dataset), messages, style)
 
 
 def register(source: str, name: str | None = None, *, device: str = "auto") -> str:
     """Make a checkpoint known to VLMEvalKit in this process; return the name to ask for it by."""
     read = checkpoint.read(source, name=name)
     vlmeval.config.supported_VLM[read.name] = functools.partial(
-        EvalsuiteSmolVLM, model_path=read.path, processor=read.processor_path, device=device
+        EvalsuiteSmolVLM,
+        model_path=read.path,
+        style=prompts.Style(family=read.family),
+        processor=read.processor_path,
+        device=device,
     )
     return read.name
 
@@ -76,6 +109,7 @@ class EvalsuiteSmolVLM(BaseModel):  # type: ignore[misc] # vlmeval ships no type
         self,
         model_path: Path | str,
         *,
+        style: prompts.Style,
         processor: Path | None = None,
         device: str = "auto",
         max_new_tokens: int = 2048,
@@ -85,6 +119,7 @@ class EvalsuiteSmolVLM(BaseModel):  # type: ignore[misc] # vlmeval ships no type
         if device == "auto":
             device = "cuda" if vlmeval.inference.torch.cuda.is_available() else "cpu"
         self._engine = Engine(model_path, device=device, dtype="float32", processor=processor)
+        self._style = style
         self._max_new_tokens = max_new_tokens
 
     def generate(
@@ -95,10 +130,8 @@ class EvalsuiteSmolVLM(BaseModel):  # type: ignore[misc] # vlmeval ships no type
         VLMEvalKit's own ``generate`` also looks for files and addresses in the words of a message
         (``smp/file.py:parse_file``); this one goes by the parts' types.
         """
-        wanted = prompt_format(dataset)
         parts = [message] if isinstance(message, str) else message
-        messages = _messages(parts, video=wanted in VIDEO_FORMATS)
-        prompt = prompts.build(wanted, messages)
+        prompt = prompt_of(parts, dataset, self._style)
         question = Question("0", prompt, self._max_new_tokens)
         ((answer,),) = self._engine.answer([question])
         if answer.ended == "error":

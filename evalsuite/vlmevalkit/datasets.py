@@ -6,31 +6,43 @@ Nothing is downloaded here, and nothing is written beside a user's data.
 
 from __future__ import annotations
 
-import ast
 import hashlib
+import inspect
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import vlmeval.dataset
-from vlmeval.smp import load, toliststr
+from pysubs2.exceptions import Pysubs2Error
 
-from evalsuite.benchmarks import Benchmark, FrameRule
+from evalsuite.benchmarks import Benchmark
 from evalsuite.errors import nearest
-from evalsuite.samples import Frames, Image, Message, Sample, Text
-from evalsuite.vlmevalkit import mends
+from evalsuite.layouts import LAYOUTS
+from evalsuite.samples import Image, Message, Sample, Text
+from evalsuite.vlmevalkit import images, own, videos
 from evalsuite.vlmevalkit.kit import BrokenSample, KitError, Outline
 from evalsuite.vlmevalkit.media import MediaError, Store
+from evalsuite.vlmevalkit.tables import several, words
+from evalsuite.vlmevalkit.videos import Clips
 
 Row = dict[str, Any]
 
 _LMU_DATA = "LMUData"
 """The environment's variable for VLMEvalKit's data folder."""
+_PART = "SUB_DATASET"
+"""The column that says which of several datasets a row is of."""
+_CATEGORIES = {"MathVista": "task", "TempCompass": "dim"}
+"""The column that a class's scores are first broken down by, where it is not the usual one."""
+_LABELS = (
+    *("split", "l2-category", "duration", "domain", "task_type", "dim"),
+    *("question_type", "task", "task_domain", "sub_category"),
+)
+"""Further columns that scores are broken down by."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,12 @@ class Loaded:
     store: Store
     positions: dict[str, int]
     """Where each sample is in ``dataset.data``, in the dataset's order."""
+    clips: Clips | None = None
+    """What the rows show, if videos."""
+    category: str = ""
+    """The column with the samples' categories, if any."""
+    labels: tuple[str, ...] = ()
+    """The columns with the samples' labels."""
 
     def frame(self, ids: Iterable[str]) -> Any:
         """Return the rows of the samples `ids` as a table."""
@@ -62,9 +80,9 @@ class Shelf:
 
     size = 3
 
-    def __init__(self, work: Path, media: Path) -> None:
+    def __init__(self, work: Path, media: Path, *, lossless: bool = False) -> None:
         self._roots = work / "lmu"
-        self._store = Store(media)
+        self._store = Store(media, lossless=lossless)
         self._loaded: dict[str, Loaded] = {}
 
     def take(self, benchmark: Benchmark) -> Loaded:
@@ -82,46 +100,51 @@ class Shelf:
         return self._loaded[key]
 
 
-def _written(benchmark: Benchmark) -> tuple[int, ...]:
-    """Tell one state of the benchmark's table from another: changed data is loaded again."""
+def _written(benchmark: Benchmark) -> list[tuple[int, ...]]:
+    """Tell one state of the benchmark's tables from another: changed data is loaded again."""
     path = Path(benchmark.data or "")
-    table = path / f"{benchmark.dataset}.tsv" if path.is_dir() else path
-    try:
-        stat = table.stat()
-    except OSError:
-        return ()  # loading says what is wrong with it
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+    layout = LAYOUTS.get(benchmark.dataset)
+    tables = layout.tables if layout else (benchmark.dataset,)
+    written: list[tuple[int, ...]] = []
+    for table in [path / f"{table}.tsv" for table in tables] if path.is_dir() else [path]:
+        try:
+            stat = table.stat()
+        except OSError:
+            continue  # loading says what is wrong with it
+        written.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return written
 
 
 def outline(loaded: Loaded) -> list[Outline]:
     """Return all samples in the dataset's order."""
     data = loaded.dataset.data
-    labels = _column(data, "category") or _column(data, "task_type") or [""] * len(data)
-    clusters = map(_cluster, _clustering(data))
-    at = list(zip(clusters, map(_words, labels), strict=True))
+    parts = list(data[_PART]) if _PART in data else [""] * len(data)
+    at = list(zip(_clusters(data), parts, strict=True))
     return [Outline(id, *at[position]) for id, position in loaded.positions.items()]
 
 
 def describe(loaded: Loaded, ids: Sequence[str]) -> list[BrokenSample]:
     """Return what is known of samples without touching their media."""
-    clusters = map(_cluster, _clustering(loaded.frame(ids)))
+    clusters = _clusters(loaded.frame(ids))
     return [
-        BrokenSample(id=id, cluster=cluster, reason="", **_readable(row))
+        BrokenSample(id=id, cluster=cluster, reason="", **_facts(loaded, row))
         for id, cluster, row in zip(ids, clusters, loaded.rows(ids, images=False), strict=True)
     ]
 
 
 def samples(loaded: Loaded, ids: Sequence[str]) -> list[Sample | BrokenSample]:
     """Build the prompts of the samples `ids`."""
-    clusters = map(_cluster, _clustering(loaded.frame(ids)))
+    clusters, rows = _clusters(loaded.frame(ids)), loaded.rows(ids)
+    if loaded.clips is not None:
+        loaded.clips.read_ahead(rows)
     return [
         _sample(loaded, id, cluster, row)
-        for id, cluster, row in zip(ids, clusters, loaded.rows(ids), strict=True)
+        for id, cluster, row in zip(ids, clusters, rows, strict=True)
     ]
 
 
 def _sample(loaded: Loaded, id: str, cluster: str, row: Row) -> Sample | BrokenSample:
-    facts = _readable(row)
+    facts = _facts(loaded, row)
     try:
         messages = _messages(loaded, row)
     except MediaError as error:
@@ -133,57 +156,58 @@ def _sample(loaded: Loaded, id: str, cluster: str, row: Row) -> Sample | BrokenS
 
 
 def _messages(loaded: Loaded, row: Row) -> tuple[Message, ...]:
-    if loaded.benchmark.modality == "image":
+    if loaded.clips is None:
         return tuple(
             Image(item["value"], loaded.store.digest(item["value"]))
             if item["type"] == "image"
             else Text(item["value"], item.get("role", ""))
             for item in loaded.dataset.build_prompt(row)
         )
-    built = loaded.dataset.build_prompt(row, video_llm=False)
     messages: list[Message] = []
-    for kind, items in itertools.groupby(built, key=lambda item: item["type"]):
+    for kind, items in itertools.groupby(_asked(loaded, row), key=lambda item: item["type"]):
         if kind == "image":
-            messages.append(loaded.dataset.frames_at(next(items)["value"]))
+            messages.append(loaded.clips.shown(next(items)["value"]))
         else:
             messages += [Text(item["value"], item.get("role", "")) for item in items]
     return tuple(messages)
 
 
-def _readable(row: Row) -> dict[str, str]:
-    """Return a sample's category, question and target, for people."""
+def _asked(loaded: Loaded, row: Row) -> list[dict[str, str]]:
+    """Return VLMEvalKit's messages about a video; raises `MediaError`."""
+    if isinstance(loaded.dataset, vlmeval.dataset.ImageBaseDataset):
+        of_images: list[dict[str, str]] = loaded.dataset.build_prompt(row)
+        return of_images
+    try:
+        of_frames: list[dict[str, str]] = loaded.dataset.build_prompt(row, video_llm=False)
+    except (Pysubs2Error, UnicodeDecodeError) as error:
+        file = Path(loaded.benchmark.data or "") / str(row.get("subtitle_path"))
+        why = (str(error).splitlines() or ["no known format"])[0]
+        raise MediaError(f"{file}: these subtitles cannot be read: {why}") from error
+    return of_frames
+
+
+def _facts(loaded: Loaded, row: Row) -> dict[str, Any]:
+    """Return what samples are grouped by, and a question and its target, for people."""
+    labels = ((name, words(row[name])) for name in loaded.labels)
     return {
-        "category": _words(row.get("category", row.get("task_type", ""))),
-        "question": _words(row["question"]),
-        "target": _target(_words(row["answer"])),
+        "part": row.get(_PART, ""),
+        "category": words(row[loaded.category]) if loaded.category else "",
+        "labels": tuple((name, value) for name, value in labels if value),
+        "question": words(row["question"]),
+        "target": " | ".join(dict.fromkeys(several(words(row["answer"])))),
     }
 
 
-def _target(answer: str) -> str:
-    """Return the answers a list names, each once, or the answer itself."""
-    try:
-        several = ast.literal_eval(answer) if answer.startswith("[") else None
-    except (SyntaxError, ValueError):
-        several = None
-    return " | ".join(dict.fromkeys(map(str, several))) if isinstance(several, list) else answer
-
-
-def _words(cell: Any) -> str:
-    return "" if cell != cell else str(cell)
-
-
-def _column(data: Any, name: str) -> list[Any]:
-    return list(data[name]) if name in data else []
-
-
-def _clustering(data: Any) -> list[Any]:
+def _clusters(data: Any) -> list[str]:
     """Return, for each row, what its media are: rows that agree in it share them."""
-    name = next(name for name in ("video", "image", "image_path") if name in data)
-    return list(data[name])
+    if "video" in data:
+        named = [name for name in ("video", "prefix") if name in data]
+        return [_cluster([videos.place(row)]) for row in data[named].to_dict("records")]
+    media = list(data["image" if "image" in data else "image_path"])
+    return [_cluster(texts if isinstance(texts, list) else [texts]) for texts in media]
 
 
-def _cluster(media: Any) -> str:
-    texts = media if isinstance(media, list) else [media]
+def _cluster(texts: list[str]) -> str:
     if len(texts) == 1 and len(texts[0]) <= 64:
         return str(texts[0])
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
@@ -196,32 +220,53 @@ def _cluster(media: Any) -> str:
 
 def _load(benchmark: Benchmark, store: Store) -> Loaded:
     kind = _class(benchmark)
+    _check_arguments(kind, benchmark)
     if benchmark.data is None:
         raise KitError("data", f"{benchmark.name}: nothing says where its data lie")
     where = Path(benchmark.data)
-    try:
-        if benchmark.modality == "video":
-            dataset = _video_dataset(kind, benchmark, where, store)
-        else:
-            dataset = _image_dataset(kind, benchmark, where, store)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise KitError("data", f"{where}: {error} (expected: tab-separated, UTF-8)") from error
-    positions = {str(index): at for at, index in enumerate(dataset.data["index"])}
+    clips: Clips | None = None
+    if benchmark.modality == "image":
+        dataset = images.build(kind, benchmark, where, store)
+    elif where.suffix in (".jsonl", ".tsv", ".csv") and not where.is_dir():
+        dataset, clips = videos.build_own(kind, benchmark, where, store)
+    else:
+        dataset, clips = videos.build(kind, benchmark, where, store)
+    data = dataset.data
+    positions = {str(index): at for at, index in enumerate(data["index"])}
     if benchmark.split is not None:
-        if "split" not in dataset.data:
+        if "split" not in data:
             raise KitError("data", f"{where}: no column 'split'")
-        splits = list(dataset.data["split"])
+        splits = list(data["split"])
         positions = {id: at for id, at in positions.items() if splits[at] == benchmark.split}
     if not positions:
         of = f" in split '{benchmark.split}'" if benchmark.split else ""
         raise KitError("data", f"{where}: no rows{of}")
-    return Loaded(benchmark, dataset, store, positions)
+    category = _category(kind, data)
+    labels = _labels(data.iloc[list(positions.values())], category)
+    return Loaded(benchmark, dataset, store, positions, clips, category, labels)
+
+
+def _category(kind: Any, data: Any) -> str:
+    own_column = _CATEGORIES.get(kind.__name__, "category")
+    return next((name for name in (own_column, "category", "task_type") if name in data), "")
+
+
+def _labels(data: Any, category: str) -> tuple[str, ...]:
+    """Return the columns of words, seconds of video not among them, that hold more than one."""
+    return tuple(
+        name
+        for name in _LABELS
+        if name in data
+        and name != category
+        and not pd.api.types.is_numeric_dtype(data[name])
+        and data[name].nunique() > 1
+    )
 
 
 def _class(benchmark: Benchmark) -> Any:
     """Find the class of VLMEvalKit that handles the benchmark."""
+    classes = {kind.__name__: kind for kind in vlmeval.dataset.DATASET_CLASSES}
     if benchmark.dataset_class is not None:
-        classes = {kind.__name__: kind for kind in vlmeval.dataset.DATASET_CLASSES}
         if benchmark.dataset_class not in classes:
             raise KitError(
                 "data",
@@ -232,126 +277,30 @@ def _class(benchmark: Benchmark) -> Any:
     for kind in vlmeval.dataset.DATASET_CLASSES:
         if benchmark.dataset in kind.supported_datasets():
             return kind
+    if benchmark.metric in own.CLASSES:
+        return classes[own.CLASSES[benchmark.metric]]
     raise KitError(
         "data",
         f"{benchmark.name}: VLMEvalKit has no dataset '{benchmark.dataset}'"
-        f"{nearest(benchmark.dataset, vlmeval.dataset.SUPPORTED_DATASETS)}; "
-        "for data of your own name a dataset_class",
+        f"{nearest(benchmark.dataset, vlmeval.dataset.SUPPORTED_DATASETS)}; for data of your own "
+        f"name a dataset_class, or one of the metrics {', '.join(own.CLASSES)}",
     )
 
 
-def _image_dataset(kind: Any, benchmark: Benchmark, path: Path, store: Store) -> Any:
-    if not issubclass(kind, vlmeval.dataset.ImageBaseDataset):
-        raise KitError("data", f"{benchmark.name}: {kind.__name__} is no class for images")
-
-    def prepare_tsv(self: Any, *_: object) -> Any:
-        self.data_path = str(path)
-        data = _read(path, ("index", "question", "answer"))
-        if "image" in data:
-            mends.short_images_reach_their_sample(data)
-        elif "image_path" in data:
-            _require(data, ("image_path",), path)
-            data["image_path"] = [_absolute(cell, path.parent) for cell in data["image_path"]]
-        else:
-            raise KitError("data", f"{path}: no column 'image' or 'image_path'")
-        return data
-
-    def dump_image(_: Any, line: Row) -> list[str]:
-        if "image" not in line:
-            return list(toliststr(line["image_path"]))
-        images = toliststr(line["image"])
-        named = "image_path" in line
-        names = toliststr(line["image_path"]) if named else [unnamed(path)] * len(images)
-        # VLMEvalKit pairs them likewise, and writes in the format the name's suffix says.
-        pairs = zip(images, names, strict=False)
-        return [store.image(image, Path(name).suffix) for image, name in pairs]
-
-    ours = {"prepare_tsv": prepare_tsv, "dump_image": dump_image}
-    if issubclass(kind, (vlmeval.dataset.CustomMCQDataset, vlmeval.dataset.CustomVQADataset)):
-        ours["load_data"] = prepare_tsv  # theirs reads the file by itself
-    return type(kind.__name__, (kind,), ours)(dataset=benchmark.dataset, **benchmark.arguments)
+def _check_arguments(kind: Any, benchmark: Benchmark) -> None:
+    """Refuse what the class does not take, is set by other keys, or SmolVLM cannot be shown."""
+    taken = inspect.signature(kind.__init__).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        return
+    known = [name for name in taken if name not in _NOT_ARGUMENTS]
+    for name in benchmark.arguments:
+        if name not in known:
+            which = f"it takes: {', '.join(known)}" if known else "it takes none"
+            raise KitError(
+                "data",
+                f"{benchmark.name}: {kind.__name__} has no argument '{name}' to be set here"
+                f"{nearest(name, known)}; {which}",
+            )
 
 
-def unnamed(table: Path) -> str:
-    """Name an image as VLMEvalKit would, as far as the format goes.
-
-    It writes PNG files, but unpacks a table over 1 GiB into JPEG files of Pillow's own quality
-    (``image_base.py:247``, ``smp/file.py:60``): other pixels, and the ones its scores are about.
-    """
-    return "1.jpg" if table.stat().st_size > 2**30 else "1.png"
-
-
-def _video_dataset(kind: Any, benchmark: Benchmark, root: Path, store: Store) -> Any:
-    if not issubclass(kind, vlmeval.dataset.VideoMME):
-        raise KitError(
-            "data",
-            f"{benchmark.name}: {kind.__name__} is no class for videos that evalsuite reads yet; "
-            "VideoMME is",
-        )
-    rule = benchmark.frames
-    if rule is None:
-        raise KitError("data", f"{benchmark.name}: say which 'frames' of a video to show")
-    table = root / f"{benchmark.dataset}.tsv"
-
-    def prepare_dataset(*_: object) -> dict[str, str]:
-        _read(table, ("question", "answer", "video", "candidates"))
-        return {"root": str(root), "data_file": str(table)}
-
-    def save_video_frames(self: Any, video: str, *_: object) -> tuple[list[str], Any, Row]:
-        clip = store.clip(root / "video" / f"{video}.mp4", rule)
-        self.shown = {clip.paths[0]: clip.shown}
-        return clip.paths, clip.indices, {"fps": clip.per_second, "n_frames": clip.n_frames}
-
-    def frames_at(self: Any, first: str) -> Frames:
-        frames: Frames = self.shown[first]
-        return frames
-
-    ours: dict[str, Callable[..., Any]] = {
-        "prepare_dataset": prepare_dataset,
-        "save_video_frames": save_video_frames,
-        "frames_at": frames_at,
-    }
-    return type(kind.__name__, (kind,), ours)(
-        dataset=benchmark.dataset, **_frame_arguments(rule), **benchmark.arguments
-    )
-
-
-def _frame_arguments(rule: FrameRule) -> dict[str, Any]:
-    return {"fps": rule.per_second} if rule.per_second else {"nframe": rule.count}
-
-
-def _read(path: Path, columns: Sequence[str]) -> Any:
-    """Read a table that must have `columns` without holes, and an index no two rows share."""
-    if not path.is_file():
-        raise KitError("data", f"{path}: no such file")
-    if path.suffix not in (".tsv", ".csv"):
-        raise KitError("data", f"{path}: expected a .tsv file")
-    data = load(str(path))
-    _require(data, columns, path)
-    if "index" in data:
-        _require(data, ("index",), path)
-        twice = list(data["index"][data["index"].duplicated()].astype(str).unique())
-        if twice:
-            raise KitError("data", f"{path}: more than one row has index {_some(twice)}")
-    return data
-
-
-def _require(data: Any, columns: Sequence[str], path: Path) -> None:
-    for column in columns:
-        if column not in data:
-            close = nearest(column, map(str, data.columns))
-            raise KitError("data", f"{path}: no column '{column}'{close}")
-        # The line in the file is not known: cells may span lines.
-        holes = [str(at + 1) for at, hole in enumerate(data[column].isna()) if hole]
-        if holes:
-            raise KitError("data", f"{path}: no {column} in row {_some(holes)}")
-
-
-def _some(items: Sequence[str]) -> str:
-    more = f" and {len(items) - 5} more" if len(items) > 5 else ""
-    return ", ".join(items[:5]) + more
-
-
-def _absolute(cell: str, folder: Path) -> str:
-    paths = [str(folder / path) for path in toliststr(cell)]
-    return paths[0] if len(paths) == 1 else str(paths)
+_NOT_ARGUMENTS = ("self", "dataset", "nframe", "fps", "pack", "use_audio")

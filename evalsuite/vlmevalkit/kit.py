@@ -13,13 +13,14 @@ import os
 import signal
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from evalsuite.benchmarks import Benchmark
+from evalsuite.benchmarks import EXACT, Benchmark
 from evalsuite.errors import IncompleteError
 from evalsuite.files import disk_errors
+from evalsuite.judge import JudgeSettings, check
 from evalsuite.process import Child, ChildDied, ChildTimedOut
 from evalsuite.results import Prediction
 from evalsuite.samples import Sample
@@ -47,7 +48,8 @@ class Outline:
 
     id: str
     cluster: str
-    category: str
+    part: str = ""
+    """As of `Sample`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,9 @@ class BrokenSample:
 
     id: str
     cluster: str
+    part: str = ""
     category: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
     question: str = ""
     target: str = ""
     reason: str
@@ -71,6 +75,8 @@ class SampleValue:
     """0 (wrong) to 1 (right)."""
     parsed: bool
     """Whether the benchmark's rule found an answer in the text."""
+    counts: bool = True
+    """Whether the benchmark's score is about it: MLVU's is not about its open questions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +86,17 @@ class Scored:
     values: tuple[SampleValue, ...]
     """In the order asked for."""
     score: float
-    """The mean of `values`, from 0 to 100."""
+    """The mean of those `values` that count, from 0 to 100."""
     vlmevalkit_score: float
     """VLMEvalKit's own number for the same predictions, on the same scale."""
     agreement: str
     """``agrees``, or the name of the mend that says why the two differ."""
+    macro: float | None = None
+    """The mean over the benchmark's tasks, each weighing the same, where that is usual too."""
+    extra: Mapping[str, float] = field(default_factory=dict)
+    """Further numbers VLMEvalKit gives, by its names and on its scales: MLVU's G-Avg."""
+    judge: str = EXACT
+    """The judge that really ran, as the endpoint names itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,9 @@ class Settings:
     work: Path
     media: Path
     log: Path
+    lossless: bool
+    """Keep frames as they are decoded; VLMEvalKit's go through JPEG."""
+    judge: JudgeSettings | None
 
 
 class Kit:
@@ -117,15 +132,32 @@ class Kit:
     """How long building one call's samples may take, plus `sample_seconds` for each of them."""
     sample_seconds: float = 10
     score_seconds: float = 1800
+    """How long scoring a benchmark may take, plus `judge_seconds` for each sample if judged."""
+    judge_seconds: float = 60
 
-    def __init__(self, *, work: Path, media: Path, log: Path) -> None:
-        """Keep scratch in `work`, images and frames in `media`, VLMEvalKit's chatter in `log`."""
-        self._settings = Settings(work.absolute(), media.absolute(), log.absolute())
+    def __init__(
+        self,
+        *,
+        work: Path,
+        media: Path,
+        log: Path,
+        lossless: bool = False,
+        judge: JudgeSettings | None = None,
+    ) -> None:
+        """Keep scratch in `work`, images and frames in `media`, VLMEvalKit's chatter in `log`.
+
+        `lossless` keeps frames as they are decoded; `judge` is asked where a benchmark's ``judge``
+        is not `EXACT`.
+        """
+        self._settings = Settings(
+            work.absolute(), media.absolute(), log.absolute(), lossless, judge
+        )
         self.log = log
         self._lock = threading.Lock()
         self._child: Child | None = None
         self._ready = False
         self._closed = False
+        self._judge_answered = False
         # Media that took a child down, by benchmark and cluster: not to be tried again.
         self._deadly: dict[tuple[str, str], str] = {}
 
@@ -139,6 +171,12 @@ class Kit:
         """Start the child, so that its import runs beside whatever comes next."""
         with self._lock, contextlib.suppress(ChildDied):
             self._start()
+
+    def check_judge(self) -> None:
+        """Make sure that the judge, if there is one, answers; raises `EvalsuiteError`. Once."""
+        if self._settings.judge is not None and not self._judge_answered:
+            check(self._settings.judge)
+            self._judge_answered = True
 
     def close(self) -> None:
         """End the child at once; a request under way raises `KitError`."""
@@ -201,8 +239,11 @@ class Kit:
         self._loaded("load", benchmark)
         chosen = {id: predictions[id] for id in ids}
         request = ("score", benchmark, tuple(ids), chosen, directory.absolute())
+        seconds = self.score_seconds
+        if benchmark.judge != EXACT:
+            seconds += self.judge_seconds * len(ids)
         try:
-            scored: Scored = self._ask("score", self.score_seconds, *request)
+            scored: Scored = self._ask("score", seconds, *request)
         except _GoneError as error:
             why = f"{benchmark.name}: {error} while scoring"
             raise KitError("score", why, logged=True) from error

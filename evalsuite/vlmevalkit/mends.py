@@ -1,27 +1,48 @@
 """What we do differently from VLMEvalKit 0.0.20, one function a defect, and why.
 
 Each names the upstream line, and has a test that shows the defect: the day upstream mends it, the
-test fails and the entry goes. Everything here acts in the kit process only.
+test fails and the entry goes. Everything here acts in the kit process only. What concerns the
+rules of scoring is in `rule_mends`.
 
-Some defects need no function, because of how the neighbouring modules read, keep and score:
+Some defects need no function, because of how the neighbouring modules read, keep, ask and score:
 
 * a changed TSV is shown with its old images, which are kept by index (``image_base.py:279``), and
   is downloaded anew if its md5 is not upstream's (``image_base.py:229``): `datasets`, `media`;
 * frames are kept by the video's name and the dataset's folder must be writable for a lock
   (``videomme.py:185``), and all frames of an hour are decoded to show 64: `media`;
+* so two clips of one video, or two videos of one name in different folders, show the frames of
+  whichever came first (``mvbench.py:266``, ``:555``, ``mlvu.py:163``): `media` keeps them by
+  content and bounds;
+* an animation of fewer frames than are asked for is shown as its first pictures' colour channels,
+  each as a grey picture (``mvbench.py:245``, ``:275``): `clips` shows the frames asked for;
 * names of files are made by replacing ``.tsv`` anywhere in a path (``smp/file.py:701``), and
   scores found beside a prediction file are taken for its own (``multiple_choice.py:477``,
   ``image_yorn.py:52``, ``videomme.py:247``): `scoring` works in a new folder, by relative names;
 * OCRBench's score is a tenth of the hits, for any number of samples (``image_vqa.py:565``):
-  `scoring` divides.
+  `scoring` divides;
+* frames of WorldSense, and of any video under the older SmolVLM class, are all shown and each is
+  cut into 13 tiles or so (``vlm/smolvlm.py:84``, ``:456``), but whatever is asked after another
+  video set is not cut at all (``:512``): `prompts.build` has images cut and frames never, in any
+  order, and `media` shows 64 frames at most;
+* the words for MMBench, MathVista, ChartQA, DocVQA and TextVQA have one ``<image>`` however many
+  images there are, and the processor then raises (``vlm/smolvlm.py:692``, ``:760``, ``:780``,
+  ``:807``, ``:826``): `formats` puts one in front for each image;
+* a hint whose question or choices are missing, or there twice, raises (``vlm/smolvlm.py:703``):
+  `formats` splits at the first of each, and leaves words without them in their order;
+* of TempCompass_MCQ a sentence is swapped that of Video-MME is swapped only beside ``Options:``
+  (``vlm/smolvlm.py:616``): `formats` treats both as Video-MME. No words of either that VLMEvalKit
+  makes have the sentence.
 """
 
 from __future__ import annotations
 
+import abc
 import re
 import string
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+from evalsuite.vlmevalkit import rule_mends
 
 EMPTY = ("∅", "⌀", "\ufffd")
 """What stands for an empty prediction in a table: the first that scores as nothing does."""
@@ -29,7 +50,8 @@ EMPTY = ("∅", "⌀", "\ufffd")
 UNLABELLED = "none"
 
 TEXT_COLUMNS = (
-    "question", "answer", "prediction", "hint", "video", "image_path", *string.ascii_uppercase
+    "question", "answer", "prediction", "res", "hint", "video", "image_path",
+    *string.ascii_uppercase,
 )  # fmt: skip
 """Columns that are words even where all of a table's words look like numbers."""
 
@@ -39,6 +61,8 @@ def apply() -> None:
     tables_keep_their_words()
     rules_run_in_turn()
     results_are_saved_once()
+    sets_of_datasets_can_be_built()
+    rule_mends.apply()
 
 
 class _Pandas:
@@ -96,23 +120,27 @@ def rules_run_in_turn() -> None:
 
 
 def results_are_saved_once() -> None:
-    """Write multiple-choice results when all are there, not after each.
+    """Write results when all are there, not after each.
 
     ``utils/mp_util.py:72`` pickles everything so far after every sample: quadratic, gigabytes for
     some thousand samples.
     """
-    import vlmeval.dataset.utils.multiple_choice as choice
+    from vlmeval.dataset import image_vqa, image_yorn, mlvu, tempcompass
+    from vlmeval.dataset.utils import multiple_choice
     from vlmeval.smp import dump
 
     def in_turn(
-        function: Callable[..., Any], tasks: Sequence[dict[str, Any]], *, save: str,
-        keys: Sequence[Any], **_: object
+        function: Callable[..., Any], tasks: Sequence[Any], *, save: str, keys: Sequence[Any],
+        **_: object
     ) -> list[Any]:  # fmt: skip
-        results = [function(**task) for task in tasks]
+        results = [
+            function(**task) if isinstance(task, dict) else function(*task) for task in tasks
+        ]
         dump(dict(zip(keys, results, strict=True)), save)
         return results
 
-    choice.track_progress_rich = in_turn
+    for module in (multiple_choice, image_vqa, image_yorn, mlvu, tempcompass):
+        module.track_progress_rich = in_turn
 
 
 def short_images_reach_their_sample(data: Any) -> None:
@@ -142,6 +170,20 @@ def labels_are_words(data: Any) -> None:
     for column in ("category", "l2-category", "split"):
         if column in data:
             data[column] = [UNLABELLED if text != text else str(text) for text in data[column]]
+
+
+def sets_of_datasets_can_be_built() -> None:
+    """Let MLVU and TempCompass be built.
+
+    ``dataset/video_concat_dataset.py`` leaves ``prepare_dataset`` abstract, though its parts
+    prepare themselves: ``TypeError`` from either's constructor.
+    """
+    from vlmeval.dataset import MLVU, TempCompass
+    from vlmeval.dataset.video_concat_dataset import ConcatVideoDataset
+
+    ConcatVideoDataset.prepare_dataset = lambda *_: None
+    for kind in (ConcatVideoDataset, MLVU, TempCompass):
+        abc.update_abstractmethods(kind)
 
 
 def at_least_one_frame(indices: list[int]) -> list[int]:

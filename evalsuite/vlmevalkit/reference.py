@@ -1,23 +1,34 @@
-"""The other road: VLMEvalKit's own ``SmolVLM2`` class and inference loop, for comparison.
+"""The other road: VLMEvalKit's own ``SmolVLM`` classes and inference loops, for comparison.
 
 Runs in a process of its own, with VLMEvalKit as it comes: no mend is applied, the datasets are
-VLMEvalKit's, and so is every line between a row of data and a prediction. Three things are set
-that its constructor would get wrong here: the device (it says ``cuda``), the resolution (it goes
-by the path's spelling) and the token limit (2,048, whatever the question).
+VLMEvalKit's, and so is every line between a row of data and a prediction. What is set, and why:
+
+* the device (its constructors say ``cuda``), the precision (they say float32), the resolution (it
+  goes by the path's spelling), the token limit (2,048, whatever the question), and greedy answers
+  (the older class leaves them to the checkpoint's generation config);
+* where data lie: its own ``prepare_dataset`` finds them in the Hub's cache or downloads them, and a
+  table whose MD5 is not the published one is downloaded anew;
+* MLVU and TempCompass can be built (`mends.sets_of_datasets_can_be_built` says why they cannot);
+* parts that only a judge can score are left out of ``evaluate``, which calls OpenAI for them;
+* frames are never cut into tiles, and at most 64 are shown. VLMEvalKit does the same wherever its
+  class has a prompt for videos. Where it has none (WorldSense, and any video under ``SmolVLM``)
+  all frames of an hour would be shown at full size, unless another video came before.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evalsuite.benchmarks import Benchmark
 from evalsuite.process import Child, serve, write_to
+from evalsuite.vlmevalkit import unmended
+from evalsuite.vlmevalkit.unmended import Asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +36,18 @@ class Assignment:
     """What to run through VLMEvalKit's loop."""
 
     checkpoint: Path
+    processor: Path | None = None
+    """Where the processor's files are, if not beside the weights."""
+    family: str = "smolvlm"
     tile_size: int
+    device: str = "cpu"
+    dtype: str = "float32"
     benchmarks: tuple[Benchmark, ...]
     """With ``data`` located."""
+    ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The samples to ask, by benchmark; of one that is not here, all."""
+    pixels: bool = False
+    """Also digest the pixels shown. It takes time, which then counts as VLMEvalKit's."""
     work: Path
     """A fresh directory for everything VLMEvalKit writes."""
 
@@ -38,20 +58,29 @@ class Reference:
 
     benchmark: str
     predictions: dict[str, str]
+    """By sample id, in the order of the data; up to the one that raised, if any did."""
+    asked: dict[str, Asked]
     """By sample id."""
     result: Any
-    """What ``evaluate`` returned."""
+    """What ``evaluate`` returned, or None."""
+    error: str | None
+    """Why there is no result: ``load:``, ``predict:`` or ``evaluate:``, and what was raised."""
     seconds: float
     """From the first sample to the last prediction: loading model and data not counted."""
     first_prediction_seconds: float
     """From the start of the process to the first prediction of this benchmark."""
     peak_memory_bytes: int
+    """Most memory allocated on the CUDA device, or most resident memory of the process."""
 
 
 def run_reference(assignment: Assignment) -> Iterator[Reference]:
-    """Run VLMEvalKit's loop in a child process; yields each benchmark when it is done."""
+    """Run VLMEvalKit's loop in a child process; yields each benchmark when it is done.
+
+    Raises `ChildDied`; what the child printed is in the file ``log`` of the work directory.
+    """
+    assignment = _absolute(assignment)
     assignment.work.mkdir(parents=True)
-    child = Child("evalsuite.vlmevalkit.reference", _environment(assignment.work))
+    child = Child("evalsuite.vlmevalkit.reference", _environment())
     try:
         child.send(assignment)
         for _ in assignment.benchmarks:
@@ -61,103 +90,125 @@ def run_reference(assignment: Assignment) -> Iterator[Reference]:
         child.kill()
 
 
-def _environment(work: Path) -> dict[str, str]:
-    (work / "LMUData").mkdir()
+def _absolute(assignment: Assignment) -> Assignment:
+    """The same with absolute paths: the child works in a directory of its own."""
+    benchmarks = [
+        dataclasses.replace(b, data=str(Path(b.data or "").absolute()))
+        for b in assignment.benchmarks
+    ]
+    return dataclasses.replace(
+        assignment,
+        checkpoint=assignment.checkpoint.absolute(),
+        processor=assignment.processor and assignment.processor.absolute(),
+        benchmarks=tuple(benchmarks),
+        work=assignment.work.absolute(),
+    )
+
+
+def _environment() -> dict[str, str]:
     return {
-        "LMUData": str(work / "LMUData"),
         "PRED_FORMAT": "tsv",
+        "EVAL_FORMAT": "csv",
         "VLMEVALKIT_USE_MODELSCOPE": "0",
         "HF_HUB_OFFLINE": "1",
+        # Some rules call a judge without being told to: there is none at this address.
+        "OPENAI_API_BASE": "http://127.0.0.1:9/none",
+        "OPENAI_API_KEY": "",
         # As our own worker's, so that the two are compared under the same conditions.
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
 
 
-def _smolvlm2(assignment: Assignment) -> Any:
-    """VLMEvalKit's model object, built as its constructor would with another device and size."""
-    import torch
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-    from vlmeval.vlm.smolvlm import SmolVLM2
-
-    model = SmolVLM2.__new__(SmolVLM2)
-    model.sampling_frames = 64
-    model.resolution = assignment.tile_size
-    model.processor = AutoProcessor.from_pretrained(assignment.checkpoint)
-    model.model = AutoModelForImageTextToText.from_pretrained(
-        assignment.checkpoint, dtype=torch.float32
-    )
-    model.kwargs = {"do_sample": False, "use_cache": True}
-    return model
+# --------------------------------------------------------------------------------------------------
+# The child's side
+# --------------------------------------------------------------------------------------------------
 
 
-def _dataset(benchmark: Benchmark) -> Any:
-    """VLMEvalKit's dataset object over the benchmark's own file."""
-    import vlmeval.dataset
-
-    kind = next(
-        kind for kind in vlmeval.dataset.DATASET_CLASSES if kind.__name__ == benchmark.dataset_class
-    )
-    data = Path(benchmark.data or "")
-    if benchmark.modality == "image":
-        link = Path(os.environ["LMUData"]) / f"{benchmark.dataset}.tsv"
-        if not link.exists():
-            link.symlink_to(data)
-        return kind(dataset=benchmark.dataset)
-    # Copied, because VLMEvalKit leaves a lock file beside every video it reads.
-    root = Path(os.environ["LMUData"]) / benchmark.name
-    shutil.copytree(data, root, dirs_exist_ok=True)
-    paths = {"root": str(root), "data_file": str(root / f"{benchmark.dataset}.tsv")}
-    located = type(kind.__name__, (kind,), {"prepare_dataset": lambda *_: paths})
-    assert benchmark.frames is not None
-    return located(
-        dataset=benchmark.dataset,
-        fps=benchmark.frames.per_second or -1,
-        nframe=benchmark.frames.count or 0,
-    )
-
-
-def _predict(
-    model: Any, benchmark: Benchmark, assignment: Assignment, process_started: float
+def _run(
+    assignment: Assignment, loaded: Any, benchmark: Benchmark, process_started: float
 ) -> Reference:
-    import resource
+    """Run one benchmark; what VLMEvalKit raises becomes the reference's `error`."""
+    said: list[str] = []
+    asked: list[Asked] = []
+    ids: list[str] = []
+    first: list[float] = []
+    stage, error, result, seconds = "load", None, None, 0.0
+    try:
+        dataset = unmended.dataset(benchmark, Path("LMUData", benchmark.name).absolute())
+        _keep(dataset, assignment.ids.get(benchmark.name))
+        ids += map(str, dataset.data["index"])
+        model = unmended.model(
+            loaded,
+            assignment.processor or assignment.checkpoint,
+            assignment.family,
+            assignment.tile_size,
+            benchmark,
+            asked,
+            pixels=assignment.pixels,
+        )
+        answer = model.generate_inner
 
+        def watched(*arguments: Any, **given: Any) -> Any:
+            said.append(answer(*arguments, **given))
+            if not first:
+                first.append(time.time() - process_started)
+            return said[-1]
+
+        # Taken down as they are said: read back from VLMEvalKit's own file, the answer 061 is 61.
+        model.generate_inner = watched
+        stage, started = "predict", time.monotonic()
+        file = _infer(model, benchmark, dataset)
+        seconds = time.monotonic() - started
+        stage = "evaluate"
+        result = _evaluate(benchmark, dataset, file)
+    except Exception as raised:  # noqa: BLE001 - what VLMEvalKit cannot do is a finding, not a crash
+        import traceback
+
+        traceback.print_exc()
+        lines = str(raised).strip().splitlines() or [""]
+        error = f"{stage}: {type(raised).__name__}: {lines[0]}"
+    return Reference(
+        benchmark=benchmark.name,
+        predictions=dict(zip(ids, said, strict=False)),
+        asked=dict(zip(ids, asked, strict=False)),
+        result=result,
+        error=error,
+        seconds=seconds,
+        first_prediction_seconds=first[0] if first else 0.0,
+        peak_memory_bytes=unmended.peak_memory_bytes(assignment.device),
+    )
+
+
+def _keep(dataset: Any, chosen: tuple[str, ...] | None) -> None:
+    """Leave only the samples `chosen` in `dataset`, in its order."""
+    if chosen is not None:
+        wanted = set(chosen)
+        dataset.data = dataset.data[[str(id) in wanted for id in dataset.data["index"]]].copy()
+
+
+def _infer(model: Any, benchmark: Benchmark, dataset: Any) -> str:
+    """Run VLMEvalKit's loop; returns the file it wrote."""
     from vlmeval.inference import infer_data_job
     from vlmeval.inference_video import infer_data_job_video
     from vlmeval.smp import get_pred_file_path
 
-    dataset = _dataset(benchmark)
-    model.kwargs["max_new_tokens"] = benchmark.max_new_tokens
+    # By relative names: VLMEvalKit makes names of files by replacing a dataset's key in a path.
     name = f"reference-{benchmark.name}"
-    work = str(assignment.work)
-    result_file = get_pred_file_path(work, name, benchmark.dataset, use_env_format=True)
-    # Taken down as they are said: read back from VLMEvalKit's own file, the answer 061 is 61.
-    said: list[str] = []
-    first: list[float] = []
-    answer = model.generate_inner
-
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        said.append(answer(*args, **kwargs))
-        if not first:
-            first.append(time.time() - process_started)
-        return said[-1]
-
-    model.generate_inner = watched
-    started = time.monotonic()
+    file = str(get_pred_file_path(".", name, benchmark.dataset, use_env_format=True))
     if benchmark.modality == "image":
-        infer_data_job(model, work_dir=work, model_name=name, dataset=dataset)
+        infer_data_job(model, work_dir=".", model_name=name, dataset=dataset)
     else:
         infer_data_job_video(
-            model, work_dir=work, model_name=name, dataset=dataset, result_file=result_file
+            model, work_dir=".", model_name=name, dataset=dataset, result_file=file
         )
-    seconds = time.monotonic() - started
-    return Reference(
-        benchmark=benchmark.name,
-        predictions=dict(zip(map(str, dataset.data["index"]), said, strict=True)),
-        result=dataset.evaluate(result_file, model="exact_matching", nproc=1),
-        seconds=seconds,
-        first_prediction_seconds=first[0],
-        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    )
+    return file
+
+
+def _evaluate(benchmark: Benchmark, dataset: Any, file: str) -> Any:
+    if benchmark.judged_parts:
+        dataset.datasets = [p for p in dataset.datasets if p not in benchmark.judged_parts]
+    # Those that insist on a judge need not wait long to learn that there is none.
+    return dataset.evaluate(file, model="exact_matching", nproc=1, retry=1, wait=0)
 
 
 def main() -> None:
@@ -166,10 +217,15 @@ def main() -> None:
     connection = serve()
     assignment: Assignment = connection.recv()
     write_to(assignment.work / "log")
+    os.chdir(assignment.work)
+    # VLMEvalKit replaces a data folder that does not exist by its own.
+    Path("LMUData").mkdir()
+    os.environ["LMUData"] = str(Path("LMUData").absolute())
+    loaded = unmended.weights(
+        assignment.checkpoint, assignment.family, assignment.dtype, assignment.device
+    )
     for benchmark in assignment.benchmarks:
-        # Fresh for each: a video leaves the class's processor changed for whatever comes after.
-        model = _smolvlm2(assignment)
-        connection.send(_predict(model, benchmark, assignment, process_started))
+        connection.send(_run(assignment, loaded, benchmark, process_started))
 
 
 if __name__ == "__main__":

@@ -1,281 +1,225 @@
 """Predictions → score. Runs in the kit process.
 
 A sample's value comes from VLMEvalKit's own rule, applied to the exact text. VLMEvalKit's
-``evaluate`` then scores the same predictions from a table, and its number must be the mean of the
-values: a score that says less or more than its samples is no score.
+``evaluate`` then scores the same predictions from a table, and its number must be the mean of what
+its rules give sample by sample: a score that says less or more than its samples is no score.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import csv
+import itertools
 import os
 import re
 import shutil
 import statistics
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vlmeval.dataset.utils import videomme
-from vlmeval.dataset.utils.multiple_choice import build_choices, extract_answer_from_item
-from vlmeval.dataset.utils.vqa_eval import process_line
-from vlmeval.dataset.utils.yorn import YOrN_Extraction
-
+from evalsuite.benchmarks import EXACT
 from evalsuite.results import Prediction
-from evalsuite.vlmevalkit import mends
+from evalsuite.vlmevalkit import mends, rule_mends
 from evalsuite.vlmevalkit.datasets import Loaded, Row
+from evalsuite.vlmevalkit.judging import Model
 from evalsuite.vlmevalkit.kit import KitError, SampleValue, Scored
-
-Judged = tuple[float, bool]
-"""A value from 0 to 1, and whether an answer was found in the text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """How predictions of one kind of benchmark are scored."""
-
-    judge: Callable[[Row, str], Judged]
-    """The rule of one sample: its row and the text."""
-    headline: Callable[[Any, Sequence[Row]], float]
-    """VLMEvalKit's number, 0 to 100, in what ``evaluate`` returns for these rows."""
-    complaint: Callable[[Row], str | None]
-    """Why a row could never be scored, if so."""
-    rounding: float = 0.0
-    """By how many points VLMEvalKit rounds its number."""
-    other_keys: re.Pattern[str] | None = None
-    """What in a dataset's key makes VLMEvalKit take another rule."""
-
-
-# --------------------------------------------------------------------------------------------------
-# The rules
-# --------------------------------------------------------------------------------------------------
-
-
-def _choice(row: Row, text: str) -> Judged:
-    found = extract_answer_from_item(None, row | {"prediction": text})["opt"]
-    return float(found == row["answer"]), found in build_choices(row)
-
-
-def _choice_headline(result: Any, rows: Sequence[Row]) -> float:
-    accuracy = dict(zip(result["split"], result["Overall"], strict=True))
-    sizes = Counter(row.get("split", mends.UNLABELLED) for row in rows)
-    return 100 * float(sum(accuracy[split] * n for split, n in sizes.items())) / len(rows)
-
-
-def _yes_no(row: Row, text: str) -> Judged:
-    found = YOrN_Extraction(text)
-    return float(found == row["answer"]), found != "Unknown"
-
-
-def _vqa(row: Row, text: str) -> Judged:
-    match = process_line({"answer": row["answer"], "prediction": text})["match"]
-    return statistics.fmean(match), bool(text.strip())
-
-
-def _overall(result: Any, _: Sequence[Row]) -> float:
-    return float(result["Overall"].item())
-
-
-HANDWRITTEN = "Handwritten Mathematical Expression Recognition"
-OCR_CATEGORIES = (
-    "Regular Text Recognition",
-    "Irregular Text Recognition",
-    "Artistic Text Recognition",
-    "Handwriting Recognition",
-    "Digit String Recognition",
-    "Non-Semantic Text Recognition",
-    "Scene Text-centric VQA",
-    "Doc-oriented VQA",
-    "Key Information Extraction",
-    HANDWRITTEN,
+from evalsuite.vlmevalkit.rules.choices import CHOICE, MMMU, YES_NO
+from evalsuite.vlmevalkit.rules.clips import MVBENCH, VIDEO_CHOICE, WORLDSENSE
+from evalsuite.vlmevalkit.rules.mathvista import MATHVISTA
+from evalsuite.vlmevalkit.rules.metric import Metric, Reader, Verdict
+from evalsuite.vlmevalkit.rules.parts import MLVU, TEMPCOMPASS
+from evalsuite.vlmevalkit.rules.words import (
+    ANLS,
+    EXACT_MATCH,
+    OCR_CONTAINS,
+    RELAXED_ACCURACY,
+    VQA_ACCURACY,
 )
 
+if TYPE_CHECKING:
+    from evalsuite.judge import Judge
 
-def _ocr(row: Row, text: str) -> Judged:
-    """Judge as ``OCRBench.evaluate`` does (``image_vqa.py:531``), which has no function for it."""
-
-    def plain(words: str) -> str:
-        if row["category"] == HANDWRITTEN:
-            return words.strip().replace("\n", " ").replace(" ", "")
-        return words.lower().strip().replace("\n", " ")
-
-    said = plain(text)
-    hit = any(plain(answer) in said for answer in ast.literal_eval(row["answer"]))
-    return float(hit), bool(text.strip())
-
-
-def _ocr_headline(result: Any, rows: Sequence[Row]) -> float:
-    # Its own 'Final Score Norm' divides by ten, whatever the number of samples.
-    return 100 * float(result["Final Score"]) / len(rows)
-
-
-def _video_choice(row: Row, text: str) -> Judged:
-    found = videomme.extract_characters_regex(text)
-    if not found:
-        found = videomme.extract_option(None, row | {"prediction": text}, "Video-MME")
-    options = "ABCDEFGHIJ"[: len(ast.literal_eval(row["candidates"]))]
-    return float(found == row["answer"]), found in options
-
-
-def _video_headline(result: Any, _: Sequence[Row]) -> float:
-    return 100 * float(result["overall"]["overall"])
-
-
-# --------------------------------------------------------------------------------------------------
-# Rows no prediction could be right for
-# --------------------------------------------------------------------------------------------------
-
-
-def _choice_complaint(row: Row) -> str | None:
-    options = build_choices(row)
-    if row["answer"] in options:
-        return None
-    return f"its answer '{row['answer']}' is not one of its options {', '.join(options)}"
-
-
-def _yes_no_complaint(row: Row) -> str | None:
-    if row["answer"] in ("Yes", "No"):
-        return None
-    return f"its answer is '{row['answer']}', not 'Yes' or 'No'"
-
-
-def _vqa_complaint(row: Row) -> str | None:
-    answers = _list(row["answer"])
-    if answers is not None and len(answers) > 1:
-        return None
-    return "its answer is no list of several people's answers, which VQA accuracy compares"
-
-
-def _ocr_complaint(row: Row) -> str | None:
-    if not _list(row["answer"]):
-        return "its answer is no list of texts"
-    return _unknown(row, "category", OCR_CATEGORIES)
-
-
-def _video_complaint(row: Row) -> str | None:
-    if not _list(row["candidates"]):
-        return "its candidates are no list of options"
-    return (
-        _unknown(row, "duration", videomme.DURATIONS)
-        or _unknown(row, "domain", videomme.DOMAINS)
-        or _unknown(row, "sub_category", videomme.SUB_CATEGORIES)
-        or _unknown(row, "task_type", videomme.TASK_CATEGORIES)
-    )
-
-
-def _unknown(row: Row, column: str, known: Sequence[str]) -> str | None:
-    if row.get(column) in known:
-        return None
-    return f"its {column} is '{row.get(column)}'; VLMEvalKit knows: {', '.join(known)}"
-
-
-def _list(answer: str) -> list[str] | None:
-    """Return the texts that `answer` lists, or None if it is anything else."""
-    try:
-        several = ast.literal_eval(answer)
-    except (SyntaxError, ValueError):
-        return None
-    texts = isinstance(several, list) and all(isinstance(text, str) for text in several)
-    return several if texts else None
-
-
-METRICS = {
-    "choice": Metric(
-        _choice,
-        _choice_headline,
-        _choice_complaint,
-        other_keys=re.compile("(?i:mmbench|ccbench|circular|mmcr)|MMMU|MMT|MMSci|^MMVP$|LEGO"),
-    ),
-    "yes-no": Metric(
-        _yes_no,
-        _overall,
-        _yes_no_complaint,
-        other_keys=re.compile("MME|Hallusion|POPE|AMBER|VSR-zeroshot"),
-    ),
-    "vqa-accuracy": Metric(
-        _vqa,
-        _overall,
-        _vqa_complaint,
-        other_keys=re.compile("ChartQA|OCRVQA|GQA|DocVQA|InfoVQA"),
-    ),
-    "ocr-contains": Metric(_ocr, _ocr_headline, _ocr_complaint),
-    "video-choice": Metric(_video_choice, _video_headline, _video_complaint, rounding=0.05),
+METRICS: Mapping[str, Metric] = {
+    "choice": CHOICE,
+    "mmmu": MMMU,
+    "yes-no": YES_NO,
+    "vqa-accuracy": VQA_ACCURACY,
+    "relaxed-accuracy": RELAXED_ACCURACY,
+    "anls": ANLS,
+    "exact-match": EXACT_MATCH,
+    "ocr-contains": OCR_CONTAINS,
+    "mathvista": MATHVISTA,
+    "video-choice": VIDEO_CHOICE,
+    "worldsense": WORLDSENSE,
+    "mvbench": MVBENCH,
+    "mlvu": MLVU,
+    "tempcompass": TEMPCOMPASS,
 }
 """Every metric a benchmark can name."""
+
+AT_ONCE = 8
+"""How many questions a judge is asked at a time."""
 
 
 def check(loaded: Loaded) -> None:
     """Refuse data that the benchmark's metric could not score, before anything is predicted."""
     benchmark = loaded.benchmark
     metric = METRICS[benchmark.metric]
-    if metric.other_keys and (word := metric.other_keys.search(benchmark.dataset)):
+    if metric.other_keys and (word := re.search(metric.other_keys, benchmark.dataset)):
         raise KitError(
             "data",
             f"{benchmark.name}: VLMEvalKit does not score a dataset with '{word[0]}' in its key "
             f"'{benchmark.dataset}' by metric '{benchmark.metric}'",
         )
+    if benchmark.published and not benchmark.modified:
+        return  # a row there that no prediction is right for belongs to the benchmark
     for id, row in zip(loaded.positions, loaded.rows(loaded.positions, images=False), strict=True):
         if complaint := metric.complaint(row):
             raise KitError("data", f"{benchmark.name}: sample {id}: {complaint}")
 
 
-# --------------------------------------------------------------------------------------------------
-# Scoring
-# --------------------------------------------------------------------------------------------------
-
-
 def score(
-    loaded: Loaded, ids: Sequence[str], predictions: Mapping[str, Prediction], directory: Path
+    loaded: Loaded,
+    ids: Sequence[str],
+    predictions: Mapping[str, Prediction],
+    directory: Path,
+    *,
+    judge: Judge | None = None,
 ) -> Scored:
-    """Score the samples `ids`; what VLMEvalKit writes meanwhile becomes `directory`."""
+    """Score the samples `ids`; what VLMEvalKit writes meanwhile becomes `directory`.
+
+    Without a `judge` the `ids` are of samples that rules can score; see `Benchmark.scorable`.
+    """
     metric = METRICS[loaded.benchmark.metric]
+    model = Model(judge) if judge and metric.uses_judge else None
+    reader = Reader(metric.key(loaded.benchmark.dataset), model)
     frame = loaded.frame(ids).drop(columns="image", errors="ignore").copy()
     mends.labels_are_words(frame)
     rows: list[Row] = frame.to_dict("records")
-    judged = [_judged(metric, row, predictions[id]) for id, row in zip(ids, rows, strict=True)]
+    counting = [metric.counts(row) for row in rows]
+    if not any(counting):
+        raise KitError(
+            "score",
+            f"{loaded.benchmark.name}: none of these samples counts towards its score; "
+            "ask for more of them (--limit)",
+        )
+    judged = _judged(metric, reader, rows, [predictions[id] for id in ids])
+    frame["sample"] = list(ids)
+    frame["prediction"] = [each.text for each in judged]
+    result = _evaluate(loaded, metric, reader, frame, directory)
 
-    texts, theirs = [], []
-    for id, row, (value, _) in zip(ids, rows, judged, strict=True):
-        text = _table_text(metric, row, predictions[id], value)
-        texts.append(text)
-        theirs.append(metric.judge(row, text)[0])
-    frame["prediction"] = texts
-    with _scratch(directory):
-        name = re.sub(r"[^\w-]", "_", loaded.benchmark.dataset) + ".tsv"
-        frame.to_csv(name, sep="\t", index=False, quoting=csv.QUOTE_ALL, encoding="utf-8")
-        result = loaded.dataset.evaluate(name, model="exact_matching", nproc=1)
     headline = metric.headline(result, rows)
-
-    expected = 100 * statistics.fmean(theirs)
+    of_these = list(itertools.compress(judged, counting))
+    ours = 100 * statistics.fmean(each.verdict.value for each in of_these)
+    theirs = 100 * statistics.fmean(each.in_table.counted for each in of_these)
     tolerance = metric.rounding + 1e-6
-    if not abs(headline - expected) <= tolerance:  # also true of nan
+    if not abs(headline - theirs) <= tolerance:  # also true of nan
         raise KitError(
             "score",
             f"{loaded.benchmark.name}: VLMEvalKit's score is {headline:.4f}, but its rule gives "
-            f"{expected:.4f} sample by sample; what it wrote is in {directory}",
+            f"{theirs:.4f} sample by sample; what it wrote is in {directory}",
         )
-    ours = 100 * statistics.fmean(value for value, _ in judged)
     return Scored(
-        values=tuple(SampleValue(id, *verdict) for id, verdict in zip(ids, judged, strict=True)),
+        values=tuple(
+            SampleValue(id, each.verdict.value, each.verdict.parsed, counts)
+            for id, each, counts in zip(ids, judged, counting, strict=True)
+        ),
         score=ours,
         vlmevalkit_score=headline,
-        agreement="agrees" if abs(ours - headline) <= tolerance else mends.table_text.__name__,
+        agreement="agrees" if abs(ours - headline) <= tolerance else _reasons(of_these),
+        macro=_macro(metric, itertools.compress(rows, counting), of_these),
+        extra=metric.extra(result),
+        judge=(judge.answered_by or loaded.benchmark.judge) if judge and model else EXACT,
     )
 
 
-def _judged(metric: Metric, row: Row, prediction: Prediction) -> Judged:
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A prediction as it is, and as VLMEvalKit gets it."""
+
+    verdict: Verdict
+    text: str
+    """As a table carries it."""
+    in_table: Verdict
+    """What that text is worth."""
+
+
+def _judged(
+    metric: Metric, reader: Reader, rows: Sequence[Row], given: Sequence[Prediction]
+) -> list[_Judged]:
+    """Judge each prediction; a judge is asked about several at a time, and remembers.
+
+    What VLMEvalKit asks later, one after the other, it has answered already.
+    """
+
+    def judged(row: Row, prediction: Prediction) -> _Judged:
+        return _judge(lambda text: metric.rule(row, text, reader), prediction)
+
+    if reader.judge is None:
+        return list(map(judged, rows, given))
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        return list(pool.map(judged, rows, given))
+    finally:
+        pool.shutdown(cancel_futures=True)  # a judge that gave up gives up on the rest as well
+
+
+def _judge(rule: Callable[[str], Verdict], prediction: Prediction) -> _Judged:
     if prediction.ended == "error":
-        return 0.0, False
-    return metric.judge(row, prediction.text)
+        verdict, text = Verdict(0.0, parsed=False), ""
+    else:
+        verdict, text = rule(prediction.text), prediction.text
+    carried = mends.table_text(text, lambda words: rule(words).value, verdict.value)
+    if carried == text:
+        return _Judged(verdict, text, verdict)
+    return _Judged(verdict, carried, rule(carried))
 
 
-def _table_text(metric: Metric, row: Row, prediction: Prediction, value: float) -> str:
-    text = "" if prediction.ended == "error" else prediction.text
-    return mends.table_text(text, lambda words: metric.judge(row, words)[0], value)
+def _evaluate(loaded: Loaded, metric: Metric, reader: Reader, frame: Any, directory: Path) -> Any:
+    """Return what VLMEvalKit makes of the predictions in `frame`."""
+    if metric.from_zero:
+        rule_mends.rows_count_from_zero(frame)
+    name = re.sub(r"[^\w-]", "_", loaded.benchmark.dataset) + ".tsv"
+    asked = rule_mends.our_judge_is_asked(reader.judge) if reader.judge else metric.without_judge()
+    with _scratch(directory), _of_these(loaded.dataset, reader.dataset, frame), asked:
+        frame.to_csv(name, sep="\t", index=False, quoting=csv.QUOTE_ALL, encoding="utf-8")
+        model = "judge" if reader.judge else "exact_matching"
+        return loaded.dataset.evaluate(name, model=model, nproc=1)
+
+
+@contextlib.contextmanager
+def _of_these(dataset: Any, key: str, frame: Any) -> Iterator[None]:
+    """Have a dataset go by `key`, and only by those of its parts that are in `frame`."""
+    before = dict(vars(dataset))
+    dataset.dataset_name = key
+    if "SUB_DATASET" in frame:
+        present = set(frame["SUB_DATASET"])
+        dataset.datasets = [part for part in dataset.datasets if part in present]
+    try:
+        yield
+    finally:
+        vars(dataset).update(before)
+
+
+def _reasons(judged: Sequence[_Judged]) -> str:
+    """Name the mends that set our values and VLMEvalKit's apart."""
+    tables = [each.in_table for each in judged]
+    names = {verdict.mend for verdict in tables if verdict.counted != verdict.value}
+    if any(each.verdict.value != each.in_table.value for each in judged):
+        names.add(mends.table_text.__name__)
+    return " + ".join(sorted(names))
+
+
+def _macro(metric: Metric, rows: Iterable[Row], judged: Sequence[_Judged]) -> float | None:
+    if metric.tasks is None:
+        return None
+    tasks: dict[str, list[float]] = {}
+    for row, each in zip(rows, judged, strict=True):
+        tasks.setdefault(str(row[metric.tasks]), []).append(each.verdict.value)
+    return 100 * statistics.fmean(statistics.fmean(values) for values in tasks.values())
 
 
 @contextlib.contextmanager

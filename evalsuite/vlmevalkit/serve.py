@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 from evalsuite import process
+from evalsuite.benchmarks import EXACT
+from evalsuite.digests import cache_directory
 from evalsuite.errors import EvalsuiteError
+from evalsuite.judge import KEY_VARIABLES, Judge
 from evalsuite.vlmevalkit.kit import Refusal, Settings
 
 
@@ -39,11 +43,17 @@ def _reply(what: str, work: Callable[..., Any], *arguments: Any) -> tuple[bool, 
 
 
 def _answers(settings: Settings) -> Callable[..., Any]:
+    keys = {name: os.environ.get(name) for name in KEY_VARIABLES}
     # VLMEvalKit's import: it takes seconds and writes to the terminal.
     from evalsuite.vlmevalkit import datasets, mends, scoring
 
+    # It may have read others from an .env file of its own.
+    for name, key in keys.items():
+        os.environ.pop(name, None)
+        if key is not None:
+            os.environ[name] = key
     mends.apply()
-    shelf = datasets.Shelf(settings.work, settings.media)
+    shelf = datasets.Shelf(settings.work, settings.media, lossless=settings.lossless)
 
     def answer(verb: str, benchmark: Any, *arguments: Any) -> Any:
         loaded = shelf.take(benchmark)
@@ -58,7 +68,11 @@ def _answers(settings: Settings) -> Callable[..., Any]:
             case "samples":
                 return datasets.samples(loaded, *arguments)
             case "score":
-                return scoring.score(loaded, *arguments)
+                judge = None
+                if settings.judge is not None and benchmark.judge != EXACT:
+                    # One a score: it tells who answered for this one.
+                    judge = Judge(settings.judge, cache_directory())
+                return scoring.score(loaded, *arguments, judge=judge)
             case _:
                 raise ValueError(f"unknown request {verb}")
 

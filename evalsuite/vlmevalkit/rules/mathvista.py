@@ -1,0 +1,266 @@
+r"""MathVista, whose authors have a language model find the answer in a prediction.
+
+Without a judge `find` does, by these rules:
+
+* the words after the last "answer is" or "answer:" count, or what a ``\boxed{…}`` holds;
+  ``$``, ``\text{…}``, ``**`` and full stops at the end go;
+* a choice: what VLMEvalKit finds without a judge, else a letter alone or in brackets, of either
+  case, else an option's text;
+* an integer or a float: the last number, in figures (``1,234``, ``-3``, ``45%``, ``3/4``,
+  ``\frac{3}{4}``), else in a word up to twelve; rounded to the places asked for, and
+  14.5 is no integer;
+* a list: the last one in square brackets, else all numbers, if there are as many as asked for;
+* a text: the words.
+
+`right` then compares as MathVista's authors do: numbers by value, words in any case.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from vlmeval.dataset.utils import mathvista
+from vlmeval.utils import can_infer
+
+from evalsuite.vlmevalkit import rule_mends
+from evalsuite.vlmevalkit.datasets import Row
+from evalsuite.vlmevalkit.rules.metric import Metric, Reader, Verdict, hole, texts
+
+_WORDS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    *("ten", "eleven", "twelve"),
+)
+_NUMBER = re.compile(
+    r"\\[dt]?frac\s?\{(?P<top>-?\d{1,15})\}\{(?P<bottom>\d{1,15})\}"
+    r"|(?P<over>(?<![\w.])-?\d{1,15})\s?/\s?(?P<under>\d{1,15})(?![\w/])"
+    r"|(?P<plain>(?:(?<![\w.)\]])[-−])?(?<![\d.])"
+    r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,30})?(?:\.\d{1,30}|(?<=\d))(?:[eE][-+]?\d{1,3}(?!\w))?)"
+)
+
+
+def find(row: Any, text: str) -> str:
+    """Return the answer that `text` gives to the question of `row`, or nothing."""
+    if row["question_type"] == "multi_choice":
+        return _choice(row, text)
+    found = _kept(text)
+    match row["answer_type"]:
+        case "integer" | "float":
+            numbers = _numbers(found) or _numbers(text)
+            return _written(row, numbers[-1]) if numbers else ""
+        case "list":
+            return _listed(row, text)
+        case _:
+            return found
+
+
+def right(row: Row, found: str) -> bool:
+    """Whether `found` is the answer."""
+    if not found:
+        return False
+    if row["question_type"] == "multi_choice":
+        return bool(found == row["answer_option"])
+    answer = row["answer"]
+    match row["answer_type"]:
+        case "integer" | "float":
+            return _number(found) is not None and _number(found) == _number(answer)
+        case "list":
+            return _same(_items(found), _items(answer))
+        case _:
+            return _plain(found) in (_plain(answer), _plain(_kept(answer)))
+
+
+def _choice(row: Any, text: str) -> str:
+    options: dict[str, Any] = mathvista.list_to_dict(ast.literal_eval(row["choices"]))
+    letter: str | bool = can_infer(text, dict(options))
+    if isinstance(letter, str):
+        return letter if letter in options else ""
+    found = _kept(text)
+    named = re.fullmatch(r"\W{0,9}(?:option|choice)?\W{0,9}([A-Za-z])\W{0,9}", found, re.I)
+    if named and named[1].upper() in options:
+        return named[1].upper()
+    same = [letter for letter, option in options.items() if _plain(str(option)) == _plain(found)]
+    if len(same) == 1:
+        return same[0]
+    bracketed = [letter.upper() for letter in re.findall(r"\(([A-Za-z])\)", text)]
+    known = [letter for letter in bracketed if letter in options]
+    return known[-1] if known else ""
+
+
+_LEAD = re.compile(r"answer\s{0,9}(?:is|:)", re.I)
+
+
+def _kept(text: str) -> str:
+    """Return the part of `text` that is the answer."""
+    boxed = re.findall(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}", text)
+    words = boxed[-1] if boxed else text
+    after = _LEAD.split(words)[-1]
+    words = after if after.strip(" .:*$\n\t") else words
+    words = re.sub(r"\\(?:text|mathrm|mathbf)\{([^{}]*)\}", r"\1", words)
+    return re.sub(r"\*\*|\\?\$|\\[()\[\]]", "", words).strip(" :\n\t").rstrip(". \n\t")
+
+
+def _numbers(text: str) -> list[float]:
+    """Return the numbers in `text`, in order."""
+    found = [_value(match) for match in _NUMBER.finditer(text)]
+    numbers = [number for number in found if number is not None]
+    if numbers:
+        return numbers
+    words = re.findall(r"[a-z]+", text.lower())
+    return [float(_WORDS.index(word)) for word in words if word in _WORDS]
+
+
+def _value(match: re.Match[str]) -> float | None:
+    if match["plain"]:
+        number = float(match["plain"].replace(",", "").replace("−", "-"))
+        return number if math.isfinite(number) else None
+    top, bottom = match["top"] or match["over"], match["bottom"] or match["under"]
+    return int(top) / int(bottom) if int(bottom) else None
+
+
+def _number(text: str) -> float | None:
+    """Return the number that `text` is, as Python reads one."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _written(row: Any, number: float) -> str:
+    """Write a number as the answer to `row` is."""
+    if row["answer_type"] == "integer":
+        return str(int(number)) if number == int(number) else repr(number)
+    return repr(round(number, _places(row)))
+
+
+def _places(row: Any) -> int:
+    """Return how many decimal places are asked for: the data say, or the answer shows it."""
+    said = _number(str(row.get("precision", "")))
+    if said is not None and 0 <= said <= 15:
+        return int(said)
+    return len(str(row["answer"]).partition(".")[2].rstrip(" "))
+
+
+def _listed(row: Any, text: str) -> str:
+    bracketed: list[str] = re.findall(r"\[[^\[\]]*\]", text)
+    lists = [cell for cell in bracketed if _items(cell) is not None]
+    if lists:
+        return lists[-1]
+    wanted, numbers = _items(row["answer"]) or [], _numbers(text)
+    return repr(numbers) if len(numbers) == len(wanted) else ""
+
+
+def _items(cell: str) -> list[Any] | None:
+    try:
+        items = ast.literal_eval(cell)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+    return items if isinstance(items, list) else None
+
+
+def _same(found: Sequence[Any] | None, wanted: Sequence[Any] | None) -> bool:
+    if found is None or wanted is None or len(found) != len(wanted):
+        return False
+    return all(
+        a == b or _plain(str(a)) == _plain(str(b)) for a, b in zip(found, wanted, strict=True)
+    )
+
+
+def _plain(words: str) -> str:
+    return " ".join(words.casefold().split()).strip(" .")
+
+
+# --------------------------------------------------------------------------------------------------
+# The rule
+# --------------------------------------------------------------------------------------------------
+
+
+class _Finder:
+    """In place of a judge: says what `find` finds in one row's prediction."""
+
+    def __init__(self, line: Any = None) -> None:
+        self._line = line
+
+    def under(self, system: str) -> _Finder:
+        return self
+
+    def working(self) -> bool:
+        return True
+
+    def generate(self, prompt: str, **settings: object) -> str:
+        found = find(self._line, self._line["prediction"])
+        return rule_mends.no_verdict_is_none(found)
+
+
+_auxeval = mathvista.MathVista_auxeval
+
+
+@contextlib.contextmanager
+def _finder_stands_in() -> Iterator[None]:
+    """Score without a judge, where VLMEvalKit asserts that there is one."""
+
+    def auxeval(_: object, line: Any) -> Any:
+        return _auxeval(_Finder(line), line)
+
+    mathvista.MathVista_auxeval = auxeval
+    try:
+        with rule_mends.our_judge_is_asked(_Finder()):
+            yield
+    finally:
+        mathvista.MathVista_auxeval = _auxeval
+
+
+def _rule(row: Row, text: str, reader: Reader) -> Verdict:
+    line = row | {"prediction": text}
+    said = str(_auxeval(reader.judge or _Finder(line), line)["res"])
+    theirs = float(mathvista.post_check(line | {"res": said}))
+    none = reader.judge is not None and said == rule_mends.NONE
+    found = "" if none else find(row, said if reader.judge else text)
+    same = right(row, found) or (theirs > 0 and not _in_words(row))
+    value = rule_mends.words_can_be_right(same)
+    return Verdict(value, bool(found), theirs, rule_mends.words_can_be_right.__name__)
+
+
+def _in_words(row: Row) -> bool:
+    return row["question_type"] != "multi_choice" and row["answer_type"] in ("list", "text")
+
+
+def _headline(result: Any, _: Sequence[Row]) -> float:
+    row = result[result["Task&Skill"] == "Overall"]
+    return 100 * float(row["hit"].item()) / float(row["tot"].item())
+
+
+def _complaint(row: Row) -> str | None:
+    if hole(row.get("skills")) or texts(row["skills"]) is None:
+        return "its skills are no list of texts"
+    if row["question_type"] == "multi_choice":
+        options = None if hole(row["choices"]) else _items(row["choices"])
+        letters = list(mathvista.list_to_dict(options or []))
+        if not 1 <= len(letters) <= 26 or row["answer_option"] not in letters:
+            return (
+                f"its answer_option is '{row['answer_option']}', none of its {len(letters)} choices"
+            )
+        return None
+    if row["question_type"] != "free_form":
+        return f"its question_type is '{row['question_type']}', not 'multi_choice' or 'free_form'"
+    if row["answer_type"] not in ("integer", "float", "list", "text"):
+        return (
+            f"its answer_type is '{row['answer_type']}', not 'integer', 'float', 'list' or 'text'"
+        )
+    if not right(row, find(row, row["answer"])):
+        return f"its answer '{row['answer']}' is no {row['answer_type']}"
+    return None
+
+
+MATHVISTA = Metric(
+    rule=_rule,
+    headline=_headline,
+    complaint=_complaint,
+    uses_judge=True,
+    without_judge=_finder_stands_in,
+)

@@ -1,0 +1,158 @@
+"""Repositories of the Hub: asked for their size, downloaded, prepared, and refused in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+from evalsuite.data.tables import write_table
+from evalsuite.layouts import LAYOUTS
+from tests import made_trees
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = made_trees.make("TempCompass", tmp_path_factory.mktemp("hub"))
+    (tree / "README.md").write_text("not needed")
+    return tree
+
+
+def oid(data: bytes) -> str:
+    return hashlib.sha1(data).hexdigest()
+
+
+@contextlib.contextmanager
+def hub(tree: Path) -> Iterator[tuple[str, list[str]]]:
+    """A Hub with the files of `tree` as any dataset, but for those named gated or gone."""
+    files = {
+        str(p.relative_to(tree)): p.read_bytes() for p in sorted(tree.rglob("*")) if p.is_file()
+    }
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(f"{self.command} {self.path}")
+            if "/gated" in self.path and "/resolve/" in self.path:
+                return self.reply(403, b"", "GatedRepo")
+            if "/gone" in self.path:
+                return self.reply(404, b"", "RepoNotFound")
+            if "/tree/" in self.path:
+                listed = [
+                    {"type": "file", "path": name, "size": len(data), "oid": oid(data)}
+                    for name, data in files.items()
+                ]
+                return self.reply(200, json.dumps(listed).encode())
+            if "/resolve/" in self.path:
+                return self.reply(200, files[self.path.partition(f"{COMMIT}/")[2]])
+            siblings = [{"rfilename": n, "size": len(d)} for n, d in files.items()]
+            info = {"id": "org/made", "sha": COMMIT, "siblings": siblings}
+            return self.reply(200, json.dumps(info).encode())
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def reply(self, status: int, body: bytes, error: str | None = None) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("ETag", f'"{oid(body)}"')
+            self.send_header("X-Repo-Commit", COMMIT)
+            if error:
+                self.send_header("X-Error-Code", error)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+def command(
+    url: str, tmp_path: Path, tree: Path, repository: str, verb: str = "fetch"
+) -> subprocess.CompletedProcess[str]:
+    md5 = {}
+    for table in LAYOUTS["TempCompass"].tables:
+        write_table(table, tree, tmp_path / "table")
+        md5[table] = hashlib.md5((tmp_path / "table").read_bytes()).hexdigest()
+    entry = {
+        "dataset": "TempCompass", "modality": "video", "prompt": "video", "frames": "1fps",
+        "metric": "tempcompass", "max_new_tokens": 4,
+        "published": {
+            "repository": repository, "md5": md5, "about_bytes": 500_000, "licence": "research",
+        },
+    }  # fmt: skip
+    (tmp_path / "b.yaml").write_text(yaml.safe_dump({"benchmarks": {"Mine": entry}}))
+    environment = {
+        "HF_ENDPOINT": url, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_OFFLINE": "0", "EVALSUITE_CACHE": str(tmp_path / "cache"),
+        "LMUData": str(tmp_path / "LMU"), "NO_PROXY": "*", "HF_TOKEN": "",
+    }  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "evalsuite", verb, "-b", "Mine", "--benchmarks-file",
+         str(tmp_path / "b.yaml")],
+        capture_output=True, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def test_a_repository_is_loaded_and_made_ready(tmp_path: Path, tree: Path) -> None:
+    with hub(tree) as (url, asked):
+        done = command(url, tmp_path, tree, "org/made")
+        asked_once = list(asked)
+        again = command(url, tmp_path, tree, "org/made")
+        assert asked == asked_once  # what is there is not asked for again
+    assert done.returncode == 0, done.stderr
+    (row,) = [line for line in done.stderr.splitlines() if line.startswith("Mine ")]
+    assert "about" not in row
+    assert "org/made@main" in row
+    assert "research" in row
+    assert again.stderr == "data of 1 of 1 benchmark is ready\n"
+    loaded = {line.partition(f"{COMMIT}/")[2] for line in asked_once if "/resolve/" in line}
+    assert "tempcompass_videos.zip" in loaded
+    assert "README.md" not in loaded
+    (prepared,) = (tmp_path / "cache" / "data").iterdir()
+    assert (prepared / "videos" / "7.mp4").read_bytes() == made_trees.video("7")
+    looked = command(url, tmp_path, tree, "org/made", verb="doctor")
+    assert looked.returncode == 0, looked.stdout
+
+
+def test_what_is_gated_says_how_to_get_in(tmp_path: Path, tree: Path) -> None:
+    with hub(tree) as (url, _):
+        done = command(url, tmp_path, tree, "org/gated")
+    assert done.returncode == 4
+    assert "gives it only to those who accept its terms" in done.stderr
+    assert f"accept them at {url}/datasets/org/gated and log in with `hf auth login`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_not_on_the_hub(tmp_path: Path, tree: Path) -> None:
+    with hub(tree) as (url, _):
+        done = command(url, tmp_path, tree, "org/gone")
+    assert done.returncode == 4
+    assert "the Hub has no such dataset" in done.stderr
+
+
+def test_a_hub_that_went_away(tmp_path: Path, tree: Path) -> None:
+    done = command("http://127.0.0.1:9", tmp_path, tree, "org/made")
+    assert done.returncode == 4
+    assert "about 500 kB" in done.stderr
+    assert "Connection refused; check the network" in done.stderr
+    assert not (tmp_path / "hub").exists()

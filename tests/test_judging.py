@@ -1,0 +1,201 @@
+"""Scores that a judge helped with: through the kit process, and a real HTTP endpoint."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evalsuite.benchmarks import JUDGED_METRICS, METRICS, Benchmark
+from evalsuite.judge import JudgeSettings
+from evalsuite.vlmevalkit.kit import Kit, KitError, Scored
+from tests.judge_server import Asked, JudgeServer, Reply, refusal
+from tests.made_rows import MAKERS, RIGHT
+from tests.test_scoring import EXCEPTED, NASTY, said
+
+
+class Bench:
+    """A kit whose judge answers as the test says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = JudgeServer(lambda asked: self.answer(asked))
+        self.server.__enter__()
+        judge = JudgeSettings(model="judge-small", base_url=self.server.base_url)
+        log = folder / "kit.log"
+        self.kit = Kit(work=folder / "work", media=folder / "media", log=log, judge=judge)
+        self.answer: Callable[[Asked], str | Reply] = lambda _: ""
+
+    def score(
+        self, benchmark: Benchmark, texts: Sequence[str], out: Path, part: str | None = None
+    ) -> Scored:
+        judged = replace(benchmark, judge="judge-small")
+        outlines = self.kit.outline(judged)
+        chosen = [o.id for o in outlines if part in (None, o.part)][: len(texts)]
+        self.server.asked.clear()
+        got = self.kit.score(judged, chosen, said(chosen, texts), out)
+        prompts = [(asked.system, asked.prompt) for asked in self.server.asked]
+        assert len(prompts) == len(set(prompts)), "asked and paid for twice"
+        return got
+
+    def prompts(self) -> list[str]:
+        return [asked.prompt for asked in self.server.asked]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    bench = Bench(tmp_path_factory.mktemp("judged"))
+    with bench.kit:
+        yield bench
+    bench.server.__exit__(None, None, None)
+
+
+def values(scored: Scored) -> list[float]:
+    return [sample.value for sample in scored.values]
+
+
+def test_which_metrics_use_a_judge_is_known_here_and_there(bench: Bench, tmp_path: Path) -> None:
+    # Texts in which no rule finds an answer; MathVista's, Video-MME's and so on are asked about.
+    bench.answer = lambda _: "Z"
+    for metric in METRICS:
+        got = bench.score(MAKERS[metric](tmp_path / metric, [{}]), [f"ßß {metric}"], tmp_path / "o")
+        assert (got.judge == "judge-small-0725") is (metric in JUDGED_METRICS), metric
+        assert bool(bench.server.asked) is (metric in JUDGED_METRICS), metric
+        assert (got.score, got.agreement) == (0, "agrees")
+        assert not got.values[0].parsed or metric not in JUDGED_METRICS
+
+
+@pytest.mark.parametrize(
+    ("metric", "text", "reply", "shown"),
+    [
+        ("choice", "kitty", "A", "A. cat"),
+        ("mmmu", "puppy", "B", "B. dog"),
+        ("yes-no", "indeed", "Yes", "indeed"),
+        ("mathvista", "fourteen", "14", "fourteen"),
+        ("video-choice", "falling", "B", "B. down"),
+        ("worldsense", "falling", "B", "B. down"),
+        ("mvbench", "falling", "B", "B. down"),
+        ("mlvu", "falling", "B", "B. down"),
+        ("tempcompass", "it is falling", "Correct", "Ground-Truth Answer: B. down"),
+    ],
+)
+def test_a_judge_reads_what_rules_cannot(
+    bench: Bench, tmp_path: Path, metric: str, text: str, reply: str, shown: str
+) -> None:
+    benchmark = MAKERS[metric](tmp_path, [{"question": f"{metric} {n}?"} for n in range(3)])
+    # The right answer needs no judge; one question it answers, one it does not.
+    bench.answer = lambda asked: reply if f"{metric} 1?" in asked.prompt else "no idea"
+    if metric == "tempcompass":
+        bench.answer = lambda a: reply if f"{metric} 1?" in a.prompt else "Incorrect. Not Correct"
+    got = bench.score(benchmark, [RIGHT[metric], text, f"{text}, maybe"], tmp_path / "out")
+    assert values(got) == [1, 1, 0]
+    assert got.vlmevalkit_score == pytest.approx(200 / 3, abs=0.05)
+    assert (got.agreement, got.judge) == ("agrees", "judge-small-0725")
+    assert len(bench.prompts()) == 2
+    assert shown in "\n".join(bench.prompts())
+    # Everything comes from the cache the second time.
+    again = bench.score(benchmark, [RIGHT[metric], text, f"{text}, maybe"], tmp_path / "out")
+    assert again == got
+    assert bench.prompts() == []
+
+
+def test_a_judges_number_is_read_as_mathvista_means_it(bench: Bench, tmp_path: Path) -> None:
+    rows = [{}, {"answer": "[1, 2]", "answer_type": "list"}]
+    benchmark = MAKERS["mathvista"](tmp_path, rows)
+    bench.answer = lambda asked: "14." if "fourteen" in asked.prompt else "Extracted: [1, 2]"
+    got = bench.score(benchmark, ["it says fourteen", "one and two"], tmp_path / "out")
+    assert values(got) == [1, 1]
+    assert (got.vlmevalkit_score, got.agreement) == (0, "words_can_be_right")
+
+
+def test_open_answers_of_mlvu(bench: Bench, tmp_path: Path) -> None:
+    opened = {"scoring_points": "['a man', 'a door']"}
+    rows = [{}, {}, opened, opened | {"task_type": "summary"}, opened]
+
+    def answer(asked: Asked) -> str:
+        if "##COMPLETENESS" in asked.system:
+            assert "Standard Answer: a man leaves" in asked.prompt
+            return 'So: {"score_completeness": 2, "score_reliability": 3}\n```'
+        assert "##RELEVANCE" in asked.system
+        if "nobody" in asked.prompt:
+            return ""
+        assert "Scoring Points: ['a man', 'a door']" in asked.prompt
+        return "{'score_accuracy': 3.5, 'score_relevance': 4, 'total_score': 7.5}"
+
+    bench.answer = answer
+    benchmark = MAKERS["mlvu"](tmp_path, rows)
+    texts = ["B", "A", "A man goes.", "nobody", "He leaves."]
+    got = bench.score(benchmark, texts, tmp_path / "out")
+    # The table of open questions follows the other.
+    assert [v.value for v in got.values if v.counts] == [1, 0]
+    assert [(v.value, v.parsed) for v in got.values if not v.counts] == [
+        (0.7, True), (0.5, True), (0.7, True),
+    ]  # fmt: skip
+    assert (got.score, got.vlmevalkit_score, got.agreement) == (50, 50, "agrees")
+    assert got.macro == 50
+    assert got.extra == {"G-Avg": pytest.approx((7 + 5 + 7) / 3)}
+    with pytest.raises(
+        KitError, match=r"^MLVU: none of these samples counts towards its score; ask"
+    ):
+        bench.score(benchmark, ["x"], tmp_path / "out", part="MLVU_OpenEnded")
+
+
+def test_captions_of_tempcompass(bench: Bench, tmp_path: Path) -> None:
+    rows = [{"task_type": "captioning"}] * 3
+    benchmark = MAKERS["tempcompass"](tmp_path, rows)
+
+    def answer(asked: Asked) -> str:
+        assert asked.system == "You are an AI assistant for question answering."
+        assert "Which?\nA. up\nB. down" in asked.prompt
+        if "falls" in asked.prompt.split("Video Description:")[-1]:
+            return "Reasoning: it says so.\nAnswer: B. down"
+        return "" if "nothing" in asked.prompt else "Answer: A. up"
+
+    bench.answer = answer
+    texts = ["It falls.", "It rises.", "nothing"]
+    got = bench.score(benchmark, texts, tmp_path / "out", part="TempCompass_Captioning")
+    assert values(got) == [1, 0, 0]
+    assert (got.vlmevalkit_score, got.agreement) == (pytest.approx(100 / 3), "agrees")
+
+
+def test_a_judge_that_gives_up_is_no_score(bench: Bench, tmp_path: Path) -> None:
+    benchmark = MAKERS["choice"](tmp_path, [{"question": f"up {n}?"} for n in range(40)])
+    bench.answer = lambda _: refusal(401, "no such key")
+    with pytest.raises(KitError) as raised:
+        bench.score(benchmark, ["kitten"] * 40, tmp_path / "out")
+    assert raised.value.stage == "score"
+    assert "401" in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+    assert len(bench.prompts()) < 40, "and goes on asking"
+
+
+@pytest.mark.parametrize("metric", JUDGED_METRICS)
+def test_whatever_a_judge_says(bench: Bench, tmp_path: Path, metric: str) -> None:
+    replies = [*(text for text in NASTY if len(text) < 1000), *_MARKS]
+
+    def answer(asked: Asked) -> str:
+        at = int(hashlib.sha256(asked.prompt.encode()).hexdigest(), 16)
+        return replies[at % len(replies)].encode("utf-8", "replace").decode()
+
+    bench.answer = answer
+    rows = [{"question": f"whatever {metric} {n}?"} for n in range(30)]
+    if metric == "mlvu":
+        opened = {"scoring_points": "[]"}
+        rows += [r | opened | {"task_type": t} for r in rows for t in ("summary", "sub_scene")]
+    if metric == "tempcompass":
+        tasks = ("multi-choice", "caption_matching", "captioning", "yes_no")
+        rows = [row | {"task_type": task} for row in rows for task in tasks]
+    benchmark = MAKERS[metric](tmp_path, rows)
+    got = bench.score(benchmark, [f"ßß {n}" for n in range(len(rows))], tmp_path / "out")
+    assert len(got.values) == len(rows)
+    assert all(0 <= sample.value <= 1 for sample in got.values)
+    assert set(got.agreement.split(" + ")) <= EXCEPTED.get(metric, set()) | {"agrees"}
+
+
+_MARKS = [
+    f"{{'score_{one}': {mark}, 'score_{two}': {mark}}}{end}"
+    for one, two in (("accuracy", "relevance"), ("completeness", "reliability"))
+    for mark in ("5", "nan", "99", "-3", "'4'", "four", "1e999")
+    for end in ("", "\n```", " as asked, well")
+]

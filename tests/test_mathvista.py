@@ -1,0 +1,125 @@
+"""The rules that find MathVista's answers where there is no judge."""
+
+import ast
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests import made_data as made
+from tests.test_scoring import NASTY, TEXTS
+
+
+@pytest.fixture(scope="module")
+def rules() -> Any:
+    made.vlmevalkit()
+    from evalsuite.vlmevalkit.rules import mathvista
+
+    return mathvista
+
+
+def free(answer: str, kind: str, **more: object) -> made.Row:
+    return {"question_type": "free_form", "answer_type": kind, "answer": answer} | more
+
+
+def chosen(letter: str, *choices: str) -> made.Row:
+    return {
+        "question_type": "multi_choice", "answer_type": "text", "choices": str(list(choices)),
+        "answer_option": letter, "answer": choices[ord(letter) - ord("A")],
+    }  # fmt: skip
+
+
+WORDS = chosen("B", "spring", "Summer", "fall")
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        (free("14", "integer"), [
+            ("14", "14"), ("14.", "14"), ("The answer is 14.", "14"), ("Answer: 14 apples", "14"),
+            ("3 and 4 make 7", "7"), ("1,234 people", "1234"), ("-3", "-3"), ("−3", "-3"),
+            ("5-3", "3"), ("14.0", "14"), ("14.5", "14.5"), ("$\\boxed{14}$, from 2 and 12", "14"),
+            ("**14**", "14"), ("fourteen", ""), ("Twelve", "12"), ("I see two cats", "2"),
+            ("1e3", "1000"), ("x=14", "14"), ("none", ""), ("", ""), ("nan", ""), ("inf", ""),
+            ("The answer is 14, not 15. 16 is wrong", "16"), ("4/2", "2"), ("1/0", ""),
+            ("2012-2013", "2013"), ("٣", "3"), ("A7", "7"), ("1.2.3", "1.2"),
+        ]),
+        (free("0.6", "float"), [
+            ("0.6", "0.6"), ("0.62", "0.6"), (".6", "0.6"), ("3/5", "0.6"), ("60%", "60.0"),
+            ("\\frac{3}{5}", "0.6"), ("\\dfrac{3}{5}", "0.6"), ("0.65", "0.7"), ("about 1", "1.0"),
+        ]),
+        (free("1.5", "float", precision=2.0), [("1.499", "1.5"), ("1.49", "1.49")]),
+        (free("[2007, 2008]", "list"), [
+            ("[2007, 2008]", "[2007, 2008]"), ("It is [1] or [2007, 2008].", "[2007, 2008]"),
+            ("between 2007 and 2008", "[2007.0, 2008.0]"), ("in 2007", ""), ("[x, y]", ""),
+            ("", ""),
+        ]),
+        (free("Yes", "text"), [
+            ("Yes.", "Yes"), ("The answer is: yes", "yes"), ("\\text{Yes}", "Yes"),
+            ("Answer:", "Answer"), ("", ""),
+        ]),
+        (WORDS, [
+            ("B", "B"), ("b", "B"), ("(b)", "B"), ("The answer is b.", "B"), ("option b", "B"),
+            ("$\\boxed{B}$", "B"), ("Summer", "B"), ("summer time", "B"), ("It is (C) fall.", "C"),
+            ("spring, or (b) rather", "A"), ("?", ""), ("", ""), ("Z", ""), ("d", ""),
+            ("A or B", ""),
+        ]),
+    ],
+    ids=["integer", "float", "precision", "list", "text", "choice"],
+)  # fmt: skip
+def test_find(rules: Any, row: made.Row, found: Sequence[tuple[str, str]]) -> None:
+    assert [(text, rules.find(row, text)) for text, _ in found] == list(found)
+
+
+@pytest.mark.parametrize(
+    ("row", "right", "wrong"),
+    [
+        (free("14", "integer"), ["14", "14.0"], ["14.5", "4", "", "x", "nan"]),
+        (free("0.6", "float"), ["0.6", "0.60"], ["0.7", "inf", ""]),
+        (free("[2007, 2008]", "list"), ["[2007.0, 2008.0]", "['2007', 2008]"],
+         ["[2008, 2007]", "[2007]", "2007", ""]),
+        (free("['A b', 3]", "list"), ["['a B', 3]"], ["['ab', 3]"]),
+        (free("New  York", "text"), ["new york", "New York."], ["york", "", "None"]),
+        (free("None", "text"), ["none"], ["anything", ""]),
+        (free("$5", "text"), ["5", "$5"], ["6"]),
+        (WORDS, ["B"], ["A", "", "b"]),
+    ],
+)  # fmt: skip
+def test_right(rules: Any, row: made.Row, right: list[str], wrong: list[str]) -> None:
+    assert [rules.right(row, found) for found in right] == [True] * len(right)
+    assert [rules.right(row, found) for found in wrong] == [False] * len(wrong)
+
+
+ROWS = [free("14", "integer"), free("0.6", "float"), free("[1, 2]", "list"), free("x", "text")]
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=st.one_of(TEXTS, st.text("0123456789.,-+eE/\\frac{}[]()$ ", max_size=30)))
+def test_any_text(rules: Any, text: str) -> None:
+    for row in [*ROWS, WORDS]:
+        found = rules.find(row, text)
+        assert isinstance(found, str)
+        assert rules.right(row, found) in (True, False)
+    assert rules.find(WORDS, text) in ("", "A", "B", "C")
+    assert rules.find(ROWS[0], text) == "" or float(rules.find(ROWS[0], text)) is not None
+    listed = rules.find(ROWS[2], text)
+    assert listed == "" or isinstance(ast.literal_eval(listed), list)
+
+
+@given(st.integers(-(10**9), 10**9))
+def test_a_number_is_found_in_whatever_is_said_around_it(rules: Any, number: int) -> None:
+    row = free(str(number), "integer")
+    for text in (f"{number}", f"The answer is {number}.", f"${number:,}$", f"It is {number} m."):
+        assert rules.right(row, rules.find(row, text)), text
+    assert not rules.right(row, rules.find(row, f"{number + 1}"))
+
+
+def test_long_texts_take_no_longer_than_others(rules: Any) -> None:
+    for row in [*ROWS, WORDS]:
+        for text in [*(t for t in NASTY if len(t) > 1000), "\\boxed{" * 20_000, "[" * 100_000]:
+            start = time.perf_counter()
+            rules.find(row, text)
+            assert time.perf_counter() - start < 5, text[:10]

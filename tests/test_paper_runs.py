@@ -1,0 +1,211 @@
+"""Whole runs over the paper's benchmarks on made data: order, pieces, judges, prompts."""
+
+import csv
+import dataclasses
+import json
+import random
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+import evalsuite
+from evalsuite.benchmarks import Benchmark
+from evalsuite.errors import EvalsuiteError
+from evalsuite.layouts import LAYOUTS
+from evalsuite.results import Run, SampleScore, Score, read_samples
+from tests import paper_data
+from tests.conftest import Bench
+from tests.judge_server import Asked, JudgeServer
+
+
+def short(made: Mapping[str, Benchmark]) -> list[Benchmark]:
+    return [dataclasses.replace(benchmark, max_new_tokens=8) for benchmark in made.values()]
+
+
+def rows(bench: Bench, output: Path, name: str) -> dict[str, SampleScore]:
+    samples = read_samples(bench.directory(output) / name / "samples.jsonl")
+    return {row.id: dataclasses.replace(row, media=()) for row in samples}
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """Every benchmark, run once in its own order."""
+
+    data: Path
+    output: Path
+    made: Mapping[str, Benchmark]
+    run: Run
+
+    def score(self, name: str) -> Score:
+        (found,) = (score for score in self.run.scores if score.benchmark == name)
+        return found
+
+
+@pytest.fixture(scope="module")
+def whole(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    data, output = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("whole")
+    made = paper_data.make(data)
+    run = bench.run(output, short(made))
+    assert not run.failures, run.failures
+    return Whole(data, output, made, run)
+
+
+def shuffled(path: Path) -> None:
+    csv.field_size_limit(sys.maxsize)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, delimiter="\t")
+        lines, names = list(reader), reader.fieldnames
+    assert names
+    random.Random(1).shuffle(lines)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def test_every_benchmark_has_a_score(whole: Whole) -> None:
+    assert {s.benchmark for s in whole.run.scores} == set(whole.made)
+    for score in whole.run.scores:
+        assert score.profile == "vlmevalkit"
+        assert score.modified_data
+        assert score.judge == "exact"
+        assert score.failed == 0
+        assert score.partial == (score.benchmark in ("MLVU", "TempCompass"))
+        assert (score.unscored > 0) == score.partial
+    # ChartQA's halves, Video-MME's lengths, TempCompass's parts.
+    assert {"split: test_human", "split: test_augmented"} <= set(
+        whole.score("ChartQA_TEST").breakdown
+    )
+    assert any(key.startswith("duration: ") for key in whole.score("Video-MME").breakdown)
+    assert "part: TempCompass_YorN" in whole.score("TempCompass").breakdown
+    assert whole.score("MLVU").macro is not None
+
+
+def test_the_order_of_samples_changes_nothing(bench: Bench, whole: Whole, tmp_path: Path) -> None:
+    made = paper_data.make(tmp_path / "data")
+    for table in (tmp_path / "data").rglob("*.tsv"):
+        # The parts of MLVU and TempCompass are numbered through in the order they are read.
+        if table.stem not in {t for layout in LAYOUTS.values() for t in layout.tables[1:]}:
+            shuffled(table)
+    kept = {name: b for name, b in made.items() if b.dataset not in ("MLVU", "TempCompass")}
+    run = bench.run(tmp_path / "out", short(kept))
+    assert not run.failures, run.failures
+    for score in run.scores:
+        name = score.benchmark
+        assert rows(bench, tmp_path / "out", name) == rows(bench, whole.output, name), name
+        assert score.score == pytest.approx(whole.score(name).score)
+        assert score.stderr == pytest.approx(whole.score(name).stderr)
+        assert score.breakdown == pytest.approx(whole.score(name).breakdown)
+
+
+def test_in_pieces_and_in_another_order_of_benchmarks(
+    bench: Bench, whole: Whole, tmp_path: Path
+) -> None:
+    chosen = short(whole.made)[::-1]
+    part = bench.run(tmp_path, chosen, limit="3", batch_size=1)
+    assert {score.n for score in part.scores} <= {1, 2, 3}
+    run = bench.run(tmp_path, chosen, batch_size=7)
+    assert not run.failures, run.failures
+    for score in run.scores:
+        name = score.benchmark
+        assert rows(bench, tmp_path, name) == rows(bench, whole.output, name), name
+        for file in ("predictions.jsonl", "samples.jsonl"):
+            ours = (bench.directory(tmp_path) / name / file).read_bytes()
+            assert ours == (bench.directory(whole.output) / name / file).read_bytes(), name
+        assert score.score == whole.score(name).score
+
+
+def test_only_a_judge_could_score_what_was_chosen(
+    bench: Bench, whole: Whole, tmp_path: Path
+) -> None:
+    judged = dataclasses.replace(
+        whole.made["TempCompass"],
+        judged_parts=LAYOUTS["TempCompass"].tables,
+        max_new_tokens=8,
+    )
+    run = bench.run(tmp_path, [judged], limit="2")
+    (failure,) = run.failures
+    assert failure.message == "only a judge can score the 2 samples chosen"
+    assert "--judge" in failure.remedy
+
+
+def judged_run(whole: Whole, output: Path, url: str, names: list[str]) -> Run:
+    return evalsuite.run(
+        "demo",
+        benchmarks=names,
+        data_dir=whole.data,
+        allow_modified_data=True,
+        max_new_tokens=8,
+        judge="any-model",
+        judge_base_url=url,
+        output_dir=output,
+    )
+
+
+def test_a_judge_scores_the_rest(
+    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVALSUITE_JUDGE_KEY", "sk-secret-of-mine")
+    names = ["MLVU", "TempCompass", "MathVista_MINI", "TextVQA_VAL", "MMStar"]
+
+    def answer(asked: Asked) -> str:
+        if "RELIABILITY" in asked.system:
+            return "{'score_completeness': 4, 'score_reliability': 3, 'total_score': 7}"
+        if "RELEVANCE" in asked.system:
+            return "{'score_accuracy': 2, 'score_relevance': 1, 'total_score': 3}"
+        return "A"
+
+    with JudgeServer(answer) as server:
+        run = judged_run(whole, tmp_path, server.base_url, names)
+        asked = len(server.asked)
+        again = judged_run(whole, tmp_path, server.base_url, names)
+        assert len(server.asked) == asked, "a finished run asks nobody"
+    assert not run.failures, run.failures
+    scores = {score.benchmark: score for score in run.scores}
+    for name in ("MLVU", "TempCompass", "MathVista_MINI", "MMStar"):
+        assert not scores[name].partial
+        assert scores[name].unscored == 0
+        assert scores[name].judge.startswith("judge-")
+    assert scores["TextVQA_VAL"].judge == "exact"
+    assert scores["MLVU"].extra["G-Avg"] > 0
+    assert scores["MLVU"].n == whole.score("MLVU").n, "open questions do not enter M-Avg"
+    assert scores["TempCompass"].n > whole.score("TempCompass").n
+    assert again == run
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or b"sk-secret-of-mine" not in path.read_bytes(), path
+
+
+def test_a_judge_that_is_not_there_costs_nothing(whole: Whole, tmp_path: Path) -> None:
+    with pytest.raises(EvalsuiteError, match=r"127\.0\.0\.1:9"):
+        judged_run(whole, tmp_path, "http://127.0.0.1:9/v1", ["MLVU"])
+    assert not list(tmp_path.rglob("predictions.jsonl"))
+
+
+def test_native_prompts_are_another_run(whole: Whole, tmp_path: Path) -> None:
+    names = ["AI2D_TEST", "MMMU_DEV_VAL", "Video-MME", "MVBench", "WorldSense", "TempCompass"]
+    run = evalsuite.run(
+        "demo",
+        benchmarks=names,
+        data_dir=whole.data,
+        allow_modified_data=True,
+        max_new_tokens=8,
+        prompts="native",
+        output_dir=tmp_path,
+    )
+    assert not run.failures, run.failures
+    assert {score.profile for score in run.scores} == {"native"}
+    assert run.settings["prompts"] == "native"
+    for score in run.scores:
+        assert score.agreement == "agrees" or score.agreement in dir_of_mends(), score
+        assert score.n == whole.score(score.benchmark).n
+    (samples,) = tmp_path.rglob("Video-MME/samples.jsonl")
+    shown = [json.loads(line)["media"] for line in samples.read_text().splitlines()]
+    assert {Path(path).suffix for paths in shown for path in paths} == {".png"}
+
+
+def dir_of_mends() -> set[str]:
+    source = Path(__file__).parents[1] / "evalsuite" / "vlmevalkit"
+    text = (source / "mends.py").read_text() + (source / "rule_mends.py").read_text()
+    return {line[4 : line.index("(")] for line in text.splitlines() if line.startswith("def ")}

@@ -1,0 +1,137 @@
+"""VLMEvalKit's own road as such; that ours meets it is for `tests.parity`."""
+
+import base64
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from evalsuite import checkpoint
+from evalsuite.benchmarks import Benchmark
+from evalsuite.layouts import LAYOUTS
+from evalsuite.vlmevalkit.reference import Assignment, Reference, run_reference
+from tests import made_data, paper_data
+
+
+def tree(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def relative(path: Path) -> Path:
+    """A path as a user may write it."""
+    return Path(os.path.relpath(path))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def assigned(data: Path) -> dict[str, Benchmark]:
+    names = ["MMStar", "MLVU", "WorldSense", "MathVista_MINI", "MVBench_plain"]
+    chosen = paper_data.make(data, names)
+    noise = base64.b64encode(b"\x89PNG and then nothing that an image would have" * 2).decode()
+    chosen["Broken"] = made_data.choices(data, [{}, {}, {"image": noise}, {}], "Broken")
+    return {name: dataclasses.replace(b, max_new_tokens=4) for name, b in chosen.items()}
+
+
+IDS = {"MMStar": ("6", "1", "4"), "MLVU": ("9", "0", "1")}
+
+
+@pytest.fixture(scope="module")
+def before(data: Path, assigned: dict[str, Benchmark]) -> set[str]:
+    assert assigned
+    return tree(data)
+
+
+@pytest.fixture(scope="module")
+def made(
+    assigned: dict[str, Benchmark], before: set[str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Reference]:
+    assert before
+    demo = checkpoint.read("demo")
+    assignment = Assignment(
+        checkpoint=relative(demo.path),
+        processor=relative(demo.processor_path),
+        family=demo.family,
+        tile_size=demo.tile_size,
+        dtype="bfloat16",
+        benchmarks=tuple(
+            dataclasses.replace(b, data=str(relative(Path(str(b.data))))) for b in assigned.values()
+        ),
+        ids=IDS,
+        work=relative(tmp_path_factory.mktemp("reference") / "work"),
+    )
+    return {reference.benchmark: reference for reference in run_reference(assignment)}
+
+
+def test_asks_the_chosen_samples_in_the_order_of_the_data(made: dict[str, Reference]) -> None:
+    assert list(made["MMStar"].predictions) == ["1", "4", "6"]
+    assert list(made["MLVU"].predictions) == ["0", "1", "9"]
+    assert list(made["WorldSense"].predictions) == list("012345")
+
+
+def test_what_is_asked_is_taken_down_with_its_images(made: dict[str, Reference]) -> None:
+    asked = made["MMStar"].asked
+    assert list(asked) == ["1", "4", "6"]
+    question = "what shape is in the image?"
+    assert asked["4"].text == (
+        f"<|im_start|>User:<image>Question: {question}\nChoices:\nA. circle\nB. rectangle\n"
+        "C. triangle\nAnswer with the letter.<end_of_utterance>\nAssistant: Answer:"
+    )
+    # Samples 1, 4 and 6 have the pictures 6, 9 and 11; nobody asked for their pixels.
+    assert [a.images for a in asked.values()] == [
+        ((40, 900, ""),),
+        ((30, 30, ""),),
+        ((64, 64, ""),),
+    ]
+
+
+def test_frames_without_a_prompt_for_videos_are_64_at_most(made: dict[str, Reference]) -> None:
+    counts = [len(asked.images) for asked in made["WorldSense"].asked.values()]
+    assert counts == [3, 3, 64, 64, 2, 2]
+    assert all(asked.text.count("<image>") == n for asked, n in zip(
+        made["WorldSense"].asked.values(), counts, strict=True
+    ))  # fmt: skip
+
+
+def test_parts_for_a_judge_are_left_out_of_the_score(made: dict[str, Reference]) -> None:
+    tasks = dict(zip(made["MLVU"].result["task"], made["MLVU"].result["overall"], strict=True))
+    assert tasks == {"plotQA": 2, "M-Avg": 2, "G-Avg": 0}
+
+
+def test_no_score_without_a_judge_is_said(made: dict[str, Reference]) -> None:
+    reference = made["MathVista_MINI"]
+    assert len(reference.predictions) == 9
+    assert reference.result is None
+    assert reference.error == (
+        "evaluate: AssertionError: MathVista evaluation requires a working OPENAI API"
+    )
+
+
+def test_what_was_said_before_an_image_that_cannot_be_read_is_kept(
+    made: dict[str, Reference],
+) -> None:
+    reference = made["Broken"]
+    assert list(reference.predictions) == ["0", "1"]
+    assert reference.result is None
+    assert reference.error is not None
+    assert reference.error.startswith("predict: UnidentifiedImageError: ")
+
+
+def test_nothing_is_written_beside_the_data(
+    data: Path, before: set[str], made: dict[str, Reference]
+) -> None:
+    assert len(made) == 6
+    assert tree(data) == before
+    assert f"WorldSense/{LAYOUTS['WorldSense'].tables[0]}.tsv" in before
+
+
+def test_time_is_counted_from_the_first_sample(made: dict[str, Reference]) -> None:
+    for name, reference in made.items():
+        # A sample that raises ends the loop, and with it what is counted.
+        assert (reference.seconds > 0) == (name != "Broken")
+        assert reference.first_prediction_seconds > reference.seconds
+        assert reference.peak_memory_bytes > 100e6

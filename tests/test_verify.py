@@ -1,0 +1,89 @@
+"""`evalsuite verify`: both roads from nothing, and what is said of them."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from evalsuite.report import verified
+from evalsuite.report.progress import Silent
+from evalsuite.session import Request
+from evalsuite.verify import Compared, Difference, Verified, verify
+from tests import paper_data
+
+
+def text_of(found: Verified) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    verified.show(found, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_both_roads_agree(tmp_path: Path) -> None:
+    paper_data.make(tmp_path / "data", ["AI2D_TEST", "MathVista_MINI", "TempCompass"])
+    request = Request(
+        checkpoints=("demo",),
+        command="test",
+        benchmarks=("AI2D_TEST", "MathVista_MINI", "TempCompass", "DemoOCR"),
+        limit="6",
+        device="cpu",
+        max_new_tokens=8,
+        data_dir=tmp_path / "data",
+        allow_modified_data=True,
+    )
+    found = verify(request, Silent())
+    assert (found.device, found.dtype) == ("cpu", "float32")
+    assert [compared.benchmark for compared in found.benchmarks] == list(request.benchmarks)
+    # Options that VLMEvalKit drops are another prompt, and may be another answer.
+    odd = set(paper_data.ODD["AI2D_TEST"])
+    for compared in found.benchmarks:
+        assert {item.id for item in compared.differences} <= odd, compared
+        assert compared.stopped is None
+        assert compared.n > 0
+        assert compared.score is not None
+    assert found.complete
+    assert found.seconds > 0
+    assert found.their_seconds > 0
+    text = text_of(found)
+    assert "same answer" in text
+    assert "samples a second" in text
+    assert not list(tmp_path.glob("results*"))
+
+
+def compared(name: str, n: int, *different: Difference, stopped: str | None = None) -> Compared:
+    score = None if n == 0 else 50.0
+    return Compared(
+        benchmark=name, n=n, differences=different, score=score, their_score=score, stopped=stopped
+    )
+
+
+@pytest.mark.parametrize(
+    ("benchmarks", "dtype", "said"),
+    [
+        ((compared("A", 5),), "float32", "every answer is the same: 5 samples"),
+        (
+            (compared("A", 5, Difference("3", "x", "y")),),
+            "bfloat16",
+            "1 of 5 answers differ: in bfloat16 batches round differently",
+        ),
+        (
+            (compared("A", 5, Difference("3", "x" * 99, "y")),),
+            "float32",
+            f"A 3: ours '{'x' * 60}…', VLMEvalKit's 'y'",
+        ),
+        (
+            (compared("A", 0, stopped="predict: ValueError: two images"),),
+            "float32",
+            "A: VLMEvalKit's own loop stopped: predict: ValueError: two images",
+        ),
+    ],
+)
+def test_what_is_said(benchmarks: tuple[Compared, ...], dtype: str, said: str) -> None:
+    found = Verified(
+        checkpoint="demo", device="cpu", dtype=dtype, benchmarks=benchmarks, seconds=1.0,
+        their_seconds=10.0,
+    )  # fmt: skip
+    assert said in " ".join(text_of(found).split())
+    assert found.identical == (not any(c.differences for c in benchmarks))
+    assert found.complete == all(c.n for c in benchmarks)
