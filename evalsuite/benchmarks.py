@@ -45,7 +45,11 @@ class FrameRule:
     count: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.per_second:g}fps" if self.per_second else str(self.count)
+        if self.per_second is None:
+            return str(self.count)
+        # In full: two rules must not share a name, as frames are kept and runs told apart by it.
+        whole = self.per_second == int(self.per_second)
+        return f"{int(self.per_second) if whole else self.per_second!r}fps"
 
 
 @dataclass(frozen=True, slots=True)

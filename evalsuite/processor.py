@@ -138,7 +138,9 @@ def _chat_template(directory: Path, processor_config: Mapping[str, Any]) -> str 
         _optional(directory / "tokenizer_config.json").get("chat_template"),
     )
     for template in candidates:
-        if isinstance(template, list):  # several, by name
+        if isinstance(template, dict):  # several, by name
+            template = template.get("default")
+        if isinstance(template, list):  # an older form of the same
             named = [t for t in template if isinstance(t, dict) and t.get("name") == "default"]
             template = named[0].get("template") if named else None
         if isinstance(template, str):

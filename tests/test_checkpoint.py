@@ -369,6 +369,9 @@ def test_chat_templates(tiny: Path) -> None:
         "the chat template is unlike SmolVLM's: it lacks <end_of_utterance>, Assistant:",
     )
     assert read(str(tiny)).chat_template == "<image>"
+    write(tiny, "chat_template.json", {"chat_template": {"tools": "no", "default": "by name"}})
+    assert read(str(tiny)).chat_template == "by name"
+    (tiny / "chat_template.json").unlink()
     write(tiny, "chat_template.jinja", f"newer {TEMPLATE}")
     assert read(str(tiny)).chat_template == f"newer {TEMPLATE}"
     # As transformers does, which reads the older file of the two if it is there.

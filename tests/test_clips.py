@@ -225,9 +225,28 @@ def _text(path: Path) -> Path:
     return path
 
 
+def _cut_behind_its_index(path: Path) -> Path:
+    """A download that ended early, of a file whose index stands in front."""
+    whole = path.with_name("f.mp4")
+    with av.open(str(whole), "w", options={"movflags": "faststart"}) as file:
+        stream = file.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        rng = np.random.default_rng(0)
+        for _ in range(100):
+            noise = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        file.mux(stream.encode())
+    with av.open(str(whole)) as file:
+        ends = [packet.pos + packet.size for packet in file.demux(video=0) if packet.size]
+    # Where one frame ends: anywhere else decord sees that something is missing.
+    path.write_bytes(whole.read_bytes()[: ends[59]])
+    return path
+
+
 @pytest.mark.parametrize(
     ("make", "why"),
     [
+        (_cut_behind_its_index, "its end is cut off: 60 of 100 frames are there"),
         (_audio, "it holds no pictures, only sound or nothing"),
         (_cut_off, "it is no video, or its end is cut off"),
         (_text, "it is no video, or its end is cut off"),
@@ -252,6 +271,37 @@ def test_a_file_that_cannot_be_shown(tmp_path: Path, make: object, why: str) -> 
     assert str(error).endswith(why)
     assert "\n" not in str(error)
     assert not list((tmp_path / "media").rglob(".draft*"))
+
+
+@pytest.mark.parametrize("width", [16, 24, 48, 72])
+def test_narrow_videos(tmp_path: Path, width: int) -> None:
+    """decord gives more than three channels for these."""
+    video = tmp_path / "narrow.mp4"
+    with av.open(str(video), "w") as file:
+        stream = file.add_stream("mpeg4", rate=10)
+        stream.width, stream.height = width, 64
+        ramp = np.linspace(0, 255, width).astype(np.uint8)
+        picture = np.broadcast_to(ramp[None, :, None], (64, width, 3))
+        for _ in range(20):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    store = Store(tmp_path / "media", lossless=True)
+    got = store.clip(Cut(video, EACH_SECOND))
+    for path in got.shown.paths:
+        shown = Picture.open(path)
+        assert shown.mode == "RGB"
+        assert shown.size == (width, 64)
+        assert np.abs(np.asarray(shown).astype(int) - picture).mean() < 6
+
+
+def test_rules_that_look_alike_keep_frames_apart(tmp_path: Path) -> None:
+    video = made.video(tmp_path / "v.mp4", 50)
+    one = clip(tmp_path, video, FrameRule(per_second=1.0))
+    other = clip(tmp_path, video, FrameRule(per_second=0.9999996))
+    assert one.folder != other.folder
+    assert len(one.indices) == 5
+    assert len(other.indices) == 4
 
 
 def test_a_clip_under_a_second_shows_its_first_frame(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ import multiprocessing
 from pathlib import Path
 from typing import Any
 
+import av
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image as Picture
@@ -334,3 +337,42 @@ def test_big_tables_become_jpeg(vlmeval: Any, tmp_path: Path) -> None:
     assert theirs.endswith("7.jpg")
     ours = Store(tmp_path / "media").image(text, ".jpg")
     assert Path(ours).read_bytes() == Path(theirs).read_bytes()
+
+
+def test_rows_are_not_channels(stock_videos: Any, tmp_path: Path) -> None:
+    path = tmp_path / "video" / "narrow.mp4"
+    path.parent.mkdir()
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (48, 64))
+    for _ in range(20):
+        writer.write(np.full((64, 48, 3), 120, np.uint8))
+    writer.release()
+    with pytest.raises(OSError, match="cannot write mode RGBA as JPEG"):
+        stock_videos(fps=1).save_video_frames("narrow")
+    padded = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4)
+    mended = mends.rows_are_not_channels(padded)
+    assert mended.tolist() == [
+        [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]],
+        [[16, 17, 18], [19, 20, 21], [22, 23, 24], [25, 26, 27]],
+    ]
+    assert mends.rows_are_not_channels(mended) is mended
+
+
+def test_a_video_has_its_end(stock_videos: Any, tmp_path: Path) -> None:
+    whole, path = tmp_path / "whole.mp4", tmp_path / "video" / "cut.mp4"
+    path.parent.mkdir()
+    with av.open(str(whole), "w", options={"movflags": "faststart"}) as file:
+        stream = file.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        for level in range(100):
+            frame = np.full((64, 64, 3), 50 + level, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        file.mux(stream.encode())
+    with av.open(str(whole)) as file:
+        ends = [packet.pos + packet.size for packet in file.demux(video=0) if packet.size]
+    path.write_bytes(whole.read_bytes()[: ends[49]])
+    frames, _, _ = stock_videos(fps=1).save_video_frames("cut")
+    assert len(frames) == 5, "VLMEvalKit takes the half that is there for the whole"
+    with pytest.raises(ValueError, match="its end is cut off: 50 of 100 frames are there"):
+        mends.a_video_has_its_end(50, 100)
+    mends.a_video_has_its_end(98, 100)
+    mends.a_video_has_its_end(98, 0)

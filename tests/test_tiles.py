@@ -6,8 +6,10 @@ import pytest
 import torch
 from PIL import Image
 from transformers import AutoProcessor
+from transformers.image_utils import load_image
 
 from evalsuite.smolvlm.expand import Expander
+from evalsuite.smolvlm.media import Decoder
 from evalsuite.smolvlm.tiles import Tiled, Tiler, join, levels, normalise
 from tests.model_factory import LONGEST_EDGE, SIDE, make_checkpoint
 
@@ -105,6 +107,40 @@ def test_ids_equal_the_processors(processor: Any, images: list[np.ndarray[Any, A
                 **({} if split else WHOLE),
             )
             assert ids == list(expected["input_ids"][0])
+
+
+def _clear(mode: str) -> Image.Image:
+    """An image of one mode, a third of which is of the colour that counts as transparent."""
+    grey = Image.fromarray(np.tile(np.repeat(np.uint8([0, 90, 200]), 16), (48, 1)))
+    if mode == "P":
+        picture = grey.quantize(8)
+        picture.info["transparency"] = picture.getpixel((0, 0))
+    else:
+        picture = grey.convert(mode)
+        picture.info["transparency"] = picture.getpixel((0, 0))
+    return picture
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "RGB"])
+@pytest.mark.parametrize("form", ["png", "gif"])
+def test_a_transparent_colour_is_shown_as_the_processor_shows_it(
+    processor: Any, tmp_path: Path, mode: str, form: str
+) -> None:
+    if form == "gif" and mode == "RGB":
+        pytest.skip("a GIF has a palette")
+    path = tmp_path / f"clear.{form}"
+    picture = _clear(mode)
+    picture.save(path, transparency=picture.info["transparency"])
+    # As VLMEvalKit's class hands it on.
+    theirs = processor.image_processor([[load_image(str(path))]], return_tensors="pt", **WHOLE)
+    tiler = Tiler(processor.image_processor)
+    decoder = Decoder(whitens=tiler.whitens)
+    (ours,) = tiler.tile([decoder.read(str(path))], split=False)
+    decoder.close()
+    shown = normalise(ours.pixels, levels(processor.image_processor))
+    torch.testing.assert_close(shown, theirs["pixel_values"][0], rtol=0, atol=0)
+    assert tiler.whitens
+    assert (ours.pixels == 255).float().mean() > 0.2
 
 
 def test_joined_frames_keep_their_order() -> None:

@@ -30,21 +30,24 @@ class MediaError(Exception):
 class Decoder:
     """One child process that reads images. It is started when needed and after it was killed."""
 
-    def __init__(self, timeout: float = DECODE_TIMEOUT) -> None:
+    def __init__(self, timeout: float = DECODE_TIMEOUT, *, whitens: bool = False) -> None:
+        """Give an image `timeout` seconds; `whitens`: see `evalsuite.smolvlm.tiles.whitens`."""
         self._timeout = timeout
+        self._whitens = whitens
         self._child: Child | None = None
         self._closed = False
 
     def read(self, path: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """Read the image at `path`, upright and in RGB: uint8, (height, width, 3).
 
-        The pixels are those of ``transformers.image_utils.load_image``. Raises `MediaError`.
+        The pixels are those of ``transformers.image_utils.load_image``, once the processor has
+        made them RGB. Raises `MediaError`.
         """
         if self._closed:
             raise MediaError(f"{path}: not decoded, the engine was closed")
         try:
             child = self._child = self._child or _start()
-            child.send(path)
+            child.send((path, self._whitens))
             reply = child.receive(self._timeout)
             if isinstance(reply, str):
                 raise MediaError(f"{path}: {reply}")
@@ -91,13 +94,18 @@ def main() -> None:
     connection.send("ready")
     while True:
         try:
-            path = connection.recv()
+            path, whitens = connection.recv()
         except EOFError:
             return
         try:
             with Image.open(path) as image:
                 # The order of load_image. Conversion also reads the pixels.
                 rgb = ImageOps.exif_transpose(image).convert("RGB")
+            if whitens and rgb.info.get("transparency") is not None:
+                # The conversion keeps the note of a transparent colour, which the processor heeds.
+                clear = rgb.convert("RGBA")
+                white = Image.new("RGBA", clear.size, "white")
+                rgb = Image.alpha_composite(white, clear).convert("RGB")
             pixels = rgb.tobytes()
         except Exception as error:  # noqa: BLE001 - whatever a file does to Pillow, the next goes on
             connection.send(_reason(error))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 Grid = tuple[int, int]
 """Rows and columns an image was cut into; (0, 0) for an image that is one tile."""
@@ -42,6 +43,7 @@ class Tiler:
             "do_resize": True,
             "size": {"longest_edge": self.side},
         }
+        self.whitens = whitens(image_processor)
         edge = longest_edge or image_processor.size["longest_edge"]
         self._most_tiles = math.ceil(edge / self.side) ** 2 + 1
 
@@ -84,6 +86,26 @@ def join(parts: Sequence[Tiled]) -> Tiled:
         return parts[0]
     grids = tuple(grid for part in parts for grid in part.grids)
     return Tiled(grids, torch.cat([part.pixels for part in parts]))
+
+
+def whitens(image_processor: Any) -> bool:
+    """Whether the processor shows the transparent colour of an RGB image as white.
+
+    Pillow keeps a note of that colour (PNG's tRNS, GIF) through every conversion to RGB. Newer
+    processors heed it and older ones do not: this one is tried.
+    """
+    side: int = image_processor.max_image_size["longest_edge"]
+    black = Image.new("RGB", (side, side))
+    black.info["transparency"] = (0, 0, 0)
+    batch = image_processor(
+        [[black]],
+        do_rescale=False,
+        do_normalize=False,
+        do_image_splitting=False,
+        size={"longest_edge": side},
+        return_tensors="pt",
+    )
+    return bool((batch["pixel_values"] == 255).all())
 
 
 def levels(image_processor: Any) -> torch.Tensor:

@@ -62,7 +62,7 @@ class MediaReader:
 
     def __init__(self, tiler: Tiler, decoders: int, timeout: float) -> None:
         self.tiler = tiler
-        self._decoders = [Decoder(timeout) for _ in range(decoders)]
+        self._decoders = [Decoder(timeout, whitens=tiler.whitens) for _ in range(decoders)]
         self._free: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
         for decoder in self._decoders:
             self._free.put(decoder)

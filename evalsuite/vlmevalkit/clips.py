@@ -79,12 +79,14 @@ class _Video:
         self.per_second = float(self._reader.get_avg_fps())
         if self.last < 0 or not 0 < self.per_second < math.inf:
             raise ValueError("it holds no frames")
+        mends.a_video_has_its_end(len(self._reader), _declared(path))
 
     def frame(self, number: int) -> Picture.Image:
         try:
-            return Picture.fromarray(self._reader[number].asnumpy())
+            pixels = self._reader[number].asnumpy()
         except Exception as error:  # as above; which frame it trips over is chance
             raise ValueError("not all of its frames can be decoded: it is damaged") from error
+        return Picture.fromarray(mends.rows_are_not_channels(pixels))
 
     def times(self, numbers: list[int]) -> list[float]:
         stamps = self._reader.get_frame_timestamp([0, *numbers])[:, 0].astype(float)
@@ -93,6 +95,19 @@ class _Video:
             # Some old containers do not say.
             return [number / self.per_second for number in numbers]
         return times
+
+
+def _declared(path: Path) -> int:
+    """How many frames the file says it has; 0 where that is not said exactly."""
+    if path.suffix.lower() not in (".mp4", ".mov", ".m4v"):
+        return 0
+    import cv2
+
+    capture = cv2.VideoCapture(str(path))
+    try:
+        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    finally:
+        capture.release()
 
 
 class _Gif:

@@ -12,7 +12,7 @@ from vlmeval.smp import toliststr
 from evalsuite.benchmarks import Benchmark
 from evalsuite.vlmevalkit import mends, own
 from evalsuite.vlmevalkit.kit import KitError
-from evalsuite.vlmevalkit.media import Store
+from evalsuite.vlmevalkit.media import MediaError, Store
 from evalsuite.vlmevalkit.tables import Row, read, require, several
 
 _FILLED = {
@@ -55,8 +55,10 @@ def build(kind: Any, benchmark: Benchmark, path: Path, store: Store) -> Any:
         images = toliststr(row["image"])
         named = "image_path" in row
         names = toliststr(row["image_path"]) if named else [unnamed(path)] * len(images)
-        # VLMEvalKit pairs them likewise, and writes in the format the name's suffix says.
-        pairs = zip(images, names, strict=False)
+        if len(names) != len(images):
+            raise MediaError(f"{len(images)} images, and {len(names)} names of them")
+        # VLMEvalKit writes in the format the name's suffix says.
+        pairs = zip(images, names, strict=True)
         return [store.image(image, Path(name).suffix) for image, name in pairs]
 
     return instance(kind, benchmark, table, files)

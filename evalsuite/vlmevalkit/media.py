@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -20,6 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from PIL import Image as Picture
 
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.files import disk_errors, write_atomically
@@ -204,9 +207,11 @@ def _decode(cut: Cut, folder: Path, suffix: str, threads: int) -> None:
     for number in numbers:
         path = _frame_path(folder, number, suffix)
         frame = reel.frame(indices[number])
+        data = io.BytesIO()
+        frame.save(data, Picture.registered_extensions()[suffix], **_QUALITY[suffix])
         with disk_errors(path):
-            frame.save(path, **_QUALITY[suffix])
-        digest.update(path.read_bytes())
+            path.write_bytes(data.getvalue())
+        digest.update(data.getvalue())
     at, seconds = times(reel, cut, [indices[number] for number in numbers])
     facts = {
         "indices": indices,

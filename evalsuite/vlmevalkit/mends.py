@@ -195,6 +195,29 @@ def at_least_one_frame(indices: list[int]) -> list[int]:
     return indices or [0]
 
 
+def a_video_has_its_end(found: int, declared: int) -> None:
+    """Raise `ValueError` for a file that ends long before the frames it says it has.
+
+    decord reads what is there of an mp4 whose index stands in front, and VLMEvalKit shows that as
+    the whole: the first minutes of a film that was not downloaded to its end. Where editing
+    left out a few frames the two numbers differ a little as well.
+    """
+    if found < 0.9 * declared:
+        raise ValueError(f"its end is cut off: {found} of {declared} frames are there")
+
+
+def rows_are_not_channels(pixels: Any) -> Any:
+    """Return a frame as uint8, (height, width, 3), where decord takes padded rows for channels.
+
+    Of videos 24, 48 and 72 pixels wide, among others, it gives four channels and more, whose bytes
+    are rows with some padding behind; VLMEvalKit then raises as it writes them (``video_base.py``).
+    """
+    height, width, channels = pixels.shape
+    if channels == 3:
+        return pixels
+    return pixels.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
+
+
 def table_text(text: str, value: Callable[[str], float], target: float) -> str:
     """Return `text` as a table carries it, by words that score `target` if any do.
 

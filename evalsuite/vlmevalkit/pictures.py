@@ -26,8 +26,11 @@ def lossless_suffix(data: bytes) -> str | None:
     if picture.mode not in ("RGB", "L") or getattr(picture, "n_frames", 1) != 1:
         return None
     if picture.format == "PNG" and data[-8:-4] == b"IEND":
-        oriented = b"eXIf" in data or b"Raw profile type" in data or b"Orientation" in data
-        return None if oriented else ".png"
+        # What says how it is turned may be compressed, and stand behind the pixels.
+        if any(chunk in data for chunk in (b"eXIf", b"tEXt", b"zTXt", b"iTXt")):
+            picture.load()
+            return ".png" if picture.getexif().get(_ORIENTATION, 1) == 1 else None
+        return ".png"
     if picture.format == "JPEG" and data[-2:] == b"\xff\xd9":
         return ".jpg" if picture.getexif().get(_ORIENTATION, 1) == 1 else None
     return None
