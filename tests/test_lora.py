@@ -21,6 +21,7 @@ from tests.test_checkpoint import (
     PARAMETERS,
     TEMPLATE,
     TENSORS,
+    cached,
     change,
     error_for,
     make,
@@ -149,6 +150,13 @@ def test_a_base_on_the_hub(tmp_path: Path, base: Path) -> None:
     gone = make_adapter(tmp_path / "gone", "org/tiny", revision="v2")
     assert "org/tiny@v2: " in error_for(gone)
     assert read(str(gone), base="org/tiny").base_path == snapshot
+
+
+def test_an_adapter_on_the_hub(adapter: Path, base: Path, tmp_path: Path) -> None:
+    snapshot = cached(tmp_path, adapter)
+    found = read("org/tiny")
+    assert (found.name, found.path, found.base_path) == ("tiny", snapshot, base)
+    assert found.digest == read(str(adapter)).digest
 
 
 def test_whose_processor(adapter: Path, base: Path) -> None:
