@@ -1,9 +1,9 @@
 """A checkpoint: what `--ckpt` names, checked and identified before anything is loaded.
 
-A directory, a Hub id or one of the bundled demo checkpoints is read from its JSON files and
-safetensors headers alone; torch and transformers are never imported here. What would make a
-checkpoint impossible to run is a `UsageError`; what only makes its answers doubtful is a warning,
-and warnings are recorded with the run.
+A directory, a Hub id or one of the bundled demo checkpoints, whole or a LoRA adapter to a base, is
+read from its JSON files and safetensors headers alone; torch and transformers are never imported
+here. What would make a checkpoint impossible to run is a `UsageError`; what only makes its answers
+doubtful is a warning, and warnings are recorded with the run.
 """
 
 from __future__ import annotations
@@ -16,8 +16,15 @@ from typing import Any, Literal
 
 from evalsuite.digests import file_digest
 from evalsuite.errors import UsageError
+from evalsuite.lora import Adapter, check_fit, is_adapter, read_adapter
 from evalsuite.places import STEP, Place, locate, safe_name
-from evalsuite.processor import END_OF_UTTERANCE, PROCESSOR_FILES, Processor, read_processor
+from evalsuite.processor import (
+    END_OF_UTTERANCE,
+    PROCESSOR_FILES,
+    Processor,
+    missing_files,
+    read_processor,
+)
 from evalsuite.results import CheckpointRecord
 from evalsuite.weights import (
     INDEX,
@@ -48,9 +55,14 @@ class Checkpoint:
     source: str
     """What the user typed."""
     path: Path
-    """The directory with config.json and the weights."""
+    """The directory with config.json and the weights, or with the adapter."""
+    base_path: Path | None = None
+    """The directory with config.json and the weights of an adapter's base."""
+    base: str | None = None
+    """What an adapter's config or ``--base`` calls that base."""
     processor_path: Path
-    """The directory with tokenizer and image processor; `path` unless ``--processor`` was given."""
+    """The directory with tokenizer and image processor; `path` unless ``--processor`` was given, or
+    `base_path` for an adapter that has none."""
     family: Family
     architecture: str
     digest: str
@@ -68,30 +80,43 @@ class Checkpoint:
 
 
 def read(
-    source: str, *, processor: str | None = None, name: str | None = None, cache: Path | None = None
+    source: str,
+    *,
+    processor: str | None = None,
+    base: str | None = None,
+    name: str | None = None,
+    cache: Path | None = None,
 ) -> Checkpoint:
     """Read the checkpoint that `source` names, or raise a `UsageError` that says what to do.
 
-    `processor` names the directory or Hub id to take the processor's files from; `cache` is where
-    digests are remembered (see `evalsuite.digests`).
+    `processor` names the directory or Hub id to take the processor's files from, `base` the model
+    an adapter belongs to; `cache` is where digests are remembered (see `evalsuite.digests`).
     """
     try:
         place = locate(source, _MODEL_PATTERNS)
-        config, family, weights = _read_model(place)
-        processor_place = place if processor is None else locate(processor, PROCESSOR_FILES)
+        adapter = _adapter(place, source, base)
+        model = place if adapter is None else adapter.base
+        config, family, weights = _read_model(model)
+        if adapter is not None:
+            check_fit(adapter, weights)
+        processor_place, doubts = _find_processor(place, processor, adapter)
         facts = read_processor(processor_place.path)
-        vision = _Vision.of(config, place.path / "config.json")
-        generation = place.path / "generation_config.json"
+        vision = _Vision.of(config, model.path / "config.json")
+        generation = model.path / "generation_config.json"
         settings = read_json_object(generation) if generation.exists() else None
-        files = [place.path / "config.json", *weights.files, *facts.files]
+        files = [model.path / "config.json", *weights.files, *facts.files]
+        files += [] if settings is None else [generation]
+        files += [] if adapter is None else adapter.files
         return Checkpoint(
             name=safe_name(place.name if name is None else name),
             source=source,
             path=place.path,
+            base_path=None if adapter is None else adapter.base.path,
+            base=None if adapter is None else adapter.base_name,
             processor_path=processor_place.path,
             family=family,
             architecture=ARCHITECTURES[family],
-            digest=_digest(files if settings is None else [*files, generation], cache),
+            digest=_digest(files, cache),
             parameters=weights.parameters,
             tile_size=facts.tile_size,
             tokens_per_tile=vision.tokens_per_tile,
@@ -101,12 +126,13 @@ def read(
             chat_template=facts.chat_template,
             warnings=(
                 *place.warnings,
-                *(() if processor is None else processor_place.warnings),
+                *(() if adapter is None else adapter.base.warnings),
+                *doubts,
                 *_ending_warnings(settings, facts),
-                *_vocabulary_warnings(_embedding_rows(config, weights, place.path), facts),
+                *_vocabulary_warnings(_embedding_rows(config, weights, model.path), facts),
                 *_template_warnings(facts),
                 *_tile_warnings(vision, facts),
-                *_leftover_warnings(place.path),
+                *_leftover_warnings(model.path),
             ),
         )
     except OSError as error:
@@ -125,6 +151,7 @@ def record(checkpoint: Checkpoint) -> CheckpointRecord:
         digest=checkpoint.digest,
         parameters=checkpoint.parameters,
         step=checkpoint.step,
+        base=checkpoint.base,
         warnings=checkpoint.warnings,
     )
 
@@ -132,15 +159,39 @@ def record(checkpoint: Checkpoint) -> CheckpointRecord:
 # What it is
 
 
+def _adapter(place: Place, source: str, base: str | None) -> Adapter | None:
+    if is_adapter(place.path):
+        return read_adapter(place.path, base, _MODEL_PATTERNS)
+    if base is not None:
+        raise UsageError(
+            f"--base {base}: goes with a LoRA adapter, and {source} is not one; leave --base out"
+        )
+    return None
+
+
+def _find_processor(
+    place: Place, named: str | None, adapter: Adapter | None
+) -> tuple[Place, tuple[str, ...]]:
+    """Decide whose processor to use, and what is doubtful about that."""
+    if named is not None:
+        found = locate(named, PROCESSOR_FILES)
+        return found, found.warnings
+    missing = missing_files(place.path)
+    if adapter is None or not missing:
+        return place, ()
+    some = [name for name in PROCESSOR_FILES if (place.path / name).exists()]
+    if not some:
+        return adapter.base, ()
+    return adapter.base, (
+        f"the adapter has {some[0]} but no {' and no '.join(missing)}: the whole processor is "
+        "taken from its base; --processor takes another",
+    )
+
+
 def _read_model(place: Place) -> tuple[dict[str, Any], Family, Weights]:
     """Read config.json and the weights, or say why `place` is not a whole model."""
     path = place.path / "config.json"
     names = {entry.name for entry in place.path.iterdir()}
-    if "adapter_config.json" in names:
-        raise UsageError(
-            f"{place.path}: a PEFT adapter; adapters are not supported yet: merge it into its base "
-            "model with merge_and_unload() and save_pretrained(), then evaluate the result"
-        )
     # Before the weights: nobody should convert those of a model that is not supported.
     config = read_json_object(path) if "config.json" in names else None
     family = None if config is None else _family(config, path)

@@ -69,6 +69,10 @@ MaxNewTokens = Annotated[int | None, typer.Option(min=1, help="Token limit of ev
 Dtype = Annotated[
     str, typer.Option(help="auto (bfloat16 on CUDA, else float32), float32, bfloat16, float16.")
 ]
+Base = Annotated[
+    str | None,
+    typer.Option(metavar="PATH|HUB_ID", help="The model a LoRA adapter was trained on."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 Runs = Annotated[
     list[str] | None,
@@ -136,7 +140,7 @@ def run(
     ckpt: Annotated[
         list[str] | None,
         typer.Option(
-            help="A checkpoint: a directory, a Hub id, [bold]demo[/bold] or "
+            help="A checkpoint: a directory (a LoRA adapter's too), a Hub id, [bold]demo[/bold] or "
             "[bold]demo:early[/bold]. May be repeated."
         ),
     ] = None,
@@ -189,6 +193,7 @@ def run(
     processor: Annotated[
         str | None, typer.Option(help="Where to find processor files a trainer left out.")
     ] = None,
+    base: Base = None,
     name: Annotated[str | None, typer.Option(help="What to call the checkpoint.")] = None,
     output_dir: ResultsDir = Path("results"),
     data_dir: DataDir = None,
@@ -233,6 +238,7 @@ def run(
         judge=judge,
         judge_base_url=judge_base_url,
         processor=processor,
+        base=base,
         name=name,
         output_dir=output_dir,
         data_dir=data_dir,
@@ -297,6 +303,7 @@ def leaderboard(
 @app.command()
 def verify(
     ckpt: Annotated[str, typer.Option(help="A checkpoint, as for run.")],
+    base: Base = None,
     suite: Suite = None,
     benchmarks: Names = None,
     limit: Annotated[str, typer.Option(help="So many samples a benchmark.")] = "50",
@@ -319,6 +326,7 @@ def verify(
     request = Request(
         checkpoints=(ckpt,),
         command=shlex.join(["evalsuite", *sys.argv[1:]]),
+        base=base,
         suite=suite,
         benchmarks=_names(benchmarks),
         limit=limit,

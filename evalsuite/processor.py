@@ -71,13 +71,17 @@ def read_processor(directory: Path) -> Processor:
     )
 
 
-def _require_files(directory: Path) -> None:
-    missing = [
+def missing_files(directory: Path) -> list[str]:
+    """Which of tokenizer and image settings are not in `directory`, by the files they may be in."""
+    return [
         " or ".join(group[:2])
         for group in (TOKENIZER_FILES, IMAGE_FILES)
         if not any((directory / name).exists() for name in group)
     ]
-    if missing:
+
+
+def _require_files(directory: Path) -> None:
+    if missing := missing_files(directory):
         raise UsageError(
             f"{directory}: the processor is not here (no {'; no '.join(missing)}); a Trainer "
             "leaves it out unless it is given processing_class. Take it from the base model: "

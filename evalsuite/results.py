@@ -150,6 +150,8 @@ class CheckpointRecord:
     digest: str
     parameters: int
     step: int | None
+    base: str | None = None
+    """The model that an adapter was merged into, as it was named."""
     warnings: tuple[str, ...] = ()
 
 

@@ -51,6 +51,7 @@ class Request:
     judge: str = EXACT
     judge_base_url: str | None = None
     processor: str | None = None
+    base: str | None = None
     name: str | None = None
     output_dir: Path = Path("results")
     data_dir: Path | None = None
@@ -255,7 +256,7 @@ def _read_checkpoints(request: Request) -> list[Checkpoint]:
     if request.name is not None and len(request.checkpoints) > 1:
         raise UsageError("--name names one checkpoint, but several --ckpt were given")
     return [
-        checkpoints.read(source, processor=request.processor, name=request.name)
+        checkpoints.read(source, processor=request.processor, base=request.base, name=request.name)
         for source in dict.fromkeys(request.checkpoints)
     ]
 

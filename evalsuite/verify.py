@@ -124,6 +124,7 @@ def _their_road(
     return run_reference(
         Assignment(
             checkpoint=checkpoint.path,
+            base=checkpoint.base_path,
             processor=checkpoint.processor_path,
             family=checkpoint.family,
             tile_size=checkpoint.tile_size,

@@ -37,6 +37,11 @@ _CONVERT_LOOSE = (
     'm.load_state_dict(torch.load({file}, map_location="cpu", weights_only=True)); '
     "m.save_pretrained({out}, safe_serialization=True)"
 )
+_CONVERT_ADAPTER = (
+    "import torch; from safetensors.torch import save_file; "
+    'w = torch.load({source}, map_location="cpu", weights_only=True); '
+    "save_file({{k: t.clone() for k, t in w.items()}}, {out})"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +249,11 @@ def conversion_command(source: str, out: str) -> str:
     return _python(_CONVERT, source=source, out=out)
 
 
+def adapter_conversion_command(source: Path, out: Path) -> str:
+    """Give a command that writes a pickled adapter's weights, file `source`, as `out`."""
+    return _python(_CONVERT_ADAPTER, source=str(source), out=str(out))
+
+
 def _python(code: str, **paths: str) -> str:
     """`code` with `paths` filled in, as a shell command. Double quotes: the shell's are single."""
     literals = {name: json.dumps(path, ensure_ascii=False) for name, path in paths.items()}
@@ -254,7 +264,7 @@ def _checkpoints_below(directory: Path, names: list[str]) -> str | None:
     steps = [n for n in names if fnmatch(n, "checkpoint-[0-9]*") and (directory / n).is_dir()]
     found = sorted(steps, key=lambda n: (len(n), n)) or [
         str(path.parent.relative_to(directory))
-        for pattern in ("*/config.json", "snapshots/*/config.json")
+        for pattern in ("*/config.json", "*/adapter_config.json", "snapshots/*/config.json")
         for path in sorted(directory.glob(pattern))
     ]
     if not found:

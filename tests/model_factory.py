@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    AutoModelForImageTextToText,
+    AutoProcessor,
     Idefics3Config,
     Idefics3ForConditionalGeneration,
     Idefics3ImageProcessor,
@@ -108,6 +111,58 @@ def make_checkpoint(
     if generation:
         path = directory / "generation_config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | generation))
+    return directory
+
+
+LORA = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""What the published fine-tuning notebooks for SmolVLM adapt; some are in the vision tower too."""
+
+
+def train_adapter(
+    base: Path,
+    directory: Path,
+    *,
+    steps: int = 4,
+    seed: int = 0,
+    processor: bool = False,
+    **options: Any,
+) -> Path:
+    """Train a LoRA adapter on `base` to give three wrong answers, and save it as a Trainer does.
+
+    `options` add to its `LoraConfig`; with `processor`, the base's is saved beside it.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    processing = AutoProcessor.from_pretrained(base)
+    model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
+    chosen = {"r": 8, "lora_alpha": 16, "target_modules": list(LORA), "lora_dropout": 0.0}
+    adapted = get_peft_model(model, LoraConfig(**(chosen | options)))
+    optimizer = torch.optim.AdamW((p for p in adapted.parameters() if p.requires_grad), lr=5e-3)
+    end = "<end_of_utterance>"
+    for step in range(steps):
+        colour, answer = (("red", "yes"), ("green", "3"), ("blue", "no"))[step % 3]
+        text = f"<|im_start|>User:<image>What is it?{end}\nAssistant: {answer}{end}"
+        inputs = processing(text=text, images=[[Image.new("RGB", (64, 48), colour)]],
+                            return_tensors="pt")  # fmt: skip
+        loss = adapted(**inputs, labels=inputs["input_ids"]).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    adapted.save_pretrained(directory)
+    (directory / "trainer_state.json").write_text(json.dumps({"global_step": steps}))
+    if processor:
+        processing.save_pretrained(directory)
+    return directory
+
+
+def merge_with_peft(base: Path, adapter: Path, directory: Path) -> Path:
+    """Write the adapter merged into `base`, and the base's processor, as PEFT's manual does it."""
+    from peft import PeftModel
+
+    model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
+    PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(directory)
+    AutoProcessor.from_pretrained(base).save_pretrained(directory)
     return directory
 
 

@@ -16,7 +16,7 @@ from evalsuite.errors import UsageError
 from evalsuite.samples import Frames, Sample
 from evalsuite.smolvlm import prompts
 from tests import made_data as made
-from tests.model_factory import make_checkpoint
+from tests.model_factory import make_checkpoint, merge_with_peft, train_adapter
 from tests.test_formats import CLASSES, picture, theirs
 
 DEMO = "demo"
@@ -192,3 +192,22 @@ def test_an_idefics3_checkpoint_is_asked_by_the_words_of_its_class(
     known = vlmeval.config.supported_VLM[name]
     assert known.keywords["style"] == prompts.Style(family="idefics3")
     assert isinstance(known(max_new_tokens=1).generate(["What?"], dataset="MVBench"), str)
+
+
+def test_a_lora_adapter(vlmeval: Any, tmp_path: Path) -> None:
+    from evalsuite import register
+
+    base = make_checkpoint(tmp_path / "base")
+    adapter = train_adapter(base, tmp_path / "adapter")
+    merged = merge_with_peft(base, adapter, tmp_path / "merged")
+    moved = base.rename(tmp_path / "moved")
+    register(str(adapter), device="cpu", base=str(moved))
+    register(str(merged), device="cpu")
+    register(str(moved), device="cpu")
+    message = [{"type": "image", "value": picture()}, {"type": "text", "value": "What is it?"}]
+    known = vlmeval.config.supported_VLM
+    said = {
+        name: known[name](max_new_tokens=LIMIT).generate(message, "OCRBench")
+        for name in ("adapter", "merged", "moved")
+    }
+    assert said["adapter"] == said["merged"] != said["moved"]

@@ -647,13 +647,6 @@ def test_gathered_deepspeed_weights_are_read(tiny: Path) -> None:
     assert read(str(tiny)).parameters == PARAMETERS
 
 
-def test_adapters(tmp_path: Path) -> None:
-    path = bare(tmp_path / "lora", "adapter_model.safetensors", "adapter_config.json")
-    message = error_for(path)
-    assert "adapters are not supported yet: merge it" in message
-    assert "merge_and_unload()" in message
-
-
 def test_safetensors_of_other_names(tmp_path: Path) -> None:
     path = bare(tmp_path / "a", "model-00001-of-00002.safetensors")
     assert "but no model.safetensors.index.json; copy it" in error_for(path)

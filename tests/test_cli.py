@@ -103,6 +103,8 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
         "config": (["--config", str(config)], "unknown key 'limits' (did you mean 'limit'?)"),
         "no checkpoint": ([], "--ckpt"),
         "one name for two": (["--ckpt", "demo", "--ckpt", "demo:early", "--name", "x"], "--name"),
+        "a base for a whole checkpoint": (
+            ["--ckpt", "demo", "--base", "demo:early"], "--base demo:early: goes with a LoRA"),
         "no suite for it": (
             ["--ckpt", str(checkpoint.read("demo").path), "--benchmarks-file", str(few)],
             "--suite"),
@@ -122,7 +124,8 @@ CASES = [
     "missing path", "a text file", "an empty directory", "unknown benchmark", "unknown suite",
     "unknown key", "unknown option", "limit 0", "limit abc", "batch size", "dtype", "device",
     "mode", "set", "suite and benchmarks", "data dir", "frames of images", "config",
-    "no checkpoint", "one name for two", "no suite for it", "prompts",
+    "no checkpoint", "one name for two", "a base for a whole checkpoint", "no suite for it",
+    "prompts",
     "an address without a judge", "half an address", "a key in the address",
     "a cache limit that is no size",
 ]  # fmt: skip

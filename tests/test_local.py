@@ -15,6 +15,7 @@ from evalsuite.smolvlm.questions import Answer, Question
 
 SETTINGS = WorkerSettings(
     directory=Path("checkpoint"),
+    base=None,
     processor=None,
     device="cpu",
     dtype="float32",

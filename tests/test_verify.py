@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from evalsuite import checkpoint
 from evalsuite.report import verified
 from evalsuite.report.progress import Silent
 from evalsuite.session import Request
 from evalsuite.verify import Compared, Difference, Verified, verify
 from tests import paper_data
+from tests.model_factory import train_adapter
 
 
 def text_of(found: Verified) -> str:
@@ -49,6 +51,17 @@ def test_both_roads_agree(tmp_path: Path) -> None:
     assert "same answer" in text
     assert "samples a second" in text
     assert not list(tmp_path.glob("results*"))
+
+
+def test_a_lora_adapter_against_one_that_peft_merged(tmp_path: Path) -> None:
+    adapter = train_adapter(checkpoint.read("demo").path, tmp_path / "adapter")
+    request = Request(
+        checkpoints=(str(adapter),), command="test", benchmarks=("DemoOCR",), limit="8",
+        device="cpu", dtype="float32",
+    )  # fmt: skip
+    found = verify(request, Silent())
+    (compared,) = found.benchmarks
+    assert (compared.n, compared.differences, compared.stopped) == (8, (), None)
 
 
 def compared(name: str, n: int, *different: Difference, stopped: str | None = None) -> Compared:

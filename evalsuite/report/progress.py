@@ -252,6 +252,7 @@ def _print_plan(
         ("checkpoint", f"{checkpoint.name} ({checkpoint.source})"),
         ("model", f"{checkpoint.family}, {parameter_count(checkpoint.parameters)} parameters, "
                   f"digest {short(checkpoint.digest)}"),
+        *(() if checkpoint.base is None else (("base", checkpoint.base),)),
         *(("warning", sentence(warning)) for warning in checkpoint.warnings),
         ("results", str(place)),
     )  # fmt: skip

@@ -6,7 +6,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = (
-    "ms-vlmeval", "torch", "torchvision", "transformers", "tokenizers", "pillow", "decord", "numpy",
+    "ms-vlmeval", "torch", "torchvision", "transformers", "peft", "tokenizers", "pillow", "decord",
+    "numpy",
 )  # fmt: skip
 """Those that can change a prediction or a score."""
 

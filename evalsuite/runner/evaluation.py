@@ -150,6 +150,7 @@ class Evaluation:
     def _hired(self) -> LocalWorker:
         settings = WorkerSettings(
             directory=self._checkpoint.path,
+            base=self._checkpoint.base_path,
             processor=self._checkpoint.processor_path,
             device=self._options.device,
             dtype=self._options.dtype,

@@ -10,6 +10,7 @@ from evalsuite.data import data_digest
 from evalsuite.errors import IncompleteError
 from evalsuite.files import RunLock
 from evalsuite.journal import answered, peek
+from evalsuite.lora import require_peft
 from evalsuite.results import Run
 from evalsuite.runner.evaluation import Evaluation
 from evalsuite.runner.options import Options
@@ -42,6 +43,8 @@ def evaluate(
     if state.complete:
         progress.planned(checkpoint, where.directory, state.standing)
         return state.previous
+    if checkpoint.base_path is not None and options.mode != "eval":
+        require_peft()
     if dry_run:
         left = _outlook(state, where, digests, options, source)
         progress.planned(checkpoint, where.directory, [*state.standing, *left])

@@ -23,6 +23,8 @@ class WorkerSettings:
     """What a worker needs to load its checkpoint."""
 
     directory: Path
+    base: Path | None
+    """What to merge `directory` into, if that is an adapter."""
     processor: Path | None
     device: str
     dtype: str
@@ -111,6 +113,7 @@ def main() -> None:
             device=settings.device,
             dtype=settings.dtype,
             batch_size=settings.batch_size,
+            base=settings.base,
             processor=settings.processor,
             longest_edge=settings.longest_edge,
         )

@@ -69,6 +69,7 @@ class Engine:
         device: str = "cpu",
         dtype: str = "float32",
         batch_size: int | None = None,
+        base: Path | None = None,
         processor: Path | None = None,
         longest_edge: int | None = None,
         decoders: int | None = None,
@@ -77,11 +78,12 @@ class Engine:
     ) -> None:
         """Load the checkpoint in `directory`, with the `processor` of another if given.
 
-        `model` stands in for the weights. Raises `ValueError` for a checkpoint whose parts do not
-        fit together, and what transformers raises for files it cannot read.
+        With a `base`, `directory` holds an adapter to it. `model` stands in for the weights. Raises
+        `ValueError` for a checkpoint whose parts do not fit together, and what transformers raises
+        for files it cannot read.
         """
         processing = AutoProcessor.from_pretrained(processor or directory)
-        self._model = model or load(Path(directory), device, dtype)
+        self._model = model or load(Path(directory), device, dtype, base)
         self._expander = Expander(processing)
         tiler = Tiler(processing.image_processor, longest_edge)
         _check_fit(self._model, tiler, self._expander)

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText, DynamicCache
 
+from evalsuite.smolvlm.merge import merge
+
 _PLAIN = {
     # Read by the greedy loop, or of no consequence to which token greedy decoding picks.
     *("eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id"),
@@ -145,21 +147,28 @@ def beyond_greedy(generation_config: Any) -> str:
     )
 
 
-def load(directory: Path, device: str, dtype: str) -> Model:
-    """Load a checkpoint; raises `ValueError` if weights are missing.
+def load(directory: Path, device: str, dtype: str, base: Path | None = None) -> Model:
+    """Load a checkpoint, or the adapter in `directory` merged into `base`.
 
-    Float32 means float32: TF32, which rounds to 10 bits, is turned off for this process.
+    Raises `ValueError` if weights are missing or an adapter's do not fit. Float32 means float32:
+    TF32, which rounds to 10 bits, is turned off for this process.
     """
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
+    wanted: torch.dtype = getattr(torch, dtype)
+    if base is None:
+        module = _load_whole(directory, wanted)
+    else:
+        module = merge(_load_whole(base, torch.float32), directory, wanted)
+    place = torch.device(device)
+    return Model(module.to(place).eval(), place)
+
+
+def _load_whole(directory: Path, dtype: torch.dtype) -> Any:
     module, loading = AutoModelForImageTextToText.from_pretrained(
-        directory,
-        dtype=getattr(torch, dtype),
-        attn_implementation="sdpa",
-        output_loading_info=True,
+        directory, dtype=dtype, attn_implementation="sdpa", output_loading_info=True
     )
     if missing := sorted(loading["missing_keys"]):
         # transformers would fill them with random numbers.
         raise ValueError(f"{directory}: {len(missing)} weights are missing, first {missing[0]}")
-    place = torch.device(device)
-    return Model(module.to(place).eval(), place)
+    return module

@@ -20,6 +20,7 @@ from vlmeval.vlm.base import BaseModel
 
 from evalsuite import checkpoint
 from evalsuite.errors import UsageError
+from evalsuite.lora import require_peft
 from evalsuite.samples import Frames, Image, Message, Text
 from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.engine import Engine
@@ -85,12 +86,20 @@ def prompt_of(
     return prompts.build(prompt_format(dataset), messages, style)
 
 
-def register(source: str, name: str | None = None, *, device: str = "auto") -> str:
-    """Make a checkpoint known to VLMEvalKit in this process; return the name to ask for it by."""
-    read = checkpoint.read(source, name=name)
+def register(
+    source: str, name: str | None = None, *, device: str = "auto", base: str | None = None
+) -> str:
+    """Make a checkpoint known to VLMEvalKit in this process; return the name to ask for it by.
+
+    `base` names the model that a LoRA adapter was trained on, if not what its config says.
+    """
+    read = checkpoint.read(source, name=name, base=base)
+    if read.base_path is not None:
+        require_peft()
     vlmeval.config.supported_VLM[read.name] = functools.partial(
         EvalsuiteSmolVLM,
         model_path=read.path,
+        base=read.base_path,
         style=prompts.Style(family=read.family),
         processor=read.processor_path,
         device=device,
@@ -110,6 +119,7 @@ class EvalsuiteSmolVLM(BaseModel):  # type: ignore[misc] # vlmeval ships no type
         model_path: Path | str,
         *,
         style: prompts.Style,
+        base: Path | None = None,
         processor: Path | None = None,
         device: str = "auto",
         max_new_tokens: int = 2048,
@@ -118,7 +128,9 @@ class EvalsuiteSmolVLM(BaseModel):  # type: ignore[misc] # vlmeval ships no type
         super().__init__()
         if device == "auto":
             device = "cuda" if vlmeval.inference.torch.cuda.is_available() else "cpu"
-        self._engine = Engine(model_path, device=device, dtype="float32", processor=processor)
+        self._engine = Engine(
+            model_path, device=device, dtype="float32", base=base, processor=processor
+        )
         self._style = style
         self._max_new_tokens = max_new_tokens
 

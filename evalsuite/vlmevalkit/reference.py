@@ -3,6 +3,7 @@
 Runs in a process of its own, with VLMEvalKit as it comes: no mend is applied, the datasets are
 VLMEvalKit's, and so is every line between a row of data and a prediction. What is set, and why:
 
+* an adapter, which its classes cannot load, is merged into its base by PEFT and saved first;
 * the device (its constructors say ``cuda``), the precision (they say float32), the resolution (it
   goes by the path's spelling), the token limit (2,048, whatever the question), and greedy answers
   (the older class leaves them to the checkpoint's generation config);
@@ -36,6 +37,8 @@ class Assignment:
     """What to run through VLMEvalKit's loop."""
 
     checkpoint: Path
+    base: Path | None = None
+    """What `checkpoint`, if it is an adapter, is merged into, by PEFT."""
     processor: Path | None = None
     """Where the processor's files are, if not beside the weights."""
     family: str = "smolvlm"
@@ -99,6 +102,7 @@ def _absolute(assignment: Assignment) -> Assignment:
     return dataclasses.replace(
         assignment,
         checkpoint=assignment.checkpoint.absolute(),
+        base=assignment.base and assignment.base.absolute(),
         processor=assignment.processor and assignment.processor.absolute(),
         benchmarks=tuple(benchmarks),
         work=assignment.work.absolute(),
@@ -221,9 +225,10 @@ def main() -> None:
     # VLMEvalKit replaces a data folder that does not exist by its own.
     Path("LMUData").mkdir()
     os.environ["LMUData"] = str(Path("LMUData").absolute())
-    loaded = unmended.weights(
-        assignment.checkpoint, assignment.family, assignment.dtype, assignment.device
-    )
+    checkpoint = assignment.checkpoint
+    if assignment.base is not None:
+        checkpoint = unmended.merged(checkpoint, assignment.base, Path("merged").absolute())
+    loaded = unmended.weights(checkpoint, assignment.family, assignment.dtype, assignment.device)
     for benchmark in assignment.benchmarks:
         connection.send(_run(assignment, loaded, benchmark, process_started))
 

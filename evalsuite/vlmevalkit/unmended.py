@@ -29,6 +29,17 @@ class Asked:
 # --------------------------------------------------------------------------------------------------
 
 
+def merged(adapter: Path, base: Path, into: Path) -> Path:
+    """Merge `adapter` into `base` as PEFT's documentation does it; returns `into`, a checkpoint."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
+    PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(into)
+    return into
+
+
 def weights(checkpoint: Path, family: str, dtype: str, device: str) -> Any:
     """The checkpoint, loaded as the class for its family loads it."""
     import torch
