@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,8 @@ import pytest
 from evalsuite import checkpoint
 from evalsuite.errors import UsageError
 from evalsuite.journal import read_predictions
+from evalsuite.places import expand
 from evalsuite.results import Run, read_run, read_samples
-from evalsuite.runner.evaluation import HAND
 from evalsuite.runner.plan import place
 from evalsuite.runner.run import evaluate_all
 from tests.conftest import Bench, Reference, Watched, demo
@@ -120,12 +121,19 @@ def test_two_checkpoints_are_one_queue(bench: Bench, reference: Reference, tmp_p
 
 
 def test_one_worker_does_one_checkpoint_after_the_other(bench: Bench, tmp_path: Path) -> None:
-    chain = [bench.checkpoint, checkpoint.read("demo:early")]
+    for step in (1000, 500, 50):
+        shutil.copytree(bench.checkpoint.path, tmp_path / "sft" / f"checkpoint-{step}")
+    chain = [checkpoint.read(found) for found in expand(f"{tmp_path}/sft/checkpoint-*")]
     watched = Counting()
-    options = bench.options(tmp_path, limit="20")
+    options = bench.options(tmp_path / "out", limit="20")
     runs = evaluate_all(chain, demo("DemoOCR"), options, bench.source, watched)
-    assert [[(s.benchmark, s.n) for s in run.scores] for run in runs] == [[("DemoOCR", 20)]] * 2
-    assert len(watched.workers) == 2, "one for each checkpoint"
+    assert [(run.checkpoint.name, run.checkpoint.step) for run in runs] == [
+        ("sft-checkpoint-50", 50), ("sft-checkpoint-500", 500), ("sft-checkpoint-1000", 1000),
+    ]  # fmt: skip
+    assert [[(s.benchmark, s.n) for s in run.scores] for run in runs] == [[("DemoOCR", 20)]] * 3
+    assert len({run.scores[0].score for run in runs}) == 1, "they are copies"
+    assert all(run.finished for run in runs)
+    assert len(watched.workers) == 3, "one for each checkpoint"
     # Found finished: nothing is started.
     again = Counting()
     assert evaluate_all(chain, demo("DemoOCR"), options, bench.source, again) == runs
@@ -316,8 +324,3 @@ def test_what_is_refused(
     assert main([*command, *arguments]) == 2
     assert words in capsys.readouterr().err
     assert not list(itertools.chain(tmp_path.glob("out/*/*")))
-
-
-def test_a_hand_is_small_beside_a_benchmark() -> None:
-    """What a death can cost."""
-    assert HAND <= 1024

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import queue
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 from evalsuite.errors import EvalsuiteError, InterruptedRun
@@ -63,6 +64,9 @@ class Evaluation:
             Ledger(number, given, options, given.checkpoint.name if several else "")
             for number, given in enumerate(assignments)
         ]
+        self._later = deque(self._ledgers)
+        """Not yet begun."""
+        self._at_work: list[Ledger] = []
         self._options = options
         self._source = source
         self._progress = progress
@@ -79,7 +83,7 @@ class Evaluation:
         if self._pool is not None:
             self._pool.close()
         self._requests.close()
-        for ledger in self._ledgers:
+        for ledger in self._at_work:
             ledger.close()
 
     def work(self) -> list[Run]:
@@ -89,7 +93,7 @@ class Evaluation:
         """
         try:
             self._begin()
-            while any(ledger.open for ledger in self._ledgers):
+            while self._take_turns():
                 self._build_more()
                 if self._pool is not None:
                     self._pool.deal()
@@ -97,6 +101,10 @@ class Evaluation:
             for ledger in self._ledgers:
                 if ledger.error is not None:
                     raise ledger.error
+            if shard := self._options.shard:
+                self._progress.note(
+                    f"part {shard} is predicted; once all are, --mode eval scores them"
+                )
             return [ledger.finished() for ledger in self._ledgers]
         except KeyboardInterrupt:
             again = (
@@ -123,8 +131,23 @@ class Evaluation:
             self._source.kit.warm()
         if todo and self._options.mode != "eval":
             self._pool = self._hired()
-        for ledger in self._ledgers:
+
+    def _take_turns(self) -> bool:
+        """Close runs that are done, open others for workers to turn to; whether any is at work.
+
+        Only so many are open at once, as each holds its journals and samples.
+        """
+        for ledger in list(self._at_work):
+            if not ledger.open and (self._pool is None or not self._pool.owed(ledger.number)):
+                ledger.close()
+                self._at_work.remove(ledger)
+        while self._later and sum(ledger.asking for ledger in self._at_work) <= len(
+            self._options.devices
+        ):
+            ledger = self._later.popleft()
+            self._at_work.append(ledger)
             self._open(ledger)
+        return any(ledger.open for ledger in self._at_work)
 
     def _hired(self) -> Pool:
         options = self._options
@@ -167,7 +190,7 @@ class Evaluation:
 
     def _build_more(self) -> None:
         """Keep the kit process at work, for the workers who will first have nothing to do."""
-        jobs = [job for ledger in self._ledgers for job in ledger.jobs]
+        jobs = [job for ledger in self._at_work for job in ledger.jobs]
         under_way = sum(job.building for job in jobs)
         while under_way < REQUESTS and (job := self._next_to_build()) is not None:
             job.building += 1
@@ -176,7 +199,7 @@ class Evaluation:
 
     def _next_to_build(self) -> Job | None:
         found: list[tuple[float, Job]] = []
-        for ledger in self._ledgers:
+        for ledger in self._at_work:
             job = next((job for job in ledger.jobs if job.to_build), None)
             if job is None:
                 continue
@@ -265,7 +288,7 @@ class Evaluation:
         """Do without a checkpoint that cannot be loaded."""
         error = type(error)(f"{ledger.checkpoint.source}: {error}")
         ledger.give_up(error)
-        if any(other.open for other in self._ledgers):
+        if self._later or any(other.open for other in self._at_work):
             self._progress.note(f"{error}; going on with the others")
 
     def _write_down(self, job: Job, predictions: Sequence[Prediction]) -> None:

@@ -100,6 +100,11 @@ class Ledger:
         self.open = {job.benchmark.name for job in self.jobs}
         return failed
 
+    @property
+    def asking(self) -> bool:
+        """Whether there is something yet to ask, or an answer to come."""
+        return any(not job.built or job.pending for job in self.jobs)
+
     def plan(self) -> list[Planned]:
         """What there is to do, benchmark by benchmark."""
         return [
@@ -204,9 +209,10 @@ class Ledger:
         return self._run
 
     def close(self) -> None:
-        """Close the journals."""
+        """Close the journals, and let go of the samples."""
         for job in self.jobs:
             job.journal.close()
+        self.jobs = []
 
 
 def now() -> str:
