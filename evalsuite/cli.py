@@ -141,7 +141,7 @@ def run(
         list[str] | None,
         typer.Option(
             help="A checkpoint: a directory (a LoRA adapter's too), a Hub id, [bold]demo[/bold] or "
-            "[bold]demo:early[/bold]. May be repeated."
+            "[bold]demo:early[/bold]. May be repeated, or be a pattern: 'sft/checkpoint-*'."
         ),
     ] = None,
     suite: Suite = None,
@@ -155,6 +155,17 @@ def run(
     ] = "auto",
     dtype: Dtype = "auto",
     device: Device = "auto",
+    workers: Annotated[
+        str, typer.Option(metavar="auto|N", help="Processes; auto: one a GPU, or one on the CPU.")
+    ] = "auto",
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Predict only part I of N, beside others that do the rest (a Slurm array, "
+            "say); --mode eval then scores all of them.",
+        ),
+    ] = None,
     mode: Annotated[
         str, typer.Option(help="all; infer: predict only; eval: score what was predicted.")
     ] = "all",
@@ -230,6 +241,8 @@ def run(
         batch_size=batch_size,
         dtype=dtype,
         device=device,
+        workers=workers,
+        shard=shard,
         mode=mode,
         settings=tuple(set_ or ()),
         max_new_tokens=max_new_tokens,

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from evalsuite.errors import DiskError, UsageError
 
@@ -76,32 +76,54 @@ def to_json_line(value: Any) -> str:
 
 
 class RunLock:
-    """At most one process works in a run directory. Freed by the system however a process ends."""
+    """At most one process works in a run directory, or one on each of its shards.
 
-    def __init__(self, directory: Path) -> None:
+    Freed by the system however a process ends.
+    """
+
+    def __init__(self, directory: Path, part: str = "") -> None:
+        """Lock all of `directory`, or the shard `part` of the run there."""
         self.path = directory / "lock"
+        self._part = part
+        names = ["lock", f"lock.{part}"] if part else ["lock"]
         with disk_errors(self.path):
             directory.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a+", encoding="utf-8")
+            self._files = [(directory / name).open("a+", encoding="utf-8") for name in names]
 
     def __enter__(self) -> RunLock:
         with disk_errors(self.path):
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._file.seek(0)
-                holder = self._file.read().strip() or "another process"
-                self._file.close()
-                raise UsageError(
-                    f"{self.path.parent}: {holder} is running there; "
-                    "wait for it, stop it, or choose another --output-dir"
-                ) from None
-            self._file.truncate(0)
-            self._file.write(f"pid {os.getpid()} on {socket.gethostname()}")
-            self._file.flush()
+            if self._part:
+                # Shards share the directory with each other, not with who works on all of it.
+                self._lock(self._files[0], fcntl.LOCK_SH)
+            own = self._files[-1]
+            self._lock(own, fcntl.LOCK_EX)
+            own.truncate(0)
+            own.write(f"pid {os.getpid()} on {socket.gethostname()}")
+            own.flush()
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The file stays: removing it would let two processes hold two locks of one name.
-        self._file.truncate(0)
-        self._file.close()
+        # The files stay: removing one would let two processes hold two locks of one name.
+        self._files[-1].truncate(0)
+        self._close()
+
+    def _lock(self, file: IO[str], how: int) -> None:
+        try:
+            fcntl.flock(file, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holders = self._holders()
+            self._close()
+            raise UsageError(
+                f"{self.path.parent}: {holders} running there; "
+                "wait for it, stop it, or choose another --output-dir"
+            ) from None
+
+    def _holders(self) -> str:
+        """Say who is at work, as the lock files tell."""
+        said = [path.read_text("utf-8").strip() for path in sorted(self.path.parent.glob("lock*"))]
+        holders = [words for words in said if words] or ["another process"]
+        return " and ".join(holders) + (" are" if len(holders) > 1 else " is")
+
+    def _close(self) -> None:
+        for file in self._files:
+            file.close()

@@ -3,6 +3,9 @@
 ``predictions.jsonl`` is a header line, which says what the predictions are answers to, then a line
 a prediction. Lines are appended and synced a batch at a time; only the last one can be torn, and a
 torn line is cut off when the journal is opened again.
+
+A shard of a run has a journal of its own beside it, ``predictions.shard-1-of-4.jsonl``; who opens
+the whole's journal next takes in what shards left.
 """
 
 from __future__ import annotations
@@ -20,25 +23,41 @@ from evalsuite.files import disk_errors, to_json_line, write_atomically
 from evalsuite.results import SCHEMA, Prediction
 
 NAME = "predictions.jsonl"
+_SHARDS = "predictions.shard-*.jsonl"
 
 
 class Journal:
     """The predictions of one benchmark of one run."""
 
-    def __init__(self, directory: Path, header: Mapping[str, Any]) -> None:
+    def __init__(self, directory: Path, header: Mapping[str, Any], part: str = "") -> None:
         """Open the journal in `directory` for predictions under `header`.
 
         Predictions made under another header (other data, frames or token limit) are set aside
-        under a name of their own, and found again when that header returns.
+        under a name of their own, and found again when that header returns. `part` names a shard:
+        it knows what is in the journals beside its own, and never writes to them.
         Raises `UsageError` for a journal of a newer evalsuite, `DiskError` if it cannot be written.
         """
-        self.path = directory / NAME
+        self.path = directory / (f"predictions.{part}.jsonl" if part else NAME)
         self._header = {"schema": SCHEMA, **header}
+        self._elsewhere: Mapping[str, Prediction] = {}
         with disk_errors(self.path):
             directory.mkdir(parents=True, exist_ok=True)
             self._bring_to_front()
             self._file = self.path.open("ab", buffering=0)
             self.predictions = self._recover()
+            if part:
+                self._elsewhere = peek(directory, header)
+                self.predictions = _merged([self._elsewhere, self.predictions])
+            else:
+                self._take_in_shards(directory)
+
+    def _take_in_shards(self, directory: Path) -> None:
+        shards = [p for p in sorted(directory.glob(_SHARDS)) if read_header(p) == self._header]
+        if shards:
+            self.predictions = _merged([self.predictions, *map(read_predictions, shards)])
+            self.finish(self.predictions)
+            for shard in shards:
+                shard.unlink()
 
     def _bring_to_front(self) -> None:
         present = read_header(self.path)
@@ -91,7 +110,8 @@ class Journal:
         So the file does not tell in which order, or in how many attempts, it was filled.
         """
         rank = {id_: i for i, id_ in enumerate(order)}
-        ordered = sorted(self.predictions.values(), key=lambda p: (rank.get(p.id, len(rank)), p.id))
+        own = [p for p in self.predictions.values() if self._elsewhere.get(p.id) is not p]
+        ordered = sorted(own, key=lambda p: (rank.get(p.id, len(rank)), p.id))
         lines = [
             to_json_line(self._header),
             *(to_json_line(dataclasses.asdict(p)) for p in ordered),
@@ -110,14 +130,24 @@ class Journal:
 
 
 def peek(directory: Path, header: Mapping[str, Any]) -> dict[str, Prediction]:
-    """The predictions on disk under `header`, touching nothing."""
+    """The predictions on disk under `header`, those of shards included, touching nothing."""
     wanted = {"schema": SCHEMA, **header}
     path = directory / NAME
-    for candidate in (path, _aside(path, wanted)):
-        if read_header(candidate) == wanted:
-            raw = candidate.read_bytes()
-            return _parsed(raw[: raw.rfind(b"\n") + 1], candidate)
-    return {}
+    candidates = [path, _aside(path, wanted), *sorted(directory.glob(_SHARDS))]
+    found = [candidate for candidate in candidates if read_header(candidate) == wanted]
+    return _merged(map(read_predictions, found))
+
+
+def _merged(several: Iterable[Mapping[str, Prediction]]) -> dict[str, Prediction]:
+    """All of them; of two for one sample the later, unless only the earlier is an answer."""
+    merged: dict[str, Prediction] = {}
+    for predictions in several:
+        merged.update(
+            (id_, prediction)
+            for id_, prediction in predictions.items()
+            if prediction.ended != "error" or not answered(merged, id_)
+        )
+    return merged
 
 
 def answered(predictions: Mapping[str, Prediction], id_: str) -> bool:
@@ -181,4 +211,4 @@ def read_header(path: Path) -> dict[str, Any] | None:
 
 def _aside(path: Path, header: Mapping[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:8]
-    return path.with_name(f"predictions-{digest}.jsonl")
+    return path.with_name(f"{path.stem}-{digest}.jsonl")

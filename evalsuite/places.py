@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Sequence
@@ -54,6 +55,25 @@ def locate(source: str, patterns: Sequence[str]) -> Place:
         raise UsageError(_missing(source, path, model))
     snapshot = download(model, patterns)
     return Place(path=snapshot.path, name=model.name, hub=model, warnings=snapshot.warnings)
+
+
+def expand(source: str) -> list[str]:
+    """What `source` names: itself, or the directories that fit a pattern, by training step.
+
+    Raises `UsageError` for a pattern that nothing fits.
+    """
+    pattern = str(Path(source).expanduser())
+    if not any(mark in source for mark in "*?[") or Path(pattern).exists():
+        return [source]
+    found = [path for path in glob.glob(pattern) if Path(path).is_dir()]  # noqa: PTH207 - anywhere
+    if not found:
+        raise UsageError(f"{source}: no directory fits; give a directory, org/name or demo")
+    return sorted(found, key=_by_number)
+
+
+def _by_number(path: str) -> list[tuple[int, str]]:
+    """Order ``checkpoint-500`` before ``checkpoint-1000``."""
+    return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", path)]
 
 
 def safe_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A run command from beginning to end: check everything, then evaluate checkpoint by checkpoint."""
+"""A run command from beginning to end: check everything, then evaluate."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from evalsuite.data.gather import gather
 from evalsuite.digests import cache_directory
 from evalsuite.errors import UsageError, nearest
 from evalsuite.judge import JudgeSettings, read_settings
-from evalsuite.places import DEMOS
+from evalsuite.places import DEMOS, expand
 from evalsuite.results import Run
-from evalsuite.runner.device import resampling, resolve
+from evalsuite.runner.device import resampling, resolve, share_of_threads, spread
 from evalsuite.runner.options import Mode, Options
-from evalsuite.runner.plan import Place, place, read_limit
+from evalsuite.runner.plan import Place, place, read_limit, read_shard
 from evalsuite.runner.progress import Progress
-from evalsuite.runner.run import evaluate
+from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
 from evalsuite.smolvlm.prompts import PROFILES, Profile
 from evalsuite.vlmevalkit.kit import Kit
@@ -43,6 +43,8 @@ class Request:
     batch_size: str = "auto"
     dtype: str = "auto"
     device: str = "auto"
+    workers: str = "auto"
+    shard: str | None = None
     mode: str = "all"
     settings: tuple[str, ...] = ()
     max_new_tokens: int | None = None
@@ -99,7 +101,7 @@ def run_all(request: Request, progress: Progress) -> Evaluated:
     """Evaluate every checkpoint of `request`; a dry run returns no runs.
 
     Nothing is written before everything the user gave has been checked. Raises `UsageError` for
-    what is wrong with it, `IncompleteError` for missing data, and what `evaluate` raises.
+    what is wrong with it, `IncompleteError` for missing data, and what `evaluate_all` raises.
     """
     prepared = prepare(request, progress)
     runs = evaluate_prepared(prepared, progress)
@@ -109,11 +111,18 @@ def run_all(request: Request, progress: Progress) -> Evaluated:
 def prepare(request: Request, progress: Progress) -> Prepared:
     """Find and check all that `request` names; raises `UsageError`, `IncompleteError`."""
     device, dtype = resolve(request.device, request.dtype)
+    devices = spread(request.device, device, request.workers)
+    shard = read_shard(request.shard)
     if request.mode not in MODES:
         raise UsageError(f"--mode {request.mode}: expected one of {', '.join(MODES)}")
+    if shard is not None and request.mode == "eval":
+        raise UsageError("--shard: a part is not scored; leave it out of --mode eval")
     options = Options(
         output=request.output_dir,
-        device=device,
+        device=devices[0],
+        devices=devices,
+        threads=share_of_threads(len(devices)),
+        shard=shard,
         dtype=dtype,
         resampling=resampling(),
         command=request.command,
@@ -175,15 +184,10 @@ def evaluate_prepared(
             lossless=options.prompts == "native",
             judge=prepared.judge,
         ) as kit:
-            source = SampleSource(kit)
-            runs = [
-                evaluate(
-                    checkpoint, prepared.benchmarks, options, source, progress,
-                    dry_run=prepared.dry_run,
-                )
-                for checkpoint in prepared.checkpoints
-            ]  # fmt: skip
-    return [run for run in runs if run is not None]
+            return evaluate_all(
+                prepared.checkpoints, prepared.benchmarks, options, SampleSource(kit), progress,
+                dry_run=prepared.dry_run,
+            )  # fmt: skip
 
 
 def _profile(text: str) -> Profile:
@@ -253,11 +257,12 @@ def _overridden(chosen: Sequence[Benchmark], request: Request) -> list[Benchmark
 def _read_checkpoints(request: Request) -> list[Checkpoint]:
     if not request.checkpoints:
         raise UsageError("which checkpoint? name one with --ckpt (or try --ckpt demo)")
-    if request.name is not None and len(request.checkpoints) > 1:
+    sources = dict.fromkeys(found for typed in request.checkpoints for found in expand(typed))
+    if request.name is not None and len(sources) > 1:
         raise UsageError("--name names one checkpoint, but several --ckpt were given")
     return [
         checkpoints.read(source, processor=request.processor, base=request.base, name=request.name)
-        for source in dict.fromkeys(request.checkpoints)
+        for source in sources
     ]
 
 

@@ -89,7 +89,10 @@ def verify(request: Request, progress: Progress) -> Verified:
 
     Raises what `evalsuite.session.run_all` raises, and `IncompleteError` if a road fails.
     """
-    request = dataclasses.replace(request, prompts="vlmevalkit", mode="all", fresh=False)
+    request = dataclasses.replace(
+        # VLMEvalKit's loop is one process.
+        request, prompts="vlmevalkit", mode="all", fresh=False, workers="1", shard=None
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="evalsuite-verify-") as scratch:
         root = Path(scratch)
         prepared = prepare(dataclasses.replace(request, output_dir=root / "results"), progress)

@@ -85,8 +85,9 @@ class Bench:
         limit: str | None = None,
         mode: Mode = "all",
         fresh: bool = False,
+        workers: int = 1,
     ) -> Run:
-        options = self.options(output, batch_size, limit, mode, fresh)
+        options = self.options(output, batch_size, limit, mode, fresh, workers)
         run = evaluate(self.checkpoint, chosen, options, self.source, progress or Watched())
         assert run is not None
         return run
@@ -98,6 +99,7 @@ class Bench:
         limit: str | None = None,
         mode: Mode = "all",
         fresh: bool = False,
+        workers: int = 1,
     ) -> Options:
         return Options(
             output=output,
@@ -109,6 +111,8 @@ class Bench:
             mode=mode,
             batch_size=batch_size,
             fresh=fresh,
+            devices=("cpu",) * workers,
+            threads=1 if workers > 1 else None,
         )
 
     def directory(self, output: Path) -> Path:

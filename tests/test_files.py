@@ -76,3 +76,16 @@ def test_a_second_process_is_told_who_is_first_and_a_dead_one_holds_nothing(tmp_
             pass
         with RunLock(tmp_path):
             pass
+
+
+def test_shards_share_a_directory_with_each_other_alone(tmp_path: Path) -> None:
+    with RunLock(tmp_path, "shard-1-of-2"), RunLock(tmp_path, "shard-2-of-2"):
+        with pytest.raises(UsageError, match=rf"pid {os.getpid()} on .* and pid .* are running"):
+            RunLock(tmp_path).__enter__()
+        with pytest.raises(UsageError, match="running there"):
+            RunLock(tmp_path, "shard-2-of-2").__enter__()
+    with (
+        RunLock(tmp_path),
+        pytest.raises(UsageError, match=f"pid {os.getpid()} on .* is running"),
+    ):
+        RunLock(tmp_path, "shard-1-of-2").__enter__()

@@ -111,6 +111,40 @@ def test_predictions_under_other_settings_are_set_aside_and_found_again(tmp_path
     assert Journal(tmp_path, longer).predictions["1"].text == "sixteen tokens"
 
 
+def test_shards_write_beside_each_other_and_are_taken_in(tmp_path: Path) -> None:
+    whole = Journal(tmp_path, HEADER)
+    whole.append([prediction("1", "known"), prediction("2", "", "error")])
+    whole.close()
+    before = (tmp_path / NAME).read_bytes()
+    first, second = (Journal(tmp_path, HEADER, f"shard-{i}-of-2") for i in (1, 2))
+    assert answered(first.predictions, "1")
+    assert not answered(first.predictions, "2")
+    first.append([prediction("2", "better"), prediction("3", "", "error")])
+    second.append([prediction("5"), prediction("4")])
+    second.finish(["4", "5"])
+    assert (tmp_path / NAME).read_bytes() == before
+    lines = (tmp_path / "predictions.shard-2-of-2.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines[1:]] == ["4", "5"], "its own alone"
+    with (tmp_path / "predictions.shard-2-of-2.jsonl").open("a") as file:
+        file.write('{"id": "torn')
+    assert set(peek(tmp_path, HEADER)) == set("12345")
+    first.close()
+    second.close()
+
+    other = Journal(tmp_path, {**HEADER, "max_new_tokens": 16}, "shard-1-of-2")
+    assert other.predictions == {}, "set aside, as a whole's would be"
+    other.close()
+    gathered = Journal(tmp_path, HEADER)
+    assert {i: p.text for i, p in gathered.predictions.items()} == {
+        "1": "known", "2": "better", "3": "", "4": "yes", "5": "yes",
+    }  # fmt: skip
+    gathered.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "predictions.jsonl", "predictions.shard-1-of-2.jsonl",
+    ]  # fmt: skip
+    assert (tmp_path / NAME).read_bytes().count(b"\n") == 6
+
+
 def test_a_newer_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
     text = '{"schema": 99, "benchmark": "B"}\n{"id": "1"}\n'
     (tmp_path / NAME).write_text(text)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from evalsuite.errors import UsageError
-from evalsuite.runner.plan import Limit, choose, read_limit
+from evalsuite.runner.plan import Limit, Shard, choose, cut, part_of, read_limit, read_shard
 
 
 @dataclass(frozen=True)
@@ -65,3 +65,38 @@ def test_a_choice_does_not_depend_on_the_order_of_the_data() -> None:
 def test_a_share() -> None:
     assert len(choose(DATA, Limit(share=0.1))) == 20
     assert len(choose(DATA, Limit(share=0.0001))) == 1
+
+
+def test_reading_a_shard() -> None:
+    assert read_shard("2/8") == Shard(2, 8)
+    assert read_shard(None) is None
+    assert str(Shard(2, 8)) == "2/8"
+
+
+@pytest.mark.parametrize("text", ["", "3", "0/3", "4/3", "1/0", "-1/3", "1/3/5", "a/b"])
+def test_refused_shards(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--shard .*from 1/8 to 8/8"):
+        read_shard(text)
+
+
+def test_shards_share_out_whole_clusters() -> None:
+    cluster = {item.id: item.cluster for item in DATA}
+    for limit in (None, Limit(count=60)):
+        chosen = choose(DATA, limit)
+        parts = [part_of(DATA, chosen, Shard(i, 3)) for i in (1, 2, 3)]
+        assert sorted(itertools.chain(*parts)) == sorted(chosen)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 5
+        clusters = [{cluster[i] for i in part} for part in parts]
+        assert not clusters[0] & clusters[1] | clusters[1] & clusters[2] | clusters[0] & clusters[2]
+        assert part_of(DATA, chosen, Shard(1, 1)) == chosen
+    assert part_of(DATA, choose(DATA, Limit(count=3)), Shard(2, 2)) == []
+
+
+def test_pieces_hold_whole_clusters_in_order() -> None:
+    chosen = choose(DATA, None)
+    pieces = list(cut(DATA, chosen, 12))
+    assert [len(piece) for piece in pieces] == [10] * 20
+    assert list(itertools.chain(*pieces)) == chosen
+    large = [Item(str(i), "one") for i in range(25)] + [Item("x", "other"), Item("y", "third")]
+    assert [len(p) for p in cut(large, [i.id for i in large], 10)] == [10, 10, 7]
+    assert list(cut([], [], 10)) == []

@@ -137,10 +137,8 @@ class Plain:
 
     def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
         """Say what will be done."""
-        self._leave()
         _print_plan(checkpoint, place, plan, self._console)
-        self._works = {p.benchmark.name: _Work(p.benchmark.name, p.total, p.done)
-                       for p in plan if not p.finished}  # fmt: skip
+        self._works |= {p.name: _Work(p.name, p.total, p.done) for p in plan if not p.finished}
 
     def advanced(self, benchmark: str, done: int) -> None:
         """Say so, if enough has changed since something was said."""

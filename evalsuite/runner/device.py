@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import importlib.util
+import os
 import re
 from pathlib import Path
 
@@ -34,6 +35,33 @@ def resolve(device: str, dtype: str) -> tuple[str, str]:
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
     return device, dtype
+
+
+def spread(asked: str, device: str, workers: str) -> tuple[str, ...]:
+    """The device of each of `workers`, where `device` is what was made of the one `asked` for.
+
+    ``auto`` is one worker on every CUDA device, or one on the CPU; a device with a number gets all
+    of them. Raises `UsageError`.
+    """
+    if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
+        raise UsageError(f"--workers {workers}: expected auto or a number of processes like 2")
+    if device == "cpu" or ":" in asked:
+        return (device,) * (1 if workers == "auto" else int(workers))
+    there = cuda_devices()
+    count = there if workers == "auto" else int(workers)
+    if count > there:
+        raise UsageError(
+            f"--workers {workers}: only {there} CUDA devices here; "
+            "take fewer, or name one that they share, as in --device cuda:0"
+        )
+    return tuple(f"cuda:{index}" for index in range(count))
+
+
+def share_of_threads(workers: int) -> int | None:
+    """How many threads each of `workers` may have; None leaves it to torch, or to the user."""
+    if workers == 1 or "OMP_NUM_THREADS" in os.environ:
+        return None
+    return max(1, len(os.sched_getaffinity(0)) // workers)
 
 
 def cuda_devices() -> int:

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from evalsuite.benchmarks import Benchmark
 from evalsuite.journal import Journal
-from evalsuite.results import Failure, Score
+from evalsuite.results import Failure, Prediction, Score
 from evalsuite.runner.local import Said
 from evalsuite.samples import Sample
+from evalsuite.smolvlm.questions import Answer
 from evalsuite.vlmevalkit.kit import BrokenSample
 
+MOST_FRAMES = 64
+"""Of a video shown at so many frames a second, for guessing how long it takes."""
 
-@dataclass(slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Samples that are built in one request, those about the same media together."""
+
+    ids: list[str]
+    unanswered: int
+    """How many of them have no prediction yet."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class Job:
-    """The state of one benchmark's work."""
+    """The state of one benchmark's work for one checkpoint."""
 
+    run: int
+    """Which of the evaluation's runs it belongs to."""
     benchmark: Benchmark
     digest: str
     """Of the data."""
@@ -30,37 +46,59 @@ class Job:
     """The score of an earlier session, if there was one."""
     samples: dict[str, Sample | BrokenSample] = field(default_factory=dict)
     pending: set[str] = field(default_factory=set)
-    built: bool = False
-    """Whether all samples have been built."""
+    to_build: deque[Piece] = field(default_factory=deque)
+    building: int = 0
+    """Pieces the kit process has been asked for."""
+    coming: int = 0
+    """Samples without a prediction among both."""
     asked: int = 0
     done: int = 0
     """Samples of this run that have a prediction, for the progress display."""
     began: float | None = None
-    """When the worker turned to it: monotonic seconds."""
+    """When the first worker turned to it: monotonic seconds."""
     seconds: float | None = None
     """Spent predicting; None if nothing was asked in this session."""
     peak_memory_bytes: int | None = None
 
+    @property
+    def built(self) -> bool:
+        """Whether all samples have been built."""
+        return not (self.to_build or self.building)
+
+    @property
+    def weight(self) -> int:
+        """How long it may take, in images to be looked at."""
+        frames = self.benchmark.frames
+        return self.coming * ((frames.count or MOST_FRAMES) if frames else 1)
+
+    def stop(self) -> None:
+        """Build no more; what has been asked may still be answered."""
+        self.to_build.clear()
+        self.coming = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """Some samples of a job have their prompts."""
+    """A piece of a job has its prompts."""
 
     job: Job
+    piece: Piece
     samples: list[Sample | BrokenSample]
 
 
 @dataclass(frozen=True, slots=True)
-class AllBuilt:
-    """All samples of a job have their prompts."""
+class Unbuilt:
+    """The samples of a job cannot be had."""
 
     job: Job
+    failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
     """A job has its score, or its failure."""
 
+    job: Job
     outcome: Score | Failure
 
 
@@ -71,4 +109,23 @@ class Defect:
     error: BaseException
 
 
-Event = Built | AllBuilt | Settled | Said | Defect
+Event = Built | Unbuilt | Settled | Said | Defect
+
+
+def prediction(answer: Answer, digest: str) -> Prediction:
+    """What is kept of `answer` to a question whose prompt has `digest`."""
+    return Prediction(
+        id=answer.id.partition("\t")[2],
+        prompt_digest=digest,
+        text=answer.text,
+        tokens=answer.tokens,
+        ended=answer.ended,
+        error=answer.error,
+    )
+
+
+def failed_prediction(sample: BrokenSample) -> Prediction:
+    """What is kept of a sample that cannot be asked."""
+    return Prediction(
+        id=sample.id, prompt_digest="", text="", tokens=0, ended="error", error=sample.reason
+    )

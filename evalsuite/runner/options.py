@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from evalsuite.runner.plan import Limit
+from evalsuite.runner.plan import Limit, Shard
 from evalsuite.smolvlm.prompts import Profile
 
 ENGINE = "evalsuite-2"
@@ -21,6 +21,7 @@ class Options:
 
     output: Path
     device: str
+    """The first worker's."""
     dtype: str
     resampling: str
     command: str
@@ -30,6 +31,20 @@ class Options:
     batch_size: int | None = None
     longest_edge: int | None = None
     fresh: bool = False
+    shard: Shard | None = None
+    devices: tuple[str, ...] = ()
+    """One a worker. Left out: one worker, on `device`."""
+    threads: int | None = None
+    """Of a worker on the CPU; None leaves that to torch."""
+
+    def __post_init__(self) -> None:
+        if not self.devices:
+            object.__setattr__(self, "devices", (self.device,))
+
+    @property
+    def scores(self) -> bool:
+        """Whether what is predicted is scored, too."""
+        return self.mode != "infer" and self.shard is None
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,6 +43,32 @@ def read_limit(text: str | None) -> Limit | None:
     raise UsageError(
         f"--limit {text}: expected a number of samples like 50 or a share of them like 0.1"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of several parts of a run, each predicted by a process of its own."""
+
+    index: int
+    """From 1."""
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    @property
+    def name(self) -> str:
+        """As its files are called."""
+        return f"shard-{self.index}-of-{self.count}"
+
+
+def read_shard(text: str | None) -> Shard | None:
+    """``2/8`` is the second of eight parts. Raises `UsageError`."""
+    if text is None:
+        return None
+    if (match := re.fullmatch(r"(\d+)/(\d+)", text)) and 1 <= int(match[1]) <= int(match[2]):
+        return Shard(int(match[1]), int(match[2]))
+    raise UsageError(f"--shard {text}: expected which part of how many, from 1/8 to 8/8")
 
 
 class Grouped(Protocol):
@@ -82,23 +109,59 @@ def choose(samples: Sequence[Grouped], limit: Limit | None) -> list[str]:
         clusters.setdefault(sample.cluster, []).append(sample.id)
     if limit is None:
         return [id_ for ids in clusters.values() for id_ in ids]
-    seeded = sorted(clusters, key=lambda name: hashlib.sha256(name.encode()).digest())
-    shuffled = [id_ for name in seeded for id_ in clusters[name]]
+    shuffled = [id_ for name in _shuffled(clusters) for id_ in clusters[name]]
     return shuffled[: limit.of(len(samples))]
 
 
 def choose_scorable(
-    benchmark: Benchmark, samples: Sequence[Listed], limit: Limit | None, *, all_parts: bool
+    benchmark: Benchmark,
+    samples: Sequence[Listed],
+    limit: Limit | None,
+    *,
+    all_parts: bool,
+    shard: Shard | None = None,
 ) -> Choice:
     """`choose`, less the samples that only a judge could score if there is none.
 
     They are left out after choosing, so that a judge who comes later finds the same choice.
-    `all_parts` keeps them: predictions may be scored elsewhere.
+    `all_parts` keeps them: predictions may be scored elsewhere. Of what is left, a `shard` asks
+    its part.
     """
     chosen = choose(samples, limit)
     parts = {sample.id: sample.part for sample in samples}
     asked = [id_ for id_ in chosen if all_parts or benchmark.scorable(parts[id_])]
-    return Choice(asked, len(chosen) - len(asked))
+    left_out = len(chosen) - len(asked)
+    return Choice(asked if shard is None else part_of(samples, asked, shard), left_out)
+
+
+def part_of(samples: Iterable[Grouped], chosen: Sequence[str], shard: Shard) -> list[str]:
+    """The ids that `shard` asks: every `count`-th cluster, in the order a limit takes them."""
+    cluster = {sample.id: sample.cluster for sample in samples}
+    present = {cluster[id_] for id_ in chosen}
+    mine = set(_shuffled(present)[shard.index - 1 :: shard.count])
+    return [id_ for id_ in chosen if cluster[id_] in mine]
+
+
+def cut(samples: Iterable[Grouped], chosen: Sequence[str], size: int) -> Iterator[list[str]]:
+    """The `chosen` ids in pieces of at most `size`, clusters whole unless larger than that."""
+    cluster = {sample.id: sample.cluster for sample in samples}
+    piece: list[str] = []
+    for _, group in itertools.groupby(chosen, key=cluster.__getitem__):
+        ids = list(group)
+        if piece and len(piece) + len(ids) > size:
+            yield piece
+            piece = []
+        piece += ids
+        while len(piece) > size:
+            yield piece[:size]
+            piece = piece[size:]
+    if piece:
+        yield piece
+
+
+def _shuffled(clusters: Iterable[str]) -> list[str]:
+    """Names in an order that has nothing to do with that of the data, always the same."""
+    return sorted(clusters, key=lambda name: hashlib.sha256(name.encode()).digest())
 
 
 def in_data_order(samples: Iterable[Grouped], chosen: Iterable[str]) -> list[str]:
@@ -113,6 +176,23 @@ class Place:
 
     directory: Path
     limit: Limit | None
+    shard: Shard | None = None
+
+    @property
+    def part(self) -> str:
+        """What names a shard's own files; empty for a whole run."""
+        return "" if self.shard is None else self.shard.name
+
+    @property
+    def record(self) -> Path:
+        """What this process writes: the run's record, or that of a shard of it."""
+        return self.directory / f"{self.part}{self._suffix}.json" if self.part else self.run_json
+
+    @property
+    def shard_records(self) -> list[Path]:
+        """What shards wrote of themselves."""
+        found = self.directory.glob(f"shard-*-of-*{self._suffix}.json")
+        return sorted(path for path in found if self._suffix or "@" not in path.name)
 
     @property
     def _suffix(self) -> str:
@@ -137,8 +217,12 @@ class Place:
 
 
 def place(
-    output: Path, checkpoint: Checkpoint, settings: Mapping[str, Any], limit: Limit | None
+    output: Path,
+    checkpoint: Checkpoint,
+    settings: Mapping[str, Any],
+    limit: Limit | None,
+    shard: Shard | None = None,
 ) -> Place:
     """Where a run of `checkpoint` under `settings` lives: decided by content, not by the clock."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    return Place(output / f"{checkpoint.name}-{checkpoint.digest[:8]}" / digest[:8], limit)
+    return Place(output / f"{checkpoint.name}-{checkpoint.digest[:8]}" / digest[:8], limit, shard)

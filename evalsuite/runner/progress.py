@@ -24,10 +24,21 @@ class Planned:
     """Of those, samples that have a prediction already."""
     finished: bool = False
     """Whether its score is there already."""
+    label: str = ""
+    """What the progress will call it; left out, by the benchmark's name."""
+
+    @property
+    def name(self) -> str:
+        """What the progress will call it."""
+        return self.label or self.benchmark.name
 
 
 class Progress(Protocol):
-    """Who wants to know how a run goes."""
+    """Who wants to know how runs go.
+
+    Where several checkpoints are at work at once, each is planned first, and a `benchmark` is
+    called by the checkpoint's name and its own.
+    """
 
     def loading(self, step: Step) -> None:
         """Data is being downloaded or unpacked."""

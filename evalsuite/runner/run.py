@@ -1,7 +1,8 @@
-"""Evaluate one checkpoint on benchmarks: what is left to do, and doing it."""
+"""Evaluate checkpoints on benchmarks: what is left to do, and doing it."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 from evalsuite.benchmarks import Benchmark
@@ -13,6 +14,7 @@ from evalsuite.journal import answered, peek
 from evalsuite.lora import require_peft
 from evalsuite.results import Run
 from evalsuite.runner.evaluation import Evaluation
+from evalsuite.runner.ledger import Assignment
 from evalsuite.runner.options import Options
 from evalsuite.runner.plan import Place, choose_scorable, place
 from evalsuite.runner.progress import Planned, Progress
@@ -30,32 +32,59 @@ def evaluate(
     *,
     dry_run: bool = False,
 ) -> Run | None:
-    """Run `checkpoint` on `benchmarks`, whose data is located; continue what was begun before.
+    """`evaluate_all` for one checkpoint; None for a dry run."""
+    runs = evaluate_all([checkpoint], benchmarks, options, source, progress, dry_run=dry_run)
+    return runs[0] if runs else None
 
-    Returns the run with all outcomes known so far, those of other benchmarks included; None for a
-    dry run. Raises `UsageError` (the directory is in use, the checkpoint cannot be loaded),
-    `IncompleteError` (the worker keeps dying, the disk is full) and `InterruptedRun`; whatever was
+
+def evaluate_all(
+    checkpoints: Sequence[Checkpoint],
+    benchmarks: Sequence[Benchmark],
+    options: Options,
+    source: SampleSource,
+    progress: Progress,
+    *,
+    dry_run: bool = False,
+) -> list[Run]:
+    """Run `checkpoints` on `benchmarks`, whose data is located; continue what was begun before.
+
+    Returns a run for each with all outcomes known so far, those of other benchmarks included; none
+    for a dry run. Raises `UsageError` (a directory is in use, a checkpoint cannot be loaded),
+    `IncompleteError` (the workers keep dying, the disk is full) and `InterruptedRun`; whatever was
     answered before is on disk.
     """
-    where = place(options.output, checkpoint, options.settings, options.limit)
+    places = [
+        place(options.output, checkpoint, options.settings, options.limit, options.shard)
+        for checkpoint in checkpoints
+    ]
+    # Two names of the same weights are one run.
+    named = dict(zip(places, checkpoints, strict=True))
     digests = {benchmark.name: data_digest(benchmark) for benchmark in benchmarks}
-    state = look(where, benchmarks, digests, fresh=options.fresh)
-    if state.complete:
-        progress.planned(checkpoint, where.directory, state.standing)
-        return state.previous
-    if checkpoint.base_path is not None and options.mode != "eval":
-        require_peft()
-    if dry_run:
-        left = _outlook(state, where, digests, options, source)
-        progress.planned(checkpoint, where.directory, [*state.standing, *left])
-        return None
-    with RunLock(where.directory):
-        # Whoever held the lock may have done some of it since.
-        state = look(where, benchmarks, digests, fresh=options.fresh)
-        with Evaluation(
-            checkpoint, benchmarks, digests, options, source, progress, where, state
-        ) as evaluation:
-            return evaluation.work()
+    runs: dict[Place, Run] = {}
+    todo: list[Assignment] = []
+    with contextlib.ExitStack() as locks:
+        for where, checkpoint in named.items():
+            state = look(where, benchmarks, digests, fresh=options.fresh)
+            if state.complete:
+                progress.planned(checkpoint, where.directory, state.standing)
+                if state.previous is not None and not dry_run:
+                    runs[where] = state.previous
+                continue
+            if checkpoint.base_path is not None and options.mode != "eval":
+                require_peft()
+            if dry_run:
+                left = _outlook(state, where, digests, options, source)
+                progress.planned(checkpoint, where.directory, [*state.standing, *left])
+                continue
+            locks.enter_context(RunLock(where.directory, where.part))
+            # Whoever held the lock may have done some of it since.
+            state = look(where, benchmarks, digests, fresh=options.fresh)
+            todo.append(Assignment(checkpoint, benchmarks, digests, where, state))
+        if todo:
+            with Evaluation(todo, options, source, progress) as evaluation:
+                done = evaluation.work()
+            runs.update((given.where, run) for given, run in zip(todo, done, strict=True))
+    return [runs[where] for where in places if where in runs]
 
 
 def _outlook(
@@ -75,6 +104,7 @@ def _outlook(
                 source.outline(benchmark, digest),
                 options.limit,
                 all_parts=options.mode == "infer",
+                shard=options.shard,
             ).asked
         except KitError as error:
             raise IncompleteError(f"{benchmark.name}: {error}") from error

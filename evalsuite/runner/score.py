@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from evalsuite.benchmarks import Benchmark
 from evalsuite.results import Prediction, SampleScore, Score, write_samples
 from evalsuite.runner.environment import installed
+from evalsuite.runner.job import Job
 from evalsuite.samples import Frames, Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.vlmevalkit.kit import BrokenSample, Kit, SampleValue
@@ -66,6 +69,25 @@ def score_benchmark(
         frames=str(benchmark.frames) if benchmark.frames else None,
         max_new_tokens=benchmark.max_new_tokens,
     )
+
+
+def with_figures(score: Score, job: Job, seconds: Mapping[str, float]) -> Score:
+    """`score` with what it took; predicting figures are an earlier session's if none was done."""
+    if job.seconds is not None:
+        figures: dict[str, Any] = {
+            "seconds": {"predict": round(job.seconds, 3), **seconds},
+            "samples_per_second": round(job.asked / job.seconds, 3),
+            "peak_memory_bytes": job.peak_memory_bytes,
+        }
+    elif job.before is not None:
+        figures = {
+            "seconds": {**job.before.seconds, **seconds},
+            "samples_per_second": job.before.samples_per_second,
+            "peak_memory_bytes": job.before.peak_memory_bytes,
+        }
+    else:
+        figures = {"seconds": seconds}
+    return dataclasses.replace(score, data_digest=job.digest, **figures)
 
 
 def _row(sample: Sample | BrokenSample, prediction: Prediction, scored: SampleValue) -> SampleScore:

@@ -32,6 +32,8 @@ class WorkerSettings:
     longest_edge: int | None
     log: Path
     """Gets what the worker's libraries print."""
+    threads: int | None = None
+    """On the CPU; None leaves that to torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,10 @@ class Worker:
     """The parent's end of a worker process."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self._child = Child("evalsuite.runner.work", _ENVIRONMENT | dict(os.environ))
+        environment = _ENVIRONMENT | dict(os.environ)
+        if settings.threads is not None:
+            environment["OMP_NUM_THREADS"] = str(settings.threads)
+        self._child = Child("evalsuite.runner.work", environment)
         self._child.send(settings)
 
     def ask(self, questions: Sequence[Question]) -> None:

@@ -1,0 +1,220 @@
+"""One checkpoint's run: its benchmarks at work, what came of them, and its record on disk."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evalsuite.benchmarks import Benchmark
+from evalsuite.checkpoint import Checkpoint, record
+from evalsuite.errors import EvalsuiteError
+from evalsuite.journal import Journal, answered
+from evalsuite.results import Failure, Outcome, Run, read_run, write_run
+from evalsuite.runner.environment import versions
+from evalsuite.runner.job import Job, Piece
+from evalsuite.runner.options import Options
+from evalsuite.runner.plan import Place, choose_scorable, cut, in_data_order
+from evalsuite.runner.progress import Planned
+from evalsuite.runner.source import SampleSource
+from evalsuite.runner.state import State, header
+from evalsuite.smolvlm import prompts
+from evalsuite.version import VERSION
+from evalsuite.vlmevalkit.kit import KitError
+
+PIECE = {"image": 64, "video": 16}
+"""Samples the kit process builds in one request, and a worker takes at a time; requests for scores
+go in between. A video takes as long to decode as many images to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A checkpoint, the benchmarks it is asked, and what an earlier run left of that."""
+
+    checkpoint: Checkpoint
+    benchmarks: Sequence[Benchmark]
+    digests: Mapping[str, str]
+    """Of the data, by benchmark."""
+    where: Place
+    state: State
+
+
+class Ledger:
+    """The state of one run, and the only one who writes its record."""
+
+    def __init__(self, number: int, given: Assignment, options: Options, label: str = "") -> None:
+        """`label` tells the run from others in what is said of its benchmarks."""
+        self.number = number
+        self.checkpoint = given.checkpoint
+        self.where = given.where
+        self.state = given.state
+        self.jobs: list[Job] = []
+        self.open: set[str] = set()
+        """Benchmarks still at work."""
+        self.error: EvalsuiteError | None = None
+        """Why the checkpoint cannot be loaded, if it cannot."""
+        self.style = prompts.Style(
+            options.prompts, self.checkpoint.family, self.checkpoint.chat_template
+        )
+        self._options = options
+        self._digests = given.digests
+        self._label = label
+        self._rank = {b.name: i for i, b in enumerate(given.benchmarks)}
+        previous = self.state.previous
+        redone = {b.name for b in self.state.todo}
+        kept = previous.outcomes if previous else ()
+        self._outcomes: dict[str, Outcome] = {
+            o.benchmark: o for o in kept if o.benchmark not in redone
+        }
+        self._before = {s.benchmark: s for s in previous.scores} if previous else {}
+        self._started = previous.started if previous else now()
+        self._environment: dict[str, Any] = {**(previous.environment if previous else {})}
+        self._devices: set[str] = set()
+        """Those that took part in this session, or in the shards of the run."""
+        self._shards = [] if self.where.part else self.where.shard_records
+        for shard in self._shards:
+            self._met(read_run(shard).environment)
+            self._environment["shards"] = len(self._shards)
+        self._environment.update(versions())
+        self._run: Run | None = None
+
+    def name(self, benchmark: str) -> str:
+        """What `benchmark` is called where several checkpoints are at work."""
+        return f"{self._label} {benchmark}".strip()
+
+    def open_jobs(self, source: SampleSource) -> list[tuple[Benchmark, KitError | Failure]]:
+        """Open the journals of all that is to be done; returns what cannot be, and why."""
+        failed: list[tuple[Benchmark, KitError | Failure]] = []
+        for benchmark in self.state.todo:
+            try:
+                job = self._open_job(benchmark, source)
+            except KitError as error:
+                failed.append((benchmark, error))
+                continue
+            if isinstance(job, Job):
+                self.jobs.append(job)
+            else:
+                failed.append((benchmark, job))
+        self.open = {job.benchmark.name for job in self.jobs}
+        return failed
+
+    @property
+    def asking(self) -> bool:
+        """Whether there is something yet to ask, or an answer to come."""
+        return any(not job.built or job.pending for job in self.jobs)
+
+    def plan(self) -> list[Planned]:
+        """What there is to do, benchmark by benchmark."""
+        return [
+            *self.state.standing,
+            *(
+                Planned(j.benchmark, len(j.chosen), j.done, label=self.name(j.benchmark.name))
+                for j in self.jobs
+            ),
+        ]
+
+    def _open_job(self, benchmark: Benchmark, source: SampleSource) -> Job | Failure:
+        digest = self._digests[benchmark.name]
+        outline = source.outline(benchmark, digest)
+        options = self._options
+        choice = choose_scorable(
+            benchmark,
+            outline,
+            options.limit,
+            all_parts=options.mode == "infer",
+            shard=options.shard,
+        )
+        chosen = choice.asked
+        if not chosen and options.shard is None:
+            return Failure(
+                benchmark=benchmark.name,
+                stage="score",
+                message=f"only a judge can score the {choice.left_out} samples chosen",
+                remedy="name one with --judge, or raise --limit",
+            )
+        journal = Journal(
+            self.where.journal(benchmark.name), header(benchmark, digest), self.where.part
+        )
+        # With --mode eval, --fresh means scoring afresh.
+        if options.fresh and options.mode != "eval":
+            journal.forget(chosen)
+        missing = {id_ for id_ in chosen if not answered(journal.predictions, id_)}
+        pieces = [
+            Piece(ids, sum(id_ in missing for id_ in ids))
+            for ids in cut(outline, chosen, PIECE[benchmark.modality])
+        ]
+        return Job(
+            run=self.number,
+            benchmark=benchmark,
+            digest=digest,
+            chosen=chosen,
+            order=in_data_order(outline, chosen),
+            left_out=choice.left_out,
+            journal=journal,
+            before=self._before.get(benchmark.name),
+            done=len(chosen) - len(missing),
+            to_build=deque(pieces),
+            coming=len(missing),
+        )
+
+    def loaded(self, environment: Mapping[str, Any]) -> None:
+        """Note what a worker runs on."""
+        self._met(environment)
+        self._environment["workers"] = len(self._options.devices)
+        self.write()
+
+    def _met(self, environment: Mapping[str, Any]) -> None:
+        self._devices.update(environment.get("device", "unknown").split(", "))
+        self._environment.update(environment, device=", ".join(sorted(self._devices)))
+
+    def settle(self, outcome: Outcome) -> None:
+        """Keep what came of a benchmark."""
+        self._outcomes[outcome.benchmark] = outcome
+        self.open.discard(outcome.benchmark)
+        self.write()
+
+    def give_up(self, error: EvalsuiteError) -> None:
+        """Leave everything that is still at work; answers so far are kept."""
+        self.error = error
+        self.open.clear()
+        for job in self.jobs:
+            job.stop()
+
+    def finished(self) -> Run:
+        """The run as it stands at the end."""
+        return self._run or self.write()
+
+    def write(self) -> Run:
+        """Write the record; `finished` in it is None as long as an outcome is missing."""
+        complete = not self.open and all(name in self._outcomes for name in self._rank)
+        last = len(self._rank)
+        outcomes = sorted(self._outcomes.values(), key=lambda o: self._rank.get(o.benchmark, last))
+        self._run = Run(
+            evalsuite=VERSION,
+            command=self._options.command,
+            started=self._started,
+            finished=now() if complete else None,
+            limit=str(self._options.limit) if self._options.limit else None,
+            checkpoint=record(self.checkpoint),
+            settings=self._options.settings,
+            environment=self._environment,
+            outcomes=tuple(outcomes),
+        )
+        write_run(self.where.record, self._run)
+        for shard in self._shards:
+            shard.unlink(missing_ok=True)
+        self._shards = []
+        return self._run
+
+    def close(self) -> None:
+        """Close the journals, and let go of the samples."""
+        for job in self.jobs:
+            job.journal.close()
+        self.jobs = []
+
+
+def now() -> str:
+    """The time in UTC, as run.json writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

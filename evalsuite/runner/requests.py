@@ -1,0 +1,76 @@
+"""What is asked of the kit process: samples and scores, each in a thread that posts what came."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from evalsuite.benchmarks import Benchmark
+from evalsuite.results import Failure
+from evalsuite.runner.job import Built, Defect, Event, Job, Piece, Settled, Unbuilt
+from evalsuite.runner.plan import Place
+from evalsuite.runner.score import score_benchmark, with_figures
+from evalsuite.runner.source import SampleSource
+from evalsuite.smolvlm.prompts import Profile
+from evalsuite.vlmevalkit.kit import KitError
+
+
+class Requests:
+    """One thread for samples and one for scores, so that neither waits in line for the other."""
+
+    def __init__(self, source: SampleSource, post: Callable[[Event], None]) -> None:
+        self._source = source
+        self._post = post
+        self._builder = ThreadPoolExecutor(max_workers=1)
+        self._scorer = ThreadPoolExecutor(max_workers=1)
+
+    def build(self, job: Job, piece: Piece) -> None:
+        """Have the samples of `piece` built: `Built` or `Unbuilt` is posted."""
+        self._builder.submit(self._build, job, piece)
+
+    def score(self, job: Job, where: Place, profile: Profile) -> None:
+        """Have `job` scored: `Settled` is posted."""
+        self._scorer.submit(self._score, job, where, profile)
+
+    def failure(self, benchmark: Benchmark, error: KitError) -> Failure:
+        """What came of `benchmark` if the kit process said `error`."""
+        log = self._source.kit.log
+        remedy = f"{log} has the whole story" if error.logged else "mend that and run again"
+        return Failure(
+            benchmark=benchmark.name, stage=error.stage, message=str(error), remedy=remedy
+        )
+
+    def close(self) -> None:
+        """Ask nothing more; what is under way ends with the kit process."""
+        for executor in (self._builder, self._scorer):
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _build(self, job: Job, piece: Piece) -> None:
+        try:
+            samples = self._source.samples(job.benchmark, job.digest, piece.ids)
+            self._post(Built(job, piece, samples))
+        except KitError as error:
+            self._post(Unbuilt(job, self.failure(job.benchmark, error)))
+        except BaseException as error:  # noqa: BLE001 - a thread's defect must reach the main one
+            self._post(Defect(error))
+
+    def _score(self, job: Job, where: Place, profile: Profile) -> None:
+        try:
+            started = time.monotonic()
+            score = score_benchmark(
+                self._source.kit,
+                job.benchmark,
+                [job.samples[id_] for id_ in job.order],
+                job.journal.predictions,
+                where.evidence(job.benchmark.name),
+                where.samples(job.benchmark.name),
+            )
+            score = dataclasses.replace(score, profile=profile, unscored=job.left_out)
+            seconds = {"score": round(time.monotonic() - started, 3)}
+            self._post(Settled(job, with_figures(score, job, seconds)))
+        except KitError as error:
+            self._post(Settled(job, self.failure(job.benchmark, error)))
+        except BaseException as error:  # noqa: BLE001 - a thread's defect must reach the main one
+            self._post(Defect(error))
