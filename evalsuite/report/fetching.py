@@ -51,7 +51,7 @@ def run(
     """
     console = console or Console(stderr=True)
     if not benchmarks and suite is None:
-        raise UsageError("which benchmarks? name some with --benchmarks, or a suite with --suite")
+        suite = "paper"  # as `run` does
     asked: list[Benchmark] = chosen(load(benchmarks_file), suite, benchmarks)
     wanted = missing(asked, None)
     if wanted:

@@ -159,9 +159,11 @@ class Plain:
         """Say nothing: the score follows."""
 
     def finished(self, outcome: Outcome) -> None:
-        """Say the score, or why there is none."""
+        """Say the score, or why there is none; and why samples failed."""
         self._works.pop(outcome.benchmark, None)
         self._say(_closing(outcome))
+        for reason in () if isinstance(outcome, Failure) else outcome.reasons:
+            self._say(Text(visible(f"  failed: {sentence(reason)}"), style="yellow"))
 
     def note(self, text: str) -> None:
         """Say it."""

@@ -27,7 +27,7 @@ from evalsuite.runner.local import LocalWorker, Said
 from evalsuite.runner.options import Options
 from evalsuite.runner.plan import Place, choose_scorable, in_data_order
 from evalsuite.runner.progress import Planned, Progress
-from evalsuite.runner.score import score_benchmark
+from evalsuite.runner.score import score_benchmark, why_failed
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.state import State, header
 from evalsuite.runner.work import Answered, Ready, Unfit, WorkerSettings
@@ -68,7 +68,8 @@ class Evaluation:
         self._style = prompts.Style(options.prompts, checkpoint.family, checkpoint.chat_template)
         self._rank = {b.name: i for i, b in enumerate(benchmarks)}
         previous = state.previous
-        redone = {b.name for b in state.todo}
+        # Predicting alone takes no score away.
+        redone = set() if options.mode == "infer" else {b.name for b in state.todo}
         kept = previous.outcomes if previous else ()
         self._outcomes: dict[str, Outcome] = {
             o.benchmark: o for o in kept if o.benchmark not in redone
@@ -341,6 +342,18 @@ class Evaluation:
                     remedy="run with --mode all or infer first",
                 )
             )
+        elif all(self._failed(job, id_) for id_ in job.chosen):
+            # No answer at all is no score of 0: nothing was evaluated.
+            known = job.journal.predictions
+            reasons = why_failed([(id_, str(known[id_].error)) for id_ in job.chosen], most=1)
+            self._settle(
+                Failure(
+                    benchmark=name,
+                    stage="predict",
+                    message=f"none of {len(job.chosen)} samples could be answered: {reasons[0]}",
+                    remedy="mend that and run again",
+                )
+            )
         elif not job.pending:
             if job.began is not None:
                 job.seconds = time.monotonic() - job.began
@@ -350,6 +363,10 @@ class Evaluation:
             else:
                 self._progress.scoring(name)
                 self._scorer.submit(self._score, job)
+
+    def _failed(self, job: Job, id_: str) -> bool:
+        known = job.journal.predictions.get(id_)
+        return known is not None and known.ended == "error"
 
     def _settle(self, outcome: Outcome) -> None:
         self._outcomes[outcome.benchmark] = outcome

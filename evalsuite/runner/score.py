@@ -36,9 +36,10 @@ def score_benchmark(
     values = [row.value for row in counting]
     clusters = [row.cluster for row in counting]
     stderr = clustered_standard_error(values, clusters)
-    failed = [row for row in rows if row.ended == "error"]
-    empty = [row for row in rows if row.ended != "error" and not row.prediction]
-    unparsed = [r for r in rows if r.ended != "error" and r.prediction and not r.parsed]
+    failed = [row for row in counting if row.ended == "error"]
+    given = [row for row in counting if row.ended != "error"]
+    empty = [row for row in given if not row.prediction.strip()]
+    unparsed = [row for row in given if row.prediction.strip() and not row.parsed]
     return Score(
         benchmark=benchmark.name,
         dataset=benchmark.dataset,
@@ -50,8 +51,9 @@ def score_benchmark(
         n=len(counting),
         clusters=len(set(clusters)),
         failed=len(failed),
+        reasons=tuple(why_failed([(row.id, row.error or "no reason given") for row in failed])),
         empty=len(empty),
-        truncated=sum(row.ended == "length" for row in rows),
+        truncated=sum(row.ended == "length" for row in counting),
         unparsed=len(unparsed),
         judge=scored.judge,
         partial=not all(map(benchmark.scorable, benchmark.judged_parts)),
@@ -66,6 +68,20 @@ def score_benchmark(
         frames=str(benchmark.frames) if benchmark.frames else None,
         max_new_tokens=benchmark.max_new_tokens,
     )
+
+
+def why_failed(failures: Sequence[tuple[str, str]], most: int = 5) -> list[str]:
+    """The reasons of failed samples, `(id, reason)` each: the commonest first, with some ids."""
+    by_reason: dict[str, list[str]] = {}
+    for id_, reason in failures:
+        by_reason.setdefault(reason, []).append(id_)
+    lines = []
+    for reason, ids in sorted(by_reason.items(), key=lambda item: -len(item[1]))[:most]:
+        more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
+        lines.append(f"{', '.join(ids[:3])}{more}: {reason}")
+    if len(by_reason) > most:
+        lines.append(f"and {len(by_reason) - most} more reasons: see samples.jsonl")
+    return lines
 
 
 def _row(sample: Sample | BrokenSample, prediction: Prediction, scored: SampleValue) -> SampleScore:
