@@ -346,3 +346,18 @@ def test_predicting_alone_takes_no_score_away(bench: Bench, tmp_path: Path) -> N
     other = dataclasses.replace(benchmark, judge="somebody at http://localhost/v1")
     after = bench.run(tmp_path, [other], limit="4", mode="infer")
     assert after.scores == before.scores
+
+
+def test_a_benchmark_that_failed_whole_is_asked_again(bench: Bench, tmp_path: Path) -> None:
+    (benchmark,) = demo("DemoOCR")
+    (wanted,) = bench.run(tmp_path / "whole", [benchmark], limit="4").scores
+    whole = bench.directory(tmp_path / "whole") / "DemoOCR" / "predictions.jsonl"
+    failed = bench.directory(tmp_path / "failed") / "DemoOCR" / "predictions.jsonl"
+    failed.parent.mkdir(parents=True)
+    head, *lines = whole.read_text().splitlines()
+    gone = {"text": "", "tokens": 0, "ended": "error", "error": "out of memory"}
+    broken = [json.dumps({**json.loads(line), **gone}) for line in lines]
+    failed.write_text("\n".join([head, *broken]) + "\n")
+    run = bench.run(tmp_path / "failed", [benchmark], limit="4")
+    assert not run.failures
+    assert comparable(run.scores[0]) == comparable(wanted)

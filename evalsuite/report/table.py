@@ -220,18 +220,14 @@ def _run_marks(run: Run, notes: Notes, label: str, differing: Sequence[str]) -> 
         yield notes.add(f"the rows differ in {key.replace('_', ' ')}", f"{label} {value}")
 
 
-_FAILED = "samples without a prediction, which count as wrong"
-
-
 def _count_marks(score: Score, notes: Notes, where: str) -> Iterator[str]:
-    for count, meaning in (
-        (score.failed, _FAILED),
-        (score.empty, "empty answers"),
-        (score.truncated, "answers cut at the token limit"),
-        (score.unparsed, "answers in which no option was found"),
+    for count, meaning, reasons in (
+        (score.failed, "samples without a prediction, which count as wrong", score.reasons),
+        (score.empty, "empty answers", ()),
+        (score.truncated, "answers cut at the token limit", ()),
+        (score.unparsed, "answers in which no option was found", ()),
     ):
         if count:
-            reasons = score.reasons if meaning == _FAILED else ()
             why = f" ({'; '.join(map(sentence, reasons))})" if reasons else ""
             yield notes.add(meaning, f"{where} {count} of {score.n}{why}")
 

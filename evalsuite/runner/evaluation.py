@@ -342,31 +342,17 @@ class Evaluation:
                     remedy="run with --mode all or infer first",
                 )
             )
-        elif all(self._failed(job, id_) for id_ in job.chosen):
-            # No answer at all is no score of 0: nothing was evaluated.
-            known = job.journal.predictions
-            reasons = why_failed([(id_, str(known[id_].error)) for id_ in job.chosen], most=1)
-            self._settle(
-                Failure(
-                    benchmark=name,
-                    stage="predict",
-                    message=f"none of {len(job.chosen)} samples could be answered: {reasons[0]}",
-                    remedy="mend that and run again",
-                )
-            )
         elif not job.pending:
             if job.began is not None:
                 job.seconds = time.monotonic() - job.began
             job.journal.finish(job.order)
-            if self._options.mode == "infer":
+            if (failure := _without_answer(job)) is not None:
+                self._settle(failure)
+            elif self._options.mode == "infer":
                 self._open.discard(name)
             else:
                 self._progress.scoring(name)
                 self._scorer.submit(self._score, job)
-
-    def _failed(self, job: Job, id_: str) -> bool:
-        known = job.journal.predictions.get(id_)
-        return known is not None and known.ended == "error"
 
     def _settle(self, outcome: Outcome) -> None:
         self._outcomes[outcome.benchmark] = outcome
@@ -405,6 +391,20 @@ def _prediction(answer: Answer, digest: str) -> Prediction:
         tokens=answer.tokens,
         ended=answer.ended,
         error=answer.error,
+    )
+
+
+def _without_answer(job: Job) -> Failure | None:
+    """A failure if not one sample could be answered: nothing was evaluated, which is no 0."""
+    found = [job.journal.predictions[id_] for id_ in job.chosen]
+    if any(prediction.ended != "error" for prediction in found):
+        return None
+    reason = why_failed([(p.id, str(p.error)) for p in found], most=1)[0]
+    return Failure(
+        benchmark=job.benchmark.name,
+        stage="predict",
+        message=f"none of {len(found)} samples could be answered: {reason}",
+        remedy="mend that and run again",
     )
 
 
