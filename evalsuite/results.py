@@ -86,6 +86,8 @@ class Score:
     clusters: int
     failed: int
     """Samples that gave no prediction."""
+    reasons: tuple[str, ...] = field(default=(), kw_only=True)
+    """Why, the commonest first, with the ids of some: at most five lines."""
     empty: int
     truncated: int
     """Answers cut at the token limit."""

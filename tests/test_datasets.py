@@ -402,6 +402,8 @@ def test_a_benchmark_that_cannot_be_loaded(
     ("rows", "message"),
     [
         ([{"index": 3}, {"index": 3}, {}], "more than one row has index 3"),
+        ([{"index": 3.5}, {"index": 1}], "Choices.tsv: index 3.5: a decimal number; number the"),
+        ([{"index": "1.0"}, {"index": "2.0"}], "Choices.tsv: index 1.0: a decimal number; num"),
         ([{}, {"question": ""}], "no question in row 2"),
         ([{}, {"answer": ""}, {"answer": ""}], "no answer in row 2, 3"),
         ([{"answer": "E"}], "sample 0: its answer 'E' is not one of its options A, B, C, D"),

@@ -9,10 +9,12 @@ import pytest
 
 from evalsuite.benchmarks import JUDGED_METRICS, METRICS, Benchmark
 from evalsuite.judge import JudgeSettings
-from evalsuite.vlmevalkit.kit import Kit, KitError, Scored
+from evalsuite.runner.score import score_benchmark
+from evalsuite.vlmevalkit.kit import BrokenSample, Kit, KitError, Scored
+from tests import made_data as made
 from tests.judge_server import Asked, JudgeServer, Reply, refusal
 from tests.made_rows import MAKERS, RIGHT
-from tests.test_scoring import EXCEPTED, NASTY, said
+from tests.test_scoring import EXCEPTED, NASTY, TABLES, said
 
 
 class Bench:
@@ -27,7 +29,7 @@ class Bench:
         self.answer: Callable[[Asked], str | Reply] = lambda _: ""
 
     def score(
-        self, benchmark: Benchmark, texts: Sequence[str], out: Path, part: str | None = None
+        self, benchmark: Benchmark, texts: Sequence[str | None], out: Path, part: str | None = None
     ) -> Scored:
         judged = replace(benchmark, judge="judge-small")
         outlines = self.kit.outline(judged)
@@ -50,6 +52,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     bench.server.__exit__(None, None, None)
 
 
+AGREEMENT = dict.fromkeys(("choice", "mmmu"), "tables_keep_their_words")
+"""Of rows with an option ``None``, which an ordinary VLMEvalKit does not see."""
+
+
 def values(scored: Scored) -> list[float]:
     return [sample.value for sample in scored.values]
 
@@ -61,7 +67,7 @@ def test_which_metrics_use_a_judge_is_known_here_and_there(bench: Bench, tmp_pat
         got = bench.score(MAKERS[metric](tmp_path / metric, [{}]), [f"ßß {metric}"], tmp_path / "o")
         assert (got.judge == "judge-small-0725") is (metric in JUDGED_METRICS), metric
         assert bool(bench.server.asked) is (metric in JUDGED_METRICS), metric
-        assert (got.score, got.agreement) == (0, "agrees")
+        assert (got.score, got.agreement) == (0, AGREEMENT.get(metric, "agrees"))
         assert not got.values[0].parsed or metric not in JUDGED_METRICS
 
 
@@ -90,7 +96,8 @@ def test_a_judge_reads_what_rules_cannot(
     got = bench.score(benchmark, [RIGHT[metric], text, f"{text}, maybe"], tmp_path / "out")
     assert values(got) == [1, 1, 0]
     assert got.vlmevalkit_score == pytest.approx(200 / 3, abs=0.05)
-    assert (got.agreement, got.judge) == ("agrees", "judge-small-0725")
+    assert got.agreement == AGREEMENT.get(metric, "agrees")
+    assert got.judge == "judge-small-0725"
     assert len(bench.prompts()) == 2
     assert shown in "\n".join(bench.prompts())
     # Everything comes from the cache the second time.
@@ -158,6 +165,100 @@ def test_captions_of_tempcompass(bench: Bench, tmp_path: Path) -> None:
     assert (got.vlmevalkit_score, got.agreement) == (pytest.approx(100 / 3), "agrees")
 
 
+def test_no_answer_is_shown_to_no_judge(bench: Bench, tmp_path: Path) -> None:
+    # It would find all of them right.
+    marks = "{'score_%s': 5, 'score_%s': 5, 'total_score': 10}"
+    mlvu = marks % ("accuracy", "relevance") + marks % ("completeness", "reliability")
+    replies = {
+        "choice": "A", "mmmu": "B", "yes-no": "Yes", "mathvista": "14", "video-choice": "B",
+        "worldsense": "B", "mvbench": "B", "mlvu": mlvu, "tempcompass": "Answer: B. Correct",
+    }  # fmt: skip
+    assert set(replies) == set(JUDGED_METRICS)
+    blank = ["", " \n", None]
+    for metric, reply in replies.items():
+        bench.answer = lambda _, reply=reply: reply
+        rows: list[made.Row] = [{"question": f"blank {metric} {n}?"} for n in range(3)]
+        if metric == "mlvu":
+            opened = {"scoring_points": "[]"}
+            tasks = ("summary", "sub_scene")
+            rows += [row | opened | {"task_type": task} for row in rows for task in tasks]
+        if metric == "tempcompass":
+            tasks = ("multi-choice", "caption_matching", "captioning", "yes_no")
+            rows = [row | {"task_type": task} for task in tasks for row in rows]
+        texts = blank * (len(rows) // 3)
+        got = bench.score(MAKERS[metric](tmp_path / metric, rows), texts, tmp_path / "out")
+        assert bench.prompts() == [], metric
+        assert [(v.value, v.parsed) for v in got.values] == [(0, False)] * len(rows), metric
+        assert got.extra == ({"G-Avg": 0} if metric == "mlvu" else {})
+        # MVBench takes a blank for an answer; nobody knows what a judge makes of a hole.
+        assert got.vlmevalkit_score == (pytest.approx(100 / 3) if metric == "mvbench" else 0)
+        mends = {"table_text", AGREEMENT.get(metric, "table_text")}
+        mends |= {"a_mark_is_no_answer"} if metric == "mvbench" else set()
+        assert set(got.agreement.split(" + ")) == mends
+
+
+def test_what_stands_for_no_answer_is_no_ones_answer(bench: Bench, tmp_path: Path) -> None:
+    # The same prompt but for the answer: one is said, the other is not.
+    benchmark = MAKERS["tempcompass"](tmp_path, [{"task_type": "captioning"}] * 3)
+    bench.answer = lambda a: "Answer: B. down" if "∅" in a.prompt else "Answer: A. up"
+    part = "TempCompass_Captioning"
+    got = bench.score(benchmark, ["∅", "", "it rises"], tmp_path / "out", part=part)
+    assert values(got) == [1, 0, 0]
+    assert len(bench.prompts()) == 2
+    assert not [prompt for prompt in bench.prompts() if "⌀" in prompt]
+
+
+def test_g_avg_is_of_what_was_answered(bench: Bench, tmp_path: Path) -> None:
+    bench.answer = lambda _: "{'score_accuracy': 3, 'score_relevance': 4, 'total_score': 7}"
+    opened = {"scoring_points": "[]"}
+    benchmark = MAKERS["mlvu"](tmp_path, [{}, opened, opened, opened])
+    got = bench.score(benchmark, ["B", "he goes", "", None], tmp_path / "out")
+    assert got.extra == {"G-Avg": pytest.approx(7 / 3)}
+    assert (got.score, got.vlmevalkit_score, got.agreement) == (100, 100, "table_text")
+    assert len(bench.prompts()) == 1
+
+
+def test_counts_are_of_the_rows_that_count(bench: Bench, tmp_path: Path) -> None:
+    bench.answer = lambda _: "no idea"
+    opened = {"scoring_points": "[]"}
+    benchmark = replace(
+        MAKERS["mlvu"](tmp_path, [{}] * 6 + [opened] * 8), judge="judge-small", published=None
+    )
+    texts = ["B", "", None, " ", "neither", "so long"]
+    samples = [
+        BrokenSample(id=o.id, cluster=o.cluster, part=o.part, reason="")
+        for o in bench.kit.outline(benchmark)
+    ]
+    given = said([s.id for s in samples], [*texts, None, None, None, "", " ", "x", "y", "z"])
+    for at in (5, 11, 12):  # cut off: one that counts, and two that do not
+        id = samples[at].id
+        given[id] = replace(given[id], ended="length")
+    score = score_benchmark(
+        bench.kit, benchmark, samples, given, tmp_path / "out", tmp_path / "samples.jsonl"
+    )
+    assert score.n == 6
+    assert (score.failed, score.empty, score.truncated, score.unparsed) == (1, 2, 1, 2)
+
+
+def test_words_a_table_would_lose_are_named(bench: Bench, tmp_path: Path) -> None:
+    # No second evaluation is paid for: what an ordinary VLMEvalKit would say is not known.
+    bench.answer = lambda _: "B"
+    benchmark = MAKERS["choice"](tmp_path, [{"B": "N/A", "C": "cow", "D": "emu"}])
+    got = bench.score(benchmark, ["A"], tmp_path / "out")
+    assert (got.score, got.vlmevalkit_score) == (100, 100)
+    assert got.agreement == "tables_keep_their_words"
+    assert bench.prompts() == []
+    benchmark = MAKERS["video-choice"](tmp_path, [{}])
+    for text, agreement in (("nan A", "agrees"), ("NA", "tables_keep_their_words")):
+        assert bench.score(benchmark, [text], tmp_path / "out").agreement == agreement
+    bench.answer = lambda _: "Z"
+    got = bench.score(MAKERS["mvbench"](tmp_path, [{}]), ["nan"], tmp_path / "out")
+    assert got.agreement == "tables_keep_their_words", "a word, and not a hole"
+    # Numbers for words of figures are the same to a judge.
+    got = bench.score(MAKERS["mathvista"](tmp_path, [{}]), ["14"], tmp_path / "out")
+    assert (got.score, got.agreement) == (100, "agrees")
+
+
 def test_a_judge_that_gives_up_is_no_score(bench: Bench, tmp_path: Path) -> None:
     benchmark = MAKERS["choice"](tmp_path, [{"question": f"up {n}?"} for n in range(40)])
     bench.answer = lambda _: refusal(401, "no such key")
@@ -190,7 +291,7 @@ def test_whatever_a_judge_says(bench: Bench, tmp_path: Path, metric: str) -> Non
     got = bench.score(benchmark, [f"ßß {n}" for n in range(len(rows))], tmp_path / "out")
     assert len(got.values) == len(rows)
     assert all(0 <= sample.value <= 1 for sample in got.values)
-    assert set(got.agreement.split(" + ")) <= EXCEPTED.get(metric, set()) | {"agrees"}
+    assert set(got.agreement.split(" + ")) <= EXCEPTED.get(metric, set()) | TABLES | {"agrees"}
 
 
 _MARKS = [

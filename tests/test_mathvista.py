@@ -41,11 +41,12 @@ WORDS = chosen("B", "spring", "Summer", "fall")
         (free("14", "integer"), [
             ("14", "14"), ("14.", "14"), ("The answer is 14.", "14"), ("Answer: 14 apples", "14"),
             ("3 and 4 make 7", "7"), ("1,234 people", "1234"), ("-3", "-3"), ("−3", "-3"),
-            ("5-3", "3"), ("14.0", "14"), ("14.5", "14.5"), ("$\\boxed{14}$, from 2 and 12", "14"),
-            ("**14**", "14"), ("fourteen", ""), ("Twelve", "12"), ("I see two cats", "2"),
+            ("5-3", ""), ("14.0", "14"), ("14.5", "14.5"), ("$\\boxed{14}$, from 2 and 12", "14"),
+            ("**14**", "14"), ("fourteen", "14"), ("Twelve", "12"), ("I see two cats", "2"),
             ("1e3", "1000"), ("x=14", "14"), ("none", ""), ("", ""), ("nan", ""), ("inf", ""),
-            ("The answer is 14, not 15. 16 is wrong", "16"), ("4/2", "2"), ("1/0", ""),
-            ("2012-2013", "2013"), ("٣", "3"), ("A7", "7"), ("1.2.3", "1.2"),
+            ("The answer is 14, not 15. 16 is wrong", "14"), ("4/2", "2"), ("1/0", ""),
+            ("2012-2013", ""), ("٣", "3"), ("A7", "7"), ("1.2.3", "1.2"),
+            ("$\\boxed{14 \\text{ cm}^2}$", "14"), ("I cannot tell.", ""),
         ]),
         (free("0.6", "float"), [
             ("0.6", "0.6"), ("0.62", "0.6"), (".6", "0.6"), ("3/5", "0.6"), ("60%", "60.0"),
@@ -54,8 +55,9 @@ WORDS = chosen("B", "spring", "Summer", "fall")
         (free("1.5", "float", precision=2.0), [("1.499", "1.5"), ("1.49", "1.49")]),
         (free("[2007, 2008]", "list"), [
             ("[2007, 2008]", "[2007, 2008]"), ("It is [1] or [2007, 2008].", "[2007, 2008]"),
-            ("between 2007 and 2008", "[2007.0, 2008.0]"), ("in 2007", ""), ("[x, y]", ""),
-            ("", ""),
+            ("between 2007 and 2008", "[2007.0, 2008.0]"), ("2007–2008", "[2007.0, 2008.0]"),
+            ("2007, −2008", "[2007.0, -2008.0]"), ("2^3 and 2008", ""),
+            ("in 2007", ""), ("[x, y]", ""), ("", ""),
         ]),
         (free("Yes", "text"), [
             ("Yes.", "Yes"), ("The answer is: yes", "yes"), ("\\text{Yes}", "Yes"),
@@ -67,8 +69,27 @@ WORDS = chosen("B", "spring", "Summer", "fall")
             ("spring, or (b) rather", "A"), ("?", ""), ("", ""), ("Z", ""), ("d", ""),
             ("A or B", ""),
         ]),
+        (chosen("B", "Yes", "No"), [
+            ("Yes, no doubt", "A"), ("No, it is not", "B"), ("No. Yes is wrong.", "B"),
+            ("The answer is: no, yes is wrong", "B"), ("not yes", ""), ("no yes", ""),
+        ]),
+        (chosen("B", "3/11", "8/11", "x"), [
+            ("\\frac{8}{11}", "B"), ("$\\frac{3}{11}$", "A"), ("8 / 11", "B"),
+            ("\\frac{1}{11}", ""), ("It is (c), not \\frac{8}{11}", "C"),
+        ]),
+        (chosen("B", "12 cm", "14 cm", "14 m", "15 or 16"), [
+            ("12", "A"), ("The length is 12.0 units.", "A"), ("14 cm", "B"), ("14", ""), ("15", ""),
+        ]),
+        (chosen("B", "5°", "15°", "25°", "50°"), [
+            ("15", "B"), ("15 degrees", "B"), ("fifty degrees", "D"), ("The answer is 5.", "A"),
+            ("45", ""), ("15-25", ""),
+        ]),
+        (chosen("C", "1", "2", "12", "30.0"), [("12 cm", "C"), ("30", "D"), ("Two of them", "B")]),
     ],
-    ids=["integer", "float", "precision", "list", "text", "choice"],
+    ids=[
+        *("integer", "float", "precision", "list", "text", "choice"),
+        *("yes or no", "fractions", "lengths", "angles", "figures"),
+    ],
 )  # fmt: skip
 def test_find(rules: Any, row: made.Row, found: Sequence[tuple[str, str]]) -> None:
     assert [(text, rules.find(row, text)) for text, _ in found] == list(found)

@@ -141,15 +141,19 @@ def test_table_text(vlmeval: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(UnicodeEncodeError):
         pd.DataFrame({"prediction": ["\ud800"]}).to_csv(path)
 
-    def worthless(_: str) -> float:
-        return 0
+    def wrong(_: str) -> bool:
+        return True
 
-    texts = ["", "a\ud800b", "a\0b", "a\r\nb", "None"]
-    written = [mends.table_text(text, worthless, 0) for text in texts]
-    assert written == ["∅", "a\ufffdb", "a\ufffdb", "a\r\nb", "None"]
+    texts = ["", " \n", "a\ud800b", "a\0b", "a\r\nb", "None"]
+    written = [mends.table_text(text, wrong) for text in texts]
+    assert written == ["∅", " \n", "a\ufffdb", "a\ufffdb", "a\r\nb", "None"]
     assert kept(*written) == written
     # Where '∅' is one of the options it must not stand for an empty answer.
-    assert mends.table_text("", {"∅": 1.0, "⌀": 0.0}.__getitem__, 0) == "⌀"
+    assert mends.table_text("", "⌀".__eq__) == "⌀"
+    # A blank that VLMEvalKit's rule calls right must not be carried either.
+    assert mends.table_text(" ", "∅".__eq__) == "∅"
+    assert mends.table_text("", wrong, ["⌀"]) == "⌀"
+    assert mends.table_text("", lambda _: False) == "∅"
 
 
 @pytest.fixture

@@ -162,6 +162,21 @@ def test_other_prompts_never_share_a_table() -> None:
     assert "2.0" in alone
 
 
+def test_why_samples_failed_is_said() -> None:
+    reasons = ("3, 8: a.png: not an image in a known format",)
+    failing = score("A", 40.0, failed=2, reasons=reasons)
+    text = markdown([run("a", failing), run("b", score("A", 1.0))])
+    assert "a A 2 of 300 (3, 8: a.png: not an image in a known format)" in text
+
+
+def test_a_partial_score_is_no_part_of_an_average() -> None:
+    part = score("TempVideo", 90.0, partial=True)
+    built = table.build([run("a", score("A", 10.0), part), run("b", score("A", 20.0), part)])
+    assert [row.average for row in built.rows] == [10.0, 20.0]
+    assert built.about_average.endswith("the same: A; partial: TempVideo")
+    assert "without TempVideo, of which a part is unscored" in markdown([run("a", part)])
+
+
 def test_what_a_score_is_not_is_said() -> None:
     outcome = score(
         "TempVideo", 40.0, partial=True, unscored=7, modified_data=True, macro=38.25,

@@ -305,3 +305,59 @@ def test_a_directory_in_use_is_refused(bench: Bench, tmp_path: Path) -> None:
         pytest.raises(UsageError, match=f"pid {os.getpid()}"),
     ):
         bench.run(tmp_path, demo("DemoOCR"))
+
+
+def test_no_answer_at_all_is_no_score(bench: Bench, tmp_path: Path) -> None:
+    table = tmp_path / "noise.tsv"
+    noise = base64.b64encode(b"noise" * 40).decode()
+    table.write_text(f"index\timage\tquestion\tanswer\n0\t{noise}\twhat?\tred\n")
+    benchmark = Benchmark(
+        name="Noise", dataset="Noise", data=str(table), modality="image", prompt="default",
+        metric="exact-match", max_new_tokens=4,
+    )  # fmt: skip
+    run = bench.run(tmp_path / "out", [benchmark])
+    (failure,) = run.failures
+    assert failure.stage == "predict"
+    assert failure.message.startswith("none of 1 samples could be answered: 0: ")
+    assert not run.scores
+
+
+def test_failed_samples_say_why(bench: Bench, tmp_path: Path) -> None:
+    table = tmp_path / "half.tsv"
+    noise = base64.b64encode(b"noise" * 40).decode()
+    picture = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(picture, "PNG")
+    good = base64.b64encode(picture.getvalue()).decode()
+    rows = [f"{n}\t{good if n == 2 else noise}\twhat?\tred\n" for n in range(6)]
+    table.write_text("index\timage\tquestion\tanswer\n" + "".join(rows))
+    benchmark = Benchmark(
+        name="Half", dataset="Half", data=str(table), modality="image", prompt="default",
+        metric="exact-match", max_new_tokens=4,
+    )  # fmt: skip
+    (score,) = bench.run(tmp_path / "out", [benchmark]).scores
+    assert (score.n, score.failed) == (6, 5)
+    (reason,) = score.reasons
+    assert reason == "0, 1, 3 and 2 more: its image: 200 bytes that are no image"
+
+
+def test_predicting_alone_takes_no_score_away(bench: Bench, tmp_path: Path) -> None:
+    (benchmark,) = demo("DemoOCR")
+    before = bench.run(tmp_path, [benchmark], limit="4")
+    other = dataclasses.replace(benchmark, judge="somebody at http://localhost/v1")
+    after = bench.run(tmp_path, [other], limit="4", mode="infer")
+    assert after.scores == before.scores
+
+
+def test_a_benchmark_that_failed_whole_is_asked_again(bench: Bench, tmp_path: Path) -> None:
+    (benchmark,) = demo("DemoOCR")
+    (wanted,) = bench.run(tmp_path / "whole", [benchmark], limit="4").scores
+    whole = bench.directory(tmp_path / "whole") / "DemoOCR" / "predictions.jsonl"
+    failed = bench.directory(tmp_path / "failed") / "DemoOCR" / "predictions.jsonl"
+    failed.parent.mkdir(parents=True)
+    head, *lines = whole.read_text().splitlines()
+    gone = {"text": "", "tokens": 0, "ended": "error", "error": "out of memory"}
+    broken = [json.dumps({**json.loads(line), **gone}) for line in lines]
+    failed.write_text("\n".join([head, *broken]) + "\n")
+    run = bench.run(tmp_path / "failed", [benchmark], limit="4")
+    assert not run.failures
+    assert comparable(run.scores[0]) == comparable(wanted)

@@ -121,8 +121,9 @@ def differing(benchmark: Benchmark, path: Path, found: str, expected: str) -> Da
         )
     return DataError(
         f"{path}: MD5 {found}, published is {expected}",
-        "take it as it is with --allow-modified-data, or move it away and "
-        f"`evalsuite fetch -b {benchmark.name}`",
+        "take it as it is with --allow-modified-data, or put the published one there "
+        f"(without --data-dir `evalsuite fetch -b {benchmark.name}` gets it, once this is moved "
+        "away)",
     )
 
 
@@ -131,7 +132,7 @@ def incomplete(benchmark: Benchmark, lying: Lying) -> DataError:
     n, m = len(lying.lacking), len(lying.videos)
     return DataError(
         f"{lying.root}: {n} of {m} videos missing, such as {lying.lacking[0]}",
-        f"`evalsuite fetch -b {benchmark.name}` gets them, or put them there; "
+        f"put them there, or without --data-dir `evalsuite fetch -b {benchmark.name}` gets them; "
         "with --allow-modified-data questions about them fail and count as wrong",
     )
 

@@ -51,6 +51,9 @@ def state(benchmark: Benchmark, data_dir: Path | None, *, verify: bool = False) 
         if is_video_tree(benchmark):
             return _video_state(benchmark, path, verify)
         size = path.stat().st_size if path.is_file() else _directory_bytes(path)
+        if path.suffix in (".tsv", ".csv", ".jsonl") and (path.is_dir() or not size):
+            what = "is a directory" if path.is_dir() else "is empty"
+            raise DataError(f"{path}: {what}", "put the table there")
         tables = {benchmark.dataset: path} if benchmark.data is None else {}
         checked, wrong = _compared(benchmark, path.parent, tables, verify)
     except DataError as error:
@@ -72,10 +75,10 @@ def _video_state(benchmark: Benchmark, root: Path, verify: bool) -> State:
         lying = look(benchmark.dataset, root, prepared, Path(scratch))
         size = _lying_bytes(lying)
         checked, wrong = _compared(benchmark, root, lying.tables, verify)
+    if lying.lacking:  # first: allowing modified data would not bring them
+        return _trouble(benchmark, "incomplete", root, size, incomplete(benchmark, lying))
     if wrong is not None:
         return _trouble(benchmark, "modified", root, size, wrong, checked=True)
-    if lying.lacking:
-        return _trouble(benchmark, "incomplete", root, size, incomplete(benchmark, lying))
     return State(
         benchmark=benchmark.name, status="ready", path=root, bytes=size, checked=checked,
         message="" if lying.ready else "unpacked when first used",

@@ -28,7 +28,7 @@ from evalsuite.data.steps import Step
 from evalsuite.errors import UsageError
 from evalsuite.report.doctor import chosen
 from evalsuite.report.grid import Grid, Heading, Line, entries
-from evalsuite.report.text import print_grid
+from evalsuite.report.text import can_draw, print_grid
 from evalsuite.report.words import counted, duration, listed, sentence, visible
 from evalsuite.results import Failure
 
@@ -51,7 +51,7 @@ def run(
     """
     console = console or Console(stderr=True)
     if not benchmarks and suite is None:
-        raise UsageError("which benchmarks? name some with --benchmarks, or a suite with --suite")
+        suite = "paper"  # as `run` does
     asked: list[Benchmark] = chosen(load(benchmarks_file), suite, benchmarks)
     wanted = missing(asked, None)
     if wanted:
@@ -206,5 +206,4 @@ class Live(Plain):
 def make(console: Console | None = None) -> Plain:
     """Return the display that suits `console`, standard error if it is None."""
     console = console or Console(stderr=True)
-    live = console.is_interactive and console.file.isatty()
-    return Live(console) if live else Plain(console)
+    return Live(console) if can_draw(console) else Plain(console)

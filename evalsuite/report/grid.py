@@ -23,6 +23,7 @@ from evalsuite.report.words import (
     ABSENT,
     FAILED,
     counted,
+    listed,
     parameter_count,
     plus_minus,
     points,
@@ -127,7 +128,10 @@ def detail(run: Run) -> Grid:
 
 
 def _about_average(run: Run) -> str:
-    return f"average: mean over {counted(len(run.scores), 'benchmark')}, each counting the same"
+    partial = [score.benchmark for score in run.scores if score.partial]
+    said = counted(len(run.scores) - len(partial), "benchmark")
+    without = f", without {listed(partial)}, of which a part is unscored" if partial else ""
+    return f"average: mean over {said}, each counting the same{without}"
 
 
 def _title(run: Run) -> str:

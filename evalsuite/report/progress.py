@@ -21,7 +21,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from evalsuite.report.grid import Grid, Heading, Line, entries
-from evalsuite.report.text import print_grid
+from evalsuite.report.text import can_draw, print_grid
 from evalsuite.report.words import (
     FAILED,
     counted,
@@ -157,9 +157,11 @@ class Plain:
         """Say nothing: the score follows."""
 
     def finished(self, outcome: Outcome) -> None:
-        """Say the score, or why there is none."""
+        """Say the score, or why there is none; and why samples failed."""
         self._works.pop(outcome.benchmark, None)
         self._say(_closing(outcome))
+        for reason in () if isinstance(outcome, Failure) else outcome.reasons:
+            self._say(Text(visible(f"  failed: {sentence(reason)}"), style="yellow"))
 
     def note(self, text: str) -> None:
         """Say it."""
@@ -238,9 +240,7 @@ def make(console: Console | None = None) -> Plain:
     It is a context manager: leaving it, however that comes about, leaves the terminal as it was.
     """
     console = console or Console(stderr=True)
-    # rich also takes FORCE_COLOR for a terminal; a log with colours is still a log.
-    live = console.is_interactive and console.file.isatty()
-    return Live(console) if live else Plain(console)
+    return Live(console) if can_draw(console) else Plain(console)
 
 
 def _print_plan(

@@ -116,9 +116,14 @@ class Table:
         if not self.averaged:
             return "average: none, for there is no benchmark of which every row has a score"
         out = [c.benchmark for c in self.columns if c.benchmark not in self.averaged]
+        scores = [cell.score for row in self.rows for cell in row.cells if cell.score]
+        partial = {score.benchmark for score in scores if score.partial}
+        missing = [name for name in out if name not in partial]
         return (
             f"average: mean over {counted(len(self.averaged), 'benchmark')}, each counting the "
-            f"same: {listed(self.averaged)}" + (f"; not every row has {listed(out)}" if out else "")
+            f"same: {listed(self.averaged)}"
+            + (f"; not every row has {listed(missing)}" if missing else "")
+            + (f"; partial: {listed([n for n in out if n in partial])}" if partial else "")
         )
 
 
@@ -130,9 +135,7 @@ def build(runs: Sequence[Run]) -> Table:
     columns = tuple(sorted(columns, key=lambda column: _rank(column.modality)))
     outcomes = [{o.benchmark: o for o in run.outcomes} for run in runs]
     averaged = tuple(
-        c.benchmark
-        for c in columns
-        if all(isinstance(known.get(c.benchmark), Score) for known in outcomes)
+        c.benchmark for c in columns if all(_whole(known.get(c.benchmark)) for known in outcomes)
     )
     labels = _labels(runs)
     differing = _differing([run.settings for run in runs])
@@ -161,14 +164,19 @@ def by_prompts(runs: Sequence[Run]) -> list[list[Run]]:
     return list(parts.values())
 
 
+def _whole(outcome: Outcome | None) -> bool:
+    """Whether it is a score of the whole benchmark: a part of one is no part of an average."""
+    return isinstance(outcome, Score) and not outcome.partial
+
+
 def prompts_of(run: Run) -> str:
     """Return the prompt profile of `run`."""
     return str(run.settings.get("prompts", "unknown"))
 
 
 def average(outcomes: Sequence[Outcome]) -> float | None:
-    """Return the mean of the scores among `outcomes`, each benchmark counting the same."""
-    scores = [o.score for o in outcomes if isinstance(o, Score)]
+    """Return the mean of the whole scores among `outcomes`, each benchmark counting the same."""
+    scores = [o.score for o in outcomes if isinstance(o, Score) and not o.partial]
     return mean(scores) if scores else None
 
 
@@ -213,14 +221,15 @@ def _run_marks(run: Run, notes: Notes, label: str, differing: Sequence[str]) -> 
 
 
 def _count_marks(score: Score, notes: Notes, where: str) -> Iterator[str]:
-    for count, meaning in (
-        (score.failed, "samples without a prediction, which count as wrong"),
-        (score.empty, "empty answers"),
-        (score.truncated, "answers cut at the token limit"),
-        (score.unparsed, "answers in which no option was found"),
+    for count, meaning, reasons in (
+        (score.failed, "samples without a prediction, which count as wrong", score.reasons),
+        (score.empty, "empty answers", ()),
+        (score.truncated, "answers cut at the token limit", ()),
+        (score.unparsed, "answers in which no option was found", ()),
     ):
         if count:
-            yield notes.add(meaning, f"{where} {count} of {score.n}")
+            why = f" ({'; '.join(map(sentence, reasons))})" if reasons else ""
+            yield notes.add(meaning, f"{where} {count} of {score.n}{why}")
 
 
 def _cell(outcome: Outcome | None, notes: Notes, label: str) -> Cell:

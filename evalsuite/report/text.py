@@ -28,6 +28,12 @@ _OTHER = "other"
 """Heads the lines of no group, where there are groups."""
 
 
+def can_draw(console: Console) -> bool:
+    """Whether bars may be drawn on it, rather than lines written."""
+    # rich also takes FORCE_COLOR for a terminal; a log with colours is still a log.
+    return console.is_interactive and console.file.isatty()
+
+
 def print_runs(runs: Sequence[Run], console: Console | None = None) -> None:
     """Print what came of each run, and all of them side by side if there are several."""
     console = console or Console()

@@ -33,6 +33,7 @@ from evalsuite.runner.options import Options
 from evalsuite.runner.pool import Heard, Loaded, Lost, Pool
 from evalsuite.runner.progress import Progress
 from evalsuite.runner.requests import Requests
+from evalsuite.runner.score import without_answer
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.work import WorkerSettings
 from evalsuite.samples import Sample, prompt_digest
@@ -321,7 +322,10 @@ class Evaluation:
             if job.began is not None:
                 job.seconds = time.monotonic() - job.began
             job.journal.finish(job.order)
-            if self._options.scores:
+            # A shard may have none of those that could be answered.
+            if not self._options.shard and (failure := without_answer(job)) is not None:
+                self._settle(ledger, failure)
+            elif self._options.scores:
                 self._progress.scoring(ledger.name(name))
                 self._requests.score(job, ledger.where, self._options.prompts)
             else:

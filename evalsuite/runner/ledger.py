@@ -63,7 +63,8 @@ class Ledger:
         self._label = label
         self._rank = {b.name: i for i, b in enumerate(given.benchmarks)}
         previous = self.state.previous
-        redone = {b.name for b in self.state.todo}
+        # Predicting alone takes no score away.
+        redone = set() if not options.scores else {b.name for b in self.state.todo}
         kept = previous.outcomes if previous else ()
         self._outcomes: dict[str, Outcome] = {
             o.benchmark: o for o in kept if o.benchmark not in redone

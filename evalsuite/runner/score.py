@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.benchmarks import Benchmark
-from evalsuite.results import Prediction, SampleScore, Score, write_samples
+from evalsuite.results import Failure, Prediction, SampleScore, Score, write_samples
 from evalsuite.runner.environment import installed
 from evalsuite.runner.job import Job
 from evalsuite.samples import Frames, Sample
@@ -39,9 +39,10 @@ def score_benchmark(
     values = [row.value for row in counting]
     clusters = [row.cluster for row in counting]
     stderr = clustered_standard_error(values, clusters)
-    failed = [row for row in rows if row.ended == "error"]
-    empty = [row for row in rows if row.ended != "error" and not row.prediction]
-    unparsed = [r for r in rows if r.ended != "error" and r.prediction and not r.parsed]
+    failed = [row for row in counting if row.ended == "error"]
+    given = [row for row in counting if row.ended != "error"]
+    empty = [row for row in given if not row.prediction.strip()]
+    unparsed = [row for row in given if row.prediction.strip() and not row.parsed]
     return Score(
         benchmark=benchmark.name,
         dataset=benchmark.dataset,
@@ -53,8 +54,9 @@ def score_benchmark(
         n=len(counting),
         clusters=len(set(clusters)),
         failed=len(failed),
+        reasons=tuple(why_failed([(row.id, row.error or "no reason given") for row in failed])),
         empty=len(empty),
-        truncated=sum(row.ended == "length" for row in rows),
+        truncated=sum(row.ended == "length" for row in counting),
         unparsed=len(unparsed),
         judge=scored.judge,
         partial=not all(map(benchmark.scorable, benchmark.judged_parts)),
@@ -88,6 +90,34 @@ def with_figures(score: Score, job: Job, seconds: Mapping[str, float]) -> Score:
     else:
         figures = {"seconds": seconds}
     return dataclasses.replace(score, data_digest=job.digest, **figures)
+
+
+def without_answer(job: Job) -> Failure | None:
+    """A failure if not one sample could be answered: nothing was evaluated, which is no 0."""
+    found = [job.journal.predictions[id_] for id_ in job.chosen]
+    if any(prediction.ended != "error" for prediction in found):
+        return None
+    reason = why_failed([(p.id, str(p.error)) for p in found], most=1)[0]
+    return Failure(
+        benchmark=job.benchmark.name,
+        stage="predict",
+        message=f"none of {len(found)} samples could be answered: {reason}",
+        remedy="mend that and run again",
+    )
+
+
+def why_failed(failures: Sequence[tuple[str, str]], most: int = 5) -> list[str]:
+    """The reasons of failed samples, `(id, reason)` each: the commonest first, with some ids."""
+    by_reason: dict[str, list[str]] = {}
+    for id_, reason in failures:
+        by_reason.setdefault(reason, []).append(id_)
+    lines = []
+    for reason, ids in sorted(by_reason.items(), key=lambda item: -len(item[1]))[:most]:
+        more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
+        lines.append(f"{', '.join(ids[:3])}{more}: {reason}")
+    if len(by_reason) > most:
+        lines.append(f"and {len(by_reason) - most} more reasons: see samples.jsonl")
+    return lines
 
 
 def _row(sample: Sample | BrokenSample, prediction: Prediction, scored: SampleValue) -> SampleScore:

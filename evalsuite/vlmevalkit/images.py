@@ -42,6 +42,9 @@ def build(kind: Any, benchmark: Benchmark, path: Path, store: Store) -> Any:
             _PRESENT.get(kind.__name__, ()),
         )
         if "image" in data:
+            if benchmark.published is None:
+                # VLMEvalKit leaves rows without an image out, and says nothing.
+                require(data, ("image",), path)
             mends.short_images_reach_their_sample(data)
         elif "image_path" in data:
             require(data, ("image_path",), path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from typing import TYPE_CHECKING
 
 from evalsuite.vlmevalkit import rule_mends
@@ -13,13 +15,32 @@ if TYPE_CHECKING:
 class Model:
     """Hands VLMEvalKit's prompts to a `Judge`; the settings it asks for are the judge's own."""
 
-    def __init__(self, judge: Judge, system: str = "") -> None:
+    def __init__(self, judge: Judge | None) -> None:
         self._judge = judge
-        self._system = system
+        self._system = ""
+        self._unasked: set[tuple[str, str]] = set()
+        self._turn: threading.Lock | None = None
 
     def under(self, system: str) -> Model:
         """Return the same judge, told `system` first."""
-        return Model(self._judge, system)
+        other = copy.copy(self)
+        other._system = system
+        return other
+
+    def of_no_answer(self) -> Model:
+        """Return a judge for predictions that are none: nobody is asked about them.
+
+        Nor later, when VLMEvalKit comes with the same prompt.
+        """
+        other = copy.copy(self)
+        other._judge = None
+        return other
+
+    def in_turn(self, turn: threading.Lock) -> Model:
+        """Return a judge for threads of which one at a time holds `turn`: it is let go to ask."""
+        other = copy.copy(self)
+        other._turn = turn
+        return other
 
     def working(self) -> bool:
         """Say so: it was checked before anything was spent, and raises rather than give up."""
@@ -27,4 +48,15 @@ class Model:
 
     def generate(self, prompt: str, **_: object) -> str:
         """Ask; raises `JudgeError`."""
-        return rule_mends.no_verdict_is_none(self._judge.generate(prompt, system=self._system))
+        if self._judge is None:
+            self._unasked.add((self._system, prompt))
+        if self._judge is None or (self._system, prompt) in self._unasked:
+            return rule_mends.NONE
+        if self._turn is None:
+            return rule_mends.no_verdict_is_none(self._judge.generate(prompt, system=self._system))
+        self._turn.release()
+        try:
+            answer = self._judge.generate(prompt, system=self._system)
+        finally:
+            self._turn.acquire()
+        return rule_mends.no_verdict_is_none(answer)

@@ -87,10 +87,10 @@ class Scored:
     """In the order asked for."""
     score: float
     """The mean of those `values` that count, from 0 to 100."""
-    vlmevalkit_score: float
-    """VLMEvalKit's own number for the same predictions, on the same scale."""
+    vlmevalkit_score: float | None
+    """VLMEvalKit's own number for the same predictions, on the same scale; None if it raises."""
     agreement: str
-    """``agrees``, or the name of the mend that says why the two differ."""
+    """``agrees``, or the names of the mends that say why the two differ."""
     macro: float | None = None
     """The mean over the benchmark's tasks, each weighing the same, where that is usual too."""
     extra: Mapping[str, float] = field(default_factory=dict)

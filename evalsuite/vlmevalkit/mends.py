@@ -45,13 +45,15 @@ from typing import Any
 from evalsuite.vlmevalkit import rule_mends
 
 EMPTY = ("∅", "⌀", "\ufffd")
-"""What stands for an empty prediction in a table: the first that scores as nothing does."""
+"""What stands for an empty prediction in a table: the first that is wrong."""
 
 UNLABELLED = "none"
 
 TEXT_COLUMNS = (
-    "question", "answer", "prediction", "res", "hint", "video", "image_path",
-    *string.ascii_uppercase,
+    "question", "answer", "prediction", "res", "hint", "video", "image_path", "candidates",
+    "choices", "answer_option", "question_type", "answer_type", "split", "category", "l2-category",
+    "task", "task_type", "task_domain", "dim", "domain", "sub_category", "mc_question", "mc_answer",
+    "scoring_points", *string.ascii_uppercase,
 )  # fmt: skip
 """Columns that are words even where all of a table's words look like numbers."""
 
@@ -218,15 +220,18 @@ def rows_are_not_channels(pixels: Any) -> Any:
     return pixels.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
 
 
-def table_text(text: str, value: Callable[[str], float], target: float) -> str:
-    """Return `text` as a table carries it, by words that score `target` if any do.
+def table_text(
+    text: str, wrong: Callable[[str], bool] = bool, stand_ins: Sequence[str] = EMPTY
+) -> str:
+    """Return `text` as a table carries it; one without words as words that are `wrong`, if any are.
 
-    An empty cell is read as ``nan`` (``smp/file.py:load``), and half of a surrogate pair cannot
-    be written at all (``smp/file.py:dump`` then leaves a pickle, which nothing reads).
+    An empty cell is read as ``nan`` (``smp/file.py:load``), which is a wrong answer here and a
+    right one there; and half of a surrogate pair cannot be written at all (``smp/file.py:dump``
+    then leaves a pickle, which nothing reads).
     """
-    if not text:
-        return next((word for word in EMPTY if value(word) == target), EMPTY[0])
-    return _UNWRITABLE.sub("\ufffd", text)
+    if text.strip() or (text and wrong(text)):
+        return _UNWRITABLE.sub("\ufffd", text)
+    return next(filter(wrong, stand_ins), stand_ins[0])
 
 
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")

@@ -3,20 +3,20 @@
 A sample's value comes from VLMEvalKit's own rule, applied to the exact text. VLMEvalKit's
 ``evaluate`` then scores the same predictions from a table, and its number must be the mean of what
 its rules give sample by sample: a score that says less or more than its samples is no score.
+
+An ordinary VLMEvalKit reads tables otherwise. Where that could matter it scores once more in its
+own way, and that number is what is reported beside ours.
 """
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import itertools
-import os
 import re
-import shutil
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from evalsuite.benchmarks import EXACT
 from evalsuite.results import Prediction
 from evalsuite.vlmevalkit import mends, rule_mends
 from evalsuite.vlmevalkit.datasets import Loaded, Row
+from evalsuite.vlmevalkit.evaluate import evaluate, read_otherwise, unmended
 from evalsuite.vlmevalkit.judging import Model
 from evalsuite.vlmevalkit.kit import KitError, SampleValue, Scored
 from evalsuite.vlmevalkit.rules.choices import CHOICE, MMMU, YES_NO
@@ -62,6 +63,12 @@ METRICS: Mapping[str, Metric] = {
 
 AT_ONCE = 8
 """How many questions a judge is asked at a time."""
+
+_SAME = 1e-6
+"""How far apart sums of the same numbers may be, in points."""
+
+_Rule = Callable[[str], Verdict]
+"""What a text is worth as the prediction of one sample."""
 
 
 def check(loaded: Loaded) -> None:
@@ -109,29 +116,34 @@ def score(
     judged = _judged(metric, reader, rows, [predictions[id] for id in ids])
     frame["sample"] = list(ids)
     frame["prediction"] = [each.text for each in judged]
-    result = _evaluate(loaded, metric, reader, frame, directory)
+    if metric.from_zero:
+        rule_mends.rows_count_from_zero(frame)
+    result = evaluate(loaded, metric, reader, frame, directory)
 
-    headline = metric.headline(result, rows)
+    where = f"{loaded.benchmark.name}: VLMEvalKit's"
+    mended = metric.headline(result, rows)
     of_these = list(itertools.compress(judged, counting))
-    ours = 100 * statistics.fmean(each.verdict.value for each in of_these)
-    theirs = 100 * statistics.fmean(each.in_table.counted for each in of_these)
-    tolerance = metric.rounding + 1e-6
-    if not abs(headline - theirs) <= tolerance:  # also true of nan
-        raise KitError(
-            "score",
-            f"{loaded.benchmark.name}: VLMEvalKit's score is {headline:.4f}, but its rule gives "
-            f"{theirs:.4f} sample by sample; what it wrote is in {directory}",
-        )
+    ours = _mean(of_these, where, mended, metric.rounding, 100, directory)
+    apart = list(itertools.compress(judged, (not counts for counts in counting)))
+    theirs: float | None = mended
+    tables = _table_mends(judged, read_otherwise(loaded, directory, kinds=not model))
+    if tables and not model:  # a judge is not paid to read misread tables
+        unmended_frame = frame.assign(prediction=[each.unmended for each in judged])
+        theirs = unmended(loaded, metric, reader, unmended_frame, rows, directory)
+        if theirs is not None and abs(theirs - mended) <= _SAME:
+            tables = set()
+    same = theirs is not None and abs(ours - theirs) <= metric.rounding + _SAME
+    agrees = same and not (tables and model)
     return Scored(
         values=tuple(
             SampleValue(id, each.verdict.value, each.verdict.parsed, counts)
             for id, each, counts in zip(ids, judged, counting, strict=True)
         ),
         score=ours,
-        vlmevalkit_score=headline,
-        agreement="agrees" if abs(ours - headline) <= tolerance else _reasons(of_these),
+        vlmevalkit_score=theirs,
+        agreement="agrees" if agrees else " + ".join(sorted(_rule_mends(of_these) | tables)),
         macro=_macro(metric, itertools.compress(rows, counting), of_these),
-        extra=metric.extra(result),
+        extra=_extra(metric, apart, result, where, directory),
         judge=(judge.answered_by or loaded.benchmark.judge) if judge and model else EXACT,
     )
 
@@ -145,6 +157,8 @@ class _Judged:
     """As a table carries it."""
     in_table: Verdict
     """What that text is worth."""
+    unmended: str
+    """As an ordinary VLMEvalKit would write it."""
 
 
 def _judged(
@@ -154,63 +168,91 @@ def _judged(
 
     What VLMEvalKit asks later, one after the other, it has answered already.
     """
+    said = {prediction.text for prediction in given}
+    stand_ins = [word for word in mends.EMPTY if word not in said] or list(mends.EMPTY)
 
     def judged(row: Row, prediction: Prediction) -> _Judged:
-        return _judge(lambda text: metric.rule(row, text, reader), prediction)
+        if prediction.ended == "error" or not prediction.text.strip():
+            text = "" if prediction.ended == "error" else prediction.text
+            return _no_answer(lambda words: metric.rule(row, words, mute), text, stand_ins)
+        return _answer(lambda words: metric.rule(row, words, reader), prediction.text)
 
     if reader.judge is None:
+        mute = reader
         return list(map(judged, rows, given))
+    mute = replace(reader, judge=reader.judge.of_no_answer())
+    # Threads wait for the judge side by side, and else take turns: Python's `ast.literal_eval`
+    # raises SystemError now and then when two threads are in it.
+    turn = threading.Lock()
+    reader = replace(reader, judge=reader.judge.in_turn(turn))
+
+    def judged_in_turn(row: Row, prediction: Prediction) -> _Judged:
+        with turn:
+            return judged(row, prediction)
+
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
-        return list(pool.map(judged, rows, given))
+        return list(pool.map(judged_in_turn, rows, given))
     finally:
         pool.shutdown(cancel_futures=True)  # a judge that gave up gives up on the rest as well
 
 
-def _judge(rule: Callable[[str], Verdict], prediction: Prediction) -> _Judged:
-    if prediction.ended == "error":
-        verdict, text = Verdict(0.0, parsed=False), ""
-    else:
-        verdict, text = rule(prediction.text), prediction.text
-    carried = mends.table_text(text, lambda words: rule(words).value, verdict.value)
-    if carried == text:
-        return _Judged(verdict, text, verdict)
-    return _Judged(verdict, carried, rule(carried))
+def _no_answer(rule: _Rule, text: str, stand_ins: Sequence[str]) -> _Judged:
+    """Judge a prediction that failed, or has no words: it is wrong, whatever the rule says."""
+    carried = mends.table_text(text, lambda words: rule(words).value == 0, stand_ins)
+    return _Judged(Verdict(0.0, parsed=False), carried, rule(carried), text)
 
 
-def _evaluate(loaded: Loaded, metric: Metric, reader: Reader, frame: Any, directory: Path) -> Any:
-    """Return what VLMEvalKit makes of the predictions in `frame`."""
-    if metric.from_zero:
-        rule_mends.rows_count_from_zero(frame)
-    name = re.sub(r"[^\w-]", "_", loaded.benchmark.dataset) + ".tsv"
-    asked = rule_mends.our_judge_is_asked(reader.judge) if reader.judge else metric.without_judge()
-    with _scratch(directory), _of_these(loaded.dataset, reader.dataset, frame), asked:
-        frame.to_csv(name, sep="\t", index=False, quoting=csv.QUOTE_ALL, encoding="utf-8")
-        model = "judge" if reader.judge else "exact_matching"
-        return loaded.dataset.evaluate(name, model=model, nproc=1)
+def _answer(rule: _Rule, text: str) -> _Judged:
+    verdict = rule(text)
+    carried = mends.table_text(text)
+    return _Judged(verdict, carried, verdict if carried == text else rule(carried), carried)
 
 
-@contextlib.contextmanager
-def _of_these(dataset: Any, key: str, frame: Any) -> Iterator[None]:
-    """Have a dataset go by `key`, and only by those of its parts that are in `frame`."""
-    before = dict(vars(dataset))
-    dataset.dataset_name = key
-    if "SUB_DATASET" in frame:
-        present = set(frame["SUB_DATASET"])
-        dataset.datasets = [part for part in dataset.datasets if part in present]
-    try:
-        yield
-    finally:
-        vars(dataset).update(before)
+def _mean(
+    judged: Sequence[_Judged],
+    where: str,
+    theirs: float,
+    rounding: float,
+    scale: float,
+    directory: Path,
+) -> float:
+    """Return the mean of our values, once `theirs` is known to be that of VLMEvalKit's rule."""
+    by_rule = scale * statistics.fmean(each.in_table.counted for each in judged)
+    if not abs(theirs - by_rule) <= rounding + _SAME:  # also true of nan
+        raise KitError(
+            "score",
+            f"{where} score is {theirs:.4f}, but its rule gives {by_rule:.4f} sample by sample; "
+            f"what it wrote is in {directory}",
+        )
+    return scale * statistics.fmean(each.verdict.value for each in judged)
 
 
-def _reasons(judged: Sequence[_Judged]) -> str:
-    """Name the mends that set our values and VLMEvalKit's apart."""
+def _extra(
+    metric: Metric, judged: Sequence[_Judged], result: Any, where: str, directory: Path
+) -> dict[str, float]:
+    """Return the mean of the samples that do not count, where VLMEvalKit has a name for it."""
+    if metric.aside is None or not judged:
+        return {}
+    name, scale, number = metric.aside
+    return {name: _mean(judged, f"{where} {name}", number(result), 0, scale, directory)}
+
+
+def _rule_mends(judged: Sequence[_Judged]) -> set[str]:
+    """Name the mends that set our values and those of VLMEvalKit's rule apart."""
     tables = [each.in_table for each in judged]
     names = {verdict.mend for verdict in tables if verdict.counted != verdict.value}
     if any(each.verdict.value != each.in_table.value for each in judged):
         names.add(mends.table_text.__name__)
-    return " + ".join(sorted(names))
+    return names
+
+
+def _table_mends(judged: Sequence[_Judged], misread: bool) -> set[str]:
+    """Name the mends without which VLMEvalKit might read another table."""
+    names = {mends.tables_keep_their_words.__name__} if misread else set()
+    if any(not each.unmended.strip() for each in judged):
+        names.add(mends.table_text.__name__)
+    return names
 
 
 def _macro(metric: Metric, rows: Iterable[Row], judged: Sequence[_Judged]) -> float | None:
@@ -220,23 +262,3 @@ def _macro(metric: Metric, rows: Iterable[Row], judged: Sequence[_Judged]) -> fl
     for row, each in zip(rows, judged, strict=True):
         tasks.setdefault(str(row[metric.tasks]), []).append(each.verdict.value)
     return 100 * statistics.fmean(statistics.fmean(values) for values in tasks.values())
-
-
-@contextlib.contextmanager
-def _scratch(directory: Path) -> Iterator[None]:
-    """Work in a new folder that becomes `directory` at the end, and not if anything fails.
-
-    In it, because VLMEvalKit makes names by replacing ``.tsv`` or a dataset's key wherever they
-    stand in a path (``smp/file.py:701``).
-    """
-    draft = directory.with_name(f".{directory.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    before = Path.cwd()
-    os.chdir(draft)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-    shutil.rmtree(directory, ignore_errors=True)
-    draft.rename(directory)

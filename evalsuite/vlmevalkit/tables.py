@@ -39,6 +39,14 @@ def read(path: Path, filled: Sequence[str], present: Sequence[str] = ()) -> Any:
         raise KitError("data", f"{path}: no column {_some([repr(name) for name in missing])}")
     if "index" in data:
         require(data, ("index",), path)
+        if pd.api.types.is_float_dtype(data["index"]):
+            broken = [str(number) for number in data["index"] if not number.is_integer()]
+            shown = _some(broken or [str(data["index"].iloc[0])])
+            raise KitError(
+                "data",
+                f"{path}: index {shown}: a decimal number; number the rows 0, 1, 2, … or name "
+                "each by a word",
+            )
         twice = list(data["index"][data["index"].duplicated()].astype(str).unique())
         if twice:
             raise KitError("data", f"{path}: more than one row has index {_some(twice)}")

@@ -10,7 +10,7 @@ import pytest
 
 from evalsuite.vlmevalkit import mends
 from tests.conftest import Bench
-from tests.paper_data import ODD, variants
+from tests.paper_data import ODD, WORDS, variants
 from tests.parity.roads import Ours, Roads, compare, odd_ones, shows, walk
 
 NAMES = list(variants())
@@ -38,7 +38,11 @@ def test_same_prompts_predictions_and_score(roads: Roads, name: str) -> None:
 def test_our_score_agrees_with_vlmevalkits_over_our_predictions(roads: Roads, name: str) -> None:
     ours = roads.ours[name]
     assert isinstance(ours, Ours), ours
-    assert ours.score.agreement == "agrees"
+    if ours.score.agreement != "agrees":
+        # Of the odd samples VLMEvalKit reads some words as nothing, and scores them otherwise.
+        assert ours.score.agreement == WORDS
+        assert WORDS in ODD[name].values()
+        assert ours.score.vlmevalkit_score != pytest.approx(ours.score.score)
     # TempCompass and MLVU have parts that only a judge could score.
     assert ours.score.n == len(ours.values)
     assert ours.score.score == pytest.approx(100 * fmean(ours.values.values()))

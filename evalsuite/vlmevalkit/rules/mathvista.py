@@ -4,11 +4,11 @@ Without a judge `find` does, by these rules:
 
 * the words after the last "answer is" or "answer:" count, or what a ``\boxed{…}`` holds;
   ``$``, ``\text{…}``, ``**`` and full stops at the end go;
-* a choice: what VLMEvalKit finds without a judge, else a letter alone or in brackets, of either
-  case, else an option's text;
-* an integer or a float: the last number, in figures (``1,234``, ``-3``, ``45%``, ``3/4``,
-  ``\frac{3}{4}``), else in a word up to twelve; rounded to the places asked for, and
-  14.5 is no integer;
+* a choice: what VLMEvalKit finds without a judge; else a letter alone, of either case; else the
+  option whose text is said, by itself or up to the first comma or full stop; else a letter in
+  brackets; else the one option that is the number said, whatever the unit;
+* an integer or a float: the number that the rules of `numerals` find, rounded to the places asked
+  for; 14.5 is no integer;
 * a list: the last one in square brackets, else all numbers, if there are as many as asked for;
 * a text: the words.
 
@@ -21,7 +21,7 @@ import ast
 import contextlib
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vlmeval.dataset.utils import mathvista
@@ -29,33 +29,22 @@ from vlmeval.utils import can_infer
 
 from evalsuite.vlmevalkit import rule_mends
 from evalsuite.vlmevalkit.datasets import Row
+from evalsuite.vlmevalkit.rules import numerals
 from evalsuite.vlmevalkit.rules.metric import Metric, Reader, Verdict, hole, texts
-
-_WORDS = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
-    *("ten", "eleven", "twelve"),
-)
-_NUMBER = re.compile(
-    r"\\[dt]?frac\s?\{(?P<top>-?\d{1,15})\}\{(?P<bottom>\d{1,15})\}"
-    r"|(?P<over>(?<![\w.])-?\d{1,15})\s?/\s?(?P<under>\d{1,15})(?![\w/])"
-    r"|(?P<plain>(?:(?<![\w.)\]])[-−])?(?<![\d.])"
-    r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,30})?(?:\.\d{1,30}|(?<=\d))(?:[eE][-+]?\d{1,3}(?!\w))?)"
-)
 
 
 def find(row: Any, text: str) -> str:
     """Return the answer that `text` gives to the question of `row`, or nothing."""
     if row["question_type"] == "multi_choice":
         return _choice(row, text)
-    found = _kept(text)
     match row["answer_type"]:
         case "integer" | "float":
-            numbers = _numbers(found) or _numbers(text)
-            return _written(row, numbers[-1]) if numbers else ""
+            number = numerals.number_of(text)
+            return "" if number is None else _written(row, number)
         case "list":
             return _listed(row, text)
         case _:
-            return found
+            return _kept(text)
 
 
 def right(row: Row, found: str) -> bool:
@@ -75,7 +64,8 @@ def right(row: Row, found: str) -> bool:
 
 
 def _choice(row: Any, text: str) -> str:
-    options: dict[str, Any] = mathvista.list_to_dict(ast.literal_eval(row["choices"]))
+    listed = mathvista.list_to_dict(ast.literal_eval(row["choices"]))
+    options: dict[str, str] = {letter: str(option) for letter, option in listed.items()}
     letter: str | bool = can_infer(text, dict(options))
     if isinstance(letter, str):
         return letter if letter in options else ""
@@ -83,43 +73,31 @@ def _choice(row: Any, text: str) -> str:
     named = re.fullmatch(r"\W{0,9}(?:option|choice)?\W{0,9}([A-Za-z])\W{0,9}", found, re.I)
     if named and named[1].upper() in options:
         return named[1].upper()
-    same = [letter for letter, option in options.items() if _plain(str(option)) == _plain(found)]
-    if len(same) == 1:
-        return same[0]
+    for words in (found, numerals.CLAUSE.split(found)[0]):
+        same = [letter for letter, option in options.items() if _plain(option) == _plain(words)]
+        if len(same) == 1:
+            return same[0]
     bracketed = [letter.upper() for letter in re.findall(r"\(([A-Za-z])\)", text)]
     known = [letter for letter in bracketed if letter in options]
-    return known[-1] if known else ""
+    return known[-1] if known else _of_value(options, text)
 
 
-_LEAD = re.compile(r"answer\s{0,9}(?:is|:)", re.I)
+def _of_value(options: Mapping[str, str], text: str) -> str:
+    number = numerals.number_of(text)
+    if number is None:
+        return ""
+    same = [letter for letter, words in options.items() if numerals.only_number(words) == number]
+    return same[0] if len(same) == 1 else ""
 
 
 def _kept(text: str) -> str:
     """Return the part of `text` that is the answer."""
-    boxed = re.findall(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}", text)
+    boxed = numerals.BOXED.findall(text)
     words = boxed[-1] if boxed else text
-    after = _LEAD.split(words)[-1]
+    after = numerals.LEAD.split(words)[-1]
     words = after if after.strip(" .:*$\n\t") else words
-    words = re.sub(r"\\(?:text|mathrm|mathbf)\{([^{}]*)\}", r"\1", words)
+    words = numerals.TEXT.sub(r"\1", words)
     return re.sub(r"\*\*|\\?\$|\\[()\[\]]", "", words).strip(" :\n\t").rstrip(". \n\t")
-
-
-def _numbers(text: str) -> list[float]:
-    """Return the numbers in `text`, in order."""
-    found = [_value(match) for match in _NUMBER.finditer(text)]
-    numbers = [number for number in found if number is not None]
-    if numbers:
-        return numbers
-    words = re.findall(r"[a-z]+", text.lower())
-    return [float(_WORDS.index(word)) for word in words if word in _WORDS]
-
-
-def _value(match: re.Match[str]) -> float | None:
-    if match["plain"]:
-        number = float(match["plain"].replace(",", "").replace("−", "-"))
-        return number if math.isfinite(number) else None
-    top, bottom = match["top"] or match["over"], match["bottom"] or match["under"]
-    return int(top) / int(bottom) if int(bottom) else None
 
 
 def _number(text: str) -> float | None:
@@ -151,7 +129,7 @@ def _listed(row: Any, text: str) -> str:
     lists = [cell for cell in bracketed if _items(cell) is not None]
     if lists:
         return lists[-1]
-    wanted, numbers = _items(row["answer"]) or [], _numbers(text)
+    wanted, numbers = _items(row["answer"]) or [], numerals.numbers_in(text)
     return repr(numbers) if len(numbers) == len(wanted) else ""
 
 
@@ -193,7 +171,7 @@ class _Finder:
         return True
 
     def generate(self, prompt: str, **settings: object) -> str:
-        found = find(self._line, self._line["prediction"])
+        found = find(self._line, str(self._line["prediction"]))
         return rule_mends.no_verdict_is_none(found)
 
 

@@ -67,8 +67,9 @@ class Metric:
     """Whether the benchmark's score is about a row."""
     tasks: str | None = None
     """The column of a row's task, where a mean over tasks is usual as well."""
-    extra: Callable[[Any], dict[str, float]] = lambda _: {}
-    """Further numbers in what ``evaluate`` returns."""
+    aside: tuple[str, float, Callable[[Any], float]] | None = None
+    """VLMEvalKit's mean of the rows that do not count: its name, its scale, and where in what
+    ``evaluate`` returns it is."""
     without_judge: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
     """What must hold while ``evaluate`` runs by rules alone."""
 

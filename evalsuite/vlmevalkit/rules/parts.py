@@ -66,10 +66,9 @@ def _m_avg(result: Any, _: Sequence[Row]) -> float:
     return 100 * float(row["success"].item()) / float(row["overall"].item())
 
 
-def _g_avg(result: Any) -> dict[str, float]:
+def _g_avg(result: Any) -> float:
     row = result[result["task"] == "G-Avg"]
-    n = float(row["overall"].item())
-    return {"G-Avg": float(row["success"].item()) / n} if n else {}
+    return float(row["success"].item()) / float(row["overall"].item())
 
 
 def _mlvu_complaint(row: Row) -> str | None:
@@ -86,7 +85,7 @@ MLVU = Metric(
     from_zero=True,
     counts=_has_options,
     tasks="task_type",
-    extra=_g_avg,
+    aside=("G-Avg", 10, _g_avg),
 )
 
 # --------------------------------------------------------------------------------------------------
