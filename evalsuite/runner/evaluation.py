@@ -33,7 +33,7 @@ from evalsuite.runner.state import State, header
 from evalsuite.runner.work import Answered, Ready, Unfit, WorkerSettings
 from evalsuite.samples import Sample, prompt_digest
 from evalsuite.smolvlm import prompts
-from evalsuite.smolvlm.questions import Answer, Question
+from evalsuite.smolvlm.questions import Answer, Question, add_seconds
 from evalsuite.version import VERSION
 from evalsuite.vlmevalkit.kit import BrokenSample, KitError
 
@@ -202,8 +202,9 @@ class Evaluation:
                         self._hungry.wait()
                         if self._stopping:
                             return
+                        started = time.monotonic()
                         samples = self._source.samples(job.benchmark, job.digest, ids)
-                        self._events.put(Built(job, samples))
+                        self._events.put(Built(job, samples, time.monotonic() - started))
                     self._events.put(AllBuilt(job))
                 except KitError as error:
                     self._events.put(Settled(self._failure(job.benchmark, error)))
@@ -240,7 +241,8 @@ class Evaluation:
 
     def _handle(self, event: Event) -> None:
         match event:
-            case Built(job, samples):
+            case Built(job, samples, seconds):
+                add_seconds(job.spent, {"build": seconds})
                 self._take_in(job, samples)
             case AllBuilt(job):
                 job.built = True
@@ -299,18 +301,21 @@ class Evaluation:
                 raise UsageError(f"{self._checkpoint.source}: cannot be loaded: {reason}")
             case answers:
                 message = said.message
-                memory = message.peak_memory_bytes if isinstance(message, Answered) else None
-                self._keep(answers, memory)
+                self._keep(
+                    answers, message if isinstance(message, Answered) else Answered((), None)
+                )
 
-    def _keep(self, answers: Sequence[Answer], peak_memory_bytes: int | None) -> None:
+    def _keep(self, answers: Sequence[Answer], said: Answered) -> None:
         by_job: dict[str, tuple[Job, list[Prediction]]] = {}
         for answer in answers:
             job, digest = self._asked.pop(answer.id)
+            _charge(job, answer)
             _, predictions = by_job.setdefault(job.benchmark.name, (job, []))
             predictions.append(_prediction(answer, digest))
         for job, predictions in by_job.values():
             job.began = job.began or self._idle_since
-            job.peak_memory_bytes = peak_memory_bytes or job.peak_memory_bytes
+            job.peak_memory_bytes = said.peak_memory_bytes or job.peak_memory_bytes
+            job.host_memory_bytes = said.host_memory_bytes or job.host_memory_bytes
             job.pending.difference_update(p.id for p in predictions)
             self._write_down(job, predictions)
             self._move_on(job)
@@ -397,23 +402,45 @@ def _failed_prediction(sample: BrokenSample) -> Prediction:
     )
 
 
+def _charge(job: Job, answer: Answer) -> None:
+    """Add what `answer` cost to its job's figures."""
+    cost = answer.cost
+    add_seconds(job.spent, cost.seconds)
+    counted = {
+        "prompt": cost.prompt_tokens,
+        "read": cost.read_tokens,
+        "generated": answer.tokens,
+        "tiles": cost.tiles,
+    }
+    for kind, count in counted.items():
+        job.tokens[kind] = job.tokens.get(kind, 0) + count
+
+
 def _with_figures(score: Score, job: Job, seconds: Mapping[str, float]) -> Score:
     """`score` with what it took; predicting figures are an earlier session's if none was done."""
     if job.seconds is not None:
         figures: dict[str, Any] = {
-            "seconds": {"predict": round(job.seconds, 3), **seconds},
+            "seconds": {"predict": round(job.seconds, 3), **_rounded(job.spent), **seconds},
             "samples_per_second": round(job.asked / job.seconds, 3),
+            "tokens": job.tokens,
             "peak_memory_bytes": job.peak_memory_bytes,
+            "host_memory_bytes": job.host_memory_bytes,
         }
     elif job.before is not None:
         figures = {
             "seconds": {**job.before.seconds, **seconds},
             "samples_per_second": job.before.samples_per_second,
+            "tokens": job.before.tokens,
             "peak_memory_bytes": job.before.peak_memory_bytes,
+            "host_memory_bytes": job.before.host_memory_bytes,
         }
     else:
         figures = {"seconds": seconds}
     return dataclasses.replace(score, data_digest=job.digest, **figures)
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {stage: round(spent, 3) for stage, spent in seconds.items()}
 
 
 def _chunks(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -40,6 +40,11 @@ class Job:
     seconds: float | None = None
     """Spent predicting; None if nothing was asked in this session."""
     peak_memory_bytes: int | None = None
+    host_memory_bytes: int | None = None
+    spent: dict[str, float] = field(default_factory=dict)
+    """Seconds by stage, of the kit process and of the workers."""
+    tokens: dict[str, int] = field(default_factory=dict)
+    """Tokens and tiles by kind, as in `Score.tokens`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class Built:
 
     job: Job
     samples: list[Sample | BrokenSample]
+    seconds: float = 0.0
+    """What building them took."""
 
 
 @dataclass(frozen=True, slots=True)
