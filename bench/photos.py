@@ -12,12 +12,18 @@ from evalsuite.data import locate
 from evalsuite.smolvlm.measure import QUESTIONS, photo
 
 NAME = "Photos"
+ANSWERS = str(["a lake"] * 10)
+"""Ten people's, as its metric wants; nobody cares whether they are right."""
 YAML = """\
 benchmarks:
   {name}:
     description: Photo-like images, for measuring
+    dataset: {name}
+    dataset_class: ImageVQADataset
     data: photos.tsv
-    metric: exact-match
+    modality: image
+    prompt: default
+    metric: vqa-accuracy
     max_new_tokens: {new_tokens}
 """
 
@@ -36,7 +42,7 @@ def make(
             for asked in range(questions):
                 words = QUESTIONS[asked % len(QUESTIONS)]
                 again = f" Look {asked} times." if asked >= len(QUESTIONS) else ""
-                table.writerow([number * questions + asked, encoded, words + again, "a lake"])
+                table.writerow([number * questions + asked, encoded, words + again, ANSWERS])
     file_ = directory / "benchmarks.yaml"
     file_.write_text(YAML.format(name=NAME, new_tokens=new_tokens))
     (benchmark,) = catalogue.load(file_).select([NAME])

@@ -129,6 +129,8 @@ def ours(
     with Kit(work=directory / "kit", media=directory / "media", log=directory / "log") as kit:
         run = evaluate(checkpoint, chosen, options, SampleSource(kit), watch)
     assert isinstance(run, Run)
+    if run.failures:
+        sys.exit(f"our own road failed: {run.failures[0].message}")
     where = place(options.output, checkpoint, options.settings, None)
     return Measured(
         seconds=watch.last_at - watch.planned_at,

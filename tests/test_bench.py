@@ -1,4 +1,4 @@
-"""What is measured with: checkpoints of true shapes, made images, and both ways to read a prompt."""
+"""What is measured with: checkpoints of true shapes, made images, both ways to read a prompt."""
 
 from pathlib import Path
 
