@@ -358,8 +358,14 @@ def profile(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="DIR", help="Write profile.json and plots there."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Where profile.json and the plots go; default beside the checkpoint's runs.",
+        ),
     ] = None,
+    output_dir: ResultsDir = Path("results"),
 ) -> None:
     """Measure memory and throughput by batch size, and how far the hardware's floor is.
 
@@ -380,7 +386,7 @@ def profile(
     )
     made = profiling.profile(request, lambda text: print(text, file=sys.stderr))
     profiled.show(made)
-    for path in profiled.write(made, output or Path("profile") / made.checkpoint.name):
+    for path in profiled.write(made, output or profiled.place(made, output_dir)):
         print(path)
     if not made.measured:
         raise typer.Exit(INCOMPLETE)

@@ -83,6 +83,13 @@ def test_the_file_holds_every_figure(made: Profile, tmp_path: Path) -> None:
         assert image.size[0] > 1000
 
 
+def test_files_go_beside_the_checkpoints_runs(made: Profile) -> None:
+    name, digest = made.checkpoint.name, made.checkpoint.digest
+    on_gpu = dataclasses.replace(made, device="cuda:1", dtype="bfloat16")
+    where = profiled.place(on_gpu, Path("results"))
+    assert where == Path("results", f"{name}-{digest[:8]}", "profile-cuda1-bfloat16")
+
+
 def test_what_is_printed(made: Profile) -> None:
     text = text_of(made)
     assert "memory, GB" in text

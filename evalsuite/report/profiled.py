@@ -29,6 +29,14 @@ def show(made: Profile, console: Console | None = None) -> None:
     print_grid(stages(made), console)
 
 
+def place(made: Profile, results: Path) -> Path:
+    """Where the files of `made` go unless told otherwise: beside the checkpoint's runs."""
+    checkpoint = made.checkpoint
+    device = made.device.replace(":", "")
+    directory = results / f"{checkpoint.name}-{short(checkpoint.digest)}"
+    return directory / f"profile-{device}-{made.dtype}"
+
+
 def write(made: Profile, directory: Path) -> list[Path]:
     """Write profile.json and, if anything could be measured, its plot; returns the files."""
     path = directory / "profile.json"
