@@ -213,8 +213,8 @@ def table(turns: Sequence[tuple[Measured, Measured]]) -> str:
             {
                 "round": number,
                 "samples": n,
-                "VLMEvalKit, samples/s": f"{n / their.seconds:.1f}",
-                "evalsuite, samples/s": f"{n / our.seconds:.1f}",
+                "VLMEvalKit, samples/s": _rate(n / their.seconds),
+                "evalsuite, samples/s": _rate(n / our.seconds),
                 "ratio": f"{their.seconds / our.seconds:.1f}",
                 "same predictions": f"{same} of {len(their.predictions)}",
                 "first prediction, s": f"{their.first:.1f} / {our.first:.1f}",
@@ -223,6 +223,10 @@ def table(turns: Sequence[tuple[Measured, Measured]]) -> str:
             }
         )
     return tabulate(rows, headers="keys", tablefmt="github")
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.1f}" if per_second >= 10 else f"{per_second:.3g}"
 
 
 def floor(checkpoint: Checkpoint, on: Setting, turns: Sequence[tuple[Measured, Measured]]) -> str:
