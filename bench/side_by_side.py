@@ -166,6 +166,9 @@ def theirs(
     """VLMEvalKit's road, with fresh model and dataset objects for each benchmark."""
     assignment = Assignment(
         checkpoint=checkpoint.path,
+        base=checkpoint.base_path,
+        processor=checkpoint.processor_path,
+        family=checkpoint.family,
         tile_size=checkpoint.tile_size,
         device=on.device,
         dtype=on.their_dtype,
@@ -236,7 +239,7 @@ def floor(checkpoint: Checkpoint, on: Setting, turns: Sequence[tuple[Measured, M
     rates = rates_of(checkpoint, on)
     best = min((our for _, our in turns), key=lambda our: our.seconds)
     assert best.counted is not None
-    shape = shape_of(AutoConfig.from_pretrained(checkpoint.path))
+    shape = shape_of(AutoConfig.from_pretrained(checkpoint.base_path or checkpoint.path))
     needed = work(shape, best.counted, WIDTHS[on.dtype])
     stages = {name: w.seconds(rates.matrix, rates.bandwidth) for name, w in needed.items()}
     least = sum(stages.values())

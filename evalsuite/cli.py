@@ -356,6 +356,7 @@ def profile(
     processor: Annotated[
         str | None, typer.Option(help="Where to find processor files a trainer left out.")
     ] = None,
+    base: Base = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -378,6 +379,7 @@ def profile(
         checkpoint=ckpt,
         command=shlex.join(["evalsuite", *sys.argv[1:]]),
         processor=processor,
+        base=base,
         device=device,
         dtype=dtype,
         batch_sizes=batch_size,

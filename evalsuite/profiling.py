@@ -28,6 +28,7 @@ class Request:
 
     checkpoint: str
     command: str
+    base: str | None = None
     processor: str | None = None
     device: str = "auto"
     dtype: str = "auto"
@@ -70,10 +71,11 @@ def profile(request: Request, say: Callable[[str], None] = lambda _: None) -> Pr
     batch_sizes = _batch_sizes(request.batch_sizes)
     width, height = _image_size(request.image_size)
     device, dtype = resolve(request.device, request.dtype)
-    found = checkpoints.read(request.checkpoint, processor=request.processor)
+    found = checkpoints.read(request.checkpoint, processor=request.processor, base=request.base)
     with tempfile.NamedTemporaryFile(prefix="evalsuite-profile-", suffix=".log") as log:
         task = Task(
             directory=found.path,
+            base=found.base_path,
             processor=found.processor_path,
             device=device,
             dtype=dtype,

@@ -23,7 +23,7 @@ from evalsuite.smolvlm.measure import (
     questions,
     share_of_matrix_rate,
 )
-from tests.model_factory import make_checkpoint
+from tests.model_factory import make_checkpoint, train_adapter
 
 
 def request(checkpoint: Path, **options: object) -> Request:
@@ -120,6 +120,15 @@ def test_a_checkpoint_that_cannot_be_loaded_is_a_row(tmp_path: Path) -> None:
     (row,) = profile(request(checkpoint, batch_sizes="1")).rows
     assert isinstance(row, Unmeasured)
     assert "weights are missing" in row.reason
+
+
+def test_an_adapter_is_measured_merged(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    base = make_checkpoint(tmp_path / "base")
+    adapter = train_adapter(base, tmp_path / "adapter", steps=1)
+    (row,) = profile(request(adapter, base=str(base), batch_sizes="2")).rows
+    assert isinstance(row, Measured)
+    assert row.counted.prompts == 2 * row.batches
 
 
 def test_a_batch_that_does_not_fit_is_measured_in_parts(tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ class Task:
     """What to measure."""
 
     directory: Path
+    base: Path | None = None
+    """What to merge `directory` into, if that is an adapter."""
     processor: Path | None
     device: str
     dtype: str
@@ -167,6 +169,7 @@ def _measure(task: Task, images: Path) -> Measured | Unmeasured:
         device=task.device,
         dtype=task.dtype,
         batch_size=task.batch_size,
+        base=task.base,
         processor=task.processor,
         tile_bytes=sys.maxsize,  # a batch is never cut for the sake of its tiles
     ) as engine:
