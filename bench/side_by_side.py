@@ -1,6 +1,9 @@
 """VLMEvalKit's own SmolVLM2 class and loop beside ours: same data, same checkpoint, one run.
 
     python -m bench.side_by_side [--ckpt demo] [--rounds 2] [--benchmarks A,B] [--write]
+    python -m bench.side_by_side --shape 256M|500M|2.2B [--images 2] [--questions 4]
+                                 [--device cpu|cuda] [--dtype float32|bfloat16|default]
+    python -m bench.side_by_side --video --shape 256M          (see bench.prefixes)
 
 The two take turns, each in fresh processes with cold caches. Samples a second are counted from the
 first sample to the last prediction: building prompts, writing and reading images, and everything
@@ -8,6 +11,11 @@ the model does are inside, reading the data is outside. Loading the model is out
 ours is charged whatever of it is not over when the data has been read. Both get the same thread
 settings. Time to the first prediction counts from the start of the process. Nothing else should be
 running.
+
+A shape is a checkpoint of random weights in SmolVLM2's true shape (`bench.shapes`) with photo-like
+images (`bench.photos`). ``--dtype default`` is what each does unasked: VLMEvalKit's class float32,
+ours bfloat16 on CUDA. The floor is what our side's operations and bytes would take at this device's
+measured matrix rate and bandwidth (`evalsuite.smolvlm.floor`).
 """
 
 from __future__ import annotations
@@ -20,13 +28,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from tabulate import tabulate
 
+from bench import photos, shapes
 from evalsuite import benchmarks as catalogue
 from evalsuite import checkpoint as checkpoints
 from evalsuite.benchmarks import Benchmark
@@ -34,17 +44,42 @@ from evalsuite.checkpoint import Checkpoint
 from evalsuite.data import locate
 from evalsuite.report.progress import Silent
 from evalsuite.results import Run, read_samples
-from evalsuite.runner.device import resampling
+from evalsuite.runner.device import resampling, resolve
 from evalsuite.runner.options import Options
 from evalsuite.runner.plan import place
 from evalsuite.runner.progress import Planned
 from evalsuite.runner.run import evaluate
 from evalsuite.runner.source import SampleSource
+from evalsuite.smolvlm.floor import Counted, shape_of, work
+from evalsuite.smolvlm.measure import WIDTHS, Rates, Task
+from evalsuite.smolvlm.measure import measure as measure_device
 from evalsuite.vlmevalkit.kit import Kit
 from evalsuite.vlmevalkit.reference import Assignment, run_reference
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-BEGIN, END = "<!-- side-by-side -->", "<!-- /side-by-side -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What both sides run on."""
+
+    device: str
+    dtype: str
+    """Ours."""
+    their_dtype: str
+
+    @property
+    def comparable(self) -> bool:
+        """Whether predictions must be the same."""
+        return self.dtype == self.their_dtype == "float32"
+
+
+def setting_of(device: str, dtype: str) -> Setting:
+    """Resolve ``--device`` and ``--dtype``; raises `UsageError`."""
+    device, ours_unasked = resolve(device, "auto")
+    if dtype == "default":
+        return Setting(device, ours_unasked, "float32")
+    return Setting(device, *[resolve(device, dtype)[1]] * 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +93,8 @@ class Measured:
     peak_memory_bytes: int
     """Of the process that holds the model."""
     predictions: dict[tuple[str, str], str]
+    counted: Counted | None = None
+    """What was asked and answered; ours alone knows."""
 
 
 class Stopwatch(Silent):
@@ -77,19 +114,23 @@ class Stopwatch(Silent):
         self.first_at = self.first_at or self.last_at
 
 
-def ours(checkpoint: Checkpoint, chosen: Sequence[Benchmark], directory: Path) -> Measured:
+def ours(
+    checkpoint: Checkpoint, chosen: Sequence[Benchmark], on: Setting, directory: Path
+) -> Measured:
     """Our road, from nothing: kit process, worker, journal, scoring."""
     watch = Stopwatch()
     options = Options(
         output=directory / "results",
-        device="cpu",
-        dtype="float32",
+        device=on.device,
+        dtype=on.dtype,
         resampling=resampling(),
         command="bench",
     )
     with Kit(work=directory / "kit", media=directory / "media", log=directory / "log") as kit:
         run = evaluate(checkpoint, chosen, options, SampleSource(kit), watch)
     assert isinstance(run, Run)
+    if run.failures:
+        sys.exit(f"our own road failed: {run.failures[0].message}")
     where = place(options.output, checkpoint, options.settings, None)
     return Measured(
         seconds=watch.last_at - watch.planned_at,
@@ -100,18 +141,43 @@ def ours(checkpoint: Checkpoint, chosen: Sequence[Benchmark], directory: Path) -
             for b in chosen
             for row in read_samples(where.samples(b.name))
         },
+        counted=_counted(run),
     )
 
 
-def theirs(checkpoint: Checkpoint, chosen: Sequence[Benchmark], directory: Path) -> Measured:
+def _counted(run: Run) -> Counted:
+    """What all benchmarks took together; weights are charged once."""
+    tokens = {
+        kind: sum(score.tokens[kind] for score in run.scores)
+        for kind in ("tiles", "prompt", "read", "generated")
+    }
+    return Counted(
+        prompts=sum(score.n for score in run.scores),
+        tiles=tokens["tiles"],
+        prompt_tokens=tokens["prompt"],
+        read_tokens=tokens["read"],
+        generated=tokens["generated"],
+    )
+
+
+def theirs(
+    checkpoint: Checkpoint, chosen: Sequence[Benchmark], on: Setting, directory: Path
+) -> Measured:
     """VLMEvalKit's road, with fresh model and dataset objects for each benchmark."""
     assignment = Assignment(
         checkpoint=checkpoint.path,
+        base=checkpoint.base_path,
+        processor=checkpoint.processor_path,
+        family=checkpoint.family,
         tile_size=checkpoint.tile_size,
+        device=on.device,
+        dtype=on.their_dtype,
         benchmarks=tuple(chosen),
         work=directory / "reference",
     )
     results = list(run_reference(assignment))
+    if failed := [r.error for r in results if r.error and not r.error.startswith("evaluate:")]:
+        sys.exit(f"VLMEvalKit's own loop failed: {failed[0]}")
     return Measured(
         seconds=sum(result.seconds for result in results),
         first=results[0].first_prediction_seconds,
@@ -125,7 +191,7 @@ def theirs(checkpoint: Checkpoint, chosen: Sequence[Benchmark], directory: Path)
 
 
 def measure(
-    checkpoint: Checkpoint, chosen: Sequence[Benchmark], rounds: int
+    checkpoint: Checkpoint, chosen: Sequence[Benchmark], on: Setting, rounds: int
 ) -> list[tuple[Measured, Measured]]:
     """Let the two take turns; ``(theirs, ours)`` for each round."""
     turns = []
@@ -135,7 +201,7 @@ def measure(
         for side in (theirs, ours) if turn % 2 == 0 else (ours, theirs):
             with tempfile.TemporaryDirectory() as name:
                 print(f"round {turn + 1}: {side.__name__} ...", file=sys.stderr, flush=True)
-                pair[side.__name__] = side(checkpoint, chosen, Path(name))
+                pair[side.__name__] = side(checkpoint, chosen, on, Path(name))
         turns.append((pair["theirs"], pair["ours"]))
     return turns
 
@@ -150,8 +216,8 @@ def table(turns: Sequence[tuple[Measured, Measured]]) -> str:
             {
                 "round": number,
                 "samples": n,
-                "VLMEvalKit, samples/s": f"{n / their.seconds:.1f}",
-                "evalsuite, samples/s": f"{n / our.seconds:.1f}",
+                "VLMEvalKit, samples/s": _rate(n / their.seconds),
+                "evalsuite, samples/s": _rate(n / our.seconds),
                 "ratio": f"{their.seconds / our.seconds:.1f}",
                 "same predictions": f"{same} of {len(their.predictions)}",
                 "first prediction, s": f"{their.first:.1f} / {our.first:.1f}",
@@ -162,22 +228,145 @@ def table(turns: Sequence[tuple[Measured, Measured]]) -> str:
     return tabulate(rows, headers="keys", tablefmt="github")
 
 
-def setting(command: str) -> str:
+def _rate(per_second: float) -> str:
+    return f"{per_second:.1f}" if per_second >= 10 else f"{per_second:.3g}"
+
+
+def floor(checkpoint: Checkpoint, on: Setting, turns: Sequence[tuple[Measured, Measured]]) -> str:
+    """How far from what the hardware allows our best round was."""
+    from transformers import AutoConfig
+
+    rates = rates_of(checkpoint, on)
+    best = min((our for _, our in turns), key=lambda our: our.seconds)
+    assert best.counted is not None
+    shape = shape_of(AutoConfig.from_pretrained(checkpoint.base_path or checkpoint.path))
+    needed = work(shape, best.counted, WIDTHS[on.dtype])
+    stages = {name: w.seconds(rates.matrix, rates.bandwidth) for name, w in needed.items()}
+    least = sum(stages.values())
+    operations = sum(w.operations for w in needed.values())
+    return (
+        f"Floor: {least:.3g} s for our side's work ("
+        + ", ".join(f"{name} {seconds:.3g}" for name, seconds in stages.items())
+        + f"), our best round took {best.seconds:.3g} s, {best.seconds / least:.1f} times that. "
+        f"{operations / 1e12:.3g} TFLOP: {best.counted.tiles:,} tiles, "
+        f"{best.counted.read_tokens:,} of {best.counted.prompt_tokens:,} prompt tokens read, "
+        f"{best.counted.generated:,} generated; at {rates.matrix / 1e12:.3g} TFLOP/s and "
+        f"{rates.bandwidth / 1e9:.3g} GB/s as measured on {rates.device} in {on.dtype}, "
+        f"{operations / best.seconds / rates.matrix:.0%} of the matrix rate."
+    )
+
+
+def rates_of(checkpoint: Checkpoint, on: Setting) -> Rates:
+    """What the device can do in our number format."""
+    with tempfile.NamedTemporaryFile(suffix=".log") as log:
+        rates = measure_device(
+            Task(
+                directory=checkpoint.path, processor=None, device=on.device, dtype=on.dtype,
+                width=0, height=0, new_tokens=0, log=Path(log.name),
+            )
+        )  # fmt: skip
+    assert isinstance(rates, Rates), rates
+    return rates
+
+
+def setting(command: str, on: Setting) -> str:
     """Where and with what this was measured."""
     versions = ", ".join(
         f"{name} {version(name)}"
         for name in ("torch", "torchvision", "transformers", "ms-vlmeval", "evalsuite")
     )
     return (
-        f"`{command}`\n\n{os.cpu_count()} CPU cores ({_cpu()}), no GPU, float32 on both sides; "
+        f"`{command}`\n\n{os.cpu_count()} CPU cores ({_cpu()}), {_gpu(on)}, {_dtypes(on)}; "
         f"Python {platform.python_version()}, {versions}; {time.strftime('%Y-%m-%d')}."
     )
+
+
+def _dtypes(on: Setting) -> str:
+    if on.dtype == on.their_dtype:
+        return f"{on.dtype} on both sides"
+    return f"VLMEvalKit in {on.their_dtype}, evalsuite in {on.dtype}: each one's default"
+
+
+def _gpu(on: Setting) -> str:
+    if on.device == "cpu":
+        return "no GPU"
+    shown = subprocess.run(
+        ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+        capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+    return shown.strip().splitlines()[0] if shown.strip() else on.device
 
 
 def _cpu() -> str:
     shown = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
     names = [line.partition(":")[2].strip() for line in shown.splitlines() if "Model name" in line]
     return names[0] if names else platform.machine()
+
+
+@contextmanager
+def subject(arguments: argparse.Namespace) -> Iterator[tuple[Checkpoint, list[Benchmark]]]:
+    """The checkpoint and benchmarks to measure with."""
+    if arguments.shape == "demo":
+        known = catalogue.load()
+        names = [name for name in arguments.benchmarks.split(",") if name]
+        wanted = known.select(names) if names else known.suite("demo")
+        chosen = [b for b in (locate(b, None) for b in wanted) if isinstance(b, Benchmark)]
+        yield checkpoints.read(arguments.ckpt), chosen
+        return
+    with tempfile.TemporaryDirectory(prefix="evalsuite-bench-") as name:
+        print(f"making a checkpoint of shape {arguments.shape} ...", file=sys.stderr, flush=True)
+        made = shapes.make(shapes.SIZES[arguments.shape], Path(name) / f"random-{arguments.shape}")
+        width, _, height = arguments.size.partition("x")
+        benchmark = photos.make(
+            Path(name) / "photos",
+            arguments.images,
+            arguments.questions,
+            (int(width), int(height)),
+            arguments.new_tokens,
+        )
+        yield checkpoints.read(str(made)), [benchmark]
+
+
+def compare(arguments: argparse.Namespace, on: Setting) -> tuple[str, bool]:
+    """Both sides: the report, and whether predictions that must be the same are."""
+    with subject(arguments) as (checkpoint, chosen):
+        turns = measure(checkpoint, chosen, on, arguments.rounds)
+        report = f"{table(turns)}\n\n{floor(checkpoint, on, turns)}"
+    same = all(their.predictions == our.predictions for their, our in turns)
+    return report, same or not on.comparable
+
+
+def compare_prefixes(arguments: argparse.Namespace, on: Setting) -> tuple[str, bool]:
+    """One video: prefixes shared beside every prompt read whole."""
+    from bench import prefixes  # torch, which otherwise only child processes load
+
+    with subject(arguments) as (checkpoint, _), tempfile.TemporaryDirectory() as name:
+        asked = prefixes.video(
+            Path(name), arguments.frames, arguments.questions, arguments.new_tokens
+        )
+        turns = prefixes.measure(checkpoint.path, on.device, on.dtype, asked, arguments.rounds)
+    same = all(whole.texts == shared.texts for whole, shared in turns)
+    return prefixes.table(turns), same or on.dtype != "float32"
+
+
+def write(section: str, report: str) -> None:
+    """Put `report` into RESULTS.md in place of the section's last, or at the end."""
+    begin, end = f"<!-- {section} -->", f"<!-- /{section} -->"
+    text = RESULTS.read_text()
+    if begin not in text:
+        text += f"\n## {section}\n\n{begin}\n{end}\n"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    RESULTS.write_text(f"{before}{begin}\n{report}{end}{after}")
+
+
+def section_of(arguments: argparse.Namespace, on: Setting) -> str:
+    """What a section of RESULTS.md is called; the demo's has no more to its name."""
+    kind = "shared prefixes" if arguments.video else "side-by-side"
+    if arguments.shape == "demo" and on == Setting("cpu", "float32", "float32"):
+        return kind
+    questions = "" if arguments.video else f", {arguments.questions} questions an image"
+    return f"{kind}: {arguments.shape}, {on.device}, {arguments.dtype}{questions}"
 
 
 def main() -> None:
@@ -187,21 +376,28 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--benchmarks", default="")
     parser.add_argument("--write", action="store_true", help="put the result into RESULTS.md")
+    parser.add_argument("--shape", default="demo", choices=("demo", *shapes.SIZES))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "default"))
+    parser.add_argument("--images", type=int, default=2)
+    parser.add_argument("--questions", type=int, help="an image (4); a video (8)")
+    parser.add_argument("--size", default="1024x768", help="of an image")
+    parser.add_argument("--new-tokens", type=int, default=8)
+    parser.add_argument("--video", action="store_true", help="prefixes, shared or not")
+    parser.add_argument("--frames", type=int, default=64)
     arguments = parser.parse_args()
-    known = catalogue.load()
-    names = [name for name in arguments.benchmarks.split(",") if name]
-    wanted = known.select(names) if names else known.suite("demo")
-    chosen = [b for b in (locate(b, None) for b in wanted) if isinstance(b, Benchmark)]
-    turns = measure(checkpoints.read(arguments.ckpt), chosen, arguments.rounds)
+    arguments.questions = arguments.questions or (8 if arguments.video else 4)
+    on = setting_of(arguments.device, arguments.dtype)
+    measured: Callable[[argparse.Namespace, Setting], tuple[str, bool]]
+    measured = compare_prefixes if arguments.video else compare
+    shown, good = measured(arguments, on)
     command = shlex.join(["python", "-m", "bench.side_by_side", *sys.argv[1:]])
-    report = f"{setting(command)}\n\n{table(turns)}\n"
+    report = f"{setting(command, on)}\n\n{shown}\n"
     print(report)
-    if any(their.predictions != our.predictions for their, our in turns):
+    if not good:
         sys.exit("the predictions differ: speeds of different work are no comparison")
     if arguments.write:
-        before, _, rest = RESULTS.read_text().partition(BEGIN)
-        _, _, after = rest.partition(END)
-        RESULTS.write_text(f"{before}{BEGIN}\n{report}{END}{after}")
+        write(section_of(arguments, on), report)
 
 
 if __name__ == "__main__":

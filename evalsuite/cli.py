@@ -359,6 +359,55 @@ def verify(
 
 
 @app.command()
+def profile(
+    ckpt: Annotated[str, typer.Option(help="A checkpoint, as for run.")],
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    batch_size: Annotated[str, typer.Option(help="Batch sizes, separated by commas.")] = "1,64",
+    image_size: Annotated[str, typer.Option(help="Of the images shown.")] = "1024x768",
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Of an answer, at most.")] = 16,
+    processor: Annotated[
+        str | None, typer.Option(help="Where to find processor files a trainer left out.")
+    ] = None,
+    base: Base = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Where profile.json and the plots go; default beside the checkpoint's runs.",
+        ),
+    ] = None,
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Measure memory and throughput by batch size, and how far the hardware's floor is.
+
+    One image a question, as in SmolVLM's paper. Nothing else should be running.
+    """
+    from evalsuite import profiling
+    from evalsuite.report import profiled
+
+    request = profiling.Request(
+        checkpoint=ckpt,
+        command=shlex.join(["evalsuite", *sys.argv[1:]]),
+        processor=processor,
+        base=base,
+        device=device,
+        dtype=dtype,
+        batch_sizes=batch_size,
+        image_size=image_size,
+        new_tokens=max_new_tokens,
+    )
+    made = profiling.profile(request, lambda text: print(text, file=sys.stderr))
+    profiled.show(made)
+    for path in profiled.write(made, output or profiled.place(made, output_dir)):
+        print(path)
+    if not made.measured:
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command()
 def fetch(
     suite: Suite = None,
     benchmarks: Names = None,

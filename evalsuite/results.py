@@ -119,9 +119,13 @@ class Score:
     frames: str | None = None
     max_new_tokens: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Wall-clock seconds by stage."""
+    """By stage: docs/run-json.md says which is what."""
     samples_per_second: float | None = None
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    """``prompt``, ``read`` (of the prompts, by the text model: what they share counts once) and
+    ``generated``; and ``tiles``, images' tiles encoded."""
     peak_memory_bytes: int | None = None
+    host_memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         # Also refuses NaN, which would compare as "no regression".

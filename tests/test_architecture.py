@@ -22,7 +22,7 @@ ORDER = [
     {"vlmevalkit", "data"},
     {"runner"},
     {"session"},
-    {"verify"},
+    {"verify", "profiling"},
     {"report"},
     {"api"},
     {"cli"},

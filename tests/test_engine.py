@@ -133,6 +133,35 @@ def test_what_prompts_share_is_read_once(
     assert [6, len(asked)] in [watched.tried[i : i + 2] for i in range(len(watched.tried))]
 
 
+def test_costs_of_the_answers_add_up(
+    checkpoint: Path, model: Model, questions: list[Question]
+) -> None:
+    with Engine(checkpoint, model=model) as engine:
+        costs = {id_: answer.cost for id_, answer in answered(engine, questions).items()}
+        stats = engine.stats
+    lengths = {
+        q.id: length(checkpoint, q.prompt) for q in questions if q.prompt.split and q.prompt.media
+    }
+    assert {id_: costs[id_].prompt_tokens for id_ in lengths} == lengths
+    assert sum(cost.tiles for cost in costs.values()) == stats.tiles
+    assert sum(cost.read_tokens for cost in costs.values()) == stats.read_tokens
+    for stage, spent in stats.seconds.items():
+        assert sum(c.seconds.get(stage, 0.0) for c in costs.values()) == pytest.approx(spent)
+
+
+def test_prefixes_need_not_be_shared(checkpoint: Path, model: Model, images: list[Image]) -> None:
+    clip = Frames(tuple(image.path for image in images[:4]), (0.0, 1.0, 2.0, 3.0), "clip")
+    asked = [
+        Question(word, build("video", [clip, Text(word)]), 4) for word in WORDS
+    ]  # fmt: skip
+    with Engine(checkpoint, model=model) as sharing:
+        shared = answered(sharing, asked)
+    with Engine(checkpoint, model=model, share_prefixes=False) as whole:
+        assert answered(whole, asked) == shared
+    assert whole.stats.read_tokens == whole.stats.prompt_tokens == sharing.stats.prompt_tokens
+    assert sharing.stats.read_tokens < sharing.stats.prompt_tokens / 4
+
+
 @pytest.fixture(scope="module")
 def expected(
     checkpoint: Path, model: Model, questions: list[Question]
@@ -194,7 +223,9 @@ def test_each_medium_is_encoded_once_also_across_windows(
         assert engine.stats.tiles == 2 * 10
         assert engine.stats.answers == 300
         assert engine.stats.peak_memory_bytes > 0
-        assert set(engine.stats.seconds) == {"decode", "tiles", "wait", "vision", "text"}
+        assert set(engine.stats.seconds) == {
+            *("read", "tiles", "wait", "vision", "prefill", "decode", "other")
+        }
 
 
 def test_the_longest_edge_changes_how_images_are_cut(

@@ -29,7 +29,14 @@ from tests.conftest import Bench, Reference, Watched, demo
 
 def comparable(score: Score) -> Score:
     """A score without what depends on the clock."""
-    return dataclasses.replace(score, seconds={}, samples_per_second=None, peak_memory_bytes=None)
+    return dataclasses.replace(
+        score,
+        seconds={},
+        samples_per_second=None,
+        tokens={},
+        peak_memory_bytes=None,
+        host_memory_bytes=None,
+    )
 
 
 def scores(run: Run) -> dict[str, Score]:
@@ -66,6 +73,25 @@ def test_the_demo_suite(reference: Reference) -> None:
         assert all(Path(path).exists() for row in rows for path in row.media)
         assert (reference.directory / score.benchmark / "vlmevalkit").is_dir()
     assert read_run(reference.directory / "run.json") == run
+
+
+def test_what_each_benchmark_cost_is_in_the_record(reference: Reference) -> None:
+    stages = {"predict", "build", "read", "tiles", "wait"}
+    stages |= {"vision", "prefill", "decode", "other", "score"}
+    for score in reference.run.scores:
+        assert set(score.seconds) == stages
+        spent = score.seconds
+        assert min(spent["vision"], spent["prefill"], spent["decode"], spent["build"]) > 0
+        told = read_predictions(reference.journal(score.benchmark)).values()
+        assert score.tokens["generated"] == sum(p.tokens for p in told)
+        assert score.tokens["read"] <= score.tokens["prompt"]
+        # A picture of the demo is 2 x 2 tiles and a global one; a frame is one tile.
+        assert score.modality == "video" or score.tokens["tiles"] % 5 == 0
+        assert score.host_memory_bytes == score.peak_memory_bytes, "on the CPU"
+    # On one device one after the other; the first may have begun while the data was read.
+    working = ("vision", "prefill", "decode", "other")
+    busy = sum(score.seconds[stage] for score in reference.run.scores for stage in working)
+    assert busy <= sum(score.seconds["predict"] for score in reference.run.scores)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])

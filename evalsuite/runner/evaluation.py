@@ -38,7 +38,7 @@ from evalsuite.runner.source import SampleSource
 from evalsuite.runner.work import WorkerSettings
 from evalsuite.samples import Sample, prompt_digest
 from evalsuite.smolvlm import prompts
-from evalsuite.smolvlm.questions import Question
+from evalsuite.smolvlm.questions import Question, add_seconds
 from evalsuite.vlmevalkit.kit import BrokenSample
 
 HAND = 768
@@ -214,8 +214,9 @@ class Evaluation:
 
     def _handle(self, event: Event) -> None:
         match event:
-            case Built(job, piece, samples):
+            case Built(job, piece, samples, seconds):
                 job.building -= 1
+                add_seconds(job.spent, {"build": seconds})
                 if job.benchmark.name in self._ledgers[job.run].open:
                     job.coming -= piece.unanswered
                     self._take_in(job, samples)
@@ -274,14 +275,12 @@ class Evaluation:
         by_job: dict[str, tuple[Job, list[Prediction]]] = {}
         for answer in heard.answers:
             job, digest = self._asked.pop((heard.run, answer.id))
+            job.charge(answer)
             _, predictions = by_job.setdefault(job.benchmark.name, (job, []))
             predictions.append(prediction(answer, digest))
         for job, predictions in by_job.values():
             job.began = min(job.began or heard.since, heard.since)
-            # Of the worker that took most.
-            job.peak_memory_bytes = (
-                max(job.peak_memory_bytes or 0, heard.peak_memory_bytes or 0) or None
-            )
+            job.measured(heard.peak_memory_bytes, heard.host_memory_bytes)
             job.pending.difference_update(p.id for p in predictions)
             self._write_down(job, predictions)
             self._move_on(job)

@@ -10,7 +10,7 @@ from evalsuite.journal import Journal
 from evalsuite.results import Failure, Prediction, Score
 from evalsuite.runner.local import Said
 from evalsuite.samples import Sample
-from evalsuite.smolvlm.questions import Answer
+from evalsuite.smolvlm.questions import Answer, add_seconds
 from evalsuite.vlmevalkit.kit import BrokenSample
 
 MOST_FRAMES = 64
@@ -59,6 +59,11 @@ class Job:
     seconds: float | None = None
     """Spent predicting; None if nothing was asked in this session."""
     peak_memory_bytes: int | None = None
+    host_memory_bytes: int | None = None
+    spent: dict[str, float] = field(default_factory=dict)
+    """Seconds by stage, of the kit process and of the workers."""
+    tokens: dict[str, int] = field(default_factory=dict)
+    """Tokens and tiles by kind, as in `Score.tokens`."""
 
     @property
     def built(self) -> bool:
@@ -70,6 +75,24 @@ class Job:
         """How long it may take, in images to be looked at."""
         frames = self.benchmark.frames
         return self.coming * ((frames.count or MOST_FRAMES) if frames else 1)
+
+    def charge(self, answer: Answer) -> None:
+        """Add what `answer` cost to the figures."""
+        cost = answer.cost
+        add_seconds(self.spent, cost.seconds)
+        counted = {
+            "prompt": cost.prompt_tokens,
+            "read": cost.read_tokens,
+            "generated": answer.tokens,
+            "tiles": cost.tiles,
+        }
+        for kind, count in counted.items():
+            self.tokens[kind] = self.tokens.get(kind, 0) + count
+
+    def measured(self, peak_memory_bytes: int | None, host_memory_bytes: int | None) -> None:
+        """Keep the memory of the worker that took most."""
+        self.peak_memory_bytes = _most(self.peak_memory_bytes, peak_memory_bytes)
+        self.host_memory_bytes = _most(self.host_memory_bytes, host_memory_bytes)
 
     def stop(self) -> None:
         """Build no more; what has been asked may still be answered."""
@@ -84,6 +107,8 @@ class Built:
     job: Job
     piece: Piece
     samples: list[Sample | BrokenSample]
+    seconds: float
+    """What building them took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +154,7 @@ def failed_prediction(sample: BrokenSample) -> Prediction:
     return Prediction(
         id=sample.id, prompt_digest="", text="", tokens=0, ended="error", error=sample.reason
     )
+
+
+def _most(one: int | None, other: int | None) -> int | None:
+    return max(one or 0, other or 0) or None

@@ -40,6 +40,7 @@ class Heard:
     since: float
     """When work on them began: monotonic seconds."""
     peak_memory_bytes: int | None = None
+    host_memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,10 @@ class Pool:
         if seat is None:
             return []  # the last words of one that was dismissed
         match said.message:
-            case Answered(answers, peak_memory_bytes):
+            case Answered(answers, peak_memory_bytes, host_memory_bytes):
                 since = seat.busy_since
                 seat.took(answers)
-                return [Heard(seat.run, answers, since, peak_memory_bytes)]
+                return [Heard(seat.run, answers, since, peak_memory_bytes, host_memory_bytes)]
             case Ready():
                 seat.ready, seat.failed_starts = True, 0
                 self._was_ready[seat.run] = True

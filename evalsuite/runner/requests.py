@@ -49,8 +49,9 @@ class Requests:
 
     def _build(self, job: Job, piece: Piece) -> None:
         try:
+            started = time.monotonic()
             samples = self._source.samples(job.benchmark, job.digest, piece.ids)
-            self._post(Built(job, piece, samples))
+            self._post(Built(job, piece, samples, time.monotonic() - started))
         except KitError as error:
             self._post(Unbuilt(job, self.failure(job.benchmark, error)))
         except BaseException as error:  # noqa: BLE001 - a thread's defect must reach the main one

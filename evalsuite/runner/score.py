@@ -77,19 +77,27 @@ def with_figures(score: Score, job: Job, seconds: Mapping[str, float]) -> Score:
     """`score` with what it took; predicting figures are an earlier session's if none was done."""
     if job.seconds is not None:
         figures: dict[str, Any] = {
-            "seconds": {"predict": round(job.seconds, 3), **seconds},
+            "seconds": {"predict": round(job.seconds, 3), **_rounded(job.spent), **seconds},
             "samples_per_second": round(job.asked / job.seconds, 3),
+            "tokens": job.tokens,
             "peak_memory_bytes": job.peak_memory_bytes,
+            "host_memory_bytes": job.host_memory_bytes,
         }
     elif job.before is not None:
         figures = {
             "seconds": {**job.before.seconds, **seconds},
             "samples_per_second": job.before.samples_per_second,
+            "tokens": job.before.tokens,
             "peak_memory_bytes": job.before.peak_memory_bytes,
+            "host_memory_bytes": job.before.host_memory_bytes,
         }
     else:
         figures = {"seconds": seconds}
     return dataclasses.replace(score, data_digest=job.digest, **figures)
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {stage: round(spent, 3) for stage, spent in seconds.items()}
 
 
 def without_answer(job: Job) -> Failure | None:

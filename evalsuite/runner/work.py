@@ -56,6 +56,7 @@ class Answered:
 
     answers: tuple[Answer, ...]
     peak_memory_bytes: int | None
+    host_memory_bytes: int | None = None
 
 
 _ENVIRONMENT = {
@@ -135,7 +136,10 @@ def main() -> None:
 
     with engine:
         for answers in engine.answer(questions()):
-            connection.send(Answered(tuple(answers), engine.stats.peak_memory_bytes))
+            stats = engine.stats
+            connection.send(
+                Answered(tuple(answers), stats.peak_memory_bytes, stats.host_memory_bytes)
+            )
 
 
 def _environment(device: Any, generation: str) -> dict[str, Any]:

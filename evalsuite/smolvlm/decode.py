@@ -6,7 +6,9 @@ padding count for no position, so a prompt's tokens do not depend on its company
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from transformers import DynamicCache
@@ -15,18 +17,30 @@ from evalsuite.smolvlm.model import Model
 from evalsuite.smolvlm.prefixes import Prefix
 
 
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The tokens generated after each prompt of a batch, and the seconds that took."""
+
+    tokens: list[list[int]]
+    prefill_seconds: float
+    """Until the first token of each was there."""
+    decode_seconds: float
+
+
 @torch.inference_mode()
 def greedy(
     model: Model,
     prompts: Sequence[torch.Tensor],
     prefixes: Sequence[Prefix],
     limits: Sequence[int],
-) -> list[list[int]]:
+) -> Generated:
     """Generate tokens after each prompt, its end token included if it came within the limit.
 
     `prompts` are embeddings, (length, hidden) each. What `prefixes` says they share is read once;
     without any, each is read whole.
     """
+    started = time.perf_counter()
+    prefill_seconds = 0.0
     batch = _Batch(model)
     starts = [0] * len(prompts)
     if prefixes:
@@ -41,7 +55,9 @@ def greedy(
     """Which answer each row of the batch belongs to."""
     while True:
         going = []
-        for row, (answer, token) in enumerate(zip(running, tokens.tolist(), strict=True)):
+        chosen = tokens.tolist()  # waits for the device, so that the clock can be read for nothing
+        prefill_seconds = prefill_seconds or time.perf_counter() - started
+        for row, (answer, token) in enumerate(zip(running, chosen, strict=True)):
             told = answers[answer]
             if len(told) >= limits[answer] or (told and told[-1] in model.ends):
                 continue  # finished before, but still along
@@ -49,7 +65,8 @@ def greedy(
             if len(told) < limits[answer] and token not in model.ends:
                 going.append(row)
         if not going:
-            return answers
+            whole = time.perf_counter() - started
+            return Generated(answers, prefill_seconds, whole - prefill_seconds)
         if len(going) <= len(running) // 2:
             # Copying the cache pays once half of the rows have nothing left to say.
             batch.keep(going)

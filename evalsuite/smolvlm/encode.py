@@ -21,6 +21,8 @@ class Encoder:
         self._levels = levels.to(model.device, model.dtype)
         self.tiles_at_once = tiles_at_once
         """Lowered when memory runs out."""
+        self.splits = 0
+        """How often it did."""
 
     def encode(
         self, media: Mapping[MediaKey, Tiled]
@@ -35,6 +37,7 @@ class Encoder:
             features = fitting(self._features, [tile for _, tile in batch])
             if features is None and len(batch) > 1:
                 self.tiles_at_once = len(batch) // 2
+                self.splits += 1
                 continue
             start += len(batch)
             if features is None:

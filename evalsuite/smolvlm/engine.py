@@ -19,10 +19,12 @@ import torch
 from transformers import AutoProcessor
 
 from evalsuite.results import Ended
+from evalsuite.smolvlm.costs import Shares
 from evalsuite.smolvlm.encode import Encoder
 from evalsuite.smolvlm.expand import Expander
+from evalsuite.smolvlm.floor import Shape, shape_of
 from evalsuite.smolvlm.media import DECODE_TIMEOUT
-from evalsuite.smolvlm.memory import peak_bytes
+from evalsuite.smolvlm.memory import peak_bytes, peak_resident_bytes
 from evalsuite.smolvlm.model import Model, load
 from evalsuite.smolvlm.prompts import IMAGE_TOKEN
 from evalsuite.smolvlm.questions import Answer, Question, Stats
@@ -75,12 +77,15 @@ class Engine:
         decoders: int | None = None,
         decode_timeout: float = DECODE_TIMEOUT,
         model: Model | None = None,
+        share_prefixes: bool = True,
+        tile_bytes: int | None = None,
     ) -> None:
         """Load the checkpoint in `directory`, with the `processor` of another if given.
 
-        With a `base`, `directory` holds an adapter to it. `model` stands in for the weights. Raises
-        `ValueError` for a checkpoint whose parts do not fit together, and what transformers raises
-        for files it cannot read.
+        With a `base`, `directory` holds an adapter to it. `model` stands in for the weights. For
+        measurements alone: `share_prefixes` off reads every prompt whole, and `tile_bytes` is what
+        a window may hold. Raises `ValueError` for a checkpoint whose parts do not fit together, and
+        what transformers raises for files it cannot read.
         """
         processing = AutoProcessor.from_pretrained(processor or directory)
         self._model = model or load(Path(directory), device, dtype, base)
@@ -89,13 +94,17 @@ class Engine:
         _check_fit(self._model, tiler, self._expander)
         self._reader = MediaReader(tiler, decoders or _default_decoders(), decode_timeout)
         self._limits = _limits(self.device, batch_size)
+        if tile_bytes is not None:
+            self._limits = replace(self._limits, tile_bytes=tile_bytes)
         side = tiler.side // self._model.patch_size
         self._encoder = Encoder(
             self._model,
             levels(processing.image_processor),
             max(1, self._limits.patches // side**2),
         )
-        self._responder = Responder(self._model, self._limits.questions, self._limits.tokens)
+        self._responder = Responder(
+            self._model, self._limits.questions, self._limits.tokens, share_prefixes
+        )
         asked = self._model.beyond_greedy
         self.stats = Stats(f"transformers generate: {asked}" if asked else "greedy loop")
 
@@ -103,6 +112,11 @@ class Engine:
     def device(self) -> torch.device:
         """Where the checkpoint runs."""
         return self._model.device
+
+    @property
+    def shape(self) -> Shape:
+        """The sizes that decide what its work costs."""
+        return shape_of(self._model.config)
 
     def answer(self, questions: Iterable[Question]) -> Iterator[list[Answer]]:
         """Answer `questions` in whatever order suits, a list of answers as each batch finishes.
@@ -120,12 +134,13 @@ class Engine:
             while True:
                 started = time.perf_counter()
                 window = next(iter(windows), None)
-                self.stats.add("wait", time.perf_counter() - started)
+                looked = time.perf_counter()
                 if window is None:
                     return
-                self.stats.seconds |= windows.seconds
                 seen = self._look(window, seen)
-                yield from self._answer_window(window, seen)
+                vision = time.perf_counter() - looked
+                spent = {**window.seconds, "wait": looked - started, "vision": vision}
+                yield from self._answer_window(window, seen, Shares(window, spent))
         finally:
             windows.close()
 
@@ -146,28 +161,24 @@ class Engine:
 
     def _look(self, window: Window, before: Seen) -> Seen:
         """Encode the media of `window`, but for those that the window `before` had."""
-        started = time.perf_counter()
         features = {k: v for k, v in before.features.items() if k in window.grids}
         failed = {k: v for k, v in before.failed.items() if k in window.grids}
         fresh, unfit = self._encoder.encode(window.tiles)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # else the time would count as the text model's
-        self.stats.tiles += sum(len(tiled.pixels) for tiled in window.tiles.values())
-        self.stats.add("vision", time.perf_counter() - started)
         return Seen(features | fresh, {**window.failed, **failed, **unfit})
 
-    def _answer_window(self, window: Window, seen: Seen) -> Iterator[list[Answer]]:
+    def _answer_window(self, window: Window, seen: Seen, shares: Shares) -> Iterator[list[Answer]]:
+        asked = {question.id: question for question in window.questions}
         started = time.perf_counter()
         jobs, answers = self._jobs(window, seen)
         for responses in self._responder.respond(jobs):
             answers += self._read(responses)
-            self._count(answers, started)
-            yield answers
+            yield self._priced(answers, responses, asked, shares, started)
             answers = []
             started = time.perf_counter()
         if answers:  # there was no job to be done
-            self._count(answers, started)
-            yield answers
+            yield self._priced(answers, [], asked, shares, started)
 
     def _read(self, responses: Sequence[Response]) -> list[Answer]:
         texts = self._expander.decode([response.tokens or [] for response in responses])
@@ -184,12 +195,27 @@ class Engine:
                 answers.append(Answer(id_, text, len(tokens) - stopped, ended))
         return answers
 
-    def _count(self, answers: Sequence[Answer], started: float) -> None:
-        self.stats.add("text", time.perf_counter() - started)
-        self.stats.answers += len(answers)
-        self.stats.errors += sum(answer.ended == "error" for answer in answers)
-        self.stats.tokens += sum(answer.tokens for answer in answers)
+    def _priced(
+        self,
+        answers: Sequence[Answer],
+        responses: Sequence[Response],
+        asked: Mapping[str, Question],
+        shares: Shares,
+        started: float,
+    ) -> list[Answer]:
+        """`answers` with what they cost, counted; `started` is when their batch was."""
+        answered = {response.job.question.id: response for response in responses}
+        generating = sum(r.prefill_seconds + r.decode_seconds for r in responses)
+        other = (time.perf_counter() - started - generating) / len(answers)
+        priced = [
+            replace(a, cost=shares.cost(asked[a.id], other, answered.get(a.id))) for a in answers
+        ]
+        for answer in priced:
+            self.stats.count(answer)
+        self.stats.splits = self._encoder.splits + self._responder.splits
         self.stats.peak_memory_bytes = peak_bytes(self.device)
+        self.stats.host_memory_bytes = peak_resident_bytes()
+        return priced
 
     def _jobs(self, window: Window, seen: Seen) -> tuple[list[Job], list[Answer]]:
         """Make questions ready for the text model; answer those that cannot be asked."""

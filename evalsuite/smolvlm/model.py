@@ -51,7 +51,7 @@ class Model:
         self._text = module.model.text_model
         self._head = module.lm_head
         self.device = device
-        config = module.config
+        config = self.config = module.config
         self.dtype: torch.dtype = module.dtype
         self.image_token_id: int = config.image_token_id
         self.patch_size: int = config.vision_config.patch_size

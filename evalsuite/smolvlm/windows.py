@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import queue
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -45,6 +44,8 @@ class Window:
     """Which cannot be had, and why."""
     tiles: Mapping[MediaKey, Tiled]
     """Those in `grids` that the window before did not have."""
+    seconds: Mapping[str, float]
+    """Spent on these by the threads that decode (``read``) and cut (``tiles``), summed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +151,6 @@ class Windows:
         self._reader = reader
         self._size = size
         self._max_bytes = max_bytes
-        self.seconds: dict[str, float] = defaultdict(float)
-        """Spent by the threads that decode and cut, summed."""
         self._questions = Ahead(questions, size).start()
         self._windows = Ahead(self._prepare(), 1)
         self._windows.start()
@@ -176,14 +175,15 @@ class Windows:
             known = {key: known[key] for key in wanted if key in known}
             unfit = {key: unfit[key] for key in wanted if key in unfit}
             tiles: dict[MediaKey, Tiled] = {}
+            seconds = {"read": 0.0, "tiles": 0.0}
             fresh = {k: m for k, m in wanted.items() if k not in known and k not in unfit}
             for cut in self._reader.read(fresh):
-                self.seconds["decode"] += cut.decode_seconds
-                self.seconds["tiles"] += cut.tile_seconds
+                seconds["read"] += cut.decode_seconds
+                seconds["tiles"] += cut.tile_seconds
                 tiles |= cut.media
                 unfit |= cut.failed
             known |= {key: tiled.grids for key, tiled in tiles.items()}
-            yield Window(questions, known, unfit, tiles)
+            yield Window(questions, known, unfit, tiles, seconds)
 
     def _gather(self) -> list[Question]:
         """Take as many questions as fit a window, fewer if no more come; none at the end."""

@@ -1,0 +1,51 @@
+"""A benchmark of photo-like images with several questions each, made on the spot."""
+
+from __future__ import annotations
+
+import base64
+import csv
+from pathlib import Path
+
+from evalsuite import benchmarks as catalogue
+from evalsuite.benchmarks import Benchmark
+from evalsuite.data import locate
+from evalsuite.smolvlm.measure import QUESTIONS, photo
+
+NAME = "Photos"
+ANSWERS = str(["a lake"] * 10)
+"""Ten people's, as its metric wants; nobody cares whether they are right."""
+YAML = """\
+benchmarks:
+  {name}:
+    description: Photo-like images, for measuring
+    dataset: {name}
+    dataset_class: ImageVQADataset
+    data: photos.tsv
+    modality: image
+    prompt: default
+    metric: vqa-accuracy
+    max_new_tokens: {new_tokens}
+"""
+
+
+def make(
+    directory: Path, images: int, questions: int, size: tuple[int, int], new_tokens: int
+) -> Benchmark:
+    """Write `images` images of `size` with so many questions each; returns the benchmark."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "photos.tsv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, delimiter="\t")
+        table.writerow(["index", "image", "question", "answer"])
+        for number in range(images):
+            path = photo(directory / f"{number}.jpg", size, number)
+            encoded = base64.b64encode(path.read_bytes()).decode()
+            for asked in range(questions):
+                words = QUESTIONS[asked % len(QUESTIONS)]
+                again = f" Look {asked} times." if asked >= len(QUESTIONS) else ""
+                table.writerow([number * questions + asked, encoded, words + again, ANSWERS])
+    file_ = directory / "benchmarks.yaml"
+    file_.write_text(YAML.format(name=NAME, new_tokens=new_tokens))
+    (benchmark,) = catalogue.load(file_).select([NAME])
+    located = locate(benchmark, None)
+    assert isinstance(located, Benchmark), located
+    return located

@@ -1,0 +1,120 @@
+"""Questions about one video: their shared beginning read once, or every prompt read whole.
+
+    python -m bench.side_by_side --video --shape 256M [--device cpu] [--dtype float32] [--rounds 2]
+
+The same engine, weights, frames and questions, all questions in one batch, taking turns. Text
+seconds are what the text model took (prefill, decode, tokenising), end to end also reads, cuts and
+encodes the frames.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+from evalsuite.samples import Frames, Text
+from evalsuite.smolvlm.engine import Engine
+from evalsuite.smolvlm.measure import QUESTIONS, photo
+from evalsuite.smolvlm.model import Model, load
+from evalsuite.smolvlm.prompts import build
+from evalsuite.smolvlm.questions import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """All questions answered once."""
+
+    text_seconds: float
+    seconds: float
+    prompt_tokens: int
+    read_tokens: int
+    texts: dict[str, str]
+
+
+def video(directory: Path, frames: int, questions: int, new_tokens: int) -> list[Question]:
+    """Questions about one made video."""
+    paths = [photo(directory / f"{n}.jpg", (640, 360), n) for n in range(frames)]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+    medium = Frames(tuple(map(str, paths)), tuple(float(n) for n in range(frames)), digest)
+    return [
+        Question(
+            str(n),
+            build("video", [medium, Text(f"{QUESTIONS[n % len(QUESTIONS)]} ({n})")]),
+            new_tokens,
+        )
+        for n in range(questions)
+    ]
+
+
+def turn(
+    directory: Path, model: Model, device: str, asked: Sequence[Question], share: bool
+) -> Turn:
+    """Answer `asked` once."""
+    with Engine(
+        directory,
+        model=model,
+        device=device,
+        batch_size=len(asked),
+        share_prefixes=share,
+        tile_bytes=sys.maxsize,
+    ) as engine:
+        started = time.perf_counter()
+        answers = [answer for batch in engine.answer(asked) for answer in batch]
+        seconds = time.perf_counter() - started
+        stats = engine.stats
+    assert not stats.errors, next(answer.error for answer in answers if answer.error)
+    return Turn(
+        text_seconds=sum(stats.seconds[stage] for stage in ("prefill", "decode", "other")),
+        seconds=seconds,
+        prompt_tokens=stats.prompt_tokens,
+        read_tokens=stats.read_tokens,
+        texts={answer.id: answer.text for answer in answers},
+    )
+
+
+def measure(
+    directory: Path, device: str, dtype: str, asked: Sequence[Question], rounds: int
+) -> list[tuple[Turn, Turn]]:
+    """Let the two take turns: ``(whole, shared)`` for each round."""
+    model = load(directory, device, dtype)
+    turn(directory, model, device, asked[:1], share=True)  # kernels chosen, files in the page cache
+    turns = []
+    for number in range(rounds):
+        pair = {}
+        for share in (False, True) if number % 2 == 0 else (True, False):
+            print(f"round {number + 1}: {'shared' if share else 'whole'} ...", file=sys.stderr)
+            pair[share] = turn(directory, model, device, asked, share)
+        turns.append((pair[False], pair[True]))
+    return turns
+
+
+def table(turns: Sequence[tuple[Turn, Turn]]) -> str:
+    """All rounds as a markdown table."""
+    return tabulate(
+        [
+            {
+                "round": number,
+                "questions": len(whole.texts),
+                "tokens, whole / shared": f"{whole.read_tokens:,} / {shared.read_tokens:,}",
+                "text, s": f"{whole.text_seconds:.2f} / {shared.text_seconds:.2f}",
+                "ratio": f"{whole.text_seconds / shared.text_seconds:.1f}",
+                "end to end, s": f"{whole.seconds:.2f} / {shared.seconds:.2f}",
+                "ratio, end to end": f"{whole.seconds / shared.seconds:.1f}",
+                "same texts": f"{same(whole, shared)} of {len(whole.texts)}",
+            }
+            for number, (whole, shared) in enumerate(turns, start=1)
+        ],
+        headers="keys",
+        tablefmt="github",
+    )
+
+
+def same(whole: Turn, shared: Turn) -> int:
+    """How many texts are."""
+    return sum(shared.texts[id_] == text for id_, text in whole.texts.items())
