@@ -12,7 +12,7 @@ from evalsuite.benchmarks import Benchmark
 from evalsuite.checkpoint import Checkpoint, record
 from evalsuite.errors import EvalsuiteError
 from evalsuite.journal import Journal, answered
-from evalsuite.results import Failure, Outcome, Run, read_run, write_run
+from evalsuite.results import Failure, Outcome, Run, Score, read_run, write_run
 from evalsuite.runner.environment import versions
 from evalsuite.runner.job import Job, Piece
 from evalsuite.runner.options import Options
@@ -63,11 +63,13 @@ class Ledger:
         self._label = label
         self._rank = {b.name: i for i, b in enumerate(given.benchmarks)}
         previous = self.state.previous
+        redone = {b.name for b in self.state.todo}
         # Predicting alone takes no score away.
-        redone = set() if not options.scores else {b.name for b in self.state.todo}
-        kept = previous.outcomes if previous else ()
+        lasting = Score if options.mode == "infer" and options.shard is None else ()
         self._outcomes: dict[str, Outcome] = {
-            o.benchmark: o for o in kept if o.benchmark not in redone
+            o.benchmark: o
+            for o in (previous.outcomes if previous else ())
+            if o.benchmark not in redone or isinstance(o, lasting)
         }
         self._before = {s.benchmark: s for s in previous.scores} if previous else {}
         self._started = previous.started if previous else now()
