@@ -3,9 +3,10 @@ import os
 import random
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import PIL.Image
@@ -129,8 +130,11 @@ def test_what_prompts_share_is_read_once(
     with Engine(checkpoint, model=watched) as engine:  # type: ignore[arg-type]
         answers = answered(engine, asked)
     assert texts(answers) == one_at_a_time(checkpoint, asked)
-    # One row for each of three images, the clip and the two others; then one for each question.
-    assert [6, len(asked)] in [watched.tried[i : i + 2] for i in range(len(watched.tried))]
+    # One row for each of three images, the clip and the two others, in both calls of the model.
+    assert watched.tried[:2] == [6, 6]
+    assert sum(answer.cost.read_tokens for answer in answers.values()) < 0.6 * sum(
+        answer.cost.prompt_tokens for answer in answers.values()
+    )
 
 
 def test_costs_of_the_answers_add_up(
@@ -296,28 +300,61 @@ def length(checkpoint: Path, prompt: Prompt) -> int:
     return len(processor(text=prompt.text, images=images)["input_ids"][0])
 
 
-class Cramped:
-    """A model on a device with room for so many tiles and prompts at a time."""
+Stage = Literal["vision", "embed", "prefix", "rest", "decode", "generate"]
 
-    def __init__(self, model: Model, error: Exception, tiles: int = 1000, prompts: int = 1000):
-        self._model, self._error, self._tiles, self._prompts = model, error, tiles, prompts
+
+class Cramped:
+    """A model on a device with room for so many tiles or prompts at one stage of its work."""
+
+    def __init__(
+        self, model: Model, error: Exception, stage: Stage | None = None, room: int = 1000
+    ) -> None:
+        self._model, self._error, self._stage, self._room = model, error, stage, room
         self.tried: list[int] = []
+        """How many at a time, at that stage; without one, rows of the text model."""
+        self._decoding = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
+    def _make_room(self, stage: Stage, count: int) -> None:
+        if self._stage == stage:
+            self.tried.append(count)
+            if count > self._room:
+                raise self._error
+
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        self.tried.append(len(pixels))
-        if len(pixels) > self._tiles:
-            raise self._error
+        self._make_room("vision", len(pixels))
         return self._model.encode(pixels)
 
-    def next_tokens(self, embedded: torch.Tensor, *rest: Any) -> torch.Tensor:
-        self.tried.append(len(embedded))
-        # Memory runs out while answers are being written, unless there is none at all.
-        if len(embedded) > self._prompts and (embedded.shape[1] == 1 or not self._prompts):
-            raise self._error
-        return self._model.next_tokens(embedded, *rest)
+    def embed(self, ids: torch.Tensor, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        self._decoding = ids.shape[1] == 1
+        if not self._decoding:
+            self._make_room("embed", int((ids == 1).sum()))
+        return self._model.embed(ids, features)
+
+    def next_tokens(
+        self,
+        embedded: torch.Tensor,
+        positions: torch.Tensor,
+        mask: torch.Tensor | None,
+        cache: Any,
+        asked: Sequence[torch.Tensor],
+    ) -> torch.Tensor:
+        if self._stage is None:
+            self.tried.append(len(embedded))
+        prompts = len(asked[0])
+        if not prompts:
+            self._make_room("prefix", len(embedded))
+        else:
+            self._make_room("decode" if self._decoding else "rest", prompts)
+        return self._model.next_tokens(embedded, positions, mask, cache, asked)
+
+    def generate(
+        self, ids: torch.Tensor, embedded: torch.Tensor, max_new_tokens: int
+    ) -> list[list[int]]:
+        self._make_room("generate", len(ids))
+        return self._model.generate(ids, embedded, max_new_tokens)
 
 
 OUT_OF_MEMORY = [
@@ -325,36 +362,62 @@ OUT_OF_MEMORY = [
     RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
     MemoryError(),
 ]
+STAGES: list[Stage] = ["vision", "embed", "prefix", "rest", "decode"]
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["cuda", "cpu", "python"])
-@pytest.mark.parametrize("stage", ["tiles", "prompts"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_out_of_memory_makes_batches_smaller_and_changes_no_answer(
     checkpoint: Path,
     model: Model,
     questions: list[Question],
     expected: dict[str, Answer],
-    stage: str,
+    stage: Stage,
     error: Exception,
 ) -> None:
-    cramped = Cramped(model, error, **{stage: 3})
+    cramped = Cramped(model, error, stage, 3)
+    twice = [*questions, *(replace(question, id=f"{question.id} again") for question in questions)]
     with Engine(checkpoint, model=cramped) as engine:  # type: ignore[arg-type]
-        assert answered(engine, questions) == expected
+        found = answered(engine, twice)
+        again = {q.id: replace(found.pop(f"{q.id} again"), id=q.id) for q in questions}
+        assert found == again == expected
+        assert engine.stats.splits > 0
     assert max(cramped.tried) > 3
+    assert min(cramped.tried) <= 3
+
+
+def test_out_of_memory_in_generate_makes_batches_smaller(
+    tmp_path: Path, questions: list[Question]
+) -> None:
+    checkpoint = make_checkpoint(tmp_path, generation={"repetition_penalty": 1.5})
+    asked = [replace(question, id=f"{n}") for n in range(4) for question in questions[:1]]
+    cramped = Cramped(load(checkpoint, "cpu", "float32"), MemoryError(), "generate", 1)
+    with Engine(checkpoint, model=cramped) as engine:  # type: ignore[arg-type]
+        assert len(set(texts(answered(engine, asked)).values())) == 1
+        assert engine.stats.errors == 0
+    assert cramped.tried == [4, 2, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
     ("stage", "why"),
     [
-        ("tiles", "out of memory: not one tile fits on cpu"),
-        ("prompts", r"out of memory: \d+ tokens do not fit on cpu"),
+        ("vision", "out of memory: not one tile fits on cpu"),
+        ("embed", r"out of memory: \d+ tokens do not fit on cpu"),
+        ("rest", r"out of memory: \d+ tokens do not fit on cpu"),
+        ("decode", r"out of memory: \d+ tokens do not fit on cpu"),
     ],
 )
 def test_what_does_not_fit_alone_is_an_error(
-    checkpoint: Path, model: Model, images: list[Image], stage: str, why: str
+    checkpoint: Path,
+    model: Model,
+    questions: list[Question],
+    expected: dict[str, Answer],
+    stage: Stage,
+    why: str,
 ) -> None:
-    cramped = Cramped(model, OUT_OF_MEMORY[0], **{stage: 0})
-    asked = [Question(str(i), build("default", [images[i], Text("red?")]), 9) for i in range(3)]
+    cramped = Cramped(model, OUT_OF_MEMORY[0], stage, 0)
+    asked = [q for q in questions if q.prompt.media and expected[q.id].tokens > 1]
+    assert asked
     with Engine(checkpoint, model=cramped) as engine:  # type: ignore[arg-type]
         for answer in answered(engine, asked).values():
             assert answer.ended == "error"
@@ -364,7 +427,7 @@ def test_what_does_not_fit_alone_is_an_error(
 def test_other_errors_of_the_model_are_raised(
     checkpoint: Path, model: Model, questions: list[Question]
 ) -> None:
-    cramped = Cramped(model, RuntimeError("shapes do not match"), tiles=0)
+    cramped = Cramped(model, RuntimeError("shapes do not match"), "vision", 0)
     with (
         Engine(checkpoint, model=cramped) as engine,  # type: ignore[arg-type]
         pytest.raises(RuntimeError, match="shapes do not match"),

@@ -77,12 +77,13 @@ def test_operations_of_text_are_what_torch_counts(
     cache = DynamicCache()
     embedded = torch.rand(rows, length, shape.width)
     positions = torch.arange(length).expand(rows, -1)
-    prefill = operations(lambda: model.next_tokens(embedded, positions, None, cache))
+    last = torch.arange(rows), torch.full((rows,), -1)
+    prefill = operations(lambda: model.next_tokens(embedded, positions, None, cache, last))
     # Without a kernel that leaves out what is masked, every token is put to every other.
     expected = floor.text_operations(shape, length, length**2) + 2 * floor.head_weights(shape)
     assert rows * expected == pytest.approx(prefill, rel=0.01)
     step = operations(
-        lambda: model.next_tokens(embedded[:, :1], positions[:, -1:] + 1, None, cache)
+        lambda: model.next_tokens(embedded[:, :1], positions[:, -1:] + 1, None, cache, last)
     )
     pairs = floor.causal_pairs(1, length)
     expected = floor.text_operations(shape, 1, pairs) + 2 * floor.head_weights(shape)

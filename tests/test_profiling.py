@@ -136,7 +136,7 @@ def test_a_batch_that_does_not_fit_is_measured_in_parts(tmp_path: Path) -> None:
     from tests.test_engine import Cramped
 
     checkpoint = make_checkpoint(tmp_path / "checkpoint")
-    cramped = Cramped(load(checkpoint, "cpu", "float32"), MemoryError(), prompts=2)
+    cramped = Cramped(load(checkpoint, "cpu", "float32"), MemoryError(), "decode", 2)
     asked = questions(4, (64, 64), 4, tmp_path)
     with Engine(checkpoint, model=cramped, batch_size=4) as engine:  # type: ignore[arg-type]
         row = measured(engine, asked, width=4, enough_seconds=0)

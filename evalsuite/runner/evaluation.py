@@ -41,7 +41,7 @@ from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.questions import Question, add_seconds
 from evalsuite.vlmevalkit.kit import BrokenSample
 
-HAND = 768
+HAND = 1536
 """Questions a worker has in hand: three of the engine's windows, so that one is answered, the next
 prepared and one more read; or twelve batches, if those are larger."""
 OUTSTANDING = 4096

@@ -41,6 +41,8 @@ class Seat:
     """A device, and the worker that has it. A thread posts what the worker says."""
 
     device: str
+    shared_by: int
+    """How many workers have the device."""
     post: Callable[[Said], None]
     hire: Hire
     run: int = 0
@@ -67,7 +69,8 @@ class Seat:
     def employ(self, run: int, settings: WorkerSettings) -> None:
         """Start a worker for `run` on this device."""
         self.run, self.ready = run, False
-        self.worker = self.hire(dataclasses.replace(settings, device=self.device))
+        settings = dataclasses.replace(settings, device=self.device, neighbours=self.shared_by)
+        self.worker = self.hire(settings)
         threading.Thread(target=self._listen, args=(self.worker,), daemon=True).start()
 
     def dismiss(self) -> list[Chunk]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from evalsuite.runner.plan import Limit, Shard
 from evalsuite.smolvlm.prompts import Profile
 
-ENGINE = "evalsuite-2"
+ENGINE = "evalsuite-3"
 """Changed whenever the engine may answer differently: another engine's answers are not reused."""
 
 Mode = Literal["all", "infer", "eval"]

@@ -76,7 +76,7 @@ class Pool:
         self._note = note
         self._waiting: list[deque[Chunk]] = [deque() for _ in settings]
         self._was_ready = [False for _ in settings]
-        self._seats = [Seat(device, post, hire) for device in devices]
+        self._seats = [Seat(device, devices.count(device), post, hire) for device in devices]
         for i, seat in enumerate(self._seats):  # checkpoints in parallel: each is loaded less often
             self._employ(seat, i % len(settings))
 

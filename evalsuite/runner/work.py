@@ -32,6 +32,8 @@ class WorkerSettings:
     longest_edge: int | None
     log: Path
     """Gets what the worker's libraries print."""
+    neighbours: int = 1
+    """How many workers have this device, this one included."""
     threads: int | None = None
     """On the CPU; None leaves that to torch."""
 
@@ -122,6 +124,7 @@ def main() -> None:
             base=settings.base,
             processor=settings.processor,
             longest_edge=settings.longest_edge,
+            workers=settings.neighbours,
         )
     except Exception as error:  # noqa: BLE001 - libraries raise what they like over bad files
         traceback.print_exc()

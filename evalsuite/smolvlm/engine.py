@@ -8,7 +8,6 @@ or the order of the questions.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,12 +18,13 @@ import torch
 from transformers import AutoProcessor
 
 from evalsuite.results import Ended
+from evalsuite.smolvlm import limits
 from evalsuite.smolvlm.costs import Shares
 from evalsuite.smolvlm.encode import Encoder
 from evalsuite.smolvlm.expand import Expander
 from evalsuite.smolvlm.floor import Shape, shape_of
 from evalsuite.smolvlm.media import DECODE_TIMEOUT
-from evalsuite.smolvlm.memory import peak_bytes, peak_resident_bytes
+from evalsuite.smolvlm.memory import free_bytes, free_host_bytes, peak_bytes, peak_resident_bytes
 from evalsuite.smolvlm.model import Model, load
 from evalsuite.smolvlm.prompts import IMAGE_TOKEN
 from evalsuite.smolvlm.questions import Answer, Question, Stats
@@ -43,24 +43,6 @@ class Seen:
     """Media without features, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much the engine takes on at a time; it takes on less once memory has run out."""
-
-    questions: int
-    """In a batch."""
-    tokens: int
-    """In a batch, prompts and padding."""
-    patches: int
-    """In a call of the vision tower."""
-    tile_bytes: int
-    """In a window, of which up to three are in memory."""
-
-
-CPU_LIMITS = Limits(questions=32, tokens=16_384, patches=4_096, tile_bytes=2**28)
-CUDA_LIMITS = Limits(questions=64, tokens=65_536, patches=65_536, tile_bytes=2**31)
-
-
 class Engine:
     """A checkpoint on a device. Close it, or use it in a ``with`` statement."""
 
@@ -77,15 +59,18 @@ class Engine:
         decoders: int | None = None,
         decode_timeout: float = DECODE_TIMEOUT,
         model: Model | None = None,
+        workers: int = 1,
         share_prefixes: bool = True,
         tile_bytes: int | None = None,
     ) -> None:
         """Load the checkpoint in `directory`, with the `processor` of another if given.
 
-        With a `base`, `directory` holds an adapter to it. `model` stands in for the weights. For
-        measurements alone: `share_prefixes` off reads every prompt whole, and `tile_bytes` is what
-        a window may hold. Raises `ValueError` for a checkpoint whose parts do not fit together, and
-        what transformers raises for files it cannot read.
+        With a `base`, `directory` holds an adapter to it. `model` stands in for the weights.
+        Without a `batch_size` the memory that is free decides, of which each of so many `workers`
+        on this machine or device has its part. For measurements alone: `share_prefixes` off reads
+        every prompt whole, and `tile_bytes` is what a window may hold. Raises `ValueError` for a
+        checkpoint whose parts do not fit together, and what transformers raises for files it cannot
+        read.
         """
         processing = AutoProcessor.from_pretrained(processor or directory)
         self._model = model or load(Path(directory), device, dtype, base)
@@ -93,7 +78,14 @@ class Engine:
         tiler = Tiler(processing.image_processor, longest_edge)
         _check_fit(self._model, tiler, self._expander)
         self._reader = MediaReader(tiler, decoders or _default_decoders(), decode_timeout)
-        self._limits = _limits(self.device, batch_size)
+        self._limits = limits.choose(
+            self.device.type,
+            self.shape,
+            self._model.dtype.itemsize,
+            free_bytes(self.device) // workers,
+            free_host_bytes() // workers,
+            batch_size,
+        )
         if tile_bytes is not None:
             self._limits = replace(self._limits, tile_bytes=tile_bytes)
         side = tiler.side // self._model.patch_size
@@ -125,10 +117,8 @@ class Engine:
         its media is an answer with ``ended`` ``error``; an exception is a defect, or what
         `questions` raised.
         """
-        limits = self._limits
-        windows = Windows(
-            questions, self._reader, max(128, 4 * limits.questions), limits.tile_bytes
-        )
+        size = max(128, 4 * self._limits.questions)
+        windows = Windows(questions, self._reader, size, self._limits.tile_bytes)
         seen = Seen({}, {})
         try:
             while True:
@@ -262,14 +252,6 @@ def _failed(question: Question, why: str) -> Answer:
 def _default_decoders() -> int:
     """One a core, as preparing images is work for all of them; two at least, as one may hang."""
     return max(2, min(16, os.cpu_count() or 2))
-
-
-def _limits(device: torch.device, batch_size: int | None) -> Limits:
-    limits = CUDA_LIMITS if device.type == "cuda" else CPU_LIMITS
-    if batch_size is None:
-        return limits
-    # Asked for a number, the engine takes that many however long they are, until memory runs out.
-    return replace(limits, questions=batch_size, tokens=sys.maxsize)
 
 
 def _check_fit(model: Model, tiler: Tiler, expander: Expander) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -32,6 +33,33 @@ def fitting(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None
     return None
 
 
+def free_bytes(device: torch.device) -> int:
+    """Memory that this process could still allocate on `device`."""
+    if device.type != "cuda":
+        return free_host_bytes()
+    free, _ = torch.cuda.mem_get_info(device)
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free + held
+
+
+def free_host_bytes(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Memory this machine, or the container this process is in, has left; a lot if nobody says.
+
+    From ``MemAvailable`` of /proc/meminfo, and of the control group (versions 2 and 1) its limit
+    less what it uses.
+    """
+    lines = _text(proc / "meminfo").splitlines()
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        most, now = _text(groups / limit), _text(groups / used)
+        if most.isdecimal() and now.isdecimal():
+            found.append(max(0, int(most) - int(now)))
+    return min(found, default=2**40)
+
+
 def peak_bytes(device: torch.device) -> int:
     """Most memory allocated on a CUDA device, else most resident memory of this process."""
     if device.type == "cuda":
@@ -50,3 +78,10 @@ def _means_out_of_memory(error: MemoryError | RuntimeError) -> bool:
         return True
     text = str(error).lower()
     return any(sign in text for sign in _SIGNS)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -91,12 +91,17 @@ class Model:
         positions: torch.Tensor,
         mask: torch.Tensor | None,
         cache: DynamicCache,
+        asked: Sequence[torch.Tensor],
     ) -> torch.Tensor:
-        """Find the likeliest token after each sequence: (batch, length, hidden) to (batch,).
+        """Find the likeliest token after some places of (batch, length, hidden).
 
         `mask` is (batch, 1, length, length with cache), true where attention may look, or None for
-        plain causal attention. Only the last position meets the vocabulary.
+        plain causal attention. `asked` are rows and places, (number,) each; only those meet the
+        vocabulary.
         """
+        if mask is not None:
+            # Once for all layers, which would each do it.
+            mask = torch.zeros_like(mask, dtype=embedded.dtype).masked_fill_(~mask, -torch.inf)
         hidden = self._text(
             inputs_embeds=embedded,
             position_ids=positions,
@@ -104,7 +109,8 @@ class Model:
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state
-        logits: torch.Tensor = self._head(hidden[:, -1])
+        rows, places = asked
+        logits: torch.Tensor = self._head(hidden[rows, places])
         return logits.float().argmax(-1)
 
     @torch.inference_mode()

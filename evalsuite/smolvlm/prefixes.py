@@ -1,4 +1,4 @@
-"""Find what prompts of a batch have in common, so that the text model reads it once.
+"""Find what prompts have in common, so that the text model reads it once.
 
 Questions about one image begin alike: with the image's many tokens.
 """
@@ -15,44 +15,84 @@ WORTHWHILE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Prefix:
-    """The beginning of some prompts of a batch."""
+class Group:
+    """Prompts the text model reads side by side, in one row of a batch."""
 
     members: tuple[int, ...]
     """Which prompts."""
-    length: int
-    """In tokens. At least one token of each member comes after it."""
+    shared: int
+    """Tokens that all begin with and that are read once. At least one of each comes after them."""
+    rests: tuple[int, ...]
+    """How many tokens of each member come after those."""
+
+    @property
+    def rest(self) -> int:
+        """Tokens of all members that are not shared."""
+        return sum(self.rests)
+
+    def cut(self, members: int) -> tuple[Group, Group]:
+        """Two groups: the first so many members, and the others."""
+        return (
+            Group(self.members[:members], self.shared, self.rests[:members]),
+            Group(self.members[members:], self.shared, self.rests[members:]),
+        )
+
+    def within(self, tokens: int) -> int:
+        """How many of its first members are so many tokens at most, one at least."""
+        sums = itertools.accumulate(self.rests, initial=self.shared)
+        return max(1, sum(1 for total in sums if total <= tokens) - 1)
 
 
-def common_prefixes(
-    prompts: Sequence[list[int]], media: Sequence[Sequence[Hashable]]
-) -> list[Prefix]:
-    """Prefixes that together cover the prompts of a batch; none if they would save too little.
+def group(
+    prompts: Sequence[list[int]], media: Sequence[Sequence[Hashable]], *, share: bool = True
+) -> list[Group]:
+    """Group prompts that show the same; what has no company, or `share` off, is alone.
 
     `prompts` are token ids and `media` what each prompt shows: equal ids mean equal prefixes only
     if the images are the same.
     """
-    groups: dict[Hashable, list[int]] = defaultdict(list)
+    alike: dict[Hashable, list[int]] = defaultdict(list)
     for i, shown in enumerate(media):
-        groups[tuple(shown) or i].append(i)
-    lengths: dict[Hashable, int] = {}
-    rest = 0
-    saved = 0
-    for key, members in groups.items():
-        if len(members) > 1:
-            lengths[key] = _alike([prompts[i] for i in members])
-            rest = max(rest, max(len(prompts[i]) for i in members) - lengths[key])
-            saved += lengths[key] * (len(members) - 1)
-    if saved <= WORTHWHILE * sum(map(len, prompts)):
-        return []
+        alike[(tuple(shown) or i) if share else i].append(i)
+    groups = []
+    for members in alike.values():
+        shared = _common([prompts[i] for i in members]) if len(members) > 1 else 0
+        groups.append(
+            Group(tuple(members), shared, tuple(len(prompts[i]) - shared for i in members))
+        )
+    return groups
+
+
+def padded(groups: Sequence[Group]) -> int:
+    """Tokens `groups` take as the rows of a batch, padding included."""
+    longest = max(group.shared for group in groups) + max(group.rest for group in groups)
+    return len(groups) * longest
+
+
+def arrange(groups: Sequence[Group]) -> list[Group]:
+    """`groups` as the rows of a batch, so that reading them takes least."""
+    saved = sum(group.shared * (len(group.members) - 1) for group in groups)
+    read = sum(group.shared + group.rest for group in groups)
+    if saved <= WORTHWHILE * (read + saved):
+        return [
+            Group((member,), 0, (group.shared + rest,))
+            for group in groups
+            for member, rest in zip(group.members, group.rests, strict=True)
+        ]
     # A prompt without company can be cut anywhere: so that its rest is as long as the others'.
+    longest = max(group.rest for group in groups if group.shared)
     return [
-        Prefix(tuple(members), lengths.get(key, max(0, len(prompts[members[0]]) - rest)))
-        for key, members in groups.items()
+        group if group.shared else Group(group.members, *_cut_at(group.rest, longest))
+        for group in groups
     ]
 
 
-def _alike(prompts: Sequence[list[int]]) -> int:
+def _cut_at(length: int, rest: int) -> tuple[int, tuple[int]]:
+    shared = max(0, length - rest)
+    return shared, (length - shared,)
+
+
+def _common(prompts: Sequence[list[int]]) -> int:
     """Count the tokens all of `prompts` begin with, all but the last token of the shortest at most.
 
     The first and the last in alphabetical order have no more in common than all.

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from evalsuite.smolvlm.decode import Generated, greedy
+from evalsuite.smolvlm.decode import Generated, Text, greedy
 from evalsuite.smolvlm.memory import fitting
 from evalsuite.smolvlm.model import Model
-from evalsuite.smolvlm.prefixes import Prefix, common_prefixes
+from evalsuite.smolvlm.prefixes import Group, arrange, group, padded
 from evalsuite.smolvlm.questions import Question
 from evalsuite.smolvlm.windows import MediaKey
 
@@ -41,14 +41,6 @@ class Response:
     """Its share of what the batch took."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Batched:
-    """What came of a batch."""
-
-    generated: Generated
-    prefixes: list[Prefix]
-
-
 class Responder:
     """The text model, and how much it takes at a time."""
 
@@ -59,81 +51,106 @@ class Responder:
         self._share_prefixes = share_prefixes
         self._questions_at_once = questions_at_once
         self.tokens_at_once = tokens_at_once
-        """Prompts and padding. Lowered when memory runs out."""
+        """Prompts and padding; what prompts share counts once. Lowered when memory runs out."""
         self.splits = 0
         """How often it did."""
 
     def respond(self, jobs: Sequence[Job]) -> Iterator[list[Response]]:
         """Generate an answer to each of `jobs`, a list as each batch finishes."""
-        waiting = self._sorted(jobs)
+        take = self._alike if self._model.beyond_greedy else self._fitting
+        waiting = deque(self._sorted(jobs))
         while waiting:
-            batch = self._batch(waiting)
-            done = fitting(self._generate, batch)
-            if done is None and len(batch) > 1:
-                self.tokens_at_once = max(len(job.ids) for job in batch) * len(batch) // 2
-                self.splits += 1
-                continue
-            del waiting[: len(batch)]
-            yield [Response(batch[0], None)] if done is None else _responses(batch, done)
+            groups = take(waiting, jobs)
+            batch = [i for group in groups for i in group.members]
+            responses = fitting(self._generate, jobs, groups)
+            if responses is not None:
+                yield responses
+            elif len(batch) == 1:
+                yield [Response(jobs[batch[0]], None)]
+            else:
+                self._take_less(groups)
+                waiting.extendleft(reversed(groups))
 
-    def _sorted(self, jobs: Sequence[Job]) -> list[Job]:
+    def _sorted(self, jobs: Sequence[Job]) -> list[Group]:
         """Order by length, so that batches need little padding.
 
         Longest first: if memory runs out, it does at once.
         """
+        beyond = bool(self._model.beyond_greedy)
+        groups = group(
+            [job.ids for job in jobs],
+            [job.media for job in jobs],
+            share=self._share_prefixes and not beyond,
+        )
+        if beyond:
+            return sorted(groups, key=lambda group: _shape(group, jobs), reverse=True)
+        return sorted(groups, key=lambda group: (-(group.shared or group.rest), -group.rest))
+
+    def _fitting(self, waiting: deque[Group], _: Sequence[Job]) -> list[Group]:
+        """Take the first groups that fit. One is only parted if it does not fit alone."""
+        batch = [waiting.popleft()]
+        fits = min(self._questions_at_once, batch[0].within(self.tokens_at_once))
+        if fits < len(batch[0].members):
+            batch[0], others = batch[0].cut(fits)
+            waiting.appendleft(others)
+        questions = len(batch[0].members)
+        while waiting and padded([*batch, waiting[0]]) <= self.tokens_at_once:
+            questions += len(waiting[0].members)
+            if questions > self._questions_at_once:
+                break
+            batch.append(waiting.popleft())
+        return batch
+
+    def _alike(self, waiting: deque[Group], jobs: Sequence[Job]) -> list[Group]:
+        """Take the first, and those of the same length and limit.
+
+        What transformers' generate does with ids, a repetition penalty say, must not see any
+        padding, and it has one limit for all.
+        """
+        shape = _shape(waiting[0], jobs)
+        most = min(self._questions_at_once, max(1, self.tokens_at_once // max(1, shape[0])))
+        batch: list[Group] = []
+        while waiting and len(batch) < most and _shape(waiting[0], jobs) == shape:
+            batch.append(waiting.popleft())
+        return batch
+
+    def _take_less(self, groups: Sequence[Group]) -> None:
+        """Halve what is taken at once; of one group, the part that can be taken apart."""
+        shared = groups[0].shared if len(groups) == 1 else 0
+        self.tokens_at_once = shared + (padded(groups) - shared) // 2
+        self.splits += 1
+
+    def _generate(self, jobs: Sequence[Job], groups: Sequence[Group]) -> list[Response]:
         if self._model.beyond_greedy:
-            return sorted(jobs, key=lambda job: (-len(job.ids), job.question.max_new_tokens))
-        # Those about the same media together: they share most of their prompts.
-        longest: dict[tuple[MediaKey, ...], int] = {}
-        for job in jobs:
-            longest[job.media] = max(len(job.ids), longest.get(job.media, 0))
-        return sorted(jobs, key=lambda job: (-longest[job.media], job.media, -len(job.ids)))
+            return _responses(jobs, groups, self._by_generate([jobs[g.members[0]] for g in groups]))
+        rows = arrange(groups)
+        texts = [Text(job.ids, job.features) for job in jobs]
+        limits = [job.question.max_new_tokens for job in jobs]
+        return _responses(jobs, rows, greedy(self._model, texts, rows, limits))
 
-    def _batch(self, jobs: Sequence[Job]) -> list[Job]:
-        """Take the first of `jobs` that go through the text model together."""
-        batch = list(jobs[: self._questions_at_once])
-        longest = max(len(job.ids) for job in batch)
-        batch = batch[: max(1, self.tokens_at_once // longest)]
-        if not self._model.beyond_greedy:
-            return batch
-        # What generate does with the ids, a repetition penalty say, must not see any padding, and
-        # it has one limit for all.
-        shape = (len(batch[0].ids), batch[0].question.max_new_tokens)
-        return list(
-            itertools.takewhile(
-                lambda job: (len(job.ids), job.question.max_new_tokens) == shape, batch
-            )
-        )
-
-    def _generate(self, batch: Sequence[Job]) -> _Batched:
+    def _by_generate(self, batch: Sequence[Job]) -> Generated:
         model = self._model
-        prompts = [job.ids for job in batch]
-        longest = max(map(len, prompts))
-        # Any id does for padding that is not taken for an image.
-        pad = 0 if model.image_token_id else 1
-        ids = torch.tensor(
-            [[pad] * (longest - len(prompt)) + prompt for prompt in prompts], device=model.device
-        )
+        started = time.perf_counter()
+        ids = torch.tensor([job.ids for job in batch], device=model.device)
         embedded = model.embed(ids, [part for job in batch for part in job.features])
-        limits = [job.question.max_new_tokens for job in batch]
-        if model.beyond_greedy:
-            started = time.perf_counter()
-            tokens = model.generate(ids, embedded, limits[0])
-            return _Batched(Generated(tokens, 0.0, time.perf_counter() - started), [])
-        rows = [row[-len(prompt) :] for row, prompt in zip(embedded, prompts, strict=True)]
-        prefixes: list[Prefix] = []
-        if self._share_prefixes:
-            prefixes = common_prefixes(prompts, [job.media for job in batch])
-        return _Batched(greedy(model, rows, prefixes, limits), prefixes)
+        tokens = model.generate(ids, embedded, batch[0].question.max_new_tokens)
+        return Generated(tokens, 0.0, time.perf_counter() - started)
 
 
-def _responses(batch: Sequence[Job], done: _Batched) -> list[Response]:
+def _shape(group: Group, jobs: Sequence[Job]) -> tuple[int, int]:
+    """Length and limit of the only member."""
+    (member,) = group.members
+    return group.rest, jobs[member].question.max_new_tokens
+
+
+def _responses(jobs: Sequence[Job], rows: Sequence[Group], generated: Generated) -> list[Response]:
     """Give each job its tokens, and its share of the time by its prompt's and answer's length."""
-    read = [len(job.ids) for job in batch]
-    for prefix in done.prefixes:
-        for member in prefix.members[1:]:
-            read[member] -= prefix.length
-    generated = done.generated
+    batch = [jobs[i] for row in rows for i in row.members]
+    read = [
+        rest + (row.shared if number == 0 else 0)
+        for row in rows
+        for number, rest in enumerate(row.rests)
+    ]
     asked = sum(len(job.ids) for job in batch)
     told = sum(map(len, generated.tokens))
     return [
