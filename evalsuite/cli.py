@@ -480,9 +480,15 @@ def main(arguments: list[str] | None = None) -> int:
         raise KeyboardInterrupt
 
     # SIGTERM ends a run as Ctrl-C does: within seconds, with everything answered on disk.
-    signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        return _run(_dashed(sys.argv[1:] if arguments is None else arguments))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(words: list[str]) -> int:
     command = typer.main.get_command(app)
-    words = _dashed(sys.argv[1:] if arguments is None else arguments)
     try:
         code = command.main(words, prog_name="evalsuite", standalone_mode=False)
     except EvalsuiteError as error:
