@@ -97,6 +97,8 @@ def test_pieces_hold_whole_clusters_in_order() -> None:
     pieces = list(cut(DATA, chosen, 12))
     assert [len(piece) for piece in pieces] == [10] * 20
     assert list(itertools.chain(*pieces)) == chosen
-    large = [Item(str(i), "one") for i in range(25)] + [Item("x", "other"), Item("y", "third")]
-    assert [len(p) for p in cut(large, [i.id for i in large], 10)] == [10, 10, 7]
+    large = [Item(str(i), "one") for i in range(45)] + [Item("x", "other"), Item("y", "third")]
+    assert [len(p) for p in cut(large, [i.id for i in large], 10)] == [10, 35, 2]
+    whole = [i.id for i in large[5:]]
+    assert [len(p) for p in cut(large, whole, 10)] == [40, 2]
     assert list(cut([], [], 10)) == []

@@ -27,6 +27,8 @@ from evalsuite.vlmevalkit.kit import KitError
 PIECE = {"image": 64, "video": 16}
 """Samples the kit process builds in one request, and a worker takes at a time; requests for scores
 go in between. A video takes as long to decode as many images to write."""
+PIECES_A_WORKER = 4
+"""At least, of each benchmark, where there are several workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class Ledger:
         missing = {id_ for id_ in chosen if not answered(journal.predictions, id_)}
         pieces = [
             Piece(ids, sum(id_ in missing for id_ in ids))
-            for ids in cut(outline, chosen, PIECE[benchmark.modality])
+            for ids in cut(outline, chosen, self._piece_size(benchmark, len(missing)))
         ]
         return Job(
             run=self.number,
@@ -161,6 +163,12 @@ class Ledger:
             to_build=deque(pieces),
             coming=len(missing),
         )
+
+    def _piece_size(self, benchmark: Benchmark, asked: int) -> int:
+        """So many samples that each of several workers has a few pieces, or it would wait."""
+        workers = len(self._options.devices)
+        most = PIECE[benchmark.modality]
+        return min(most, -(-asked // (PIECES_A_WORKER * workers)) or 1) if workers > 1 else most
 
     def loaded(self, environment: Mapping[str, Any]) -> None:
         """Note what a worker runs on."""

@@ -143,7 +143,11 @@ def part_of(samples: Iterable[Grouped], chosen: Sequence[str], shard: Shard) -> 
 
 
 def cut(samples: Iterable[Grouped], chosen: Sequence[str], size: int) -> Iterator[list[str]]:
-    """The `chosen` ids in pieces of at most `size`, clusters whole unless larger than that."""
+    """The `chosen` ids in pieces of about `size`; a cluster is parted if larger than four times that.
+
+    What is asked about a video belongs into one piece, as it is decoded and read once.
+    """
+    most = 4 * size
     cluster = {sample.id: sample.cluster for sample in samples}
     piece: list[str] = []
     for _, group in itertools.groupby(chosen, key=cluster.__getitem__):
@@ -152,7 +156,7 @@ def cut(samples: Iterable[Grouped], chosen: Sequence[str], size: int) -> Iterato
             yield piece
             piece = []
         piece += ids
-        while len(piece) > size:
+        while len(piece) > most:
             yield piece[:size]
             piece = piece[size:]
     if piece:
