@@ -216,8 +216,8 @@ def table(turns: Sequence[tuple[Measured, Measured]]) -> str:
             {
                 "round": number,
                 "samples": n,
-                "VLMEvalKit, samples/s": _rate(n / their.seconds),
-                "evalsuite, samples/s": _rate(n / our.seconds),
+                "VLMEvalKit, samples/s": rate(n / their.seconds),
+                "evalsuite, samples/s": rate(n / our.seconds),
                 "ratio": f"{their.seconds / our.seconds:.1f}",
                 "same predictions": f"{same} of {len(their.predictions)}",
                 "first prediction, s": f"{their.first:.1f} / {our.first:.1f}",
@@ -228,7 +228,8 @@ def table(turns: Sequence[tuple[Measured, Measured]]) -> str:
     return tabulate(rows, headers="keys", tablefmt="github")
 
 
-def _rate(per_second: float) -> str:
+def rate(per_second: float) -> str:
+    """`per_second` to three digits or one place."""
     return f"{per_second:.1f}" if per_second >= 10 else f"{per_second:.3g}"
 
 
@@ -269,14 +270,14 @@ def rates_of(checkpoint: Checkpoint, on: Setting) -> Rates:
     return rates
 
 
-def setting(command: str, on: Setting) -> str:
-    """Where and with what this was measured."""
+def setting(command: str, device: str) -> str:
+    """Where and with what this was measured; `device` says what the model was on."""
     versions = ", ".join(
         f"{name} {version(name)}"
         for name in ("torch", "torchvision", "transformers", "ms-vlmeval", "evalsuite")
     )
     return (
-        f"`{command}`\n\n{os.cpu_count()} CPU cores ({_cpu()}), {_gpu(on)}, {_dtypes(on)}; "
+        f"`{command}`\n\n{os.cpu_count()} CPU cores ({_cpu()}), {device}; "
         f"Python {platform.python_version()}, {versions}; {time.strftime('%Y-%m-%d')}."
     )
 
@@ -392,7 +393,7 @@ def main() -> None:
     measured = compare_prefixes if arguments.video else compare
     shown, good = measured(arguments, on)
     command = shlex.join(["python", "-m", "bench.side_by_side", *sys.argv[1:]])
-    report = f"{setting(command, on)}\n\n{shown}\n"
+    report = f"{setting(command, f'{_gpu(on)}, {_dtypes(on)}')}\n\n{shown}\n"
     print(report)
     if not good:
         sys.exit("the predictions differ: speeds of different work are no comparison")

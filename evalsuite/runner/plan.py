@@ -143,9 +143,10 @@ def part_of(samples: Iterable[Grouped], chosen: Sequence[str], shard: Shard) -> 
 
 
 def cut(samples: Iterable[Grouped], chosen: Sequence[str], size: int) -> Iterator[list[str]]:
-    """The `chosen` ids in pieces of about `size`; a cluster is parted if larger than four times that.
+    """The `chosen` ids in pieces of about `size`.
 
-    What is asked about a video belongs into one piece, as it is decoded and read once.
+    A cluster is only parted if it is larger than four of them: what is asked about a video belongs
+    into one piece, as it is decoded and read once.
     """
     most = 4 * size
     cluster = {sample.id: sample.cluster for sample in samples}

@@ -1,0 +1,235 @@
+"""How a run grows: with workers, and with samples.
+
+    python -m bench.scaling workers [--shape 256M] [--images 10] [--rounds 2] [--write]
+    python -m bench.scaling samples [--images 200] [--rounds 1] [--write]
+
+``workers``: one worker with one thread, then two with one thread each, on the same data, taking
+turns; seconds from the first to the last line of the journal. ``samples``: one worker on some
+images and on ten times as many, with the most memory each process had. Photo-like images with four
+questions each (`bench.photos`). Nothing else should be running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import tempfile
+import threading
+import time
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+from bench import photos
+from bench.side_by_side import Stopwatch, rate, setting, subject, write
+from evalsuite.benchmarks import Benchmark
+from evalsuite.checkpoint import Checkpoint
+from evalsuite.results import Run
+from evalsuite.runner.device import resampling
+from evalsuite.runner.options import Options
+from evalsuite.runner.run import evaluate
+from evalsuite.runner.source import SampleSource
+from evalsuite.vlmevalkit.kit import Kit
+
+QUESTIONS = 4
+PROCESSES = {"worker": b"evalsuite.runner.work", "kit": b"evalsuite.vlmevalkit.serve"}
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What one run took."""
+
+    samples: int
+    first_to_last: float
+    """Seconds, from the first line of the journal to the last."""
+    whole: float
+    """Seconds, from the first sample built to the last line."""
+    memory: dict[str, int]
+    """Most resident bytes of a process, by kind."""
+
+
+def run(
+    checkpoint: Checkpoint, benchmark: Benchmark, workers: int, threads: int | None, new: Path
+) -> Took:
+    """Predict and score `benchmark`, from nothing."""
+    watch = Stopwatch()
+    options = Options(
+        output=new / "results",
+        device="cpu",
+        dtype="float32",
+        resampling=resampling(),
+        command="bench",
+        devices=("cpu",) * workers,
+        threads=threads,
+    )
+    with (
+        Kit(work=new / "kit", media=new / "media", log=new / "log") as kit,
+        watching() as memory,
+    ):
+        done = evaluate(checkpoint, [benchmark], options, SampleSource(kit), watch)
+    assert isinstance(done, Run)
+    if done.failures:
+        sys.exit(f"the run failed: {done.failures[0].message}")
+    return Took(
+        samples=done.scores[0].n,
+        first_to_last=watch.last_at - watch.first_at,
+        whole=watch.last_at - watch.planned_at,
+        memory=memory,
+    )
+
+
+@contextmanager
+def watching() -> Iterator[dict[str, int]]:
+    """Look at the memory of this process's children, twice a second."""
+    most = dict.fromkeys((*PROCESSES, "parent"), 0)
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(0.5):
+            for kind, bytes_ in _memory():
+                most[kind] = max(most[kind], bytes_)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield most
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _memory() -> Iterator[tuple[str, int]]:
+    """Kind and most resident bytes of this process and its children of a known kind."""
+    yield "parent", _peak(Path("/proc/self"))
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent != os.getpid():
+                continue
+            command = (process / "cmdline").read_bytes()
+            for kind, module in PROCESSES.items():
+                if module in command:
+                    yield kind, _peak(process)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+
+
+def _peak(process: Path) -> int:
+    lines = (process / "status").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
+
+
+def workers(
+    checkpoint: Checkpoint, benchmark: Benchmark, rounds: int, directory: Path
+) -> list[tuple[Took, Took]]:
+    """``(one worker, two workers)`` for each round."""
+    turns = []
+    for number in range(rounds):
+        pair = {}
+        for count in (1, 2) if number % 2 == 0 else (2, 1):
+            _say(f"round {number + 1}: {count} with one thread each ...")
+            with tempfile.TemporaryDirectory(dir=directory) as new:
+                pair[count] = run(checkpoint, benchmark, count, 1, Path(new))
+        turns.append((pair[1], pair[2]))
+    return turns
+
+
+def workers_table(turns: Sequence[tuple[Took, Took]]) -> str:
+    """All rounds as a markdown table."""
+    return tabulate(
+        [
+            {
+                "round": number,
+                "samples": one.samples,
+                "one worker, s": f"{one.first_to_last:.1f}",
+                "two workers, s": f"{two.first_to_last:.1f}",
+                "ratio": f"{one.first_to_last / two.first_to_last:.2f}",
+            }
+            for number, (one, two) in enumerate(turns, start=1)
+        ],
+        headers="keys",
+        tablefmt="github",
+    )
+
+
+def samples_table(turns: Sequence[Took]) -> str:
+    """Runs of different sizes as a markdown table; ratios are to the first."""
+    first = turns[0]
+    return tabulate(
+        [
+            {
+                "samples": took.samples,
+                "seconds": f"{took.whole:.1f}",
+                "ratio": f"{took.whole / first.whole:.2f}",
+                "samples/s": rate(took.samples / took.whole),
+                **{
+                    f"{kind}, MB": f"{bytes_ / 1e6:,.0f} ({bytes_ / first.memory[kind]:.2f})"
+                    for kind, bytes_ in took.memory.items()
+                },
+            }
+            for took in turns
+        ],
+        headers="keys",
+        tablefmt="github",
+    )
+
+
+def grow(
+    checkpoint: Checkpoint, arguments: Namespace, directory: Path, size: tuple[int, int]
+) -> list[Took]:
+    """So many images, and ten times as many."""
+    turns = []
+    for images in (arguments.images, 10 * arguments.images):
+        data = photos.make(
+            directory / f"{images}-images", images, QUESTIONS, size, arguments.new_tokens
+        )
+        _say(f"{images} images ...")
+        with tempfile.TemporaryDirectory(dir=directory) as new:
+            turns.append(run(checkpoint, data, 1, None, Path(new)))
+    return turns
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Measure, print, and with ``--write`` put it into RESULTS.md."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("what", choices=("workers", "samples"))
+    parser.add_argument("--ckpt", default="demo")
+    parser.add_argument("--shape", default="demo")
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--size", default="320x240", help="of an image")
+    parser.add_argument("--new-tokens", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help="put the result into RESULTS.md")
+    arguments = parser.parse_args()
+    arguments.questions, arguments.benchmarks = QUESTIONS, ""
+    width, _, height = arguments.size.partition("x")
+    size = (int(width), int(height))
+    with tempfile.TemporaryDirectory() as name, subject(arguments) as (checkpoint, chosen):
+        if arguments.what == "workers":
+            data = chosen[0] if arguments.shape != "demo" else photos.make(
+                Path(name) / "photos", arguments.images, QUESTIONS, size, arguments.new_tokens
+            )  # fmt: skip
+            shown = workers_table(workers(checkpoint, data, arguments.rounds, Path(name)))
+        else:
+            shown = samples_table(grow(checkpoint, arguments, Path(name), size))
+    command = shlex.join(["python", "-m", "bench.scaling", *sys.argv[1:]])
+    report = f"{setting(command, 'no GPU, float32')}\n\n{shown}\n"
+    print(report)
+    if arguments.write:
+        write(f"{arguments.what}: {arguments.shape}", report)
+
+
+if __name__ == "__main__":
+    main()
