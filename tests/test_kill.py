@@ -48,19 +48,21 @@ KILLS = [
     ("DemoOCR/predictions.jsonl", 1, '"id"'),
     ("DemoOCR/predictions.jsonl", 6, '"id"'),
     ("DemoOCR/predictions.jsonl", 9, '"id"'),
-    ("DemoOCR/.predictions.jsonl", 1, '"id"'),  # the journal being put in order
     ("DemoOCR/.samples.jsonl", 1, ""),  # while scoring
     (".run.json", 1, '"score":'),  # the record, with its first score
     ("DemoVideo/predictions.jsonl", 2, '"id"'),
     ("DemoVideo/predictions.jsonl", 12, '"id"'),
+    ("DemoVideo/.predictions.jsonl", 1, '"id"'),  # the journal being put in order
     ("DemoVideo/.samples.jsonl", 1, ""),
     (".run.json", 1, '"finished": "2'),  # the finished record
 ]
 
 
 def killed_at(needle: str, nth: int, text: str, output: Path) -> int:
-    command = [sys.executable, "-c", KILLER, needle, str(nth), text, *COMMAND, "--output-dir"]
-    return subprocess.run([*command, str(output)], capture_output=True, check=False).returncode
+    command = [sys.executable, "-c", KILLER, needle, str(nth), text, *COMMAND]
+    # Small batches, so that there are many lines to be killed at.
+    command += ["--batch-size", "16", "--output-dir", str(output)]
+    return subprocess.run(command, capture_output=True, check=False).returncode
 
 
 def run(output: Path, *more: str) -> subprocess.CompletedProcess[str]:
