@@ -20,6 +20,7 @@ from evalsuite.stats.drop import Drop, estimate_drop, mean_drop, with_runs
 from evalsuite.stats.influence import all_or_nothing, f1_values, group_mean_values, ratio_values
 from evalsuite.stats.multiple import holm, mcnemar
 from evalsuite.stats.tango import Flips
+from evalsuite.stats.unseen import largest_unseen
 
 SAME = {"rel": 1e-9, "abs": 1e-12}
 
@@ -306,8 +307,32 @@ def test_the_mean_of_one_is_that_one() -> None:
 def test_equal_benchmarks_leave_their_doubt_in_the_mean() -> None:
     still = estimate_drop([0.0] * 50, range(50))
     mean = mean_drop([still, still])
-    each = 1 - 0.05 ** (1 / 50)
-    assert mean.upper(0.05) == pytest.approx(math.hypot(each / 2, each / 2), **SAME)
+    # As if all hundred were of one benchmark; and no more than one alone could hide.
+    assert mean.upper(0.05) == pytest.approx(1 - 0.05 ** (1 / 100), **SAME)
+    unequal = mean_drop([still, estimate_drop([0.0] * 5000, range(5000))])
+    assert unequal.upper(0.05) == pytest.approx((1 - 0.05 ** (1 / 50)) / 2, rel=1e-4)
+
+
+@given(st.lists(st.tuples(st.floats(0.05, 1), st.integers(1, 80)), min_size=1, max_size=4),
+       st.floats(0.001, 0.5), st.integers(0, 10**6))  # fmt: skip
+def test_nothing_larger_stays_unseen(
+    parts: list[tuple[float, int]], alpha: float, seed: int
+) -> None:
+    """Differences drawn at random, scaled to go unseen with probability alpha, are no larger."""
+    bound = largest_unseen(parts, alpha)
+    rng = np.random.default_rng(seed)
+    counts = np.array([count for _, count in parts])
+    shares = rng.dirichlet(np.ones(len(parts)), 200)
+    hidden = 1 - np.exp(-shares * -math.log(alpha) / counts)
+    assert (hidden @ np.array([weight for weight, _ in parts])).max() <= bound + 1e-12
+
+
+def test_what_is_known_and_what_is_unseen_add_up_as_squares() -> None:
+    known, still = drop_of(1), estimate_drop([0.0] * 50, range(50))
+    mean = mean_drop([known, still])
+    t = scipy.stats.t.isf(0.05, mean.df) * known.standard_error / 2
+    reach = math.hypot(t, (1 - 0.05 ** (1 / 50)) / 2)
+    assert mean.upper(0.05) == pytest.approx(known.estimate / 2 + reach, **SAME)
 
 
 # Training seeds

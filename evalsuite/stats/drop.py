@@ -17,6 +17,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from evalsuite.stats import tango
 from evalsuite.stats.clusters import Array, moments, totals
 from evalsuite.stats.tango import Flips
+from evalsuite.stats.unseen import largest_unseen
 
 FEW_CLUSTERS = 30
 """With fewer effective clusters than these nothing is claimed."""
@@ -57,6 +58,13 @@ class Drop:
         """Whether nothing should be claimed from so little."""
         return round(self.effective_clusters, 6) < FEW_CLUSTERS
 
+    @property
+    def method(self) -> str:
+        """What the bounds come from: ``t``, ``score`` (Tango) or ``bound`` (no discordance)."""
+        if self.flips is not None:
+            return "score"
+        return "bound" if self.still and not self.variance else "t"
+
     def upper(self, alpha: float) -> float:
         """The drop is below this with confidence 1 - `alpha`, one-sided."""
         if self.flips is not None:
@@ -86,14 +94,12 @@ class Drop:
     def _reach(self, alpha: float) -> float:
         """How far a bound lies from the estimate.
 
-        A part without any discordant cluster has no variance, and yet C equal clusters do not show
-        more than that a cluster differs with probability below 1 - alpha^(1/C) (the exact binomial
-        bound for 0 of C). Such bounds join the others by the sum of squares, as do those of
-        independent parts in general: MOVER, Zou & Donner, Statistics in Medicine 27 (2008) 1693.
+        A part without any discordant cluster has no variance; what it may hide joins the rest by
+        the sum of squares, as do bounds of independent parts in general: MOVER, Zou & Donner,
+        Statistics in Medicine 27 (2008) 1693.
         """
         known = max(-float(stdtrit(self.df, alpha)), 0.0) * self.standard_error
-        unseen = [weight * (1 - alpha ** (1 / clusters)) for weight, clusters in self.still]
-        return math.hypot(known, *unseen)
+        return math.hypot(known, largest_unseen(self.still, alpha))
 
     def _tail(self, sign: int) -> float:
         if self.flips is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import bdtr
+import numpy as np
+from scipy.special import bdtr, ndtr
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -44,3 +45,15 @@ def mcnemar(worse: int, better: int) -> McNemar:
     if worse == better:
         return McNemar(1.0, 1.0 - here / 2)
     return McNemar(min(1.0, 2 * below), 2 * below - here)
+
+
+def luck_of_the_best(count: int, error: float) -> float:
+    """By how much the best of `count` equally good checkpoints leads by luck, on average.
+
+    `error` is the standard error of a difference between two of them, and the answer is in its
+    unit: each varies by error / sqrt(2) around what it would show on endless samples, and the
+    largest of `count` standard normal numbers is on average the integral of x d(Phi(x)^count).
+    """
+    x = np.linspace(-12, 12, 24_001)
+    largest = float(np.sum((x[1:] + x[:-1]) / 2 * np.diff(ndtr(x) ** count)))
+    return largest * error / float(np.sqrt(2))
