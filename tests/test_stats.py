@@ -450,4 +450,6 @@ def test_mcnemar_is_that_of_statsmodels_and_scipy(worse: int, better: int) -> No
         assert found.exact == pytest.approx(test.pvalue, **SAME)
     point = scipy.stats.binom.pmf(min(worse, better), worse + better, 0.5)
     mid = 1 - point / 2 if worse == better else found.exact - point
+    if not worse + better:
+        mid = 1.0  # nothing was observed, so there is no half of it to leave out
     assert found.mid == pytest.approx(mid, **SAME)

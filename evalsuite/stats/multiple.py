@@ -40,6 +40,8 @@ def mcnemar(worse: int, better: int) -> McNemar:
     Shown beside a difference and never decides: it knows no clusters and no size of the drop.
     """
     flips, fewer = worse + better, min(worse, better)
+    if not flips:
+        return McNemar(1.0, 1.0)
     below = float(bdtr(fewer, flips, 0.5))
     here = below - (float(bdtr(fewer - 1, flips, 0.5)) if fewer else 0.0)
     if worse == better:
