@@ -216,13 +216,16 @@ def test_sparse_differences_get_the_score_interval() -> None:
 
 
 def test_sparse_and_clustered_counts_are_divided_by_the_design_effect() -> None:
-    """Whole clusters of four that flip together say as much as single questions."""
+    """Whole clusters of four that flip together say as much as single questions.
+
+    But for Student's t with 199 degrees of freedom, where single questions need none.
+    """
     single = np.zeros(200)
     single[:5], single[5:7] = 1, -1
     once = estimate_drop(single, range(200))
     four = estimate_drop(np.repeat(single, 4), np.repeat(range(200), 4).tolist())
-    assert four.upper(0.05) == pytest.approx(once.upper(0.05), rel=2e-3)
-    assert four.p == pytest.approx(once.p, rel=2e-2)
+    assert four.upper(0.05) == pytest.approx(once.upper(0.05), rel=1e-2)
+    assert four.p == pytest.approx(once.p, rel=5e-2)
 
 
 # No difference at all

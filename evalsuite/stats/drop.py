@@ -15,14 +15,14 @@ import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from evalsuite.stats import tango
-from evalsuite.stats.clusters import Array, moments, totals
+from evalsuite.stats.clusters import Array, Moments, moments, totals
 from evalsuite.stats.tango import Flips
 from evalsuite.stats.unseen import largest_unseen
 
 FEW_CLUSTERS = 30
 """With fewer effective clusters than these nothing is claimed."""
-SPARSE = 30
-"""With fewer discordant clusters than these a 0/1 difference gets Tango's score interval."""
+SPARSE = 0.25
+"""If a smaller share of the clusters differs, a 0/1 difference gets Tango's score interval."""
 _STILL = 1e-12
 """A cluster whose sum differs by no more than this does not differ."""
 _HALVINGS = 60
@@ -68,13 +68,13 @@ class Drop:
     def upper(self, alpha: float) -> float:
         """The drop is below this with confidence 1 - `alpha`, one-sided."""
         if self.flips is not None:
-            return tango.upper(self.flips, -float(ndtri(alpha)))
+            return tango.upper(self.flips, self._quantile(alpha))
         return min(self.estimate + self._reach(alpha), 1.0)
 
     def lower(self, alpha: float) -> float:
         """The drop is above this with confidence 1 - `alpha`, one-sided."""
         if self.flips is not None:
-            return tango.lower(self.flips, -float(ndtri(alpha)))
+            return tango.lower(self.flips, self._quantile(alpha))
         return max(self.estimate - self._reach(alpha), -1.0)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
@@ -98,12 +98,21 @@ class Drop:
         the sum of squares, as do bounds of independent parts in general: MOVER, Zou & Donner,
         Statistics in Medicine 27 (2008) 1693.
         """
-        known = max(-float(stdtrit(self.df, alpha)), 0.0) * self.standard_error
+        known = max(self._quantile(alpha), 0.0) * self.standard_error
         return math.hypot(known, largest_unseen(self.still, alpha))
+
+    def _quantile(self, alpha: float) -> float:
+        return -float(ndtri(alpha) if self._normal else stdtrit(self.df, alpha))
+
+    @property
+    def _normal(self) -> bool:
+        """Whether the statistic is Tango's own, whose variance needs no estimate."""
+        return self.flips is not None and self.clusters == self.n
 
     def _tail(self, sign: int) -> float:
         if self.flips is not None:
-            return float(ndtr(-sign * tango.statistic(self.flips, 0.0)))
+            score = -sign * tango.statistic(self.flips, 0.0)
+            return float(ndtr(score) if self._normal else stdtr(self.df, score))
         if self.still:
             # The alpha at which the bound meets zero: what makes p and bounds one statistic.
             excess = sign * self.estimate
@@ -123,8 +132,7 @@ def estimate_drop(differences: Sequence[float] | Array, clusters: Sequence[Hasha
     if not len(values):
         raise ValueError("no samples to compare")
     sums, sizes = totals(values, clusters)
-    differing = np.abs(sums) > _STILL
-    discordant = int(differing.sum())
+    discordant = int((np.abs(sums) > _STILL).sum())
     if len(sums) < 2:
         return Drop(
             estimate=float(values.mean()),
@@ -135,40 +143,47 @@ def estimate_drop(differences: Sequence[float] | Array, clusters: Sequence[Hasha
             effective_clusters=1.0,
             discordant=discordant,
         )
-    found = moments(sums, sizes)
-    estimate, variance = float(found.mean), float(found.variance)
+    answers = None
+    if np.isin(values, (-1.0, 0.0, 1.0)).all():
+        answers = Flips(float((values > 0).sum()), float((values < 0).sum()), len(values))
+    return drop_from(moments(sums, sizes), len(values), len(sums), discordant, answers)
+
+
+def drop_from(
+    found: Moments, n: int, clusters: int, discordant: int, answers: Flips | None
+) -> Drop:
+    """The drop of `n` samples in `clusters`, of which `discordant` differ, from their moments.
+
+    `answers` are the counts of flips if every difference is -1, 0 or 1, else None.
+    """
     # Rounding leaves a trace of variance where all clusters differ equally.
-    varies = variance > _STILL**2
+    varies = found.variance > _STILL**2
+    sparse = answers is not None and varies and discordant < SPARSE * clusters
     return Drop(
-        estimate=estimate,
-        variance=variance if varies else 0.0,
+        estimate=float(found.mean),
+        variance=float(found.variance) if varies else 0.0,
         df=float(found.df),
-        n=len(values),
-        clusters=len(sums),
+        n=n,
+        clusters=clusters,
         effective_clusters=float(found.effective_clusters),
         discordant=discordant,
-        flips=_flips(values, variance) if varies and discordant < SPARSE else None,
-        still=() if varies else ((1.0, len(sums)),),
+        flips=_effective(answers, float(found.variance)) if answers and sparse else None,
+        still=() if varies else ((1.0, clusters),),
     )
 
 
-def _flips(values: Array, variance: float) -> Flips | None:
-    """The counts for Tango's statistic; None unless every difference is -1, 0 or 1.
+def _effective(flips: Flips, variance: float) -> Flips:
+    """The counts over the design effect, where questions share an image.
 
-    Where questions share an image the counts are divided by the design effect, the CR2 variance
-    over that of independent samples: Rao & Scott, Biometrics 48 (1992) 577; for paired proportions
-    Yang, Sun & Hardin, Biometrical Journal 54 (2012). Without clusters it is 1.
+    The effect is the CR2 variance over that of independent samples: Rao & Scott, Biometrics 48
+    (1992) 577; for paired proportions Yang, Sun & Hardin, Biometrical Journal 54 (2012). Without
+    clusters it is 1. With them the statistic is held against Student's t with CR2's degrees of
+    freedom, as its variance is then an estimate again.
     """
-    if not np.isin(values, (-1.0, 0.0, 1.0)).all():
-        return None
-    n = len(values)
-    independent = float(((values - values.mean()) ** 2).sum()) / (n * (n - 1))
-    effect = max(variance / independent, 1.0)
-    return Flips(
-        worse=float((values > 0).sum()) / effect,
-        better=float((values < 0).sum()) / effect,
-        n=n / effect,
-    )
+    gap = flips.worse - flips.better
+    squares = flips.worse + flips.better - gap**2 / flips.n
+    effect = max(variance * flips.n * (flips.n - 1) / squares, 1.0)
+    return Flips(flips.worse / effect, flips.better / effect, flips.n / effect)
 
 
 def mean_drop(drops: Sequence[Drop]) -> Drop:
