@@ -355,7 +355,7 @@ def compare(
     (docs/statistics.md). Benchmarks with other prompts, data, metric or judge are not compared;
     exit code 4 if none can be.
     """
-    from evalsuite.compare import compare
+    from evalsuite.comparison import compare
     from evalsuite.report import compared, find
 
     compared.check_format(format_)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalsuite.compare import Comparison
+from evalsuite.comparison import Comparison
 from evalsuite.places import STEP
 from evalsuite.results import FoundRun
 from evalsuite.stats import mean

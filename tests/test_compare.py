@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+import evalsuite as public
 from evalsuite.cli import main
-from evalsuite.compare import Comparison, compare
+from evalsuite.comparison import Comparison, compare
 from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.pairs import Incomparable, Paired, pair
 from evalsuite.report import compared
@@ -378,6 +379,14 @@ def test_wrong_inputs(
     assert said in error
     assert error.startswith("evalsuite: ")
     assert len(error.splitlines()) == 1
+
+
+def test_from_python(tmp_path: Path) -> None:
+    first, second = two(tmp_path)
+    made = public.compare(first.path, second.path.parent.parent.name, output_dir=tmp_path)
+    assert made.differences[0].points == pytest.approx(-8)
+    with pytest.raises(UsageError, match="did you mean 'DemoDigits'"):
+        public.compare(first.path, second.path, benchmarks=["DemoDigit"])
 
 
 def test_names_under_the_results_are_enough(tmp_path: Path) -> None:

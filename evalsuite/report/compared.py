@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalsuite.compare import Comparison, Difference
+from evalsuite.comparison import Comparison, Difference
 from evalsuite.errors import UsageError, nearest
 from evalsuite.files import to_json_line, write_atomically
 from evalsuite.pairs import Matched, Paired
