@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ def lead(comparison: Comparison, others: Sequence[FoundRun]) -> Lead | None:
         return None
     count = len(theirs) + len(ours)
     drop = (comparison.mean or comparison.differences[0]).drop
+    if not math.isfinite(drop.variance):  # nothing is claimed of a single image anyway
+        return None
     return Lead(count, 100 * luck_of_the_best(count, drop.standard_error))
 
 

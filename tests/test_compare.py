@@ -308,6 +308,22 @@ def test_json_and_csv_carry_the_same_numbers(tmp_path: Path) -> None:
     assert len(plain["benchmarks"][0]["breakdown"]) == 2
 
 
+def test_one_image_leaves_everything_open(tmp_path: Path) -> None:
+    """Of one benchmark a single image: no standard error, also of the mean, and no claim."""
+    sides = [
+        stored(tmp_path, name, {"DemoDigits": samples(values),
+                                "DemoOCR": samples(values[:3], cluster="one")})
+        for name, values in (("a", EASY), ("b", HARD))
+    ]  # fmt: skip
+    comparison = compare([sides[0]], [sides[1]])
+    plain = json.loads(compared.to_json(comparison))
+    assert plain["benchmarks"][1]["standard_error"] is None
+    assert plain["mean"]["standard_error"] is None
+    assert (plain["mean"]["low"], plain["mean"]["high"]) == (-100, 100)
+    assert plain["mean"]["too_few_clusters"]
+    assert "too few clusters" in grid_markdown(compared.table(comparison))
+
+
 def test_other_circumstances_are_said(tmp_path: Path) -> None:
     comparison = compare(*[[f] for f in two(tmp_path, settings=settings(dtype="bfloat16"))])
     assert "the runs differ in dtype: float32, bfloat16" in comparison.notes

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -366,7 +367,8 @@ def _plain(difference: Difference) -> dict[str, Any]:
 
 
 def _error(drop: Drop) -> float | None:
-    return 100 * drop.standard_error if drop.clusters > 1 else None
+    """In points; None where a benchmark of a single image leaves it unknown."""
+    return 100 * drop.standard_error if math.isfinite(drop.variance) else None
 
 
 def _run(found: FoundRun) -> dict[str, Any]:
