@@ -356,7 +356,7 @@ def compare(
     exit code 4 if none can be.
     """
     from evalsuite.comparison import compare
-    from evalsuite.report import compared, find
+    from evalsuite.report import compared, compared_plain, find
 
     compared.check_format(format_)
     if group and (samples or samples_file):
@@ -364,7 +364,7 @@ def compare(
     ours, theirs = find.find_sides(baseline, candidate, output_dir, group=group)
     comparison = compare(ours, theirs, _names(benchmarks))
     if samples_file is not None:
-        compared.write_changed(comparison, samples_file)
+        compared_plain.write_changed(comparison, samples_file)
     compared.write(
         comparison,
         format_,

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import binom, multivariate_normal, norm
 
 from evalsuite.stats import power
 from evalsuite.stats.drop import Drop, estimate_drop
@@ -135,6 +135,14 @@ def test_the_passing_margin_is_passed_with_its_power() -> None:
 def test_degrees_of_freedom_ask_for_more() -> None:
     assert power.passing_margin(0.01, LEVEL, df=20) > power.passing_margin(0.01, LEVEL)
     assert power.detectable_drop(0.01, 0, LEVEL, df=20) > power.detectable_drop(0.01, 0, LEVEL)
+
+
+@pytest.mark.parametrize("n", [200, 900, 5000])
+def test_the_planned_detectable_drop_is_found_with_its_power(n: int) -> None:
+    """Losses alone, so that the number of them is binomial; counted out, not approximated."""
+    drop = power.planned_detectable_drop(0.0, n, 0.05, Level(tests=1))
+    beyond = binom.sf(math.floor(0.05 * n), n, drop)
+    assert beyond == pytest.approx(0.8, abs=0.02)
 
 
 def test_sample_sizes_are_the_inverse() -> None:

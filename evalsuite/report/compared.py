@@ -1,27 +1,23 @@
-"""What `evalsuite compare` shows: differences, as a table for people or whole for programs."""
+"""What `evalsuite compare` shows: differences, and the form they are written in."""
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import io
-import json
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from evalsuite.comparison import Comparison, Difference
 from evalsuite.errors import UsageError, nearest
-from evalsuite.files import to_json_line, write_atomically
+from evalsuite.files import write_atomically
 from evalsuite.pairs import Matched, Paired
+from evalsuite.report.compared_plain import changed_samples, to_csv, to_json
 from evalsuite.report.find import find_all
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
 from evalsuite.report.table import Notes
 from evalsuite.report.words import ABSENT, counted, listed, points, sentence, signed
 from evalsuite.results import FoundRun
-from evalsuite.stats.drop import FEW_CLUSTERS, Drop
+from evalsuite.stats.drop import FEW_CLUSTERS
 from evalsuite.sweeps import Lead, lead, sweep_of
 
 FORMATS = ("table", "markdown", "json", "csv")
@@ -74,32 +70,6 @@ def check_format(form: str) -> None:
         )
 
 
-def write_changed(comparison: Comparison, path: Path) -> None:
-    """Write every changed answer, a line of JSON each. Raises `DiskError`."""
-    lines = [
-        to_json_line({
-            "benchmark": paired.benchmark,
-            "id": sample.known.id,
-            "change": -sample.drop,
-            "category": sample.known.category,
-            "question": sample.known.question,
-            "target": sample.known.target,
-            **{
-                f"{side}_{key}": getattr(row, key)
-                for side, row in (("baseline", sample.baseline[0]),
-                                  ("candidate", sample.candidate[0]))
-                for key in ("value", "prediction", "ended", "error")
-            },
-        })
-        for paired in comparison.paired
-        for sample in _changed(paired)
-    ]  # fmt: skip
-    write_atomically(path, "".join(lines))
-
-
-# For people
-
-
 def table(comparison: Comparison, leading: Lead | None = None) -> Grid:
     """Lay out the comparison: a line a benchmark, the mean beneath."""
     notes = Notes()
@@ -108,9 +78,8 @@ def table(comparison: Comparison, leading: Lead | None = None) -> Grid:
     lines = [Line(_entries(d, (*_marks(d, notes), *_pair_marks(p, notes)))) for d, p in pairs]
     for item in comparison.incomparable:
         mark = notes.add(f"{item.benchmark} cannot be compared: {'; '.join(item.why)}")
-        blank = [ABSENT] * 7
-        shown = (*entries([item.benchmark, *blank[:3]]), Entry(_INCOMPARABLE, (mark,)))
-        lines.append(Line((*shown, *entries([*blank[:5]]))))
+        before, after = entries([ABSENT] * 3), entries([ABSENT] * 5)
+        lines.append(Line((Entry(item.benchmark), *before, Entry(_INCOMPARABLE, (mark,)), *after)))
     return Grid(
         title=f"{candidate} against {baseline}",
         headings=_headings("benchmark"),
@@ -146,7 +115,7 @@ def by_category(difference: Difference) -> Grid:
 
 def changed(paired: Paired, most: int) -> Grid:
     """Lay out the first `most` answers that are worth more or less than before."""
-    samples = _changed(paired)
+    samples = changed_samples(paired)
     return Grid(
         title=f"{paired.benchmark}: {min(most, len(samples))} of "
         f"{counted(len(samples), 'changed answer')}",
@@ -168,11 +137,6 @@ def _sample(sample: Matched) -> tuple[str, ...]:
         f"{before.value:g} → {after.value:g}",
         *map(_cut, (sample.known.target, *shown)),
     )
-
-
-def _changed(paired: Paired) -> list[Matched]:
-    """Losses first, each in the order of the data."""
-    return sorted((s for s in paired.samples if s.drop), key=lambda sample: sample.drop < 0)
 
 
 def _headings(first: str) -> tuple[Heading, ...]:
@@ -276,118 +240,11 @@ def _cut(text: str) -> str:
     return line if len(line) <= _LENGTH else f"{line[:_LENGTH]}…"
 
 
-# For programs
-
-
-def to_json(comparison: Comparison, leading: Lead | None = None) -> str:
-    """Render everything, in points but for p; differences are candidate minus baseline."""
-    plain = {
-        "baseline": [_run(found) for found in comparison.baseline],
-        "candidate": [_run(found) for found in comparison.candidate],
-        "level": 0.95,
-        "benchmarks": [
-            {
-                **_plain(difference),
-                "left_out": paired.left_out,
-                "asked_otherwise": paired.asked_otherwise,
-                "breakdown": [_plain(category) for category in difference.categories],
-            }
-            for difference, paired in zip(comparison.differences, comparison.paired, strict=True)
-        ],
-        "mean": None if comparison.mean is None else _plain(comparison.mean),
-        "incomparable": [dataclasses.asdict(item) for item in comparison.incomparable],
-        "notes": [*comparison.notes, *_warning(leading)],
-    }
-    return json.dumps(plain, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
-
-
-def to_csv(comparison: Comparison) -> str:
-    """Render a line a benchmark, category and mean; incomparable benchmarks say why."""
-    columns = ["benchmark", "category", *_COLUMNS, "incomparable"]
-    rows: list[dict[str, Any]] = []
-    for difference in comparison.differences:
-        rows.append({"benchmark": difference.name, **_plain(difference)})
-        rows += [
-            {"benchmark": difference.name, "category": each.name, **_plain(each)}
-            for each in difference.categories
-        ]
-    if comparison.mean is not None:
-        rows.append({"benchmark": comparison.mean.name, **_plain(comparison.mean)})
-    for item in comparison.incomparable:
-        rows.append({"benchmark": item.benchmark, "incomparable": "; ".join(item.why)})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-_COLUMNS = ("n", "clusters", "effective_clusters", "discordant_clusters", "too_few_clusters",
-            "baseline", "candidate", "difference", "low", "high", "standard_error", "df", "method",
-            "p", "p_adjusted", "worse", "better", "mcnemar_exact", "mcnemar_mid",
-            "failed_baseline", "failed_candidate")  # fmt: skip
-
-
-def _plain(difference: Difference) -> dict[str, Any]:
-    low, high = difference.interval()
-    without = difference.without_failed
-    return {
-        "name": difference.name,
-        "n": difference.drop.n,
-        "clusters": difference.drop.clusters,
-        "effective_clusters": difference.drop.effective_clusters,
-        "discordant_clusters": difference.drop.discordant,
-        "too_few_clusters": difference.drop.too_few_clusters,
-        "baseline": difference.baseline,
-        "candidate": difference.candidate,
-        "difference": difference.points,
-        "low": low,
-        "high": high,
-        "standard_error": _error(difference.drop),
-        "df": difference.drop.df,
-        "method": difference.drop.method,
-        "p": difference.drop.p,
-        "p_adjusted": difference.p,
-        "worse": difference.worse,
-        "better": difference.better,
-        "mcnemar_exact": None if difference.mcnemar is None else difference.mcnemar.exact,
-        "mcnemar_mid": None if difference.mcnemar is None else difference.mcnemar.mid,
-        "failed_baseline": difference.failed[0],
-        "failed_candidate": difference.failed[1],
-        "without_failed": None
-        if without is None
-        else {
-            "n": without.n,
-            "difference": -100 * without.estimate,
-            "low": -100 * without.interval()[1],
-            "high": -100 * without.interval()[0],
-            "p": without.p,
-        },
-    }
-
-
-def _error(drop: Drop) -> float | None:
-    """In points; None where a benchmark of a single image leaves it unknown."""
-    return 100 * drop.standard_error if math.isfinite(drop.variance) else None
-
-
-def _run(found: FoundRun) -> dict[str, Any]:
-    record = found.run.checkpoint
-    return {
-        "run": str(found.path),
-        "name": record.name,
-        "digest": record.digest,
-        "step": record.step,
-        "settings": dict(found.run.settings),
-        "limit": found.run.limit,
-    }
-
-
 def _rendered(
     comparison: Comparison, leading: Lead | None, grids: Sequence[Grid], form: str
 ) -> str:
     if form == "json":
-        return to_json(comparison, leading)
+        return to_json(comparison, tuple(_warning(leading)))
     if form == "csv":
         return to_csv(comparison)
     if form == "markdown":

@@ -22,7 +22,7 @@ from evalsuite.stats.unseen import largest_unseen
 FEW_CLUSTERS = 30
 """With fewer effective clusters than these nothing is claimed."""
 SPARSE = 0.25
-"""If a smaller share of the clusters differs, a 0/1 difference gets Tango's score interval."""
+"""If a smaller share of the answers differs, a 0/1 difference gets Tango's score interval."""
 _STILL = 1e-12
 """A cluster whose sum differs by no more than this does not differ."""
 _HALVINGS = 60
@@ -158,7 +158,9 @@ def drop_from(
     """
     # Rounding leaves a trace of variance where all clusters differ equally.
     varies = found.variance > _STILL**2
-    sparse = answers is not None and varies and discordant < SPARSE * clusters
+    flips = None
+    if answers is not None and varies and answers.worse + answers.better < SPARSE * n:
+        flips = _effective(answers, float(found.variance))
     return Drop(
         estimate=float(found.mean),
         variance=float(found.variance) if varies else 0.0,
@@ -167,7 +169,7 @@ def drop_from(
         clusters=clusters,
         effective_clusters=float(found.effective_clusters),
         discordant=discordant,
-        flips=_effective(answers, float(found.variance)) if answers and sparse else None,
+        flips=flips,
         still=() if varies else ((1.0, clusters),),
     )
 

@@ -18,6 +18,8 @@ from evalsuite.stats.verdict import ALPHA, MARGIN
 
 POWER = 0.8
 _DRAWS = 200_000
+_ROUNDS = 50
+"""Each brings the drop and its own standard error closer together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,21 @@ def detectable_drop(error: float, allowed: float, level: Level, df: float = math
     """
     luck = _quantile(level.power, df) * error
     return max(_quantile(1 - level.alpha / level.tests, df) * error, allowed) + luck
+
+
+def planned_detectable_drop(
+    discordance: float, n: int, allowed: float, level: Level, design_effect: float = 1.0
+) -> float:
+    """`detectable_drop` of a benchmark of `n` samples, before any is predicted.
+
+    A drop beyond the discordance brings flips of its own, so the standard error is that at the drop
+    itself; and estimates are multiples of 1 / n, of which half goes to the continuity correction.
+    """
+    drop = allowed
+    for _ in range(_ROUNDS):
+        error = planned_error(discordance, n, design_effect, drop)
+        drop = min(detectable_drop(error, allowed, level) + 0.5 / n, 1.0)
+    return drop
 
 
 def passing_margin(error: float, level: Level, df: float = math.inf) -> float:

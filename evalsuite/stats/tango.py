@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_STEPS = 100
+_STEPS = 60
 """Halvings of an interval: enough for the last bit of any bound."""
 
 
