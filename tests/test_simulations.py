@@ -10,6 +10,7 @@ import pytest
 
 from bench import simulations
 from bench.simulations import PAPER, Cell, Size
+from evalsuite.stats.drop import estimate_drop, with_runs
 
 CELL = Cell(clusters=40, questions=(1, 9), baseline=0.6, candidate=0.5, icc=0.3, shared=0.2)
 
@@ -83,3 +84,22 @@ def test_intervals_cover_what_they_promise() -> None:
 def test_verdicts_err_and_find_as_promised() -> None:
     rows = simulations.verdict_rows(simulations.SUITES)
     assert [row for row in rows if not row.holds] == []
+
+
+def test_seeds_against_seeds_cover_and_one_against_one_does_not() -> None:
+    """Two recipes that are equal on average; training seeds move a run by three points or so."""
+    rng = np.random.default_rng(5)
+    held = {1: 0, 3: 0}
+    for _ in range(600):
+        hard = rng.normal(0, 1, 400)  # what both recipes find hard
+        skill = rng.normal(0, 0.15, (2, 3))
+        right = (skill[:, :, None] + rng.normal(0, 1, (2, 3, 400)) > hard).astype(float)
+        for runs in held:
+            baseline, candidate = right[0, :runs], right[1, :runs]
+            drop = estimate_drop(baseline.mean(0) - candidate.mean(0), range(400))
+            if runs > 1:
+                drop = with_runs(drop, list(baseline.mean(1)), list(candidate.mean(1)))
+            low, high = drop.interval()
+            held[runs] += low <= 0 <= high
+    assert held[3] / 600 >= 0.93
+    assert held[1] / 600 < 0.85

@@ -126,7 +126,8 @@ def chance_of_pass(
 
     `errors` are the benchmarks' standard errors, `drops` their true drops, none if not given. The
     mean depends on what it is a mean of, so this is counted in 200,000 seeded draws (three
-    Monte-Carlo errors: 0.003).
+    Monte-Carlo errors: 0.003). Some points too hopeful where many answers differ and a cliff is no
+    more than three standard errors away: docs/statistics.md has simulated figures beside it.
     """
     spread = np.asarray(errors, dtype=np.float64)
     truth = np.zeros_like(spread) if drops is None else np.asarray(drops, dtype=np.float64)
