@@ -64,8 +64,7 @@ def decide(
     Regression: some drop is real, its Holm-adjusted p over the benchmarks and the mean below
     `alpha` (one-sided, hypothesis: no drop), and its estimate is beyond its margin or cliff.
 
-    Neither is claimed of a drop with too few clusters. Both can hold, of different drops or, where
-    samples are very many, never of the same one; then it is a regression.
+    Neither is claimed of a drop with too few clusters.
     """
     mean = mean_drop(list(drops.values()))
     adjusted = holm([mean.p_worse, *(drop.p_worse for drop in drops.values())])
