@@ -11,9 +11,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evalsuite.api import compare as compare
     from evalsuite.api import run as run
     from evalsuite.benchmarks import Benchmark as Benchmark
     from evalsuite.checkpoint import Checkpoint as Checkpoint
+    from evalsuite.comparison import Comparison as Comparison
     from evalsuite.errors import EvalsuiteError as EvalsuiteError
     from evalsuite.results import Failure as Failure
     from evalsuite.results import Run as Run
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 # Loaded when first asked for: `import evalsuite` costs nothing, and `register` alone needs vlmeval.
 _HOME = {
     "run": ("evalsuite.api", "run"),
+    "compare": ("evalsuite.api", "compare"),
     "load_run": ("evalsuite.results", "read_run"),
     "register": ("evalsuite.vlmevalkit.adapter", "register"),
     "Benchmark": ("evalsuite.benchmarks", "Benchmark"),
     "Checkpoint": ("evalsuite.checkpoint", "Checkpoint"),
+    "Comparison": ("evalsuite.comparison", "Comparison"),
     "EvalsuiteError": ("evalsuite.errors", "EvalsuiteError"),
     "Failure": ("evalsuite.results", "Failure"),
     "Run": ("evalsuite.results", "Run"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from evalsuite import comparison
 from evalsuite.benchmarks import EXACT
+from evalsuite.report.find import find
 from evalsuite.report.progress import Silent
 from evalsuite.results import Run
 from evalsuite.runner.progress import Progress
@@ -77,3 +79,22 @@ def run(
         fresh=fresh,
     )
     return run_all(request, progress or Silent()).runs[0]
+
+
+def compare(
+    baseline: str | Path,
+    candidate: str | Path,
+    *,
+    benchmarks: list[str] | None = None,
+    output_dir: str | Path = "results",
+) -> comparison.Comparison:
+    """Hold two runs against each other, sample by sample, as ``evalsuite compare`` does.
+
+    Runs are named as there: a directory, a run.json, or a name under `output_dir`. Differences are
+    candidate minus baseline, in points.
+
+    Raises `evalsuite.errors.UsageError` if there is no such run, `IncompleteError` if no benchmark
+    can be compared.
+    """
+    sides = [find([str(name)], Path(output_dir)) for name in (baseline, candidate)]
+    return comparison.compare(sides[0], sides[1], benchmarks or ())

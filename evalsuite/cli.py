@@ -314,6 +314,68 @@ def leaderboard(
 
 
 @app.command()
+def compare(
+    baseline: Annotated[
+        str, typer.Argument(metavar="BASELINE", help="A run, as for report; of a group A1,A2,A3.")
+    ],
+    candidate: Annotated[
+        str, typer.Argument(metavar="CANDIDATE", help="Another; of a group B1,B2,B3.")
+    ],
+    group: Annotated[
+        bool,
+        typer.Option(
+            "--group",
+            help="Each side is several training runs of one recipe, separated by commas: how much "
+            "runs differ then counts too.",
+        ),
+    ] = False,
+    benchmarks: Names = None,
+    by_category: Annotated[
+        bool, typer.Option("--by-category", help="Show each benchmark by category, too.")
+    ] = False,
+    samples: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Show N changed answers of each benchmark.")
+    ] = 0,
+    samples_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write every changed answer there, as JSON lines."),
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="table, markdown, json or csv.")
+    ] = "table",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write there instead of printing.")
+    ] = None,
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Show how a candidate differs from a baseline, sample by sample, and how sure that is.
+
+    Differences are CANDIDATE minus BASELINE in points, on the samples both have, with 95 %
+    intervals that mind shared images and p adjusted for the number of benchmarks
+    (docs/statistics.md). Benchmarks with other prompts, data, metric or judge are not compared;
+    exit code 4 if none can be.
+    """
+    from evalsuite.comparison import compare
+    from evalsuite.report import compared, compared_plain, find
+
+    compared.check_format(format_)
+    if group and (samples or samples_file):
+        raise UsageError("--samples is about two runs, not --group; name one run a side")
+    ours, theirs = find.find_sides(baseline, candidate, output_dir, group=group)
+    comparison = compare(ours, theirs, _names(benchmarks))
+    if samples_file is not None:
+        compared_plain.write_changed(comparison, samples_file)
+    compared.write(
+        comparison,
+        format_,
+        output,
+        leading=compared.find_lead(comparison, output_dir),
+        categories=by_category,
+        samples=samples,
+    )
+
+
+@app.command()
 def verify(
     ckpt: Annotated[str, typer.Option(help="A checkpoint, as for run.")],
     base: Base = None,

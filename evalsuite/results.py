@@ -189,6 +189,19 @@ class Run:
         return tuple(o for o in self.outcomes if isinstance(o, Failure))
 
 
+@dataclass(frozen=True, slots=True)
+class FoundRun:
+    """A run and its run.json."""
+
+    path: Path
+    run: Run
+
+    def samples(self, benchmark: str) -> Path:
+        """The scored samples of `benchmark`, which lie beside it."""
+        suffix = "" if self.run.limit is None else f"@{self.run.limit}"
+        return self.path.parent / benchmark / f"samples{suffix}.jsonl"
+
+
 def write_run(path: Path, run: Run) -> None:
     """Write `run` to `path` atomically. Raises `DiskError`."""
     # ASCII, because a command line may hold bytes that are no text.

@@ -19,10 +19,10 @@ ORDER = [
     {"benchmarks", "layouts", "samples", "results"},
     {"checkpoint"},
     {"journal", "judge", "stats", "smolvlm"},
-    {"vlmevalkit", "data"},
-    {"runner"},
+    {"vlmevalkit", "data", "pairs"},
+    {"runner", "comparison"},
     {"session"},
-    {"verify", "profiling"},
+    {"verify", "profiling", "sweeps"},
     {"report"},
     {"api"},
     {"cli"},
@@ -40,6 +40,7 @@ HEAVY = {
     "decord": {"vlmevalkit"},
     "pandas": {"vlmevalkit", "data/tables.py"},
     "matplotlib": {"report"},
+    "scipy": {"stats"},
 }
 
 
@@ -106,10 +107,12 @@ def test_public_names() -> None:
     assert ast.literal_eval(out) == [
         "Benchmark",
         "Checkpoint",
+        "Comparison",
         "EvalsuiteError",
         "Failure",
         "Run",
         "Score",
+        "compare",
         "load_run",
         "register",
         "run",

@@ -1,61 +1,458 @@
-"""Standard errors against numbers worked out by hand and by simulation."""
+"""Drops against other implementations, definitions as matrices, and cases worked by hand."""
+
+from __future__ import annotations
 
 import math
-import random
 
+import numpy as np
 import pytest
+import scipy.stats
+import statsmodels.api as sm
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
+from statsmodels.stats.multitest import multipletests
 
-from evalsuite.stats import clustered_standard_error, mean
+from evalsuite.stats import clustered_standard_error, tango
+from evalsuite.stats.clusters import Array, moments, totals
+from evalsuite.stats.drop import Drop, estimate_drop, mean_drop, with_runs
+from evalsuite.stats.influence import all_or_nothing, f1_values, group_mean_values, ratio_values
+from evalsuite.stats.multiple import holm, mcnemar
+from evalsuite.stats.tango import Flips
+from evalsuite.stats.unseen import largest_unseen
 
-
-def test_one_question_a_cluster_is_the_ordinary_standard_error() -> None:
-    # Values 1 0 1 1: mean 3/4, sum of squares 3/4, sqrt((3/4) / (n (n - 1))) = sqrt(1/16).
-    assert clustered_standard_error([1, 0, 1, 1], "abcd") == pytest.approx(0.25)
-
-
-def test_by_hand_with_two_questions_a_cluster() -> None:
-    # Mean 1/2; residual sums per cluster 1, -1, 0; sqrt(3/2 * 2) / 6.
-    value = clustered_standard_error([1, 1, 0, 0, 1, 0], "aabbcc")
-    assert value == pytest.approx(math.sqrt(3) / 6)
-
-
-def test_one_cluster_has_no_standard_error() -> None:
-    assert clustered_standard_error([1, 0, 1], "aaa") is None
-
-
-def test_equal_values_have_standard_error_zero() -> None:
-    assert clustered_standard_error([0.1] * 7, "aabbccd") == pytest.approx(0, abs=1e-15)
+SAME = {"rel": 1e-9, "abs": 1e-12}
 
 
-def test_lengths_must_agree() -> None:
-    with pytest.raises(ValueError, match="2 values but 1 clusters"):
-        clustered_standard_error([1, 0], "a")
+def clustered(seed: int, clusters: int = 40, largest: int = 9) -> tuple[Array, list[int]]:
+    """Differences -1, 0 or 1 in clusters of unequal size that share some of their luck."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, largest + 1, clusters)
+    labels = np.repeat(np.arange(clusters), sizes)
+    leaning = rng.normal(0, 0.3, clusters)[labels]
+    values = np.sign(np.round(rng.normal(0.2 + leaning, 0.6)))
+    order = rng.permutation(len(values))
+    return values[order], [int(label) for label in labels[order]]
 
 
-def test_order_does_not_matter() -> None:
-    rng = random.Random(7)
-    rows = [(rng.random(), rng.randrange(30)) for _ in range(500)]
-    mixed = rng.sample(rows, len(rows))
-    assert mean([v for v, _ in rows]) == mean([v for v, _ in mixed])
-    one = clustered_standard_error(*zip(*rows, strict=True))
-    other = clustered_standard_error(*zip(*mixed, strict=True))
-    assert one == pytest.approx(other, rel=1e-12)
+# Other implementations
 
 
-def test_it_covers_what_it_says() -> None:
-    """Of 400 simulated benchmarks, the truth lies within 1.96 standard errors about 95 % of times.
+@pytest.mark.parametrize("seed", range(3))
+def test_clustered_error_is_that_of_statsmodels_cluster_robust_ols(seed: int) -> None:
+    values, clusters = clustered(seed)
+    fit = sm.OLS(values, np.ones(len(values))).fit(
+        cov_type="cluster", cov_kwds={"groups": np.array(clusters)}
+    )
+    assert clustered_standard_error(list(values), clusters) == pytest.approx(fit.bse[0], **SAME)
+    assert estimate_drop(values, clusters).estimate == pytest.approx(fit.params[0], **SAME)
 
-    Clusters of 5 that share most of their luck: an unclustered error would cover about 60 %.
+
+def inspect_ai_clustered_error(values: Array, clusters: list[int]) -> float:
+    """The formula of inspect_ai 0.3.285, scorer/_metrics/std.py, for where it is not installed."""
+    groups = [values[[c == name for c in clusters]] for name in dict.fromkeys(clusters)]
+    squares = sum(float((group - values.mean()).sum()) ** 2 for group in groups)
+    return float(np.sqrt(squares * len(groups) / (len(groups) - 1)) / len(values))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clustered_error_is_that_of_inspect_ai(seed: int) -> None:
+    values, clusters = clustered(seed)
+    ours = clustered_standard_error(list(values), clusters)
+    assert ours == pytest.approx(inspect_ai_clustered_error(values, clusters), **SAME)
+
+
+def test_clustered_error_is_that_of_inspect_ai_installed() -> None:
+    scorer = pytest.importorskip("inspect_ai.scorer")
+    values, clusters = clustered(3)
+    scores = [
+        scorer.SampleScore(score=scorer.Score(value=float(v)), sample_metadata={"image": c})
+        for v, c in zip(values, clusters, strict=True)
+    ]
+    theirs = scorer.stderr(cluster="image")(scores)
+    assert clustered_standard_error(list(values), clusters) == pytest.approx(theirs, **SAME)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_clusters_it_is_the_paired_t_test_of_scipy(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    baseline, candidate = rng.random(200), rng.random(200) ** 1.2
+    drop = estimate_drop(baseline - candidate, range(200))
+    theirs = scipy.stats.ttest_rel(baseline, candidate)
+    low, high = theirs.confidence_interval(0.95)
+    assert drop.p == pytest.approx(theirs.pvalue, **SAME)
+    assert drop.interval() == (pytest.approx(low, **SAME), pytest.approx(high, **SAME))
+    one_sided = scipy.stats.ttest_rel(baseline, candidate, alternative="greater")
+    assert drop.p_worse == pytest.approx(one_sided.pvalue, **SAME)
+
+
+# CR2, by the definition
+
+
+def cr2(y: Array, x: Array, clusters: Array) -> tuple[Array, Array, Array]:
+    """Coefficients, CR2 standard errors and Bell-McCaffrey degrees of freedom, all as matrices."""
+    n, bread = len(y), np.linalg.inv(x.T @ x)
+    beta = bread @ x.T @ y
+    residuals, maker = y - x @ beta, np.eye(n) - x @ bread @ x.T
+    names = np.unique(clusters)
+    meat = np.zeros_like(bread)
+    columns = []
+    for name in names:
+        rows = np.flatnonzero(clusters == name)
+        roots, vectors = np.linalg.eigh(maker[np.ix_(rows, rows)])
+        adjust = vectors @ np.diag(roots**-0.5) @ vectors.T
+        score = x[rows].T @ adjust @ residuals[rows]
+        meat += np.outer(score, score)
+        columns.append(maker[:, rows] @ adjust @ x[rows] @ bread)
+    df = []
+    for k in range(x.shape[1]):
+        weights = np.column_stack([column[:, k] for column in columns])
+        gram = weights.T @ weights
+        df.append(np.trace(gram) ** 2 / np.sum(gram * gram))
+    return beta, np.sqrt(np.diag(bread @ meat @ bread)), np.array(df)
+
+
+def test_the_matrices_give_published_standard_errors() -> None:
+    """HC2, which is CR2 with one row a cluster, on data Stata was run on.
+
+    The figures stand in the tests of Kolesár's R package dfadjust (tests/testthat/
+    test_clustervar.R). They fix the matrices; that the closed form equals them is the next test.
     """
-    rng = random.Random(1)
-    hits = 0
-    for _ in range(400):
-        values, clusters = [], []
-        for cluster in range(80):
-            skill = rng.choice([0.1, 0.9])
-            values += [float(rng.random() < skill) for _ in range(5)]
-            clusters += [cluster] * 5
-        stderr = clustered_standard_error(values, clusters)
-        assert stderr is not None
-        hits += abs(mean(values) - 0.5) <= 1.96 * stderr
-    assert 0.91 <= hits / 400 <= 0.985
+    y = np.concatenate([np.cos(np.arange(10)), np.tan(np.arange(1, 11))])
+    x = np.column_stack([np.ones(20), np.concatenate([np.sin(np.arange(1, 11)),
+                                                      np.sin(np.arange(2, 12))])])  # fmt: skip
+    beta, errors, _ = cr2(y, x, np.arange(20))
+    assert beta == pytest.approx([-0.4456202905, 0.3241183110], abs=1e-10)
+    assert errors == pytest.approx([0.4227339762, 0.4421048122], abs=1e-10)
+
+
+@pytest.mark.parametrize(("clusters", "largest"), [(2, 5), (7, 3), (40, 9), (15, 40)])
+def test_the_closed_form_is_the_definition(clusters: int, largest: int) -> None:
+    values, names = clustered(clusters, clusters, largest)
+    beta, errors, df = cr2(values, np.ones((len(values), 1)), np.array(names))
+    found = moments(*totals(values, names))
+    assert found.mean == pytest.approx(beta[0], **SAME)
+    assert math.sqrt(found.variance) == pytest.approx(errors[0], **SAME)
+    assert found.df == pytest.approx(df[0], **SAME)
+
+
+def test_equal_clusters_have_one_degree_of_freedom_less_than_there_are() -> None:
+    values, clusters = np.random.default_rng(1).random(60), list(range(20)) * 3
+    drop = estimate_drop(values, clusters)
+    assert drop.df == pytest.approx(19)
+    assert drop.effective_clusters == pytest.approx(20)
+    cr1 = clustered_standard_error(list(values), clusters)
+    assert drop.standard_error == pytest.approx(cr1, **SAME)
+
+
+def test_replicates_are_the_same_as_one_by_one() -> None:
+    rng = np.random.default_rng(2)
+    sums, sizes = rng.normal(size=(4, 12)), rng.integers(1, 9, 12).astype(float)
+    together = moments(sums, sizes)
+    for index, row in enumerate(sums):
+        assert moments(row, sizes).variance == pytest.approx(together.variance[index], **SAME)
+
+
+# Tango
+
+
+def likeliest(flips: Flips, drop: float) -> float:
+    """The probability of 'better' that is likeliest at `drop`, found by search."""
+    same = flips.n - flips.worse - flips.better
+
+    def unlikely(q: float) -> float:
+        terms = (flips.worse, q + drop), (flips.better, q), (same, 1 - 2 * q - drop)
+        return -sum(count * math.log(p) for count, p in terms if count)
+
+    low, high = max(0.0, -drop), (1 - drop) / 2
+    edge = 1e-13
+    return float(
+        minimize_scalar(
+            unlikely, bounds=(low + edge, high - edge), method="bounded", options={"xatol": 1e-13}
+        ).x
+    )
+
+
+@pytest.mark.parametrize("flips", [Flips(5, 2, 60), Flips(1, 7, 21), Flips(12, 2, 50)])
+@pytest.mark.parametrize("drop", [-0.3, -0.02, 0.01, 0.4])
+def test_tango_is_the_score_under_the_hypothesis(flips: Flips, drop: float) -> None:
+    q = likeliest(flips, drop)
+    variance = flips.n * (2 * q + drop - drop**2)
+    by_search = (flips.worse - flips.better - flips.n * drop) / math.sqrt(variance)
+    assert tango.statistic(flips, drop) == pytest.approx(by_search, rel=1e-5)
+
+
+def test_tango_gives_a_published_interval() -> None:
+    """Bentur et al. 2009, in Fagerland, Lydersen & Laake, Stat. Med. 33 (2014) 2850."""
+    flips = Flips(1, 7, 21)
+    z = 1.959963984540054
+    assert tango.lower(flips, z) == pytest.approx(-0.517, abs=5e-4)
+    assert tango.upper(flips, z) == pytest.approx(-0.026, abs=5e-4)
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(41, 400), st.floats(0.5, 4))
+def test_tango_bounds_are_where_the_statistic_says(w: int, b: int, n: int, z: float) -> None:
+    flips = Flips(w, b, n)
+    low, high = tango.lower(flips, z), tango.upper(flips, z)
+    assert -1 <= low <= (w - b) / n <= high <= 1
+    assert tango.statistic(flips, high) == pytest.approx(-z, abs=1e-6)
+    assert tango.statistic(flips, low) == pytest.approx(z, abs=1e-6)
+
+
+def test_at_zero_it_is_mcnemar() -> None:
+    table = [[100, 9], [3, 50]]
+    theirs = their_mcnemar(table, exact=False, correction=False)
+    assert tango.statistic(Flips(9, 3, 162), 0) ** 2 == pytest.approx(theirs.statistic, **SAME)
+
+
+def test_sparse_differences_get_the_score_interval() -> None:
+    values = np.zeros(1000)
+    values[:6], values[6:8] = 1, -1
+    drop = estimate_drop(values, range(1000))
+    assert drop.flips == Flips(pytest.approx(6), pytest.approx(2), pytest.approx(1000))
+    assert drop.p_worse == pytest.approx(scipy.stats.norm.sf(4 / math.sqrt(8)), **SAME)
+    assert drop.upper(0.05) == pytest.approx(tango.upper(Flips(6, 2, 1000), 1.6448536269514722))
+
+
+def test_sparse_and_clustered_counts_are_divided_by_the_design_effect() -> None:
+    """Whole clusters of four that flip together say as much as single questions.
+
+    But for Student's t with 199 degrees of freedom, where single questions need none.
+    """
+    single = np.zeros(200)
+    single[:5], single[5:7] = 1, -1
+    once = estimate_drop(single, range(200))
+    four = estimate_drop(np.repeat(single, 4), np.repeat(range(200), 4).tolist())
+    assert four.upper(0.05) == pytest.approx(once.upper(0.05), rel=1e-2)
+    assert four.p == pytest.approx(once.p, rel=5e-2)
+
+
+# No difference at all
+
+
+def test_equal_answers_prove_little() -> None:
+    drop = estimate_drop([0.0] * 20, range(20))
+    assert drop.upper(0.05) == pytest.approx(1 - 0.05 ** (1 / 20), **SAME)
+    assert (drop.p, drop.p_worse, drop.discordant) == (1.0, 1.0, 0)
+    assert drop.interval()[1] == pytest.approx(1 - 0.025 ** (1 / 20), **SAME)
+
+
+def test_answers_that_all_got_worse_equally_leave_as_little_doubt() -> None:
+    drop = estimate_drop([0.25] * 40, range(40))
+    assert drop.lower(0.05) == pytest.approx(0.25 - (1 - 0.05 ** (1 / 40)), **SAME)
+    assert drop.p_worse == pytest.approx(0.75**40, rel=1e-6)
+
+
+def test_one_cluster_says_nothing() -> None:
+    drop = estimate_drop([1.0, 0.0, 1.0], "aaa")
+    assert drop.interval() == (-1, 1)
+    assert (drop.p, drop.too_few_clusters) == (1.0, True)
+
+
+def test_no_samples_are_refused() -> None:
+    with pytest.raises(ValueError, match="no samples"):
+        estimate_drop([], [])
+
+
+@pytest.mark.parametrize(("count", "few"), [(29, True), (30, False)])
+def test_too_few_clusters(count: int, few: bool) -> None:
+    values = np.random.default_rng(count).random(2 * count)
+    assert estimate_drop(values, list(range(count)) * 2).too_few_clusters is few
+
+
+def test_effective_clusters_mind_unequal_sizes() -> None:
+    drop = estimate_drop(np.random.default_rng(1).random(140), [0] * 100 + list(range(1, 41)))
+    assert drop.effective_clusters == pytest.approx(140**2 / (100**2 + 40))
+    assert drop.too_few_clusters
+
+
+@given(st.lists(st.tuples(st.sampled_from([-1.0, 0.0, 0.5, 1.0]), st.integers(0, 9)),
+                min_size=12, max_size=60), st.floats(0.001, 0.4))  # fmt: skip
+def test_p_and_bound_are_one_statistic(rows: list[tuple[float, int]], alpha: float) -> None:
+    """p < alpha and a lower bound above zero are the same event, whatever the method."""
+    drop = estimate_drop([value for value, _ in rows], [cluster for _, cluster in rows])
+    if drop.p_worse < alpha - 1e-6:
+        assert drop.lower(alpha) > 0
+    if drop.p_worse > alpha + 1e-6:
+        assert drop.lower(alpha) <= 0
+    assert drop.lower(alpha) <= drop.estimate <= drop.upper(alpha)
+
+
+# The mean over benchmarks
+
+
+def drop_of(seed: int) -> Drop:
+    return estimate_drop(*clustered(seed))
+
+
+def test_the_mean_is_that_of_independent_benchmarks() -> None:
+    drops = [drop_of(seed) for seed in range(3)]
+    mean = mean_drop(drops)
+    assert mean.estimate == pytest.approx(sum(d.estimate for d in drops) / 3, **SAME)
+    assert mean.variance == pytest.approx(sum(d.variance for d in drops) / 9, **SAME)
+
+
+def test_the_mean_of_two_has_the_degrees_of_freedom_of_welch() -> None:
+    """With one question a cluster, (a - b) is Welch's t-test of two samples."""
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(0.2, 1, 30), rng.normal(-0.1, 3, 12)
+    mean = mean_drop([estimate_drop(a, range(30)), estimate_drop(-b, range(12))])
+    theirs = scipy.stats.ttest_ind(a, b, equal_var=False)
+    assert mean.df == pytest.approx(theirs.df, **SAME)
+    assert mean.p == pytest.approx(theirs.pvalue, **SAME)
+
+
+def test_the_mean_of_one_is_that_one() -> None:
+    assert mean_drop([drop_of(1)]) == drop_of(1)
+
+
+def test_equal_benchmarks_leave_their_doubt_in_the_mean() -> None:
+    still = estimate_drop([0.0] * 50, range(50))
+    mean = mean_drop([still, still])
+    # As if all hundred were of one benchmark; and no more than one alone could hide.
+    assert mean.upper(0.05) == pytest.approx(1 - 0.05 ** (1 / 100), **SAME)
+    unequal = mean_drop([still, estimate_drop([0.0] * 5000, range(5000))])
+    assert unequal.upper(0.05) == pytest.approx((1 - 0.05 ** (1 / 50)) / 2, rel=1e-4)
+
+
+@given(st.lists(st.tuples(st.floats(0.05, 1), st.integers(1, 80)), min_size=1, max_size=4),
+       st.floats(0.001, 0.5), st.integers(0, 10**6))  # fmt: skip
+def test_nothing_larger_stays_unseen(
+    parts: list[tuple[float, int]], alpha: float, seed: int
+) -> None:
+    """Differences drawn at random, scaled to go unseen with probability alpha, are no larger."""
+    bound = largest_unseen(parts, alpha)
+    rng = np.random.default_rng(seed)
+    counts = np.array([count for _, count in parts])
+    shares = rng.dirichlet(np.ones(len(parts)), 200)
+    hidden = 1 - np.exp(-shares * -math.log(alpha) / counts)
+    assert (hidden @ np.array([weight for weight, _ in parts])).max() <= bound + 1e-12
+
+
+def test_what_is_known_and_what_is_unseen_add_up_as_squares() -> None:
+    known, still = drop_of(1), estimate_drop([0.0] * 50, range(50))
+    mean = mean_drop([known, still])
+    t = scipy.stats.t.isf(0.05, mean.df) * known.standard_error / 2
+    reach = math.hypot(t, (1 - 0.05 ** (1 / 50)) / 2)
+    assert mean.upper(0.05) == pytest.approx(known.estimate / 2 + reach, **SAME)
+
+
+# Training seeds
+
+
+def test_runs_that_differ_widen_the_interval_as_welch_says() -> None:
+    """With questions that say all the same, it is Welch's t-test between the runs' scores."""
+    baseline, candidate = [0.50, 0.53, 0.49], [0.46, 0.41, 0.44, 0.45]
+    flat = estimate_drop([np.mean(baseline) - np.mean(candidate)] * 10_000, range(10_000))
+    drop = with_runs(flat, baseline, candidate)
+    theirs = scipy.stats.ttest_ind(baseline, candidate, equal_var=False)
+    assert drop.df == pytest.approx(theirs.df, **SAME)
+    assert drop.estimate / drop.standard_error == pytest.approx(theirs.statistic, **SAME)
+
+
+def test_one_run_is_refused() -> None:
+    with pytest.raises(ValueError, match="one run"):
+        with_runs(drop_of(1), [0.5], [0.4, 0.5])
+
+
+# Metrics that are no means
+
+
+def by_weights(metric, n: int, step: float = 1e-6) -> Array:  # type: ignore[no-untyped-def]
+    """Influence by definition: how the metric moves as one sample weighs a little more."""
+    weights = np.ones(n)
+    moved = []
+    for index in range(n):
+        up, down = weights.copy(), weights.copy()
+        up[index] += step
+        down[index] -= step
+        moved.append(n * (metric(up) - metric(down)) / (2 * step))
+    return metric(weights) + np.array(moved)
+
+
+def test_f1_by_hand_and_by_moving_weights() -> None:
+    rng = np.random.default_rng(3)
+    said, true = rng.random(60) < 0.5, rng.random(60) < 0.4
+
+    def f1(weights: Array) -> float:
+        hits = float((weights * said * true).sum())
+        return 2 * hits / float((weights * said).sum() + (weights * true).sum())
+
+    values = f1_values(said, true)
+    hits = int((said & true).sum())
+    assert values.mean() == pytest.approx(2 * hits / (said.sum() + true.sum()), **SAME)
+    assert values == pytest.approx(by_weights(f1, 60), rel=1e-6, abs=1e-7)
+
+
+def test_sums_of_tasks_by_moving_weights() -> None:
+    rng = np.random.default_rng(4)
+    given_values, tasks = rng.random(50), [int(t) for t in rng.integers(0, 4, 50)]
+    share = {0: 0.5, 1: 0.25, 2: 0.125, 3: 0.125}
+    index = np.array(tasks)
+
+    def total(weights: Array) -> float:
+        return sum(
+            share[t] * float(np.average(given_values[index == t], weights=weights[index == t]))
+            for t in share
+        )
+
+    values = group_mean_values(given_values, tasks, share)
+    assert values.mean() == pytest.approx(total(np.ones(50)), **SAME)
+    assert values == pytest.approx(by_weights(total, 50), rel=1e-6, abs=1e-7)
+    plain = group_mean_values(given_values, tasks).mean()
+    assert plain == pytest.approx(np.mean([given_values[index == t].mean() for t in share]), **SAME)
+
+
+def test_a_ratio_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="denominator"):
+        ratio_values([0, 0], [0, 0])
+
+
+def test_circular_questions_count_only_as_a_whole() -> None:
+    worth = all_or_nothing([1, 1, 0, 1, 1], ["a", "a", "b", "b", "c"])
+    assert worth == {"a": 1.0, "b": 0.0, "c": 1.0}
+
+
+def test_f1_goes_through_the_same_machinery() -> None:
+    """The interval of a difference of F1 is about what resampling whole clusters gives."""
+    rng = np.random.default_rng(9)
+    true = rng.random(600) < 0.5
+    clusters = [i // 6 for i in range(600)]
+    ours = true ^ (rng.random(600) < 0.2)
+    theirs = true ^ (rng.random(600) < 0.3)
+    drop = estimate_drop(f1_values(ours, true) - f1_values(theirs, true), clusters)
+
+    def gap(rows: Array) -> float:
+        picked = rows.astype(int)
+        return float(f1_values(ours[picked], true[picked]).mean()
+                     - f1_values(theirs[picked], true[picked]).mean())  # fmt: skip
+
+    members = np.arange(600).reshape(100, 6)
+    resampled = [gap(members[rng.integers(0, 100, 100)].ravel()) for _ in range(2000)]
+    assert drop.estimate == pytest.approx(gap(np.arange(600)), **SAME)
+    assert drop.standard_error == pytest.approx(np.std(resampled), rel=0.06)
+
+
+# Several tests; McNemar
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=16))
+def test_holm_is_that_of_statsmodels(ps: list[float]) -> None:
+    theirs = multipletests(ps, method="holm")[1]
+    assert holm(ps) == pytest.approx(list(theirs), **SAME)
+
+
+@pytest.mark.parametrize(("worse", "better"), [(9, 3), (0, 8), (5, 5), (40, 21), (0, 0), (1, 0)])
+def test_mcnemar_is_that_of_statsmodels_and_scipy(worse: int, better: int) -> None:
+    found = mcnemar(worse, better)
+    theirs = their_mcnemar([[10, worse], [better, 10]], exact=True)
+    assert found.exact == pytest.approx(theirs.pvalue, **SAME)
+    if worse + better:
+        test = scipy.stats.binomtest(worse, worse + better)
+        assert found.exact == pytest.approx(test.pvalue, **SAME)
+    point = scipy.stats.binom.pmf(min(worse, better), worse + better, 0.5)
+    mid = 1 - point / 2 if worse == better else found.exact - point
+    if not worse + better:
+        mid = 1.0  # nothing was observed, so there is no half of it to leave out
+    assert found.mid == pytest.approx(mid, **SAME)

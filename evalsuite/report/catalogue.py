@@ -9,11 +9,12 @@ from rich.console import Console
 
 from evalsuite.benchmarks import Benchmark, Catalogue, load
 from evalsuite.errors import UsageError, nearest
-from evalsuite.report.find import FoundRun, find_all
+from evalsuite.report.find import find_all
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
 from evalsuite.report.table import average
 from evalsuite.report.text import print_grid
 from evalsuite.report.words import ABSENT, listed, points
+from evalsuite.results import FoundRun
 
 SUBJECTS = ("benchmarks", "suites", "runs")
 

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.errors import UsageError
-from evalsuite.results import Run, read_run
+from evalsuite.results import FoundRun, Run, read_run
 
 _SOME = 5
 """So many candidates are named in a message."""
-
-
-@dataclass(frozen=True, slots=True)
-class FoundRun:
-    """A run and its run.json."""
-
-    path: Path
-    run: Run
 
 
 def find_runs(arguments: Sequence[str], results: Path) -> list[Run]:
@@ -39,6 +31,31 @@ def find(arguments: Sequence[str], results: Path) -> list[FoundRun]:
         return find_all(results)
     paths = dict.fromkeys(_named(argument, results) for argument in arguments)
     return [FoundRun(path, read_run(path)) for path in paths]
+
+
+def find_sides(
+    baseline: str, candidate: str, results: Path, *, group: bool
+) -> tuple[list[FoundRun], list[FoundRun]]:
+    """Find the runs on both sides of a comparison; raises `UsageError`.
+
+    With `group` each side names two runs or more, separated by commas, all of them different.
+    """
+    if not group:
+        return find([baseline], results), find([candidate], results)
+    sides = [[name for name in text.split(",") if name] for text in (baseline, candidate)]
+    for text, names in zip((baseline, candidate), sides, strict=True):
+        if len(names) < 2:
+            raise UsageError(
+                f"--group: '{text}' names no two runs; give each side as A1,A2,A3, or leave out "
+                "--group"
+            )
+    found = [[find([name], results)[0] for name in names] for names in sides]
+    seen: set[Path] = set()
+    for item in itertools.chain(*found):
+        if item.path.resolve() in seen:
+            raise UsageError(f"--group: {item.path} is named twice; each run counts once")
+        seen.add(item.path.resolve())
+    return found[0], found[1]
 
 
 def find_all(results: Path, say: Callable[[str], None] | None = None) -> list[FoundRun]:

@@ -33,6 +33,12 @@ def points(value: float | None) -> str:
     return ABSENT if value is None else f"{value:.1f}"
 
 
+def signed(difference: float) -> str:
+    """Write a difference in points; nothing has no sign."""
+    shown = f"{difference:+.2f}"
+    return shown[1:] if float(shown) == 0 else shown
+
+
 def plus_minus(score: Score) -> str:
     """Write a score with its standard error, if it has one; a part of one never as the whole."""
     error = "" if score.stderr is None else f" ± {points(score.stderr)}"

@@ -1,4 +1,4 @@
-"""Standard errors: pure functions on numbers."""
+"""The mean and the standard error printed beside a score."""
 
 from __future__ import annotations
 

@@ -1,0 +1,497 @@
+"""Whether the intervals and verdicts hold what they promise, on made answers whose truth is known.
+
+    python -m bench.simulations [--write] [--replicates 10000] [--suites 2000]
+
+``--write`` puts the tables into docs/statistics.md. Everything goes through the functions that
+`evalsuite compare` and the gate use; the seed is fixed. Some minutes on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.special import stdtrit
+from tabulate import tabulate
+
+from evalsuite.stats import power
+from evalsuite.stats.clusters import Array, Moments, moments
+from evalsuite.stats.drop import SPARSE, Drop, drop_from
+from evalsuite.stats.power import Level
+from evalsuite.stats.tango import Flips
+from evalsuite.stats.verdict import ALPHA, CLIFF, MARGIN, Decision, decide
+
+PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
+SEED = 20_260
+REPLICATES, SUITES = 10_000, 2_000
+_AT_ONCE = 2_000_000
+"""So many clusters are held in memory at a time."""
+
+
+# Intervals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One kind of benchmark, and two checkpoints on it."""
+
+    clusters: int
+    questions: tuple[int, int]
+    """The fewest and the most a cluster, every number between them as likely."""
+    baseline: float
+    """Accuracy."""
+    candidate: float
+    icc: float
+    """How answers to one image correlate; those of the two checkpoints do not."""
+    shared: float
+    """Of the questions, those that both answer alike."""
+
+    @property
+    def size(self) -> str:
+        """Questions a cluster, in words."""
+        low, high = self.questions
+        return str(low) if low == high else f"{low}-{high}"
+
+    @property
+    def truth(self) -> float:
+        """The drop."""
+        return (1 - self.shared) * (self.baseline - self.candidate)
+
+
+def grid() -> Iterator[Cell]:
+    """All cells: those the promise is about, then sparser, smaller and more lopsided ones."""
+    sizes = ((1, 1), (5, 5), (20, 20), (1, 20))
+    accuracies = ((0.3, 0.3), (0.5, 0.5), (0.7, 0.6))
+    for shared, counts in ((0.0, (100, 500, 2000)), (0.7, (100, 500))):
+        for clusters, questions, icc, (baseline, candidate) in itertools.product(
+            counts, sizes, (0.0, 0.2, 0.5), accuracies
+        ):
+            if questions != (1, 1) or icc == 0:
+                yield Cell(clusters=clusters, questions=questions, baseline=baseline,
+                           candidate=candidate, icc=icc, shared=shared)  # fmt: skip
+
+
+def beyond() -> Iterator[Cell]:
+    """What the promise is not about: few clusters, rare differences, nearly everything right."""
+    usual = Cell(clusters=100, questions=(1, 1), baseline=0.5, candidate=0.5, icc=0.0, shared=0.0)
+    for clusters, questions in itertools.product((20, 30, 50), ((1, 1), (20, 20), (1, 20))):
+        icc = 0.0 if questions == (1, 1) else 0.5
+        yield replace(usual, clusters=clusters, questions=questions, icc=icc)
+    for clusters, questions in itertools.product((100, 500), ((1, 1), (20, 20))):
+        icc = 0.0 if questions == (1, 1) else 0.5
+        yield replace(usual, clusters=clusters, questions=questions, icc=icc, shared=0.95)
+        yield replace(usual, clusters=clusters, questions=questions, icc=icc, baseline=0.97,
+                      candidate=0.97)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Replicates of a benchmark, answers counted by cluster."""
+
+    worse: Array
+    better: Array
+    sizes: Array
+
+
+def covered(cell: Cell, replicates: int, rng: np.random.Generator) -> float:
+    """How often the 95 % interval holds the true drop."""
+    most = max(1, _AT_ONCE // cell.clusters)
+    hits, left = 0, replicates
+    while left:
+        now = min(left, most)
+        hits += _hits(_answers(cell, now, rng), cell.truth)
+        left -= now
+    return hits / replicates
+
+
+def _answers(cell: Cell, replicates: int, rng: np.random.Generator) -> Counts:
+    """Each checkpoint has a skill for each image, beta-distributed so that answers correlate."""
+    low, high = cell.questions
+    shape = (replicates, cell.clusters)
+    sizes = rng.integers(low, high + 1, shape)
+    own = rng.binomial(sizes, 1 - cell.shared) if cell.shared else sizes
+    before, after = (_skill(rate, cell.icc, shape, rng) for rate in (cell.baseline, cell.candidate))
+    worse_rate, better_rate = before * (1 - after), (1 - before) * after
+    worse = rng.binomial(own, worse_rate)
+    rest = np.minimum(better_rate / np.maximum(1 - worse_rate, 1e-300), 1.0)
+    better = rng.binomial(own - worse, rest)
+    return Counts(worse.astype(float), better.astype(float), sizes.astype(float))
+
+
+def _skill(rate: float, icc: float, shape: tuple[int, int], rng: np.random.Generator) -> Array:
+    if not icc:
+        return np.full(shape, rate)
+    weight = (1 - icc) / icc
+    return rng.beta(rate * weight, (1 - rate) * weight, shape)
+
+
+def _hits(counts: Counts, truth: float) -> int:
+    """Intervals that hold `truth`: all at once where they are Student's, else one by one."""
+    found = moments(counts.worse - counts.better, counts.sizes)
+    flips = (counts.worse + counts.better).sum(axis=1)
+    plain = (flips >= SPARSE * counts.sizes.sum(axis=1)) & (found.variance > 0)
+    reach = -stdtrit(found.df, 0.025) * np.sqrt(found.variance)
+    hits = int((plain & (np.abs(found.mean - truth) <= reach)).sum())
+    for row in np.flatnonzero(~plain):
+        low, high = _drop(counts, found, int(row)).interval(0.95)
+        hits += low <= truth <= high
+    return hits
+
+
+def _drop(counts: Counts, found: Moments, row: int) -> Drop:
+    """The drop of one replicate."""
+    sizes = counts.sizes[row] if counts.sizes.ndim > 1 else counts.sizes
+    df, effective = (np.broadcast_to(of, found.mean.shape)[row]
+                     for of in (found.df, found.effective_clusters))  # fmt: skip
+    worse, better, n = counts.worse[row], counts.better[row], int(sizes.sum())
+    return drop_from(
+        Moments(found.mean[row], found.variance[row], df, effective),
+        n,
+        len(worse),
+        int((worse != better).sum()),
+        Flips(float(worse.sum()), float(better.sum()), n),
+    )
+
+
+# Verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many questions a benchmark asks, about how many images or videos."""
+
+    questions: int
+    clusters: int
+
+
+PAPER: Mapping[str, Size] = {
+    "OCRBench": Size(1000, 1000),
+    "AI2D": Size(3088, 1000),
+    "ChartQA": Size(2500, 1500),
+    "TextVQA": Size(5000, 3166),
+    "DocVQA": Size(5349, 1286),
+    "ScienceQA": Size(2017, 2017),
+    "MMMU": Size(900, 900),
+    "MathVista": Size(1000, 1000),
+    "MMStar": Size(1500, 1500),
+    "Video-MME": Size(2700, 900),
+    "MLVU": Size(2174, 1100),
+    "MVBench": Size(4000, 3600),
+    "WorldSense": Size(3172, 1662),
+    "TempCompass": Size(5536, 410),
+}
+"""The paper's benchmarks: numbers of questions as recalled, of images and videos roughly. The data
+could not be had where this was written."""
+ICC = 0.1
+"""How differences about one image correlate in the simulated suites."""
+DISCORDANCE = (0.05, 0.15, 0.25)
+
+
+def design_effect(size: Size) -> float:
+    """1 + (m - 1) icc for m questions a cluster."""
+    return 1 + (size.questions / size.clusters - 1) * ICC
+
+
+def _sizes(size: Size) -> Array:
+    """Questions by cluster: as equal as they can be."""
+    each, more = divmod(size.questions, size.clusters)
+    return each + (np.arange(size.clusters) < more).astype(float)
+
+
+def drops(
+    size: Size, discordance: float, drop: float, count: int, rng: np.random.Generator
+) -> list[Drop]:
+    """Estimates of a true `drop` when `discordance` of the answers differ, `count` times over."""
+    discordance = max(discordance, abs(drop))
+    sizes = _sizes(size)
+    worse_rate, better_rate = (discordance + drop) / 2, (discordance - drop) / 2
+    shape = (count, size.clusters)
+    if size.questions == size.clusters:
+        chance = rng.random(shape)
+        worse = (chance < worse_rate).astype(float)
+        better = (chance >= 1 - better_rate).astype(float)
+    else:
+        # Dirichlet by cluster, so that differences correlate by ICC; drawn as two betas.
+        weight = (1 - ICC) / ICC
+        differ = rng.beta(discordance * weight, (1 - discordance) * weight, shape)
+        leaning = _leaning(worse_rate * weight, better_rate * weight, shape, rng)
+        flips = rng.binomial(sizes.astype(int), differ)
+        lost = rng.binomial(flips, leaning)
+        worse, better = lost.astype(float), (flips - lost).astype(float)
+    counts = Counts(worse, better, sizes)
+    found = moments(worse - better, sizes)
+    return [_drop(counts, found, row) for row in range(count)]
+
+
+def _leaning(
+    worse: float, better: float, shape: tuple[int, int], rng: np.random.Generator
+) -> Array:
+    if min(worse, better) <= 0:
+        return np.full(shape, float(worse > better))
+    return rng.beta(worse, better, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is true of a suite."""
+
+    name: str
+    discordance: float
+    drops: Mapping[str, float]
+
+
+def decisions(scenario: Scenario, suites: int, rng: np.random.Generator) -> list[Decision]:
+    """Judge so many made suites of the paper's benchmarks by the default policy."""
+    made = {
+        name: drops(size, scenario.discordance, scenario.drops[name], suites, rng)
+        for name, size in PAPER.items()
+    }
+    cliffs = dict.fromkeys(PAPER, CLIFF)
+    return [
+        decide({name: each[index] for name, each in made.items()}, cliffs)
+        for index in range(suites)
+    ]
+
+
+def equal(discordance: float) -> Scenario:
+    """Two checkpoints that are as good on every benchmark."""
+    return Scenario("equal", discordance, dict.fromkeys(PAPER, 0.0))
+
+
+def at_cliff(discordance: float, name: str) -> Scenario:
+    """One benchmark exactly at its cliff, all others two points better."""
+    return Scenario(
+        f"{name} at its cliff", discordance, {**dict.fromkeys(PAPER, -0.02), name: CLIFF}
+    )
+
+
+def at_margin(discordance: float) -> Scenario:
+    """The mean exactly at its margin, as every benchmark is down by that much."""
+    return Scenario("the mean at its margin", discordance, dict.fromkeys(PAPER, MARGIN))
+
+
+LEVEL = Level(tests=len(PAPER) + 1)
+
+
+def planned(discordance: float, name: str) -> float:
+    """The standard error one would plan with."""
+    size = PAPER[name]
+    return power.planned_error(discordance, size.questions, design_effect(size))
+
+
+def planned_mean(discordance: float) -> float:
+    """That of the mean over the benchmarks."""
+    return power.mean_error([planned(discordance, name) for name in PAPER])
+
+
+def planned_drop(discordance: float, name: str) -> float:
+    """The smallest detectable drop one would state."""
+    size = PAPER[name]
+    return power.planned_detectable_drop(
+        discordance, size.questions, CLIFF, LEVEL, design_effect(size)
+    )
+
+
+def detectable(discordance: float, name: str) -> Scenario:
+    """One benchmark down by its stated smallest detectable drop, the others equal."""
+    drop = planned_drop(discordance, name)
+    return Scenario(f"{name} down", discordance, {**dict.fromkeys(PAPER, 0.0), name: drop})
+
+
+def detectable_mean(discordance: float) -> Scenario:
+    """All down by the stated smallest detectable drop of the mean."""
+    drop = power.detectable_drop(planned_mean(discordance), MARGIN, LEVEL)
+    return Scenario("all down", discordance, dict.fromkeys(PAPER, drop))
+
+
+# What came out
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A figure, and what it must be."""
+
+    what: str
+    discordance: float
+    share: float
+    least: float
+    most: float
+    wanted: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is as promised."""
+        return self.least <= self.share <= self.most
+
+
+def allowance(probability: float, count: int) -> float:
+    """Three Monte-Carlo errors of a share."""
+    return 3 * math.sqrt(probability * (1 - probability) / count)
+
+
+def verdict_rows(suites: int) -> list[Row]:
+    """Every promise about verdicts, with the share that came out."""
+    most = ALPHA + allowance(ALPHA, suites)
+    rows = []
+    for number, discordance in enumerate(DISCORDANCE):
+        rng = np.random.default_rng((SEED, number))
+
+        def share(scenario: Scenario, verdict: str, rng: np.random.Generator = rng) -> float:
+            found = decisions(scenario, suites, rng)
+            return sum(decision.verdict == verdict for decision in found) / suites
+
+        same = decisions(equal(discordance), suites, rng)
+        real = sum(min(f.p for f in (d.mean, *d.benchmarks.values())) < ALPHA for d in same)
+        passed = sum(decision.verdict == "pass" for decision in same) / suites
+        regressed = sum(decision.verdict == "regression" for decision in same) / suites
+        limit = f"at most {most:.1%}"
+        rows += [
+            Row("equal: regression", discordance, regressed, 0, most, limit),
+            Row("equal: some Holm-adjusted p below alpha", discordance, real / suites, 0, most,
+                limit),
+            Row("equal: pass", discordance, passed, 0.8 if discordance == 0.15 else 0, 1,
+                "at least 80 %" if discordance == 0.15 else "stated"),
+        ]  # fmt: skip
+        for scenario in (at_margin(discordance), at_cliff(discordance, "MMMU"),
+                         at_cliff(discordance, "TempCompass")):  # fmt: skip
+            rows.append(
+                Row(f"{scenario.name}: pass", discordance, share(scenario, "pass"), 0, most, limit)
+            )
+        for scenario in (detectable_mean(discordance), detectable(discordance, "MMMU"),
+                         detectable(discordance, "TempCompass")):  # fmt: skip
+            what = f"{scenario.name} {100 * max(scenario.drops.values()):.2f} points: regression"
+            found = share(scenario, "regression")
+            rows.append(Row(what, discordance, found, 0.775, 1, "at least 77.5 %"))
+    return rows
+
+
+def coverage(cells: Sequence[Cell], replicates: int) -> list[tuple[Cell, float]]:
+    """The coverage of each cell."""
+    return [
+        (cell, covered(cell, replicates, np.random.default_rng((SEED, index))))
+        for index, cell in enumerate(cells)
+    ]
+
+
+LEAST, MOST = 0.935, 0.965
+
+
+def coverage_table(found: Sequence[tuple[Cell, float]]) -> str:
+    """A line for each kind of cell, a column for each accuracy."""
+    rates = list(dict.fromkeys((cell.baseline, cell.candidate) for cell, _ in found))
+    rows: dict[tuple[object, ...], dict[tuple[float, float], float]] = {}
+    for cell, share in found:
+        key = (cell.shared, cell.clusters, cell.size, cell.icc)
+        rows.setdefault(key, {})[cell.baseline, cell.candidate] = share
+    return tabulate(
+        [
+            [f"{shared:.0%}", clusters, size, icc,
+             *(_share(by_rate[rate]) if rate in by_rate else "" for rate in rates)]
+            for (shared, clusters, size, icc), by_rate in rows.items()
+        ],
+        headers=["answered alike", "clusters", "questions each", "icc",
+                 *(f"{before:g} / {after:g}" for before, after in rates)],
+        tablefmt="pipe", disable_numparse=True, colalign=("right",) * (4 + len(rates)),
+    )  # fmt: skip
+
+
+def _share(share: float) -> str:
+    text = f"{100 * share:.1f}"
+    return text if LEAST <= share <= MOST else f"**{text}**"
+
+
+def verdict_table(rows: Sequence[Row]) -> str:
+    """A line a promise."""
+    return tabulate(
+        [
+            [row.what, f"{row.discordance:.0%}", f"{row.share:.1%}", row.wanted,
+             "yes" if row.holds else "**no**"]
+            for row in rows
+        ],
+        headers=["what", "answers that differ", "share of suites", "promised", "holds"],
+        tablefmt="pipe", disable_numparse=True,
+        colalign=("left", "right", "right", "left", "left"),
+    )  # fmt: skip
+
+
+def policy_table() -> str:
+    """What the default policy can find and lets pass, by discordance."""
+    rows = []
+    for discordance in DISCORDANCE:
+        errors = [planned(discordance, name) for name in PAPER]
+        chance = power.chance_of_pass(errors, [CLIFF] * len(PAPER))
+        mean_error = planned_mean(discordance)
+        worst = planned(discordance, "MMMU")
+        rows.append([
+            f"{discordance:.0%}",
+            f"{100 * mean_error:.2f}",
+            f"{100 * power.detectable_drop(mean_error, MARGIN, LEVEL):.2f}",
+            f"{100 * power.passing_margin(mean_error, LEVEL):.2f}",
+            f"{100 * planned_drop(discordance, 'MMMU'):.2f}",
+            f"{100 * power.passing_margin(worst, LEVEL):.2f}",
+            f"{chance:.1%}",
+        ])  # fmt: skip
+    return tabulate(
+        rows,
+        headers=["answers that differ", "standard error of the mean", "mean: detectable drop",
+                 "mean: margin that equals pass", "MMMU: detectable drop",
+                 "MMMU: cliff that equals pass", "P(pass if equal)"],
+        tablefmt="pipe", disable_numparse=True, colalign=("right",) * 7,
+    )  # fmt: skip
+
+
+def write(parts: Mapping[str, str], page: Path = PAGE) -> None:
+    """Put each table between its markers in the page."""
+    text = page.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        text, count = re.subn(
+            f"{re.escape(begin)}.*?{re.escape(end)}",
+            lambda _, made=f"{begin}\n{part}\n{end}": made,
+            text,
+            flags=re.DOTALL,
+        )
+        if count != 1:
+            raise SystemExit(f"{page}: needs the lines '{begin}' and '{end}' once")
+    page.write_text(text, encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run everything; 1 if a promise does not hold."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
+    parser.add_argument("--replicates", type=int, default=REPLICATES, help="of each interval")
+    parser.add_argument("--suites", type=int, default=SUITES, help="of each kind")
+    given = parser.parse_args(arguments)
+    started = time.monotonic()
+    promised = coverage(list(grid()), given.replicates)
+    further = coverage(list(beyond()), given.replicates)
+    verdicts = verdict_rows(given.suites)
+    minutes = (time.monotonic() - started) / 60
+    parts = {
+        "coverage": coverage_table(promised),
+        "beyond": coverage_table(further),
+        "verdicts": verdict_table(verdicts),
+        "policy": policy_table(),
+    }
+    for name, part in parts.items():
+        print(f"\n{name}\n\n{part}")
+    if given.write:
+        write(parts)
+    inside = sum(LEAST <= share <= MOST for _, share in promised)
+    shares = [share for _, share in promised]
+    print(f"\n{inside} of {len(promised)} intervals cover 93.5 to 96.5 %: "
+          f"{min(shares):.1%} to {max(shares):.1%}; {minutes:.1f} minutes")  # fmt: skip
+    return int(inside < len(promised) or not all(row.holds for row in verdicts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

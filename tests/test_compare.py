@@ -1,0 +1,477 @@
+"""`evalsuite compare`: what is paired, what is refused, what the numbers are."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import evalsuite as public
+from evalsuite.cli import main
+from evalsuite.comparison import Comparison, compare
+from evalsuite.errors import IncompleteError, UsageError
+from evalsuite.pairs import Incomparable, Paired, pair
+from evalsuite.report import compared, compared_plain
+from evalsuite.report.markdown import grid_markdown
+from evalsuite.results import FoundRun, write_run
+from evalsuite.stats.multiple import holm, luck_of_the_best
+from evalsuite.sweeps import lead
+from tests.compared import failed, sample, samples, stored
+from tests.reported import failure, settings
+from tests.test_cli import evalsuite
+
+EASY, HARD = [1.0] * 60 + [0.0] * 40, [1.0] * 50 + [0.0] * 48 + [1.0] * 2
+
+
+def two(tmp: Path, **more: Any) -> tuple[FoundRun, FoundRun]:
+    """A baseline that knows 60 of 100 and a candidate that lost ten of them and gained two."""
+    baseline = stored(tmp, "first", {"DemoDigits": samples(EASY)})
+    return baseline, stored(tmp, "second", {"DemoDigits": samples(HARD)}, **more)
+
+
+def one_pair(baseline: FoundRun, candidate: FoundRun) -> Paired | Incomparable:
+    (found,) = pair([baseline], [candidate])
+    return found
+
+
+def why(baseline: FoundRun, candidate: FoundRun) -> str:
+    found = one_pair(baseline, candidate)
+    assert isinstance(found, Incomparable)
+    return "; ".join(found.why)
+
+
+# Pairing
+
+
+def test_samples_are_paired_by_id(tmp_path: Path) -> None:
+    rows = samples(HARD)
+    random.Random(1).shuffle(rows)
+    found = one_pair(two(tmp_path)[0], stored(tmp_path, "mixed", {"DemoDigits": rows}))
+    assert isinstance(found, Paired)
+    assert all(m.baseline[0].id == m.candidate[0].id for m in found.samples)
+    assert sum(m.drop for m in found.samples) == 8
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"data_digest": "e" * 64}, "data: dddddddd, eeeeeeee"),
+        ({"metric": "anls"}, "metric: choice, anls"),
+        ({"judge": "gpt-4o"}, "judge: exact, gpt-4o"),
+        ({"profile": "native"}, "prompts: vlmevalkit, native"),
+        ({"frames": "8"}, "frames: None, 8"),
+        ({"max_new_tokens": 64}, "token limit: 8, 64"),
+        ({"vlmevalkit": "0.0.21"}, "VLMEvalKit: None, 0.0.21"),
+        ({"definition": "other"}, "its definition"),
+    ],
+)
+def test_unlike_is_named(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+    assert said in why(*two(tmp_path, scores={"DemoDigits": changed}))
+
+
+def test_blind_is_another_question(tmp_path: Path) -> None:
+    assert "blind: False, True" in why(*two(tmp_path, settings=settings(blind=True)))
+
+
+def test_a_failure_says_what_is_missing(tmp_path: Path) -> None:
+    baseline, candidate = two(tmp_path)
+    broken = dataclasses.replace(candidate.run, outcomes=(failure("DemoDigits", "no such file"),))
+    said = why(baseline, FoundRun(candidate.path, broken))
+    assert said == "the candidate second has no score of it: no such file"
+
+
+def test_other_prompts_are_left_out_and_counted(tmp_path: Path) -> None:
+    rows = samples(HARD)
+    rows[3] = dataclasses.replace(rows[3], prompt_digest="otherwise")
+    found = one_pair(two(tmp_path)[0], stored(tmp_path, "other", {"DemoDigits": rows[:-1]}))
+    assert isinstance(found, Paired)
+    assert (len(found.samples), found.left_out, found.asked_otherwise) == (98, 1, 1)
+    nothing = stored(tmp_path, "none", {"DemoDigits": samples(HARD, prompt_digest="otherwise")})
+    assert why(two(tmp_path)[0], nothing) == "every sample was asked otherwise"
+
+
+def test_what_does_not_count_is_left_out(tmp_path: Path) -> None:
+    rows = [*samples(HARD), sample(100, 1.0, counts=False)]
+    found = one_pair(two(tmp_path)[0], stored(tmp_path, "open", {"DemoDigits": rows}))
+    assert isinstance(found, Paired)
+    assert (len(found.samples), found.left_out) == (100, 0)
+
+
+def test_a_limited_run_is_compared_on_what_both_have(tmp_path: Path) -> None:
+    part = stored(tmp_path, "second", {"DemoDigits": samples(HARD)[:30]}, limit="30")
+    comparison = compare([two(tmp_path)[0]], [part])
+    assert comparison.differences[0].drop.n == 30
+    assert comparison.paired[0].left_out == 70
+
+
+# Numbers
+
+
+def test_the_difference_is_the_paired_t_test(tmp_path: Path) -> None:
+    """Forty of 120 answers differ: not sparse. Candidate minus baseline, in points."""
+    before, after = [1.0] * 70 + [0.0] * 50, [1.0] * 40 + [0.0] * 70 + [1.0] * 10
+    theirs = scipy.stats.ttest_rel(after, before)
+    comparison = compare(
+        [stored(tmp_path, "a", {"DemoDigits": samples(before)})],
+        [stored(tmp_path, "b", {"DemoDigits": samples(after)})],
+    )
+    (difference,) = comparison.differences
+    assert difference.points == pytest.approx(100 * (50 - 70) / 120)
+    low, high = theirs.confidence_interval(0.95)
+    assert difference.interval() == (pytest.approx(100 * low), pytest.approx(100 * high))
+    assert difference.p == pytest.approx(theirs.pvalue)
+    assert (difference.worse, difference.better) == (30, 10)
+    assert difference.mcnemar is not None
+    assert difference.mcnemar.exact == pytest.approx(scipy.stats.binomtest(30, 40).pvalue)
+    assert comparison.mean is None
+
+
+def several(tmp: Path) -> Comparison:
+    rng = np.random.default_rng(6)
+    names = ("DemoDigits", "DemoOCR", "DemoVideo")
+    sides = [
+        stored(tmp, side, {name: samples([float(v) for v in rng.random(80) < rate])
+                           for name in names})
+        for side, rate in (("a", 0.7), ("b", 0.6))
+    ]  # fmt: skip
+    return compare([sides[0]], [sides[1]])
+
+
+def test_p_is_adjusted_over_benchmarks_and_mean(tmp_path: Path) -> None:
+    comparison = several(tmp_path)
+    assert comparison.mean is not None
+    everything = (*comparison.differences, comparison.mean)
+    assert [d.p for d in everything] == pytest.approx(holm([d.drop.p for d in everything]))
+    assert comparison.mean.points == pytest.approx(
+        sum(d.points for d in comparison.differences) / 3
+    )
+
+
+def test_categories_add_up(tmp_path: Path) -> None:
+    (difference,) = compare(*[[found] for found in two(tmp_path)]).differences
+    even, odd = difference.categories
+    assert (even.name, odd.name) == ("even", "odd")
+    assert even.points * 50 + odd.points * 50 == pytest.approx(difference.points * 100)
+    assert [even.p, odd.p] == pytest.approx(holm([even.drop.p, odd.drop.p]))
+
+
+def test_failed_samples_are_wrong_and_shown_dropped(tmp_path: Path) -> None:
+    rows = samples(EASY)
+    rows[:3] = [failed(row, prompt_digest="") for row in rows[:3]]
+    baseline = two(tmp_path)[0]
+    (difference,) = compare([baseline], [stored(tmp_path, "f", {"DemoDigits": rows})]).differences
+    assert difference.points == pytest.approx(-3)
+    assert difference.failed == (0, 3)
+    assert difference.without_failed is not None
+    assert (difference.without_failed.n, difference.without_failed.estimate) == (97, 0)
+
+
+def test_mcnemar_is_not_for_shared_images_nor_parts_of_a_point(tmp_path: Path) -> None:
+    for name, more in (("shared", {"cluster": "one"}), ("parts", {})):
+        rows = samples([0.5, *HARD[1:]] if name == "parts" else HARD, **more)
+        base = stored(tmp_path, f"{name}-base", {"DemoDigits": samples(EASY, **more)})
+        (found,) = compare([base], [stored(tmp_path, name, {"DemoDigits": rows})]).differences
+        assert found.mcnemar is None
+
+
+# Groups and sweeps
+
+
+def seeds(tmp: Path, side: str, rates: list[float]) -> list[FoundRun]:
+    made = []
+    for index, rate in enumerate(rates):
+        values = [float(i < round(400 * rate)) for i in range(400)]
+        names = ("DemoDigits", "DemoOCR")
+        made.append(stored(tmp, f"{side}{index}", {name: samples(values) for name in names}))
+    return made
+
+
+def test_seeds_that_differ_are_no_real_difference(tmp_path: Path) -> None:
+    """One run against one looks sure; three against three show that it was the seed."""
+    ours, theirs = (
+        seeds(tmp_path, "a", [0.50, 0.60, 0.70]),
+        seeds(tmp_path, "b", [0.44, 0.55, 0.64]),
+    )
+    alone = compare(ours[:1], theirs[:1])
+    together = compare(ours, theirs)
+    assert alone.mean is not None
+    assert together.mean is not None
+    assert alone.mean.p < 1e-6
+    assert together.mean.p > 0.3
+    welch = scipy.stats.ttest_ind([0.5, 0.6, 0.7], [0.44, 0.55, 0.64], equal_var=False)
+    # Runs move both benchmarks at once: a mean over benchmarks does not average seeds away.
+    assert together.mean.drop.standard_error > abs(together.mean.drop.estimate / welch.statistic)
+    assert together.mean.points == pytest.approx(100 * (0.44 + 0.55 + 0.64 - 1.8) / 3, abs=1e-9)
+    assert together.differences[0].mcnemar is None
+
+
+def test_one_run_against_a_group_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="group of one"):
+        compare(seeds(tmp_path, "a", [0.5]), seeds(tmp_path, "b", [0.5, 0.6]))
+
+
+def sweep(tmp: Path, right: dict[str, int]) -> dict[str, FoundRun]:
+    return {
+        source: stored(
+            tmp,
+            source.replace("/", "-"),
+            {"DemoDigits": samples([float(i < n) for i in range(100)])},
+            source=source,
+        )
+        for source, n in right.items()
+    }
+
+
+def test_the_best_of_a_sweep_is_warned_about(tmp_path: Path) -> None:
+    runs = sweep(tmp_path, {
+        "base": 50, "sweep/a/checkpoint-1": 55, "sweep/a/checkpoint-2": 60,
+        "sweep/b/checkpoint-1": 58, "elsewhere/c/checkpoint-9": 90,
+    })  # fmt: skip
+    others = list(runs.values())
+    best = compare([runs["base"]], [runs["sweep/a/checkpoint-2"]])
+    found = lead(best, others)
+    assert found is not None
+    assert found.count == 3
+    error = best.differences[0].drop.standard_error
+    assert found.luck == pytest.approx(100 * luck_of_the_best(3, error))
+    assert "leads 3 checkpoints of its sweep" in grid_markdown(compared.table(best, found))
+    second = compare([runs["base"]], [runs["sweep/b/checkpoint-1"]])
+    assert lead(second, others) is None
+    alone = compare([runs["base"]], [runs["elsewhere/c/checkpoint-9"]])
+    assert lead(alone, others) is None
+
+
+def test_luck_of_the_best_of_two_and_of_many() -> None:
+    """E max of 2 is 1/sqrt(pi); of 10, 1.5388 (tables of normal order statistics)."""
+    assert luck_of_the_best(2, 1) == pytest.approx(1 / np.sqrt(np.pi) / np.sqrt(2), rel=1e-6)
+    assert luck_of_the_best(10, np.sqrt(2)) == pytest.approx(1.53875, abs=1e-4)
+
+
+# What is shown
+
+
+def test_a_loss_is_negative_and_says_so(tmp_path: Path) -> None:
+    comparison = compare(*[[found] for found in two(tmp_path)])
+    shown = grid_markdown(compared.table(comparison))
+    assert "second against first" in shown
+    assert "second minus first, in points" in shown
+    line = next(row for row in shown.splitlines() if row.startswith("| DemoDigits"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[1:5] == ["100", "60.0", "52.0", "-8.00"]
+    assert cells[7:9] == ["10", "2"]
+
+
+def test_too_few_clusters_get_the_word_and_no_p(tmp_path: Path) -> None:
+    few = [stored(tmp_path, name, {"DemoDigits": samples(values[:20])})
+           for name, values in (("a", EASY), ("b", HARD))]  # fmt: skip
+    shown = grid_markdown(compared.table(compare([few[0]], [few[1]])))
+    assert "too few clusters" in shown
+    line = next(row for row in shown.splitlines() if row.startswith("| DemoDigits"))
+    assert [cell.strip() for cell in line.strip("|").split("|")][6] == "–"
+
+
+def test_incomparable_benchmarks_are_named_beside_the_others(tmp_path: Path) -> None:
+    rows = {"DemoDigits": samples(EASY), "DemoOCR": samples(EASY)}
+    baseline = stored(tmp_path, "a", rows)
+    candidate = stored(tmp_path, "b", rows, scores={"DemoOCR": {"metric": "anls"}})
+    comparison = compare([baseline], [candidate])
+    assert [d.name for d in comparison.differences] == ["DemoDigits"]
+    shown = grid_markdown(compared.table(comparison))
+    assert "incomparable" in shown
+    assert "DemoOCR cannot be compared: metric: choice, anls" in shown
+
+
+def test_json_and_csv_carry_the_same_numbers(tmp_path: Path) -> None:
+    comparison = several(tmp_path)
+    plain = json.loads(compared_plain.to_json(comparison))
+    rows = list(csv.DictReader(io.StringIO(compared_plain.to_csv(comparison))))
+    assert len(rows) == 3 * 3 + 1
+    for benchmark in plain["benchmarks"]:
+        row = next(r for r in rows if r["benchmark"] == benchmark["name"] and not r["category"])
+        for key in ("difference", "low", "high", "p_adjusted", "worse", "better"):
+            assert float(row[key]) == pytest.approx(benchmark[key])
+    difference = comparison.differences[0]
+    assert plain["benchmarks"][0]["difference"] == pytest.approx(difference.points)
+    assert plain["benchmarks"][0]["low"] == pytest.approx(difference.interval()[0])
+    assert len(plain["benchmarks"][0]["breakdown"]) == 2
+
+
+def test_one_image_leaves_everything_open(tmp_path: Path) -> None:
+    """Of one benchmark a single image: no standard error, also of the mean, and no claim."""
+    sides = [
+        stored(tmp_path, name, {"DemoDigits": samples(values),
+                                "DemoOCR": samples(values[:3], cluster="one")})
+        for name, values in (("a", EASY), ("b", HARD))
+    ]  # fmt: skip
+    comparison = compare([sides[0]], [sides[1]])
+    plain = json.loads(compared_plain.to_json(comparison))
+    assert plain["benchmarks"][1]["standard_error"] is None
+    assert plain["mean"]["standard_error"] is None
+    assert (plain["mean"]["low"], plain["mean"]["high"]) == (-100, 100)
+    assert plain["mean"]["too_few_clusters"]
+    assert "too few clusters" in grid_markdown(compared.table(comparison))
+
+
+def test_other_circumstances_are_said(tmp_path: Path) -> None:
+    comparison = compare(*[[f] for f in two(tmp_path, settings=settings(dtype="bfloat16"))])
+    assert "the runs differ in dtype: float32, bfloat16" in comparison.notes
+
+
+# The command
+
+
+def command(*arguments: str | Path) -> int:
+    return main(["compare", *map(str, arguments)])
+
+
+def test_changed_answers_are_listed_with_both_predictions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    baseline, candidate = two(tmp_path)
+    listed = tmp_path / "changed.jsonl"
+    code = command(baseline.path, candidate.path.parent, "--samples", "3", "--samples-file", listed)
+    shown = capsys.readouterr().out
+    assert code == 0
+    assert "3 of 12 changed answers" in shown
+    rows = [json.loads(line) for line in listed.read_text().splitlines()]
+    assert [row["id"] for row in rows] == [*map(str, range(50, 60)), "98", "99"]
+    first = rows[0]
+    assert (first["baseline_prediction"], first["candidate_prediction"]) == ("A", "B")
+    assert (first["target"], first["change"]) == ("A", -1)
+
+
+def test_nothing_comparable_exits_with_4(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = two(tmp_path, scores={"DemoDigits": {"judge": "gpt-4o"}})
+    assert command(*(each.path for each in found)) == 4
+    assert "nothing to compare: DemoDigits: judge: exact, gpt-4o" in capsys.readouterr().err
+    empty = [FoundRun(f.path, dataclasses.replace(f.run, outcomes=())) for f in found]
+    with pytest.raises(IncompleteError, match="hold no benchmark yet"):
+        compare(empty[:1], empty[1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["A", "nowhere"], "nowhere: no such run"),
+        (["A"], "Missing argument 'CANDIDATE'"),
+        (["A", "B", "--format", "cvs"], "did you mean 'csv'?"),
+        (["A", "B", "-b", "DemoDigit"], "did you mean 'DemoDigits'?"),
+        (["A", "B", "--samples", "-1"], "'--samples'"),
+        (["A", "B", "--group"], "names no two runs"),
+        (["A,B", "A,B", "--group"], "named twice"),
+        (["A,B", "C,D", "--group", "--samples", "3"], "one run a side"),
+        (["A,B", "C"], "no such run"),
+        (["damaged", "B"], "is damaged"),
+        (["bare", "B"], "samples.jsonl: cannot be read"),
+    ],
+)
+def test_wrong_inputs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    for name in "ABCD":
+        stored(tmp_path, name, {"DemoDigits": samples(EASY)})
+    damaged = stored(tmp_path, "damaged", {"DemoDigits": samples(EASY)})
+    damaged.samples("DemoDigits").write_text('{"id": 1}\n')
+    bare = stored(tmp_path, "bare", {"DemoDigits": samples(EASY)})
+    bare.samples("DemoDigits").unlink()
+    paths = {path.name.rpartition("-")[0]: path.name for path in tmp_path.iterdir()}
+    given = [",".join(paths.get(part, part) for part in word.split(",")) for word in arguments]
+    assert command(*given, "--output-dir", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.startswith("evalsuite: ")
+    assert len(error.splitlines()) == 1
+
+
+def test_from_python(tmp_path: Path) -> None:
+    first, second = two(tmp_path)
+    made = public.compare(first.path, second.path.parent.parent.name, output_dir=tmp_path)
+    assert made.differences[0].points == pytest.approx(-8)
+    with pytest.raises(UsageError, match="did you mean 'DemoDigits'"):
+        public.compare(first.path, second.path, benchmarks=["DemoDigit"])
+
+
+def test_names_under_the_results_are_enough(tmp_path: Path) -> None:
+    first, second = two(tmp_path)
+    names = [found.path.parent.parent.name for found in (first, second)]
+    result = evalsuite("compare", *names, "--output-dir", str(tmp_path), "--format", "json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["benchmarks"][0]["difference"] == pytest.approx(-8)
+
+
+def test_help_is_worth_reading() -> None:
+    text = evalsuite("compare", "--help").stdout
+    for word in (
+        "--group",
+        "--by-category",
+        "--samples",
+        "CANDIDATE minus BASELINE",
+        "exit code 4",
+    ):
+        assert word in " ".join(text.split())
+
+
+def large(tmp: Path, name: str, seed: int) -> FoundRun:
+    """50,000 samples on five benchmarks, each three questions to an image, with long answers."""
+    rng = random.Random(seed)
+    rows = {
+        benchmark: [
+            sample(
+                index,
+                float(rng.random() < 0.6),
+                cluster=f"image-{index // 3}",
+                category=f"kind {index % 12}",
+                labels=(("split", f"part {index % 3}"),),
+                question="What is written on the sign behind the man in the red jacket?" * 2,
+                media=(f"/data/images/{index // 3}.jpg",),
+                prediction=f"The sign says number {rng.randrange(1000)}.",
+            )
+            for index in range(10_000)
+        ]
+        for benchmark in ("DemoDigits", "DemoOCR", "DemoShapes", "DemoYesNo", "DemoVideo")
+    }
+    return stored(tmp, name, rows)
+
+
+def test_fifty_thousand_samples_in_five_seconds_without_torch(tmp_path: Path) -> None:
+    runs = [large(tmp_path, name, seed) for seed, name in enumerate(("a", "b"))]
+    arguments = ["compare", *(str(found.path) for found in runs), "--by-category"]
+    code = (
+        f"import sys; from evalsuite.cli import main; code = main({arguments!r})\n"
+        "heavy = {'torch', 'transformers', 'vlmeval', 'pandas', 'scipy.stats'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    best = float("inf")
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        result = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert result.returncode == 0, result.stderr
+        assert "50000" in result.stdout
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    print(f"{best:.2f} CPU-seconds")
+    assert best < 5, f"{best:.2f} CPU-seconds"
+
+
+def test_a_run_that_is_not_whole_is_said(tmp_path: Path) -> None:
+    baseline, candidate = two(tmp_path)
+    cut = dataclasses.replace(candidate.run, finished=None)
+    write_run(candidate.path, cut)
+    notes = compare([baseline], [FoundRun(candidate.path, cut)]).notes
+    assert "second is unfinished, so benchmarks may be missing" in notes

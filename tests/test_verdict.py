@@ -1,0 +1,181 @@
+"""Verdicts on drops made by hand, and what a policy can find against what it then finds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binom, multivariate_normal, norm
+
+from evalsuite.stats import power
+from evalsuite.stats.drop import Drop, estimate_drop
+from evalsuite.stats.power import Level
+from evalsuite.stats.verdict import Decision, decide, settle
+
+
+def drop(estimate: float, error: float, clusters: int = 1000) -> Drop:
+    return Drop(
+        estimate=estimate,
+        variance=error**2,
+        df=1e9,
+        n=clusters,
+        clusters=clusters,
+        effective_clusters=clusters,
+        discordant=clusters,
+    )
+
+
+def judged(*drops: Drop, margin: float = 0.01, cliff: float = 0.05) -> Decision:
+    named = {f"B{index}": each for index, each in enumerate(drops)}
+    return decide(named, dict.fromkeys(named, cliff), margin)
+
+
+def test_equal_and_precise_passes() -> None:
+    decision = judged(drop(0.0, 0.005), drop(0.001, 0.005))
+    assert decision.verdict == "pass"
+    assert all(finding.within for finding in decision.benchmarks.values())
+    assert decision.mean.upper == pytest.approx(0.0005 + 1.6449 * 0.005 / math.sqrt(2), abs=1e-6)
+
+
+def test_equal_and_vague_is_inconclusive() -> None:
+    decision = judged(drop(0.0, 0.04), drop(0.0, 0.001))
+    assert decision.verdict == "inconclusive"
+    assert decision.benchmarks["B0"].open
+    assert decision.mean.open
+    assert decision.benchmarks["B1"].within
+
+
+def test_one_benchmark_over_its_cliff_is_a_regression() -> None:
+    decision = judged(drop(0.08, 0.01), drop(-0.08, 0.01), margin=0.05)
+    assert decision.verdict == "regression"
+    assert [f.regressed for f in decision.benchmarks.values()] == [True, False]
+    assert decision.mean.within
+
+
+def test_a_real_drop_within_its_cliff_is_no_regression() -> None:
+    decision = judged(drop(0.04, 0.001), drop(-0.05, 0.001))
+    assert decision.benchmarks["B0"].p < 1e-9
+    assert decision.verdict == "pass"
+
+
+def test_a_large_drop_that_may_be_luck_is_no_regression() -> None:
+    """p is 0.02 alone, and 0.06 among two benchmarks and their mean."""
+    error = 0.06 / norm.isf(0.02)
+    decision = judged(drop(0.06, error), drop(-0.06, error))
+    assert decision.benchmarks["B0"].p == pytest.approx(0.06, abs=1e-6)
+    assert decision.verdict == "inconclusive"
+
+
+def test_the_mean_can_regress_alone() -> None:
+    decision = judged(*[drop(0.02, 0.004)] * 4)
+    assert decision.verdict == "regression"
+    assert decision.mean.regressed
+    assert not any(f.regressed for f in decision.benchmarks.values())
+
+
+def test_too_few_clusters_claim_nothing() -> None:
+    few = dataclasses.replace(drop(0.2, 0.001), effective_clusters=29, clusters=29)
+    decision = judged(few, drop(-0.19, 0.001))
+    assert not decision.benchmarks["B0"].regressed
+    same = dataclasses.replace(drop(0.0, 0.001), effective_clusters=29, clusters=29)
+    assert judged(same, drop(0.0, 0.001)).verdict == "inconclusive"
+
+
+def test_twenty_equal_answers_do_not_pass() -> None:
+    assert judged(estimate_drop([0.0] * 20, range(20))).verdict == "inconclusive"
+    # 1 - 0.05^(1/C) is below 0.01 from C = 299 on.
+    assert judged(estimate_drop([0.0] * 298, range(298))).verdict == "inconclusive"
+    assert judged(estimate_drop([0.0] * 299, range(299))).verdict == "pass"
+
+
+def test_one_of_one_is_judged_by_margin_and_cliff() -> None:
+    assert judged(drop(0.02, 0.001)).verdict == "regression"
+    assert judged(drop(0.02, 0.001), margin=0.03).verdict == "pass"
+
+
+def test_failed_samples_must_not_decide() -> None:
+    passed, regressed = judged(drop(0.0, 0.001)), judged(drop(0.2, 0.001))
+    assert settle(passed, passed) == "pass"
+    assert settle(regressed, passed) is None
+
+
+# Power
+
+
+LEVEL = Level(tests=15)
+
+
+def test_planned_error_is_that_of_the_differences() -> None:
+    """Of 1,000 answers 10 % differ, 70 for the worse and 30 for the better."""
+    values = np.repeat([1.0, -1.0, 0.0], [70, 30, 900])
+    error = power.planned_error(0.1, 1000, drop=0.04)
+    assert error == pytest.approx(values.std() / math.sqrt(1000))
+    assert power.planned_error(0.1, 1000, 4.0) == pytest.approx(2 * power.planned_error(0.1, 1000))
+    assert power.planned_error(0.1, 1000, drop=0.5) == pytest.approx(0.5 / math.sqrt(1000))
+
+
+@pytest.mark.parametrize("allowed", [0.001, 0.01, 0.05])
+def test_the_detectable_drop_is_found_with_its_power(allowed: float) -> None:
+    error = 0.008
+    smallest = power.detectable_drop(error, allowed, LEVEL)
+    bar = max(allowed, norm.isf(0.05 / 15) * error)
+    assert norm.sf((bar - smallest) / error) == pytest.approx(0.8)
+
+
+def test_the_passing_margin_is_passed_with_its_power() -> None:
+    error = 0.008
+    margin = power.passing_margin(error, LEVEL)
+    assert norm.cdf((margin - norm.isf(0.05) * error) / error) == pytest.approx(0.8)
+    assert power.passing_drop(error, margin, LEVEL) == pytest.approx(0, abs=1e-15)
+    assert power.passing_drop(error, 0.01, LEVEL) < 0
+
+
+def test_degrees_of_freedom_ask_for_more() -> None:
+    assert power.passing_margin(0.01, LEVEL, df=20) > power.passing_margin(0.01, LEVEL)
+    assert power.detectable_drop(0.01, 0, LEVEL, df=20) > power.detectable_drop(0.01, 0, LEVEL)
+
+
+@pytest.mark.parametrize("n", [200, 900, 5000])
+def test_the_planned_detectable_drop_is_found_with_its_power(n: int) -> None:
+    """Losses alone, so that the number of them is binomial; counted out, not approximated."""
+    drop = power.planned_detectable_drop(0.0, n, 0.05, Level(tests=1))
+    beyond = binom.sf(math.floor(0.05 * n), n, drop)
+    assert beyond == pytest.approx(0.8, abs=0.02)
+
+
+def test_sample_sizes_are_the_inverse() -> None:
+    n = power.samples_to_detect(0.07, 0.05, 0.15, LEVEL, design_effect=2.0)
+    assert n is not None
+    for count, found in ((n, True), (n - 1, False)):
+        error = power.planned_error(0.15, count, 2.0, drop=0.07)
+        assert (power.detectable_drop(error, 0.05, LEVEL) <= 0.07) is found
+    n = power.samples_to_pass(0.01, 0.15, LEVEL)
+    assert n is not None
+    for count, passed in ((n, True), (n - 1, False)):
+        error = power.planned_error(0.15, count)
+        assert (power.passing_drop(error, 0.01, LEVEL) >= 0) is passed
+
+
+def test_what_no_samples_can_show() -> None:
+    assert power.samples_to_detect(0.05, 0.05, 0.15, LEVEL) is None
+    assert power.samples_to_pass(0.01, 0.15, LEVEL, drop=0.01) is None
+
+
+def test_chance_of_pass_of_one_and_of_two() -> None:
+    z = norm.isf(0.05)
+    one = power.chance_of_pass([0.004], [0.05], margin=0.01)
+    assert one == pytest.approx(norm.cdf(0.01 / 0.004 - z), abs=0.004)
+    errors = np.array([0.02, 0.03])
+    mix = np.array([[1, 0], [0, 1], [0.5, 0.5]])
+    spread = mix @ np.diag(errors**2) @ mix.T
+    bars = np.array([0.05, 0.05, 0.04]) - z * np.sqrt(np.diag(spread))
+    exact = multivariate_normal(cov=spread, allow_singular=True, seed=1).cdf(bars)
+    two = power.chance_of_pass(list(errors), [0.05, 0.05], margin=0.04)
+    assert two == pytest.approx(exact, abs=0.005)
+
+
+def test_chance_of_pass_of_a_drop_at_its_cliff_is_alpha() -> None:
+    chance = power.chance_of_pass([0.004, 0.001], [0.05, 0.05], 0.2, drops=[0.05, -0.1])
+    assert chance == pytest.approx(0.05, abs=0.002)
