@@ -32,6 +32,7 @@ class Fake(Worker):
 
     def __init__(self, settings: WorkerSettings, poison: Sequence[str], start: object) -> None:
         self.settings = settings
+        self.where, self.log = settings.device, settings.log
         self._poison = poison
         self._said: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._said.put(start)

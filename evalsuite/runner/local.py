@@ -1,4 +1,4 @@
-"""A place for a worker on this machine: who works there, and what it was given."""
+"""A place for a worker: who works there, and what it was given."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from evalsuite.process import ChildDied
-from evalsuite.runner.work import Answered, Ready, Unfit, Worker, WorkerSettings
+from evalsuite.runner.work import Message, Worker, WorkerSettings
 from evalsuite.smolvlm.questions import Answer, Question
 
 Hire = Callable[[WorkerSettings], Worker]
@@ -21,7 +21,7 @@ class Said:
     """What a worker said, or how it died."""
 
     worker: Worker
-    message: Ready | Unfit | Answered | ChildDied | BaseException
+    message: Message | ChildDied | BaseException
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +46,8 @@ class Seat:
     run: int = 0
     """The run whose checkpoint the worker has loaded, or is loading."""
     worker: Worker | None = None
+    placed: bool = False
+    """Whether the worker is on a machine, and not waiting for one."""
     ready: bool = False
     """Whether the checkpoint is loaded."""
     held: list[Chunk] = field(default_factory=list)
@@ -68,6 +70,7 @@ class Seat:
         """Start a worker for `run` on this device."""
         self.run, self.ready = run, False
         self.worker = self.hire(dataclasses.replace(settings, device=self.device))
+        self.placed = self.worker.placed
         threading.Thread(target=self._listen, args=(self.worker,), daemon=True).start()
 
     def dismiss(self) -> list[Chunk]:
@@ -75,7 +78,7 @@ class Seat:
         if self.worker is not None:
             self.worker.kill()
         held, self.held = self.held, []
-        self.worker, self.ready = None, False
+        self.worker, self.placed, self.ready = None, False, False
         return held
 
     def give(self, chunk: Chunk) -> None:

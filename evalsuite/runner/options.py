@@ -36,6 +36,11 @@ class Options:
     """One a worker. Left out: one worker, on `device`."""
     threads: int | None = None
     """Of a worker on the CPU; None leaves that to torch."""
+    ray: str | None = None
+    """The Ray cluster that workers are on; None: they are on this machine."""
+    patience_seconds: float = 300
+    """How long a worker waits for room on a Ray cluster. Then that is said or, if no other has a
+    place either, the run ends."""
 
     def __post_init__(self) -> None:
         if not self.devices:
