@@ -99,15 +99,16 @@ class Employment:
         place: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0} if gpu else {"num_cpus": 1}
         if office.shunned:
             place["label_selector"] = {"ray.io/node-id": f"!in({','.join(office.shunned)})"}
-        self._actor = ray.remote(Post).options(
+        post = ray.remote(
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy="SPREAD",
-            # Of one thread each: whoever waits for an answer blocks no question, and they come in
+            # Of one thread each: whoever waits for an answer blocks no question, and those come in
             # the order they were sent.
             concurrency_groups={"in": 1, "out": 1},
             **place,
-        ).remote()  # fmt: skip
+        )(Post)
+        self._actor = post.remote()
         threading.Thread(target=self._work, daemon=True).start()
 
     def ask(self, ask: Ask) -> None:
@@ -252,10 +253,12 @@ class Office:
         return f"{node.name} has {', '.join(parts)}" if parts else ""
 
     def _look(self, nodes: Sequence[Node], wanted: Wanted) -> None:
-        look = ray.remote(_looker()).options(num_cpus=0, max_retries=0)
+        look = ray.remote(_looker())
         asked = {
             node.id: look.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)
+                num_cpus=0,
+                max_retries=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
             ).remote(wanted.to_json())
             for node in nodes
         }
