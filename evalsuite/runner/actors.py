@@ -14,6 +14,7 @@ import queue
 import re
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,6 +44,8 @@ from evalsuite.smolvlm.questions import Question
 KNOCK_SECONDS = 5.0
 """How long the head may take to accept a connection; Ray itself would try for minutes."""
 
+FALL_SECONDS = 1.0
+"""How long all of a machine's processes may take to end once the first has."""
 UNFIT_SECONDS = 10.0
 """How long to wait for another machine at most when there is none on which a worker may be."""
 _GONE = "left the cluster with its machine"
@@ -176,7 +179,7 @@ class Employment:
             self._say(self._epitaph(error, None))
 
     def _epitaph(self, error: BaseException, node: Node | None) -> ChildDied:
-        if node is not None and all(other.id != node.id for other in _nodes()):
+        if node is not None and _lost(node):
             return Displaced(_GONE)
         if isinstance(error, ray.exceptions.RayActorError):
             return ChildDied("lost its Ray actor (killed, or out of memory?)")
@@ -311,6 +314,23 @@ def _nodes() -> list[Node]:
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def _lost(node: Node) -> bool:
+    """Whether the machine is gone, and not just an actor on it.
+
+    Ray may take half a minute to notice, so the machine itself is asked, too.
+    """
+    time.sleep(FALL_SECONDS)
+    there = next((n for n in ray.nodes() if n["NodeID"] == node.id and n["Alive"]), None)
+    if there is None:
+        return True
+    try:
+        address = there["NodeManagerAddress"], there["NodeManagerPort"]
+        socket.create_connection(address, KNOCK_SECONDS).close()
+    except OSError:
+        return True
+    return False
 
 
 def _line(error: BaseException) -> str:

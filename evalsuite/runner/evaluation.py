@@ -134,8 +134,9 @@ class Evaluation:
             count = len(self._options.devices)
             on = where if count == 1 else f"{where} with {count} workers"
             if self._cluster is not None:
+                on += " on a Ray cluster"
                 log = self._options.output / "worker-MACHINE.log"
-                on += f" over a Ray cluster of {len(self._cluster.nodes)}, each logging to {log},"
+                self._progress.note(f"workers log to {log}, Ray to ray.log beside it")
             self._progress.note(
                 f"on {on} in {self._options.dtype}; VLMEvalKit takes some seconds to start"
             )
