@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from evalsuite.process import ChildDied, serve, write_to
@@ -146,7 +146,7 @@ class Employment:
             self._say(death)
         except Exception as error:  # noqa: BLE001 - whatever became of it, the driver must know
             traceback.print_exc()
-            self._say(self._epitaph(error, node))
+            self._say(_epitaph(error, node))
 
     def _find_place(self) -> Node:
         """Wait for a machine that will do; raises `Displaced`."""
@@ -175,15 +175,10 @@ class Employment:
         return getattr(self._actor, method).options(concurrency_group=group).remote(*arguments)
 
     def _asked(self, done: Any) -> None:
-        if (error := done.exception()) is not None:
-            self._say(self._epitaph(error, None))
-
-    def _epitaph(self, error: BaseException, node: Node | None) -> ChildDied:
-        if node is not None and _lost(node):
-            return Displaced(_GONE)
-        if isinstance(error, ray.exceptions.RayActorError):
-            return ChildDied("lost its Ray actor (killed, or out of memory?)")
-        return ChildDied(f"could not be reached: {type(error).__name__}: {_line(error)}")
+        error = done.exception()
+        # That the actor is gone, whoever waits for what it says will learn.
+        if error is not None and not isinstance(error, RayActorError):
+            self._say(_failed(error))
 
     def _say(self, message: Message | ChildDied) -> None:
         self._office.say(Told(self._number, message))
@@ -314,6 +309,18 @@ def _nodes() -> list[Node]:
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def _epitaph(error: Exception, node: Node | None) -> ChildDied:
+    if node is not None and _lost(node):
+        return Displaced(_GONE)
+    if isinstance(error, RayActorError):
+        return ChildDied("lost its Ray actor (killed, or out of memory?)")
+    return _failed(error)
+
+
+def _failed(error: BaseException) -> ChildDied:
+    return ChildDied(f"could not be used: {type(error).__name__}: {_line(error)}")
 
 
 def _lost(node: Node) -> bool:
