@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.errors import IncompleteError, UsageError
+from evalsuite.errors import IncompleteError, InterruptedRun, UsageError
 from evalsuite.process import ChildDied
-from evalsuite.results import Run, read_run
+from evalsuite.results import Run
 from evalsuite.runner import node
 from evalsuite.runner.cluster import Cluster, Node, seats
 from evalsuite.runner.node import Found, Wanted, Weights
@@ -33,8 +33,8 @@ pytest.importorskip("ray")
 
 NAMES = ["DemoOCR", "DemoVideo"]
 LIMIT = "120"
-CLI = [sys.executable, "-P", "-m", "evalsuite", "run", "--ckpt", "demo"]
-COMMAND = [*CLI, "-b", ",".join(NAMES), "--limit", LIMIT]
+COMMAND = [sys.executable, "-P", "-m", "evalsuite", "run", "--ckpt", "demo",
+           "-b", ",".join(NAMES), "--limit", LIMIT]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -97,26 +97,6 @@ def until(true: Callable[[], object], seconds: float = 120) -> None:
     while not true():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} seconds"
         time.sleep(0.1)
-
-
-def start(output: Path, *more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, "--output-dir", str(output), *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, errors = process.communicate(timeout=300)
-    return process.returncode, errors
-
-
-def run_of(output: Path) -> tuple[Run, Path]:
-    (path,) = output.glob(f"*/*/run@{LIMIT}.json")
-    return read_run(path), path.parent
 
 
 def settings(bench: Bench, log: Path) -> WorkerSettings:
@@ -274,17 +254,19 @@ def test_a_machine_sees_the_checkpoint(bench: Bench, tmp_path: Path) -> None:
     assert none.startswith(f"cannot read the checkpoint: {tmp_path}/none: no such directory")
 
 
-def test_a_machine_without_our_files_is_refused(cluster: RayCluster, tmp_path: Path) -> None:
-    """Every process has its own /proc/self/cwd: one of ours is none of theirs."""
-    done = subprocess.run(
-        [*COMMAND, "--ray", cluster.address, "--workers", "2",
-         "--output-dir", "/proc/self/cwd/out"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.splitlines()
-    assert line.startswith(f"evalsuite: --ray {cluster.address}: ")
-    assert "does not see /proc/self/cwd/out; checkpoints, the cache ($EVALSUITE_CACHE)" in line
+def test_a_machine_without_our_files_is_refused(
+    bench: Bench, cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every process has its own /proc/self/cwd: ours is none of theirs."""
+    monkeypatch.chdir(tmp_path)
+    given = options(bench, Path("/proc/self/cwd/out"), cluster.address)
+    with pytest.raises(UsageError) as refusal:
+        evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Watched())
+    assert str(refusal.value) == (
+        f"--ray {cluster.address}: {os.uname().nodename} does not see /proc/self/cwd/out; "
+        "checkpoints, the cache ($EVALSUITE_CACHE) and --output-dir must be on a file system that "
+        "all machines share (and 1 more machine will not do)"
+    )
     assert not list(tmp_path.glob("out/.sign*"))
 
 
@@ -292,26 +274,26 @@ def test_a_machine_without_our_files_is_refused(cluster: RayCluster, tmp_path: P
 
 
 def test_two_machines_write_what_one_worker_does(
-    alone: Alone, cluster: RayCluster, tmp_path: Path
+    alone: Alone, bench: Bench, cluster: RayCluster, tmp_path: Path
 ) -> None:
-    with start(tmp_path, "--ray", cluster.address, "--workers", "2") as process:
-        raylets: set[int] = set()
-        while process.poll() is None and len(raylets) < 2:
-            raylets.update(cluster.workers().values())
-            time.sleep(0.1)
-        code, errors = finish(process)
-    assert code == 0, errors
+    raylets: set[int] = set()
+
+    def look(_: list[str]) -> bool:
+        raylets.update(cluster.workers().values())
+        return len(raylets) == 2
+
+    watched = Counting(look)
+    given = options(bench, tmp_path, cluster.address)
+    run = evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, watched)
+    assert run is not None
+    alone.same(run, bench.directory(tmp_path))
     assert raylets == set(cluster.raylets), "one worker on each"
-    assert "on cpu with 2 workers on a Ray cluster in float32" in errors
-    assert f"log to {tmp_path}/worker-MACHINE.log" in errors
-    assert "raylet" not in errors
-    (log,) = tmp_path.glob("worker-*.log")
-    assert "Loading weights" in log.read_text()
-    run, directory = run_of(tmp_path)
-    alone.same(run, directory)
+    assert dict(watched.counts) == {s.benchmark: s.n for s in run.scores}, "nothing twice"
     environment = run.environment
     assert (environment["device"], environment["workers"]) == ("cpu", 2)
     assert environment["ray"] == sys.modules["ray"].__version__
+    (log,) = tmp_path.glob("worker-*.log")
+    assert "Loading weights" in log.read_text()
     until(lambda: not cluster.workers(), 20)
 
 
@@ -359,30 +341,40 @@ def test_a_worker_and_then_a_machine_are_killed_and_the_machine_comes_back(
 
 
 def test_an_interrupted_run_leaves_no_worker_and_is_continued(
-    alone: Alone, cluster: RayCluster, tmp_path: Path
+    alone: Alone, bench: Bench, cluster: RayCluster, tmp_path: Path
 ) -> None:
-    for ending in (signal.SIGINT, signal.SIGKILL):
-        with start(
-            tmp_path, "--ray", cluster.address, "--workers", "2", "--batch-size", "2"
-        ) as process:
-            before = answers(tmp_path)
-            until(lambda before=before: answers(tmp_path) > before + 3)
-            workers = list(cluster.workers())
-            asked = time.monotonic()
-            os.kill(process.pid, ending)
-            code, errors = finish(process)
-            took = time.monotonic() - asked
-        assert workers
-        assert took < 5, f"{took:.1f} seconds"
-        assert "Traceback" not in errors
-        assert code == (130 if ending == signal.SIGINT else -ending), errors
-        until(lambda workers=workers: all(gone(pid) for pid in workers), 20)
-        until(lambda: not cluster.workers(), 20)
-    assert answers(tmp_path) < 2 * int(LIMIT), "something was left to do"
-    with start(tmp_path, "--ray", cluster.address, "--workers", "2") as process:
-        code, errors = finish(process)
-    assert code == 0, errors
-    alone.same(*run_of(tmp_path))
+    given = options(bench, tmp_path, cluster.address)
+
+    def interrupt(_: list[str]) -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return True
+
+    with pytest.raises(InterruptedRun, match="every answer so far is in"):
+        evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Counting(interrupt))
+    until(lambda: not cluster.workers(), 20)
+    before = answers(tmp_path)
+    assert before > 0
+
+    process = subprocess.Popen(
+        [*COMMAND, "--output-dir", str(tmp_path), "--ray", cluster.address, "--workers", "2",
+         "--batch-size", "2"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        until(lambda: answers(tmp_path) > before + 3)
+        workers = list(cluster.workers())
+        process.kill()
+        _, errors = process.communicate(timeout=60)
+    assert workers
+    until(lambda: all(gone(pid) for pid in workers) and not cluster.workers(), 20)
+    assert "on cpu with 2 workers on a Ray cluster in float32" in errors
+    assert f"workers log to {tmp_path}/worker-MACHINE.log" in errors
+    assert not [word for word in ("Traceback", "raylet", "ray::") if word in errors]
+    assert answers(tmp_path) < 2 * int(LIMIT), "something is left to do"
+
+    run = evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Watched())
+    assert run is not None
+    alone.same(run, bench.directory(tmp_path))
 
 
 def answers(output: Path) -> int:

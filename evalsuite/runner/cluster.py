@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import itertools
-import os
 import queue
 import re
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -194,7 +194,7 @@ class Cluster:
                 "and that 'ray status' works"
             )
         except ChildDied as death:
-            said = Refused(f"the process that connects {death}; check that 'ray status' works")
+            said = Refused(f"the process that connects {death}: {_last_line(self._log)}")
         except BaseException:
             self.close()
             raise
@@ -226,12 +226,13 @@ class Cluster:
         except (ChildDied, ChildTimedOut) as error:
             raise UsageError(
                 f"--ray {self._address}: the cluster's machines could not be looked at: {error}; "
-                "check that 'ray status' shows them alive"
+                f"check that 'ray status' shows them alive ({_last_line(self._log)})"
             ) from None
         assert isinstance(looked, Looked)
         if looked.complaints:
             more = len(looked.complaints) - 1
-            others = f" (and {more} more machines will not do)" if more else ""
+            machines = "machine" if more == 1 else "machines"
+            others = f" (and {more} more {machines} will not do)" if more else ""
             raise UsageError(f"--ray {self._address}: {looked.complaints[0]}{others}")
         return looked.notes
 
@@ -296,7 +297,10 @@ def survey(address: str, device: str, workers: str) -> tuple[tuple[str, ...], tu
         )
     if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
         raise UsageError(f"--workers {workers}: expected auto or a number of processes like 2")
-    with Cluster(address, Path(os.devnull)) as cluster:
+    with (
+        tempfile.TemporaryDirectory(prefix="evalsuite-") as scratch,
+        Cluster(address, Path(scratch) / "ray.log") as cluster,
+    ):
         devices = seats(address, cluster.nodes, device, workers)
         return devices, cluster.look(devices[0], Wanted())
 
@@ -340,6 +344,12 @@ def _room(node: Node, kind: str) -> int:
 def _check_installed() -> None:
     if importlib.util.find_spec("ray") is None:
         raise UsageError("--ray needs ray, which is not installed: pip install 'evalsuite[ray]'")
+
+
+def _last_line(log: Path) -> str:
+    """What Ray said last, for one who cannot know what went wrong."""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "without a word")
 
 
 @contextlib.contextmanager
