@@ -1,5 +1,6 @@
 """Workers on a Ray cluster of two machines: the same files as one worker, whatever happens."""
 
+import base64
 import contextlib
 import dataclasses
 import os
@@ -23,11 +24,14 @@ from evalsuite.runner.cluster import Cluster, Node, seats
 from evalsuite.runner.node import Found, Wanted, Weights
 from evalsuite.runner.options import Options
 from evalsuite.runner.run import evaluate
-from evalsuite.runner.work import Displaced, Placed, Ready, Worker, WorkerSettings
+from evalsuite.runner.work import Answered, Displaced, Placed, Ready, Worker, WorkerSettings
+from evalsuite.samples import Image
+from evalsuite.smolvlm.prompts import Prompt
+from evalsuite.smolvlm.questions import Question
 from tests.conftest import Bench, Watched, demo
 from tests.ray_cluster import RayCluster
 from tests.test_process import gone
-from tests.test_run import scores
+from tests.test_run import png, scores
 
 pytest.importorskip("ray")
 
@@ -410,11 +414,11 @@ def children(parent: int, module: str) -> list[int]:
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if module in line]
 
 
-# Room
+# Workers alone
 
 
-def test_who_finds_no_room_waits_and_says_so(
-    bench: Bench, cluster: RayCluster, tmp_path: Path
+def test_no_room_no_image_and_no_actor_are_told_apart(
+    bench: Bench, cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with contextlib.closing(Cluster(cluster.address, tmp_path / "ray.log", 60)) as busy:
         assert [node.cpus for node in busy.nodes] == [1, 1]
@@ -430,15 +434,30 @@ def test_who_finds_no_room_waits_and_says_so(
         with pytest.raises(IncompleteError, match=r"no CPU of the Ray cluster was free .* is kept"):
             evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Watched())
 
-        # An actor is killed: that is told from the worker's own death.
         for inbox in heard:
             assert isinstance(inbox.get(timeout=60), Ready)
+
+        # An image that is there for this process alone. One that is nowhere is an answer.
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "image.png").write_bytes(base64.b64decode(png((200, 0, 0))))
+        for worker, path in zip(workers, ("/proc/self/cwd/image.png", "/none.png"), strict=True):
+            prompt = Prompt("What color is this?<image>", (Image(path, "digest"),), split=False)
+            worker.ask([Question("id", prompt, 4)])
+        unseen, answered = (inbox.get(timeout=60) for inbox in heard)
+        assert isinstance(unseen, Displaced)
+        assert str(unseen) == (
+            "does not see /proc/self/cwd/image.png, which is on no shared file system"
+        )
+        assert isinstance(answered, Answered)
+        assert answered.answers[0].error is not None
+        assert "/none.png" in answered.answers[0].error
+
+        # An actor is killed: that is told from the worker's own death.
         for process in cluster.workers():
             parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
             os.kill(parent, signal.SIGKILL)
-        for inbox in heard:
-            death = inbox.get(timeout=60)
-            assert isinstance(death, ChildDied)
-            assert not isinstance(death, Displaced)
-            assert str(death) == "lost its Ray actor (killed, or out of memory?)"
+        death = heard[1].get(timeout=60)
+        assert isinstance(death, ChildDied)
+        assert not isinstance(death, Displaced)
+        assert str(death) == "lost its Ray actor (killed, or out of memory?)"
     until(lambda: not cluster.workers(), 20)

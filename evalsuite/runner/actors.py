@@ -70,12 +70,12 @@ class Post:
 
     def ask(self, questions: list[Question], media: Sequence[str]) -> None:
         """Queue `questions`, whose `media` this machine should see."""
-        assert self._worker is not None
         if unseen := unseen_files(media):
             self._said.put(
                 Displaced(f"does not see {unseen[0]}, which is on no shared file system")
             )
             return
+        assert self._worker is not None
         with contextlib.suppress(ChildDied):  # the listener says so
             self._worker.ask(questions)
 
@@ -168,7 +168,7 @@ class Employment:
             raise Displaced(_GONE)
         if why := self._office.complaint(node):
             self._office.shunned.append(node.id)
-            raise Displaced(f"must not work: {why}")
+            raise Displaced(f"was sent to {node.name}, which {why}")
         return node
 
     def _call(self, method: str, group: str, *arguments: object) -> Any:
@@ -267,10 +267,7 @@ class Office:
                 traceback.print_exc()
                 self._found[id_] = f"could not be looked at: {_line(error)}"
                 continue
-            if code:
-                self._found[id_] = _why_not(errors)
-            else:
-                self._found[id_] = Found(**json.loads(output))
+            self._found[id_] = _why_not(errors) if code else Found(**json.loads(output))
 
 
 def _looker() -> Callable[[str], tuple[int, str, str]]:

@@ -133,7 +133,7 @@ class RemoteWorker(Worker):
     placed = False
 
     def __init__(self, number: int, log: Path, send: Callable[[Ask | Dismiss], None]) -> None:
-        self.where = "the cluster"
+        self.where = "the Ray cluster"
         self.log = log
         self.inbox: queue.SimpleQueue[Message | Exception] = queue.SimpleQueue()
         self._number = number

@@ -193,11 +193,12 @@ class Pool:
     def _displace(self, seat: Seat, why: Displaced) -> None:
         """Put back what `seat` held; it is employed again, wherever there is room."""
         assert seat.worker is not None
-        where = seat.worker.where
-        for chunk in reversed(seat.dismiss()):
+        where, held = seat.worker.where, seat.dismiss()
+        for chunk in reversed(held):
             self._waiting[chunk.run].appendleft(chunk)
         if not isinstance(why, NoPlace):
-            self._note(f"the worker on {where} {why}; what it held is asked again")
+            again = "; what it held is asked again" if held else ""
+            self._note(f"the worker on {where} {why}{again}")
             return
         placed = sum(other.placed for other in self._seats)
         if not placed:
