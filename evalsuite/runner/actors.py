@@ -13,6 +13,8 @@ import os
 import queue
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -52,21 +54,35 @@ _GONE = "left the cluster with its machine"
 
 
 class Post:
-    """An actor: a place on a machine of the cluster, with a worker process in it."""
-
-    def __init__(self) -> None:
-        self._said: queue.SimpleQueue[Message | ChildDied] = queue.SimpleQueue()
-        self._worker: Worker | None = None
+    """An actor: a place on a machine of the cluster. Sent by value, it starts on any."""
 
     def node(self) -> str:
-        """The id of the machine it is on."""
+        """The id of the machine."""
         node: str = ray.get_runtime_context().get_node_id()
         return node
 
     def start(self, settings: WorkerSettings) -> None:
-        """Start the worker."""
+        """Start a worker."""
+        from evalsuite.runner.actors import Desk  # which not every machine has
+
+        self._desk = Desk(settings)
+
+    def ask(self, questions: list[Question], media: Sequence[str]) -> None:
+        """As of `Desk`."""
+        self._desk.ask(questions, media)
+
+    def receive(self) -> Message | ChildDied:
+        """As of `Desk`."""
+        return self._desk.receive()
+
+
+class Desk:
+    """A worker process, and what it says, on a machine of the cluster."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._said: queue.SimpleQueue[Message | ChildDied] = queue.SimpleQueue()
         self._worker = Worker(settings)
-        threading.Thread(target=self._listen, args=(self._worker,), daemon=True).start()
+        threading.Thread(target=self._listen, daemon=True).start()
 
     def ask(self, questions: list[Question], media: Sequence[str]) -> None:
         """Queue `questions`, whose `media` this machine should see."""
@@ -75,7 +91,6 @@ class Post:
                 Displaced(f"does not see {unseen[0]}, which is on no shared file system")
             )
             return
-        assert self._worker is not None
         with contextlib.suppress(ChildDied):  # the listener says so
             self._worker.ask(questions)
 
@@ -83,10 +98,10 @@ class Post:
         """The next message, or how the worker died; blocks."""
         return self._said.get()
 
-    def _listen(self, worker: Worker) -> None:
+    def _listen(self) -> None:
         try:
             while True:
-                self._said.put(worker.receive())
+                self._said.put(self._worker.receive())
         except ChildDied as death:
             self._said.put(death)
 
@@ -251,9 +266,9 @@ class Office:
         return f"{node.name} has {', '.join(parts)}" if parts else ""
 
     def _look(self, nodes: Sequence[Node], wanted: Wanted) -> None:
-        look = ray.remote(_looker())
+        look_there = ray.remote(look)
         asked = {
-            node.id: look.options(
+            node.id: look_there.options(
                 num_cpus=0,
                 max_retries=0,
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
@@ -270,22 +285,16 @@ class Office:
             self._found[id_] = _why_not(errors) if code else Found(**json.loads(output))
 
 
-def _looker() -> Callable[[str], tuple[int, str, str]]:
-    # A function in a function is sent by value: evalsuite need not be there.
-    def look(wanted: str) -> tuple[int, str, str]:
-        import subprocess
-        import sys
-
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "evalsuite.runner.node"],
-            input=wanted,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    return look
+def look(wanted: str) -> tuple[int, str, str]:
+    """Run `evalsuite.runner.node` as a worker is run; its exit code, output and errors."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "evalsuite.runner.node"],
+        input=wanted,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 def _why_not(errors: str) -> str:
@@ -381,6 +390,8 @@ def main() -> None:
     connection.send(answer)
     if isinstance(answer, Refused):
         return
+    # What is sent from here works where evalsuite is missing or another, and finds that out.
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     office = Office(first.patience_seconds, connection.send)
     while True:
         try:
