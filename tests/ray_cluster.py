@@ -1,8 +1,9 @@
 """A Ray cluster on this machine, each of its machines a raylet with one CPU.
 
 ``python -m tests.ray_cluster`` prints the cluster's address and the first raylet's process id. To
-``add`` it answers with another raylet's; to ``kill`` once the cluster has noticed that the last one
-added is gone. It ends, with all of it, when its standard input does.
+``add`` it answers with another raylet's, to ``add DIRECTORY`` with that of one where Python looks
+for modules there first; to ``kill`` once the cluster has noticed that the last one added is gone.
+It ends, with all of it, when its standard input does.
 """
 
 import os
@@ -35,9 +36,9 @@ class RayCluster:
         self.address = self._read()
         self.raylets = [int(self._read())]
 
-    def add(self) -> int:
-        """Add a machine; returns its raylet's process id."""
-        self.raylets.append(int(self._tell("add")))
+    def add(self, modules: Path | None = None) -> int:
+        """Add a machine, which has other `modules` first; returns its raylet's process id."""
+        self.raylets.append(int(self._tell("add" if modules is None else f"add {modules}")))
         return self.raylets[-1]
 
     def kill(self) -> None:
@@ -112,8 +113,11 @@ def main() -> None:
         say(raylet(cluster.head_node))
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         nodes = []
+        search = os.environ.get("PYTHONPATH", "")
         for line in sys.stdin:
-            if line.strip() == "add":
+            word, _, modules = line.strip().partition(" ")
+            if word == "add":
+                os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [modules, search]))
                 nodes.append(cluster.add_node(**machine))
                 say(raylet(nodes[-1]))
             else:

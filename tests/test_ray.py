@@ -461,3 +461,34 @@ def test_no_room_no_image_and_no_actor_are_told_apart(
         assert not isinstance(death, Displaced)
         assert str(death) == "lost its Ray actor (killed, or out of memory?)"
     until(lambda: not cluster.workers(), 20)
+
+
+def test_a_machine_with_another_evalsuite_is_done_without(
+    bench: Bench, cluster: RayCluster, tmp_path: Path
+) -> None:
+    (tmp_path / "other" / "evalsuite").mkdir(parents=True)
+    (tmp_path / "other" / "evalsuite" / "__init__.py").touch()
+    complaint = "has no evalsuite, or another one; install the version of this machine there"
+    host = os.uname().nodename
+    cluster.kill()
+    with contextlib.closing(Cluster(cluster.address, tmp_path / "ray.log", 60)) as ours:
+        ours.check("cpu", [bench.checkpoint], [tmp_path])
+        cluster.add(tmp_path / "other")
+        heard = [said(ours.hire(settings(bench, tmp_path / "worker.log"))) for _ in range(2)]
+        first = [inbox.get(timeout=60) for inbox in heard]
+        (misplaced,) = [message for message in first if isinstance(message, Displaced)]
+        assert str(misplaced) == f"was sent to {host}, which {complaint}"
+        (placed,) = [message for message in first if isinstance(message, Placed)]
+        # It is not sent there again: that machine's CPU stays free, and the other has none.
+        third = said(ours.hire(settings(bench, tmp_path / "worker.log")))
+        (inbox,) = [inbox for inbox, message in zip(heard, first, strict=True) if message is placed]
+        assert isinstance(inbox.get(timeout=60), Ready)
+        time.sleep(2)
+        assert third.empty()
+    with contextlib.closing(Cluster(cluster.address, tmp_path / "ray.log", 60)) as ours:
+        with pytest.raises(UsageError) as refusal:
+            ours.check("cpu", [bench.checkpoint], [tmp_path])
+        assert str(refusal.value) == f"--ray {cluster.address}: {host} {complaint}"
+    cluster.kill()
+    cluster.add()
+    until(lambda: not cluster.workers(), 20)
