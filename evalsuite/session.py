@@ -199,7 +199,7 @@ def _devices(request: Request, progress: Progress) -> tuple[tuple[str, ...], int
         return devices, device.share_of_threads(len(devices)), dtype
     device.check(request.device, request.dtype)
     if request.shard is not None:
-        raise UsageError("--shard: is for machines without a common queue; leave it out of --ray")
+        raise UsageError("--shard and --ray exclude each other: a cluster has one queue; drop one")
     devices, notes = cluster.survey(request.ray, request.device, request.workers)
     for note in notes:
         progress.note(note)

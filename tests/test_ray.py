@@ -168,7 +168,7 @@ def refused(tmp_path: Path, *arguments: str) -> int:
         (["--ray", "auto", "--device", "cuda:1"], "with --ray, Ray chooses the GPUs"),
         (["--ray", "auto", "--device", "gpu"], "--device gpu: expected auto, cpu, cuda"),
         (["--ray", "auto", "--workers", "0"], "--workers 0: expected auto or a number"),
-        (["--ray", "auto", "--shard", "1/2"], "leave it out of --ray"),
+        (["--ray", "auto", "--shard", "1/2"], "--shard and --ray exclude each other"),
     ],
 )
 def test_what_is_refused(

@@ -45,7 +45,6 @@ from evalsuite.smolvlm.questions import Question
 
 KNOCK_SECONDS = 5.0
 """How long the head may take to accept a connection; Ray itself would try for minutes."""
-
 FALL_SECONDS = 1.0
 """How long all of a machine's processes may take to end once the first has."""
 UNFIT_SECONDS = 10.0
@@ -104,6 +103,8 @@ class Desk:
                 self._said.put(self._worker.receive())
         except ChildDied as death:
             self._said.put(death)
+        except Exception as error:  # noqa: BLE001 - a thread's defect must not leave others waiting
+            self._said.put(_failed(error))
 
 
 class Employment:
@@ -116,7 +117,7 @@ class Employment:
         gpu = on_gpu(hire.settings.device)
         place: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0} if gpu else {"num_cpus": 1}
         if office.shunned:
-            place["label_selector"] = {"ray.io/node-id": f"!in({','.join(office.shunned)})"}
+            place["label_selector"] = {"ray.io/node-id": f"!in({','.join(sorted(office.shunned))})"}
         post = ray.remote(
             max_restarts=0,
             max_task_retries=0,
@@ -152,9 +153,9 @@ class Employment:
                 said = ray.get(self._call("receive", "out"))
                 if isinstance(said, Ready):
                     said = Ready({**said.environment, **self._office.remarks(node)})
-                self._say(said)
                 if isinstance(said, Displaced):
-                    self._office.shunned.append(node.id)
+                    self._office.shunned.add(node.id)  # before another is sent there
+                self._say(said)
                 if isinstance(said, ChildDied):
                     return
         except ChildDied as death:
@@ -182,7 +183,7 @@ class Employment:
         if node is None:
             raise Displaced(_GONE)
         if why := self._office.complaint(node):
-            self._office.shunned.append(node.id)
+            self._office.shunned.add(node.id)
             raise Displaced(f"was sent to {node.name}, which {why}")
         return node
 
@@ -204,7 +205,7 @@ class Office:
 
     def __init__(self, patience_seconds: float, say: Callable[[Any], None]) -> None:
         self.patience_seconds = patience_seconds
-        self.shunned: list[str] = []
+        self.shunned: set[str] = set()
         """The ids of machines that will not do."""
         self._lock = threading.Lock()
         self._send = say

@@ -135,11 +135,12 @@ class Evaluation:
             on = where if count == 1 else f"{where} with {count} workers"
             if self._cluster is not None:
                 on += " on a Ray cluster"
-                log = self._options.output / "worker-MACHINE.log"
-                self._progress.note(f"workers log to {log}, Ray to ray.log beside it")
             self._progress.note(
                 f"on {on} in {self._options.dtype}; VLMEvalKit takes some seconds to start"
             )
+            if self._cluster is not None:
+                log = self._options.output / "worker-MACHINE.log"
+                self._progress.note(f"workers log to {log}, Ray to ray.log beside it")
             self._source.kit.warm()
         if asks:
             self._pool = self._hired()
