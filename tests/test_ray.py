@@ -88,9 +88,11 @@ class Counting(Watched):
             self.steps.pop(0)
 
 
-def options(bench: Bench, output: Path, address: str, *, patience: float = 60) -> Options:
+def options(
+    bench: Bench, output: Path, address: str, *, workers: int = 2, patience: float = 60
+) -> Options:
     return dataclasses.replace(
-        bench.options(output, batch_size=8, limit=LIMIT, workers=2),
+        bench.options(output, batch_size=8, limit=LIMIT, workers=workers),
         ray=address,
         patience_seconds=patience,
     )
@@ -347,7 +349,7 @@ def test_a_worker_and_then_a_machine_are_killed_and_the_machine_comes_back(
 def test_an_interrupted_run_leaves_no_worker_and_is_continued(
     alone: Alone, bench: Bench, cluster: RayCluster, tmp_path: Path
 ) -> None:
-    given = options(bench, tmp_path, cluster.address)
+    given = options(bench, tmp_path, cluster.address, workers=1)
 
     def interrupt(_: list[str]) -> bool:
         os.kill(os.getpid(), signal.SIGINT)
@@ -395,7 +397,7 @@ def test_a_lost_connection_ends_the_run(bench: Bench, cluster: RayCluster, tmp_p
         os.kill(child, signal.SIGKILL)
         return True
 
-    given = options(bench, tmp_path, cluster.address)
+    given = options(bench, tmp_path, cluster.address, workers=1)
     with pytest.raises(IncompleteError) as error:
         evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Counting(kill_connection))
     assert str(error.value) == (
