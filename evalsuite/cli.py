@@ -158,6 +158,14 @@ def run(
     workers: Annotated[
         str, typer.Option(metavar="auto|N", help="Processes; auto: one a GPU, or one on the CPU.")
     ] = "auto",
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|HOST:PORT",
+            help="Workers on a Ray cluster, one a GPU, or --workers N on so many CPUs: the cluster "
+            "this machine is in (auto), or the one whose head is HOST.",
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -242,6 +250,7 @@ def run(
         dtype=dtype,
         device=device,
         workers=workers,
+        ray=ray,
         shard=shard,
         mode=mode,
         settings=tuple(set_ or ()),

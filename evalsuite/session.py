@@ -19,7 +19,7 @@ from evalsuite.errors import UsageError, nearest
 from evalsuite.judge import JudgeSettings, read_settings
 from evalsuite.places import DEMOS, expand
 from evalsuite.results import Run
-from evalsuite.runner.device import resampling, resolve, share_of_threads, spread
+from evalsuite.runner import cluster, device
 from evalsuite.runner.options import Mode, Options
 from evalsuite.runner.plan import Place, place, read_limit, read_shard
 from evalsuite.runner.progress import Progress
@@ -44,6 +44,7 @@ class Request:
     dtype: str = "auto"
     device: str = "auto"
     workers: str = "auto"
+    ray: str | None = None
     shard: str | None = None
     mode: str = "all"
     settings: tuple[str, ...] = ()
@@ -110,8 +111,7 @@ def run_all(request: Request, progress: Progress) -> Evaluated:
 
 def prepare(request: Request, progress: Progress) -> Prepared:
     """Find and check all that `request` names; raises `UsageError`, `IncompleteError`."""
-    device, dtype = resolve(request.device, request.dtype)
-    devices = spread(request.device, device, request.workers)
+    devices, threads, dtype = _devices(request, progress)
     shard = read_shard(request.shard)
     if request.mode not in MODES:
         raise UsageError(f"--mode {request.mode}: expected one of {', '.join(MODES)}")
@@ -121,10 +121,11 @@ def prepare(request: Request, progress: Progress) -> Prepared:
         output=request.output_dir,
         device=devices[0],
         devices=devices,
-        threads=share_of_threads(len(devices)),
+        threads=threads,
+        ray=request.ray,
         shard=shard,
         dtype=dtype,
-        resampling=resampling(),
+        resampling=device.resampling(),
         command=request.command,
         prompts=_profile(request.prompts),
         limit=read_limit(request.limit),
@@ -188,6 +189,23 @@ def evaluate_prepared(
                 prepared.checkpoints, prepared.benchmarks, options, SampleSource(kit), progress,
                 dry_run=prepared.dry_run,
             )  # fmt: skip
+
+
+def _devices(request: Request, progress: Progress) -> tuple[tuple[str, ...], int | None, str]:
+    """The device of each worker, how many threads each may have, and the dtype."""
+    if request.ray is None:
+        first, dtype = device.resolve(request.device, request.dtype)
+        devices = device.spread(request.device, first, request.workers)
+        return devices, device.share_of_threads(len(devices)), dtype
+    device.check(request.device, request.dtype)
+    if request.shard is not None:
+        raise UsageError("--shard and --ray exclude each other: a cluster has one queue; drop one")
+    devices, notes = cluster.survey(request.ray, request.device, request.workers)
+    for note in notes:
+        progress.note(note)
+    # A worker on a CPU of the cluster has that one; what goes with a GPU, its machine knows.
+    threads = None if cluster.on_gpu(devices[0]) else 1
+    return devices, threads, device.dtype_for(devices[0], request.dtype)
 
 
 def _profile(text: str) -> Profile:

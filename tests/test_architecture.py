@@ -35,6 +35,7 @@ HEAVY = {
     "torch": {"smolvlm", "runner/work.py", "vlmevalkit/unmended.py"},
     "torchvision": {"smolvlm", "runner/work.py"},
     "transformers": {"smolvlm", "runner/work.py", "vlmevalkit/unmended.py"},
+    "ray": {"runner/actors.py"},
     "peft": {"smolvlm", "vlmevalkit/unmended.py"},
     "vlmeval": {"vlmevalkit"},
     "decord": {"vlmevalkit"},

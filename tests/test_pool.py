@@ -11,7 +11,17 @@ from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.process import ChildDied
 from evalsuite.runner.local import Said
 from evalsuite.runner.pool import STARTS, WORTH_LOADING, Heard, Loaded, Lost, Pool
-from evalsuite.runner.work import Answered, Ready, Unfit, Worker, WorkerSettings
+from evalsuite.runner.work import (
+    Answered,
+    Displaced,
+    Message,
+    NoPlace,
+    Placed,
+    Ready,
+    Unfit,
+    Worker,
+    WorkerSettings,
+)
 from evalsuite.smolvlm.prompts import Prompt
 from evalsuite.smolvlm.questions import Answer, Question
 
@@ -32,6 +42,7 @@ class Fake(Worker):
 
     def __init__(self, settings: WorkerSettings, poison: Sequence[str], start: object) -> None:
         self.settings = settings
+        self.where, self.log = settings.device, settings.log
         self._poison = poison
         self._said: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._said.put(start)
@@ -69,6 +80,7 @@ class Team:
         poison: Sequence[str] = "",
         hand: int = 8,
         start: Callable[[WorkerSettings], object] = lambda _: Ready({}),
+        hire: Callable[[WorkerSettings], Fake] | None = None,
     ) -> None:
         self.hired: list[Fake] = []
         self.notes: list[str] = []
@@ -77,9 +89,10 @@ class Team:
         self.coming = [0] * runs
         self._posted: queue.SimpleQueue[Said] = queue.SimpleQueue()
 
-        def hire(settings: WorkerSettings) -> Worker:
-            self.hired.append(Fake(settings, poison, start(settings)))
-            return self.hired[-1]
+        def employ(settings: WorkerSettings) -> Worker:
+            fake = hire(settings) if hire else Fake(settings, poison, start(settings))
+            self.hired.append(fake)
+            return fake
 
         self.pool = Pool(
             [dataclasses.replace(SETTINGS, directory=Path(f"run {i}")) for i in range(runs)],
@@ -88,7 +101,7 @@ class Team:
             coming=lambda run: self.coming[run],
             post=self._posted.put,
             note=self.notes.append,
-            hire=hire,
+            hire=employ,
         )
 
     def ask(self, ids: Sequence[str], run: int = 0) -> None:
@@ -246,3 +259,93 @@ def test_a_defect_in_the_listener_is_raised() -> None:
     team = Team()
     with pytest.raises(AttributeError, match="surprise"):
         team.pool.hear(Said(team.hired[0], AttributeError("surprise")))
+
+
+class Guest(Fake):
+    """A fake that is on no machine until it says so; it answers nothing of itself."""
+
+    placed = False
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        super().__init__(settings, "", None)
+        self.said: queue.SimpleQueue[object] = queue.SimpleQueue()
+
+    def ask(self, questions: Sequence[Question]) -> None:
+        self.asked.append([question.id for question in questions])
+
+    def receive(self) -> Message:
+        said = self.said.get()
+        if isinstance(said, Exception):
+            raise said
+        assert isinstance(said, Placed | Ready | Answered)
+        return said
+
+
+class Inn(Team):
+    """A pool of guests, which do what they are told."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers, hire=Guest)
+
+    def tell(self, guest: int, *said: object) -> None:
+        for message in said:
+            self.guests[guest].said.put(message)
+            self.step()
+
+    @property
+    def guests(self) -> list[Guest]:
+        return [fake for fake in self.hired if isinstance(fake, Guest)]
+
+
+PLACED = Placed("node-a", Path("worker-node-a.log"))
+
+
+def test_who_has_no_place_is_given_nothing_and_keeps_nobody() -> None:
+    inn = Inn(2)
+    assert inn.pool.workers(0) == 0
+    inn.tell(0, PLACED, Ready({}))
+    assert inn.pool.workers(0) == 1
+    for chunk in ("ab", "cd", "ef"):
+        inn.ask(chunk)
+    inn.pool.deal()
+    assert inn.guests[0].asked == [["a", "b"], ["c", "d"], ["e", "f"]], "nobody else can"
+    assert inn.guests[1].asked == []
+
+
+def test_a_lost_place_is_no_word_against_what_was_asked() -> None:
+    inn = Inn(1)
+    inn.ask("ab")
+    for number in range(2 * STARTS):
+        inn.tell(number, PLACED, Ready({}))
+        inn.pool.deal()
+        assert inn.guests[number].asked == [["a", "b"]], "in company still"
+        inn.tell(number, Displaced("left the cluster with its machine"))
+        inn.pool.deal()
+    assert inn.answers == {}
+    assert inn.pool.owed(0) == 2
+    assert set(inn.notes) == {
+        "the worker on cuda:0 left the cluster with its machine; what it held is asked again"
+    }
+
+
+def test_waiting_for_room_is_said_once_and_goes_on() -> None:
+    inn = Inn(3)
+    inn.ask("ab")
+    inn.coming = [1]
+    inn.tell(0, PLACED, Ready({}))
+    full = NoPlace("no GPU of the Ray cluster was free for 300 seconds")
+    inn.tell(1, full)
+    inn.tell(2, full)
+    assert inn.notes == [f"{full}; 1 of 3 workers go on, others still wait"]
+    inn.pool.deal()
+    assert len(inn.hired) == 5, "both are looked for again"
+    inn.tell(3, PLACED)
+    inn.tell(4, full)
+    assert inn.notes[1:] == [f"{full}; 2 of 3 workers go on, others still wait"], "news"
+
+
+def test_no_room_for_anybody_ends_the_run() -> None:
+    inn = Inn(2)
+    inn.ask("ab")
+    with pytest.raises(IncompleteError, match=r"was free for 9 seconds\. Every answer so far is"):
+        inn.tell(1, NoPlace("no GPU of the Ray cluster was free for 9 seconds"))

@@ -19,10 +19,7 @@ def resolve(device: str, dtype: str) -> tuple[str, str]:
 
     Raises `UsageError` for a device or dtype that is not to be had.
     """
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:1")
-    if dtype not in DTYPES:
-        raise UsageError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}")
+    check(device, dtype)
     count = cuda_devices()
     if device == "auto":
         device = "cuda:0" if count else "cpu"
@@ -32,9 +29,22 @@ def resolve(device: str, dtype: str) -> tuple[str, str]:
             found = f"only {count} here" if count else "no usable CUDA device here"
             raise UsageError(f"--device {device}: {found}; choose another or --device cpu")
         device = f"cuda:{index}"
+    return device, dtype_for(device, dtype)
+
+
+def check(device: str, dtype: str) -> None:
+    """Raise `UsageError` for what is no device or dtype."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:1")
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}")
+
+
+def dtype_for(device: str, dtype: str) -> str:
+    """Make ``auto`` plain on `device`."""
     if dtype == "auto":
-        dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    return device, dtype
+        return "bfloat16" if device.startswith("cuda") else "float32"
+    return dtype
 
 
 def spread(asked: str, device: str, workers: str) -> tuple[str, ...]:

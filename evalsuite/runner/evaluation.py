@@ -17,6 +17,7 @@ from evalsuite.errors import EvalsuiteError, InterruptedRun
 from evalsuite.files import remove_scratch
 from evalsuite.journal import answered
 from evalsuite.results import Failure, Outcome, Prediction, Run
+from evalsuite.runner.cluster import Cluster
 from evalsuite.runner.job import (
     Built,
     Defect,
@@ -35,7 +36,7 @@ from evalsuite.runner.progress import Progress
 from evalsuite.runner.requests import Requests
 from evalsuite.runner.score import without_answer
 from evalsuite.runner.source import SampleSource
-from evalsuite.runner.work import WorkerSettings
+from evalsuite.runner.work import Worker, WorkerSettings
 from evalsuite.samples import Sample, prompt_digest
 from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.questions import Question, add_seconds
@@ -74,6 +75,7 @@ class Evaluation:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._requests = Requests(source, self._events.put)
         self._pool: Pool | None = None
+        self._cluster: Cluster | None = None
         self._asked: dict[tuple[int, str], tuple[Job, str]] = {}
         """Job and prompt digest of every question without an answer, by run and question's id."""
 
@@ -83,6 +85,8 @@ class Evaluation:
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
             self._pool.close()
+        if self._cluster is not None:
+            self._cluster.close()
         self._requests.close()
         for ledger in self._at_work:
             ledger.close()
@@ -122,16 +126,38 @@ class Evaluation:
         if self._options.scores and todo:
             # Before anything is spent on what it could then not score.
             self._source.kit.check_judge()
+        asks = todo and self._options.mode != "eval"
+        if asks and self._options.ray is not None:
+            self._cluster = self._connected(self._options.ray)
         if todo:
             where = ", ".join(dict.fromkeys(self._options.devices))
             count = len(self._options.devices)
             on = where if count == 1 else f"{where} with {count} workers"
+            if self._cluster is not None:
+                on += " on a Ray cluster"
             self._progress.note(
                 f"on {on} in {self._options.dtype}; VLMEvalKit takes some seconds to start"
             )
+            if self._cluster is not None:
+                log = self._options.output / "worker-MACHINE.log"
+                self._progress.note(f"workers log to {log}, Ray to ray.log beside it")
             self._source.kit.warm()
-        if todo and self._options.mode != "eval":
+        if asks:
             self._pool = self._hired()
+
+    def _connected(self, address: str) -> Cluster:
+        options = self._options
+        cluster = Cluster(address, options.output / "ray.log", options.patience_seconds)
+        try:
+            cluster.check(
+                options.device,
+                [ledger.checkpoint for ledger in self._ledgers],
+                [self._source.kit.media, options.output],
+            )
+        except BaseException:
+            cluster.close()
+            raise
+        return cluster
 
     def _take_turns(self) -> bool:
         """Close runs that are done, open others for workers to turn to; whether any is at work.
@@ -164,6 +190,7 @@ class Evaluation:
                     longest_edge=options.longest_edge,
                     log=(options.output / "worker.log").absolute(),
                     threads=options.threads,
+                    neighbours=options.workers_a_device,
                 )
                 for ledger in self._ledgers
             ],
@@ -172,6 +199,7 @@ class Evaluation:
             coming=lambda run: sum(job.coming for job in self._ledgers[run].jobs),
             post=self._events.put,
             note=self._progress.note,
+            hire=Worker if self._cluster is None else self._cluster.hire,
         )
 
     def _open(self, ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ from evalsuite.checkpoint import Checkpoint, record
 from evalsuite.errors import EvalsuiteError
 from evalsuite.journal import Journal, answered
 from evalsuite.results import Failure, Outcome, Run, Score, read_run, write_run
-from evalsuite.runner.environment import versions
+from evalsuite.runner.environment import PACKAGES, versions
 from evalsuite.runner.job import Job, Piece
 from evalsuite.runner.options import Options
 from evalsuite.runner.plan import Place, choose_scorable, cut, in_data_order
@@ -76,13 +76,14 @@ class Ledger:
         self._before = {s.benchmark: s for s in previous.scores} if previous else {}
         self._started = previous.started if previous else now()
         self._environment: dict[str, Any] = {**(previous.environment if previous else {})}
-        self._devices: set[str] = set()
-        """Those that took part in this session, or in the shards of the run."""
+        self._kinds: dict[str, set[str]] = {}
+        """Devices, and versions of packages, that took part in this session, or in the shards of
+        the run."""
         self._shards = [] if self.where.part else self.where.shard_records
         for shard in self._shards:
             self._met(read_run(shard).environment)
             self._environment["shards"] = len(self._shards)
-        self._environment.update(versions())
+        self._met(versions())
         self._run: Run | None = None
 
     def name(self, benchmark: str) -> str:
@@ -177,8 +178,12 @@ class Ledger:
         self.write()
 
     def _met(self, environment: Mapping[str, Any]) -> None:
-        self._devices.update(environment.get("device", "unknown").split(", "))
-        self._environment.update(environment, device=", ".join(sorted(self._devices)))
+        self._environment.update(environment)
+        for key in ("device", *PACKAGES):
+            if (value := environment.get(key)) is not None:
+                kinds = self._kinds.setdefault(key, set())
+                kinds.update(value.split(", "))
+                self._environment[key] = ", ".join(sorted(kinds))
 
     def settle(self, outcome: Outcome) -> None:
         """Keep what came of a benchmark."""

@@ -1,4 +1,4 @@
-"""A place for a worker on this machine: who works there, and what it was given."""
+"""A place for a worker: who works there, and what it was given."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from evalsuite.process import ChildDied
-from evalsuite.runner.work import Answered, Ready, Unfit, Worker, WorkerSettings
+from evalsuite.runner.work import Message, Worker, WorkerSettings
 from evalsuite.smolvlm.questions import Answer, Question
 
 Hire = Callable[[WorkerSettings], Worker]
@@ -21,7 +21,7 @@ class Said:
     """What a worker said, or how it died."""
 
     worker: Worker
-    message: Ready | Unfit | Answered | ChildDied | BaseException
+    message: Message | ChildDied | BaseException
 
 
 @dataclass(slots=True, eq=False)
@@ -41,13 +41,13 @@ class Seat:
     """A device, and the worker that has it. A thread posts what the worker says."""
 
     device: str
-    shared_by: int
-    """How many workers have the device."""
     post: Callable[[Said], None]
     hire: Hire
     run: int = 0
     """The run whose checkpoint the worker has loaded, or is loading."""
     worker: Worker | None = None
+    placed: bool = False
+    """Whether the worker is on a machine, and not waiting for one."""
     ready: bool = False
     """Whether the checkpoint is loaded."""
     held: list[Chunk] = field(default_factory=list)
@@ -69,8 +69,8 @@ class Seat:
     def employ(self, run: int, settings: WorkerSettings) -> None:
         """Start a worker for `run` on this device."""
         self.run, self.ready = run, False
-        settings = dataclasses.replace(settings, device=self.device, neighbours=self.shared_by)
-        self.worker = self.hire(settings)
+        self.worker = self.hire(dataclasses.replace(settings, device=self.device))
+        self.placed = self.worker.placed
         threading.Thread(target=self._listen, args=(self.worker,), daemon=True).start()
 
     def dismiss(self) -> list[Chunk]:
@@ -78,7 +78,7 @@ class Seat:
         if self.worker is not None:
             self.worker.kill()
         held, self.held = self.held, []
-        self.worker, self.ready = None, False
+        self.worker, self.placed, self.ready = None, False, False
         return held
 
     def give(self, chunk: Chunk) -> None:

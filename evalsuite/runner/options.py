@@ -36,10 +36,22 @@ class Options:
     """One a worker. Left out: one worker, on `device`."""
     threads: int | None = None
     """Of a worker on the CPU; None leaves that to torch."""
+    ray: str | None = None
+    """The Ray cluster that workers are on; None: they are on this machine."""
+    patience_seconds: float = 300
+    """How long a worker waits for room on a Ray cluster. Then that is said or, if no other has a
+    place either, the run ends."""
 
     def __post_init__(self) -> None:
         if not self.devices:
             object.__setattr__(self, "devices", (self.device,))
+
+    @property
+    def workers_a_device(self) -> int:
+        """How many share a device, or the memory of one machine."""
+        if self.ray is not None and self.device != "cpu":
+            return 1  # Ray gives each its own
+        return self.devices.count(self.device)
 
     @property
     def scores(self) -> bool:

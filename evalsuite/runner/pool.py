@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from evalsuite.errors import EvalsuiteError, IncompleteError, UsageError
 from evalsuite.process import ChildDied
 from evalsuite.runner.local import Chunk, Hire, Said, Seat
-from evalsuite.runner.work import Answered, Ready, Unfit, Worker, WorkerSettings
+from evalsuite.runner.work import (
+    Answered,
+    Displaced,
+    NoPlace,
+    Placed,
+    Ready,
+    Unfit,
+    Worker,
+    WorkerSettings,
+)
 from evalsuite.smolvlm.questions import Answer, Question
 
 STARTS = 3
@@ -74,9 +83,11 @@ class Pool:
         self._hand = hand
         self._coming = coming
         self._note = note
+        self._short_of_room = False
+        """Whether it was said that not every worker has a place."""
         self._waiting: list[deque[Chunk]] = [deque() for _ in settings]
         self._was_ready = [False for _ in settings]
-        self._seats = [Seat(device, devices.count(device), post, hire) for device in devices]
+        self._seats = [Seat(device, post, hire) for device in devices]
         for i, seat in enumerate(self._seats):  # checkpoints in parallel: each is loaded less often
             self._employ(seat, i % len(settings))
 
@@ -89,8 +100,8 @@ class Pool:
         return self._queued(run) + sum(s.owed for s in self._seats if s.run == run)
 
     def workers(self, run: int) -> int:
-        """How many have the checkpoint of `run`."""
-        return sum(seat.worker is not None and seat.run == run for seat in self._seats)
+        """How many have the checkpoint of `run`; not those still without a machine."""
+        return sum(seat.placed and seat.run == run for seat in self._seats)
 
     def deal(self) -> None:
         """Give workers what they have room for; those with nothing to do may change checkpoints."""
@@ -108,7 +119,7 @@ class Pool:
 
         What a dead worker held is asked again, and a question on which one died alone, after two
         died on it in company, is an answer with ``ended`` ``error``.
-        Raises `IncompleteError` if no worker is left.
+        Raises `IncompleteError` if no worker is left, or none has a place.
         """
         seat = next((seat for seat in self._seats if seat.worker is said.worker), None)
         if seat is None:
@@ -118,12 +129,18 @@ class Pool:
                 since = seat.busy_since
                 seat.took(answers)
                 return [Heard(seat.run, answers, since, peak_memory_bytes, host_memory_bytes)]
+            case Placed():
+                seat.placed, self._short_of_room = True, False
+                return []
             case Ready():
                 seat.ready, seat.failed_starts = True, 0
                 self._was_ready[seat.run] = True
                 return [Loaded(seat.run, said.message)]
             case Unfit(reason):
                 return [self._lose(seat.run, UsageError(f"cannot be loaded: {reason}"))]
+            case Displaced():
+                self._displace(seat, said.message)
+                return []
             case ChildDied():
                 return self._bury(seat, said.message)
             case defect:
@@ -173,13 +190,33 @@ class Pool:
         """So many questions are for each of its workers: none holds more while others wait."""
         return (self.owed(run) + self._coming(run)) / self.workers(run)
 
+    def _displace(self, seat: Seat, why: Displaced) -> None:
+        """Put back what `seat` held; it is employed again, wherever there is room."""
+        assert seat.worker is not None
+        where, held = seat.worker.where, seat.dismiss()
+        for chunk in reversed(held):
+            self._waiting[chunk.run].appendleft(chunk)
+        if not isinstance(why, NoPlace):
+            again = "; what it held is asked again" if held else ""
+            self._note(f"the worker on {where} {why}{again}")
+            return
+        placed = sum(other.placed for other in self._seats)
+        if not placed:
+            raise IncompleteError(f"{why}. Every answer so far is kept")
+        if not self._short_of_room:
+            self._short_of_room = True
+            self._note(f"{why}; {placed} of {len(self._seats)} workers go on, others still wait")
+
     def _bury(self, seat: Seat, death: ChildDied) -> list[Loaded | Heard | Lost]:
-        who = f"the worker on {seat.device} {death}"
+        assert seat.worker is not None
+        who, log = f"the worker on {seat.worker.where} {death}", seat.worker.log
         was_ready, since, held = seat.ready, seat.busy_since, seat.dismiss()
         if not was_ready:
             seat.failed_starts += 1
             if seat.failed_starts >= STARTS:
-                return self._give_up(seat, who)
+                return self._give_up(
+                    seat, f"{who}, {STARTS} times in a row; {log} has its last words"
+                )
         culprits = [self._put_back(chunk) for chunk in reversed(held)]
         answers = [
             Answer(culprit, "", 0, "error", f"{who} on this sample, the third to do so")
@@ -205,10 +242,8 @@ class Pool:
             self._waiting[chunk.run].appendleft(chunk)
         return culprit
 
-    def _give_up(self, seat: Seat, who: str) -> list[Loaded | Heard | Lost]:
+    def _give_up(self, seat: Seat, why: str) -> list[Loaded | Heard | Lost]:
         """Do without the checkpoint that nobody could load, or without the device."""
-        log = self._settings[seat.run].log
-        why = f"{who}, {STARTS} times in a row; {log} has its last words"
         if not self._was_ready[seat.run]:
             seat.failed_starts = 0
             return [self._lose(seat.run, IncompleteError(f"{why}. Every answer so far is kept"))]

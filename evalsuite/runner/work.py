@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalsuite.process import Child, serve, write_to
+from evalsuite.process import Child, ChildDied, serve, write_to
 from evalsuite.smolvlm.questions import Answer, Question
 
 
@@ -36,6 +36,22 @@ class WorkerSettings:
     """How many workers have this device, this one included."""
     threads: int | None = None
     """On the CPU; None leaves that to torch."""
+
+
+class Displaced(ChildDied):
+    """The worker lost its place: that says nothing against what it was asked."""
+
+
+class NoPlace(Displaced):
+    """No machine had room for the worker for as long as it may wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A machine has room for the worker, which now loads its checkpoint."""
+
+    where: str
+    log: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,9 @@ class Answered:
     host_memory_bytes: int | None = None
 
 
+Message = Placed | Ready | Unfit | Answered
+"""What a worker says."""
+
 _ENVIRONMENT = {
     # torch's threads otherwise wait by spinning, and on a busy CPU take the cores from the very
     # threads they wait for: many times slower. Where the user says otherwise, that holds.
@@ -72,7 +91,13 @@ _ENVIRONMENT = {
 class Worker:
     """The parent's end of a worker process."""
 
+    placed = True
+    """Whether it is on a machine, and not waiting for one."""
+
     def __init__(self, settings: WorkerSettings) -> None:
+        self.where = settings.device
+        """For people to read."""
+        self.log = settings.log
         environment = _ENVIRONMENT | dict(os.environ)
         if settings.threads is not None:
             environment["OMP_NUM_THREADS"] = str(settings.threads)
@@ -83,9 +108,9 @@ class Worker:
         """Queue `questions`; raises `ChildDied`."""
         self._child.send(list(questions))
 
-    def receive(self) -> Ready | Unfit | Answered:
+    def receive(self) -> Message:
         """The next message; blocks, and raises `ChildDied`."""
-        message: Ready | Unfit | Answered = self._child.receive()
+        message: Message = self._child.receive()
         return message
 
     def kill(self) -> None:

@@ -153,6 +153,7 @@ class Kit:
             work.absolute(), media.absolute(), log.absolute(), lossless, judge
         )
         self.log = log
+        self.media = self._settings.media
         self._lock = threading.Lock()
         self._child: Child | None = None
         self._ready = False

@@ -1,0 +1,136 @@
+"""A Ray cluster on this machine, each of its machines a raylet with one CPU.
+
+``python -m tests.ray_cluster`` prints the cluster's address and the first raylet's process id. To
+``add`` it answers with another raylet's, to ``add DIRECTORY`` with that of one where Python looks
+for modules there first; to ``kill`` once the cluster has noticed that the last one added is gone.
+It ends, with all of it, when its standard input does.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+NOTICED_AFTER = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500,
+                 "health_check_timeout_ms": 2000, "health_check_failure_threshold": 4}  # fmt: skip
+
+
+class RayCluster:
+    """The process's parent's end."""
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+        environment.pop("RAY_ADDRESS", None)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.ray_cluster"],
+            cwd=Path(__file__).parents[1],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.address = self._read()
+        self.raylets = [int(self._read())]
+
+    def add(self, modules: Path | None = None) -> int:
+        """Add a machine, which has other `modules` first; returns its raylet's process id."""
+        self.raylets.append(int(self._tell("add" if modules is None else f"add {modules}")))
+        return self.raylets[-1]
+
+    def kill(self) -> None:
+        """Kill the machine that was added last, and wait until the cluster knows."""
+        assert self._tell("kill") == "killed"
+        self.raylets.pop()
+
+    def workers(self) -> dict[int, int]:
+        """evalsuite's worker processes on it: of each, the raylet's process id."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and b"evalsuite.runner.work" in _command(entry):
+                raylet = _parent(_parent(int(entry.name)))
+                if raylet in self.raylets:
+                    found[int(entry.name)] = raylet
+        return found
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+
+    def _tell(self, word: str) -> str:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().strip()
+        assert line, "the cluster's process has ended"
+        return line
+
+
+def _command(entry: Path) -> bytes:
+    try:
+        return (entry / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _parent(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def main() -> None:
+    import ray
+    from ray.cluster_utils import Cluster
+
+    # What Ray prints goes elsewhere; a socket's path has to be short.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    directory = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    machine = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "temp_dir": directory}
+    head = {**machine, "include_dashboard": False, "_system_config": NOTICED_AFTER}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+
+    def raylet(node: "ray._private.node.Node") -> int:
+        ((info,),) = [infos for kind, infos in node.all_processes.items() if kind == "raylet"]
+        pid: int = info.process.pid
+        return pid
+
+    def say(text: object) -> None:
+        print(text, file=answers, flush=True)
+
+    try:
+        say(cluster.address)
+        say(raylet(cluster.head_node))
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        nodes = []
+        search = os.environ.get("PYTHONPATH", "")
+        for line in sys.stdin:
+            word, _, modules = line.strip().partition(" ")
+            if word == "add":
+                os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [modules, search]))
+                nodes.append(cluster.add_node(**machine))
+                say(raylet(nodes[-1]))
+            else:
+                node = nodes.pop()
+                cluster.remove_node(node, allow_graceful=False)
+                while any(n["Alive"] and n["NodeID"] == node.node_id for n in ray.nodes()):
+                    time.sleep(0.1)
+                say("killed")
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

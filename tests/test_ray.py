@@ -1,0 +1,496 @@
+"""Workers on a Ray cluster of two machines: the same files as one worker, whatever happens."""
+
+import base64
+import contextlib
+import dataclasses
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from evalsuite.errors import IncompleteError, InterruptedRun, UsageError
+from evalsuite.process import ChildDied
+from evalsuite.results import Run
+from evalsuite.runner import node
+from evalsuite.runner.cluster import Cluster, Node, seats
+from evalsuite.runner.node import Found, Wanted, Weights
+from evalsuite.runner.options import Options
+from evalsuite.runner.run import evaluate
+from evalsuite.runner.work import Answered, Displaced, Placed, Ready, Worker, WorkerSettings
+from evalsuite.samples import Image
+from evalsuite.smolvlm.prompts import Prompt
+from evalsuite.smolvlm.questions import Question
+from tests.conftest import Bench, Watched, demo
+from tests.ray_cluster import RayCluster
+from tests.test_process import gone
+from tests.test_run import png, scores
+
+pytest.importorskip("ray")
+
+NAMES = ["DemoOCR", "DemoVideo"]
+LIMIT = "120"
+COMMAND = [sys.executable, "-P", "-m", "evalsuite", "run", "--ckpt", "demo",
+           "-b", ",".join(NAMES), "--limit", LIMIT]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    with contextlib.closing(RayCluster()) as made:
+        made.add()
+        yield made
+
+
+@dataclasses.dataclass
+class Alone:
+    """A run by one worker of this machine."""
+
+    run: Run
+    directory: Path
+
+    def same(self, run: Run, directory: Path) -> None:
+        """`run` in `directory` has the same scores, and the same files byte for byte."""
+        assert scores(run) == scores(self.run)
+        for name in NAMES:
+            for file in ("predictions.jsonl", f"samples@{LIMIT}.jsonl"):
+                assert (directory / name / file).read_bytes() == (
+                    self.directory / name / file
+                ).read_bytes(), f"{name}/{file}"
+
+
+@pytest.fixture(scope="module")
+def alone(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Alone:
+    output = tmp_path_factory.mktemp("alone")
+    run = bench.run(output, demo(*NAMES), limit=LIMIT)
+    assert not run.failures
+    return Alone(run, bench.directory(output))
+
+
+class Counting(Watched):
+    """Counts predictions written; at each, does what is to be done next, if its time has come."""
+
+    def __init__(self, *steps: Callable[[list[str]], bool]) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+        self.steps = list(steps)
+
+    def advanced(self, benchmark: str, done: int) -> None:
+        self.counts[benchmark] += done - self.done.get(benchmark, 0)
+        super().advanced(benchmark, done)
+        if self.steps and self.steps[0](self.notes):
+            self.steps.pop(0)
+
+
+def options(
+    bench: Bench, output: Path, address: str, *, workers: int = 2, patience: float = 60
+) -> Options:
+    return dataclasses.replace(
+        bench.options(output, batch_size=8, limit=LIMIT, workers=workers),
+        ray=address,
+        patience_seconds=patience,
+    )
+
+
+def until(true: Callable[[], object], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} seconds"
+        time.sleep(0.1)
+
+
+def settings(bench: Bench, log: Path) -> WorkerSettings:
+    return WorkerSettings(
+        directory=bench.checkpoint.path,
+        base=None,
+        processor=bench.checkpoint.processor_path,
+        device="cpu",
+        dtype="float32",
+        batch_size=None,
+        longest_edge=None,
+        log=log,
+        threads=1,
+    )
+
+
+def said(worker: Worker) -> "queue.SimpleQueue[object]":
+    """What `worker` says, the error at its end included."""
+    heard: queue.SimpleQueue[object] = queue.SimpleQueue()
+
+    def listen() -> None:
+        try:
+            while True:
+                heard.put(worker.receive())
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            heard.put(error)
+
+    threading.Thread(target=listen, daemon=True).start()
+    return heard
+
+
+# Without a cluster: before the first test that makes one
+
+
+def test_auto_without_a_cluster_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray._private.services import find_gcs_addresses
+
+    if find_gcs_addresses():
+        pytest.skip("somebody has a Ray cluster on this machine")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert refused(tmp_path, "--ray", "auto", "--workers", "2") == 2
+    assert capsys.readouterr().err == (
+        "evalsuite: --ray auto: no Ray cluster on this machine; begin one with 'ray start --head', "
+        "or join one with 'ray start --address HOST:PORT'\n"
+    )
+
+
+def refused(tmp_path: Path, *arguments: str) -> int:
+    from evalsuite.cli import main
+
+    code = main(["run", "--ckpt", "demo", "--output-dir", str(tmp_path / "out"), *arguments])
+    assert not (tmp_path / "out").exists(), "nothing is written"
+    return code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--ray", "127.0.0.1:1"], "--ray 127.0.0.1:1: nothing answers at 127.0.0.1:1: Connection"),
+        (["--ray", "no.such.host.invalid:6379"], "nothing answers at no.such.host.invalid:6379: "),
+        (["--ray", "head"], "--ray head: expected auto or the cluster's address like head:6379"),
+        (["--ray", "ray://head:10001"], "--ray ray://head:10001: expected auto or the cluster's"),
+        (["--ray", "auto", "--device", "cuda:1"], "with --ray, Ray chooses the GPUs"),
+        (["--ray", "auto", "--device", "gpu"], "--device gpu: expected auto, cpu, cuda"),
+        (["--ray", "auto", "--workers", "0"], "--workers 0: expected auto or a number"),
+        (["--ray", "auto", "--shard", "1/2"], "--shard and --ray exclude each other"),
+    ],
+)
+def test_what_is_refused(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(tmp_path, *arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_the_environment_names_a_cluster(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    assert refused(tmp_path, "--ray", "auto") == 2
+    assert "--ray auto: nothing answers at 127.0.0.1:1" in capsys.readouterr().err
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    assert refused(tmp_path, "--ray", "auto") == 2
+    assert "$RAY_ADDRESS is ray://head:10001; expected" in capsys.readouterr().err
+
+
+def test_without_ray_it_says_what_to_install(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # Python's way to say: not to be had
+    assert refused(tmp_path, "--ray", "auto") == 2
+    assert capsys.readouterr().err == (
+        "evalsuite: --ray needs ray, which is not installed: pip install 'evalsuite[ray]'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("gpus", "device", "workers", "expected"),
+    [
+        ((2, 1), "auto", "auto", ["cuda:0"] * 3),
+        ((2, 1), "cuda", "2", ["cuda:0"] * 2),
+        ((2, 1), "cpu", "5", ["cpu"] * 5),
+        ((0, 0), "auto", "2", ["cpu"] * 2),
+        ((2, 1), "cuda", "4", "the cluster has 3 GPUs; take fewer --workers"),
+        ((2, 1), "cpu", "auto", "with --workers N (it has 16 CPUs)"),
+        ((0, 0), "auto", "auto", "has no GPU; say how many workers of one CPU each with --workers"),
+        ((0, 0), "auto", "17", "the cluster has 16 CPUs; take fewer --workers"),
+        ((0, 0), "cuda", "auto", "the cluster has no GPUs"),
+    ],
+)
+def test_seats(gpus: tuple[int, ...], device: str, workers: str, expected: list[str] | str) -> None:
+    nodes = [Node(str(i), f"node-{i}", gpu, 8) for i, gpu in enumerate(gpus)]
+    if isinstance(expected, list):
+        assert seats("head:6379", nodes, device, workers) == tuple(expected)
+    else:
+        with pytest.raises(UsageError) as refusal:
+            seats("head:6379", nodes, device, workers)
+        assert str(refusal.value).startswith("--ray head:6379: ")
+        assert expected in str(refusal.value)
+
+
+# What a machine must be like
+
+
+@pytest.mark.parametrize("key", ["evalsuite", "engine", "resampling"])
+def test_another_evalsuite_will_not_do(key: str) -> None:
+    here = node.traits()
+    assert node.complaint(Found(here), here) is None
+    other = Found({**here, key: "other"})
+    assert (node.complaint(other, here) or "").startswith(
+        f"has {key} other, and this machine {here[key]}; install the same "
+    )
+
+
+def test_other_packages_are_noted() -> None:
+    here = node.traits()
+    other = Found({**here, "torch": "2.11.0", "peft": None, "decord": "0.1", "platform": "Linux"})
+    assert node.complaint(other, here) is None
+    assert node.differences(other, here) == {"torch": "2.11.0", "peft": None}
+
+
+def test_a_machine_sees_the_checkpoint(bench: Bench, tmp_path: Path) -> None:
+    right = node.weights(bench.checkpoint)
+    seen = tmp_path / "sign"
+    seen.touch()
+    assert node.look(Wanted((right,), (str(seen),))).unseen == []
+    wrong = dataclasses.replace(right, digest="0" * 64)
+    (other,) = node.look(Wanted((wrong,))).unseen
+    assert other.startswith(f"has another checkpoint in {bench.checkpoint.path}; ")
+    (none,) = node.look(Wanted((Weights(str(tmp_path / "none"), None, None, ""),))).unseen
+    assert none.startswith(f"cannot read the checkpoint: {tmp_path}/none: no such directory")
+
+
+def test_a_machine_without_our_files_is_refused(
+    bench: Bench, cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every process has its own /proc/self/cwd: ours is none of theirs."""
+    monkeypatch.chdir(tmp_path)
+    given = options(bench, Path("/proc/self/cwd/out"), cluster.address)
+    with pytest.raises(UsageError) as refusal:
+        evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Watched())
+    assert str(refusal.value) == (
+        f"--ray {cluster.address}: {os.uname().nodename} does not see /proc/self/cwd/out; "
+        "checkpoints, the cache ($EVALSUITE_CACHE) and --output-dir must be on a file system that "
+        "all machines share (and 1 more machine will not do)"
+    )
+    assert not list(tmp_path.glob("out/.sign*"))
+
+
+# Runs
+
+
+def test_two_machines_write_what_one_worker_does(
+    alone: Alone, bench: Bench, cluster: RayCluster, tmp_path: Path
+) -> None:
+    raylets: set[int] = set()
+
+    def look(_: list[str]) -> bool:
+        raylets.update(cluster.workers().values())
+        return len(raylets) == 2
+
+    watched = Counting(look)
+    given = options(bench, tmp_path, cluster.address)
+    run = evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, watched)
+    assert run is not None
+    alone.same(run, bench.directory(tmp_path))
+    assert raylets == set(cluster.raylets), "one worker on each"
+    assert dict(watched.counts) == {s.benchmark: s.n for s in run.scores}, "nothing twice"
+    environment = run.environment
+    assert (environment["device"], environment["workers"]) == ("cpu", 2)
+    assert environment["ray"] == sys.modules["ray"].__version__
+    (log,) = tmp_path.glob("worker-*.log")
+    assert "Loading weights" in log.read_text()
+    until(lambda: not cluster.workers(), 20)
+
+
+def test_a_worker_and_then_a_machine_are_killed_and_the_machine_comes_back(
+    alone: Alone, bench: Bench, cluster: RayCluster, tmp_path: Path
+) -> None:
+    def on(raylet: int) -> list[int]:
+        return [worker for worker, its in cluster.workers().items() if its == raylet]
+
+    head, other = cluster.raylets
+
+    def kill_worker(_: list[str]) -> bool:
+        until(lambda: on(head) and on(other))
+        os.kill(on(head)[0], signal.SIGKILL)
+        return True
+
+    def kill_machine(notes: list[str]) -> bool:
+        if not any("was killed" in note for note in notes):
+            return False
+        until(lambda: on(head))  # a new one, which is loading; it was the other that answered
+        cluster.kill()
+        return True
+
+    def add_machine(notes: list[str]) -> bool:
+        if not any("left the cluster" in note for note in notes):
+            return False
+        machine = cluster.add()
+        until(lambda: on(machine))
+        return True
+
+    watched = Counting(kill_worker, kill_machine, add_machine)
+    given = options(bench, tmp_path, cluster.address)
+    run = evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, watched)
+    assert watched.steps == [], watched.notes
+    assert run is not None
+    alone.same(run, bench.directory(tmp_path))
+    # What was on disk is not asked again: every sample was written once.
+    assert dict(watched.counts) == {s.benchmark: s.n for s in run.scores}
+    host = os.uname().nodename
+    assert f"the worker on {host} was killed (out of memory?); starting another" in watched.notes
+    assert (
+        f"the worker on {host} left the cluster with its machine; what it held is asked again"
+        in watched.notes
+    )
+
+
+def test_an_interrupted_run_leaves_no_worker_and_is_continued(
+    alone: Alone, bench: Bench, cluster: RayCluster, tmp_path: Path
+) -> None:
+    given = options(bench, tmp_path, cluster.address, workers=1)
+
+    def interrupt(_: list[str]) -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return True
+
+    with pytest.raises(InterruptedRun, match="every answer so far is in"):
+        evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Counting(interrupt))
+    until(lambda: not cluster.workers(), 20)
+    before = answers(tmp_path)
+    assert before > 0
+
+    process = subprocess.Popen(
+        [*COMMAND, "--output-dir", str(tmp_path), "--ray", cluster.address, "--workers", "2",
+         "--batch-size", "2"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        until(lambda: answers(tmp_path) > before + 3)
+        workers = list(cluster.workers())
+        process.kill()
+        _, errors = process.communicate(timeout=60)
+    assert workers
+    until(lambda: all(gone(pid) for pid in workers) and not cluster.workers(), 20)
+    assert "on cpu with 2 workers on a Ray cluster in float32" in errors
+    assert f"workers log to {tmp_path}/worker-MACHINE.log" in errors
+    assert not [word for word in ("Traceback", "raylet", "ray::") if word in errors]
+    assert answers(tmp_path) < 2 * int(LIMIT), "something is left to do"
+
+    run = evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Watched())
+    assert run is not None
+    alone.same(run, bench.directory(tmp_path))
+
+
+def answers(output: Path) -> int:
+    """How many are in the journals, whose first lines are none."""
+    return sum(
+        max(0, journal.read_bytes().count(b"\n") - 1)
+        for journal in output.glob("*/*/*/predictions.jsonl")
+    )
+
+
+def test_a_lost_connection_ends_the_run(bench: Bench, cluster: RayCluster, tmp_path: Path) -> None:
+    def kill_connection(_: list[str]) -> bool:
+        (child,) = children(os.getpid(), "evalsuite.runner.actors")
+        os.kill(child, signal.SIGKILL)
+        return True
+
+    given = options(bench, tmp_path, cluster.address, workers=1)
+    with pytest.raises(IncompleteError) as error:
+        evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Counting(kill_connection))
+    assert str(error.value) == (
+        f"--ray {cluster.address}: the connection to the cluster was lost (was killed (out of "
+        f"memory?)); {tmp_path}/ray.log has its last words. Every answer so far is kept"
+    )
+    assert answers(tmp_path) > 0
+    until(lambda: not cluster.workers(), 20)
+
+
+def children(parent: int, module: str) -> list[int]:
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(parent)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if module in line]
+
+
+# Workers alone
+
+
+def test_no_room_no_image_and_no_actor_are_told_apart(
+    bench: Bench, cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(Cluster(cluster.address, tmp_path / "ray.log", 60)) as busy:
+        assert [node.cpus for node in busy.nodes] == [1, 1]
+        busy.check("cpu", [bench.checkpoint], [tmp_path])
+        workers = [busy.hire(settings(bench, tmp_path / "worker.log")) for _ in range(2)]
+        heard = [said(worker) for worker in workers]
+        log = tmp_path / f"worker-{os.uname().nodename}.log"
+        for inbox in heard:
+            assert inbox.get(timeout=60) == Placed(os.uname().nodename, log)
+
+        # A run on the cluster that is full now.
+        given = options(bench, tmp_path / "out", cluster.address, patience=2)
+        with pytest.raises(IncompleteError, match=r"no CPU of the Ray cluster was free .* is kept"):
+            evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Watched())
+
+        for inbox in heard:
+            assert isinstance(inbox.get(timeout=60), Ready)
+
+        # An image that is there for this process alone. One that is nowhere is an answer.
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "image.png").write_bytes(base64.b64decode(png((200, 0, 0))))
+        for worker, path in zip(workers, ("/proc/self/cwd/image.png", "/none.png"), strict=True):
+            prompt = Prompt("What color is this?<image>", (Image(path, "digest"),), split=False)
+            worker.ask([Question("id", prompt, 4)])
+        unseen, answered = (inbox.get(timeout=60) for inbox in heard)
+        assert isinstance(unseen, Displaced)
+        assert str(unseen) == (
+            "does not see /proc/self/cwd/image.png, which is on no shared file system"
+        )
+        assert isinstance(answered, Answered)
+        assert answered.answers[0].error is not None
+        assert "/none.png" in answered.answers[0].error
+
+        # An actor is killed: that is told from the worker's own death.
+        for process in cluster.workers():
+            parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+            os.kill(parent, signal.SIGKILL)
+        death = heard[1].get(timeout=60)
+        assert isinstance(death, ChildDied)
+        assert not isinstance(death, Displaced)
+        assert str(death) == "lost its Ray actor (killed, or out of memory?)"
+    until(lambda: not cluster.workers(), 20)
+
+
+def test_a_machine_with_another_evalsuite_is_done_without(
+    bench: Bench, cluster: RayCluster, tmp_path: Path
+) -> None:
+    (tmp_path / "other" / "evalsuite").mkdir(parents=True)
+    (tmp_path / "other" / "evalsuite" / "__init__.py").touch()
+    complaint = "has no evalsuite, or another one; install the version of this machine there"
+    host = os.uname().nodename
+    cluster.kill()
+    with contextlib.closing(Cluster(cluster.address, tmp_path / "ray.log", 60)) as ours:
+        ours.check("cpu", [bench.checkpoint], [tmp_path])
+        cluster.add(tmp_path / "other")
+        heard = [said(ours.hire(settings(bench, tmp_path / "worker.log"))) for _ in range(2)]
+        first = [inbox.get(timeout=60) for inbox in heard]
+        (misplaced,) = [message for message in first if isinstance(message, Displaced)]
+        assert str(misplaced) == f"was sent to {host}, which {complaint}"
+        (placed,) = [message for message in first if isinstance(message, Placed)]
+        # It is not sent there again: that machine's CPU stays free, and the other has none.
+        third = said(ours.hire(settings(bench, tmp_path / "worker.log")))
+        (inbox,) = [inbox for inbox, message in zip(heard, first, strict=True) if message is placed]
+        assert isinstance(inbox.get(timeout=60), Ready)
+        time.sleep(2)
+        assert third.empty()
+    with contextlib.closing(Cluster(cluster.address, tmp_path / "ray.log", 60)) as ours:
+        with pytest.raises(UsageError) as refusal:
+            ours.check("cpu", [bench.checkpoint], [tmp_path])
+        assert str(refusal.value) == f"--ray {cluster.address}: {host} {complaint}"
+    cluster.kill()
+    cluster.add()
+    until(lambda: not cluster.workers(), 20)
