@@ -162,6 +162,7 @@ class Employment:
             self._say(death)
         except Exception as error:  # noqa: BLE001 - whatever became of it, the driver must know
             traceback.print_exc()
+            self._office.leave_if_cut_off()
             self._say(_epitaph(error, node))
 
     def _find_place(self) -> Node:
@@ -173,6 +174,7 @@ class Employment:
         try:
             id_ = ray.get(self._call("node", "out"), timeout=patience)
         except GetTimeoutError:
+            self._office.leave_if_cut_off()
             what = f"{'GPU' if gpu else 'CPU'} of the Ray cluster"
             raise NoPlace(
                 f"no {what} was free for {patience:.0f} seconds"
@@ -209,6 +211,7 @@ class Office:
         """The ids of machines that will not do."""
         self._lock = threading.Lock()
         self._send = say
+        self._node: str = ray.get_runtime_context().get_node_id()
         self._here = traits()
         self._wanted = Wanted()
         self._found: dict[str, Found | str] = {}
@@ -253,6 +256,13 @@ class Office:
         return any(
             (node.gpus if gpu else node.cpus) and node.id not in self.shunned for node in _nodes()
         )
+
+    def leave_if_cut_off(self) -> None:
+        """End this process if its own machine has left the cluster: Ray serves it no more."""
+        if all(node.id != self._node for node in _nodes()):
+            print("this machine has left the cluster: its raylet has died", file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(1)
 
     def remarks(self, node: Node) -> dict[str, str | None]:
         """What belongs into the record of a run that `node` takes part in."""
