@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from evalsuite import checkpoint
 from evalsuite.benchmarks import Benchmark, FrameRule
 from evalsuite.errors import UsageError
+from evalsuite.journal import read_predictions
 from evalsuite.samples import Frames, Sample
 from evalsuite.smolvlm import prompts
 from tests import made_data as made
+from tests.conftest import Reference, demo
 from tests.model_factory import make_checkpoint, merge_with_peft, train_adapter
 from tests.test_formats import CLASSES, picture, theirs
 
@@ -106,6 +109,42 @@ def test_videos(
     infer_data_job_video(registered, str(tmp_path), registered, dataset)
     theirs = vlmeval.smp.load(str(tmp_path / f"{registered}_Video-MME.tsv"))
     assert list(theirs["prediction"].map(str)) == answers(engine, ours(benchmark), "video-choices")
+
+
+def test_the_demo_suite_through_vlmevalkits_loop(
+    vlmeval: Any,
+    registered: str,
+    reference: Reference,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from vlmeval.inference import infer_data_job
+    from vlmeval.inference_video import infer_data_job_video
+
+    monkeypatch.setenv("PRED_FORMAT", "tsv")
+    monkeypatch.setenv("LMUData", str(tmp_path))
+    for benchmark in demo():
+        name, data = benchmark.dataset, Path(benchmark.data or "")
+        kind = getattr(vlmeval.dataset, benchmark.dataset_class)
+        table = data if data.is_file() else data / f"{name}.tsv"
+        some = tmp_path / f"{name}.tsv"
+        table_of(table).head(60).to_csv(some, sep="\t", index=False)
+        if benchmark.modality == "image":
+            infer_data_job(registered, str(tmp_path), registered, kind(name))
+        else:
+            found = {"root": str(data), "data_file": str(some)}
+            local = type("Local", (kind,), {"prepare_dataset": lambda *_, found=found: found})
+            infer_data_job_video(registered, str(tmp_path), registered, local(fps=1))
+        theirs = table_of(tmp_path / f"{registered}_{name}.tsv")
+        known = read_predictions(reference.journal(benchmark.name))
+        expected = {id_: known[id_].text for id_ in theirs["index"]}
+        assert dict(zip(theirs["index"], theirs["prediction"], strict=True)) == expected
+        assert len(expected) == 60
+
+
+def table_of(path: Path) -> pd.DataFrame:
+    """Texts as they are, numbers too."""
+    return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
 
 
 def test_a_message_that_cannot_be_asked(registered: str, vlmeval: Any) -> None:
