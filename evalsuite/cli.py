@@ -172,7 +172,7 @@ def run(
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="BENCH.KEY=VALUE", help="Change frames, max_new_tokens or margin."
+            "--set", metavar="BENCH.KEY=VALUE", help="Change frames or max_new_tokens."
         ),
     ] = None,
     max_new_tokens: MaxNewTokens = None,
@@ -373,6 +373,45 @@ def compare(
         categories=by_category,
         samples=samples,
     )
+
+
+@app.command()
+def gate(
+    baseline: Annotated[
+        str, typer.Option(metavar="RUN", help="The run to be held against, named as for report.")
+    ],
+    candidate: Annotated[str, typer.Option(metavar="RUN", help="The run that may take its place.")],
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A YAML file with margin, cliff, cliffs, alpha, power."),
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(metavar="POINTS", help="The mean must not lose so much.")
+    ] = None,
+    cliff: Annotated[
+        float | None, typer.Option(metavar="POINTS", help="No benchmark may lose so much.")
+    ] = None,
+    alpha: Annotated[float | None, typer.Option(help="One-sided error rate; 0.05.")] = None,
+    power: Annotated[float | None, typer.Option(help="0.8.")] = None,
+    benchmarks: Names = None,
+    benchmarks_file: BenchmarksFile = None,
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Decide whether a candidate may take its baseline's place."""
+    from evalsuite import gating
+    from evalsuite import policy as policies
+    from evalsuite.benchmarks import load
+    from evalsuite.report import find, gated
+
+    known = load(benchmarks_file).benchmarks
+    allowed = policies.override(
+        policies.read(policy, known), margin=margin, cliff=cliff, alpha=alpha, power=power,
+        benchmarks=_names(benchmarks),
+    )  # fmt: skip
+    ours, theirs = (find.find([name], output_dir)[0] for name in (baseline, candidate))
+    made = gating.gate(ours, theirs, allowed, known)
+    gated.show(made)
+    raise typer.Exit(made.exit_code)
 
 
 @app.command()

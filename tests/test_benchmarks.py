@@ -113,9 +113,13 @@ def test_set_changes_what_may_be_changed() -> None:
     ("setting", "complaint"),
     [
         ("DemoOCR.max_new_token=3", r"did you mean 'max_new_tokens'\?"),
-        ("DemoOCD.margin=3", r"not among the benchmarks of this run \(did you mean 'DemoOCR'\?\)"),
-        ("DemoOCR.margin=big", "expected a positive number, not 'big'"),
-        ("DemoOCR.margin=-1", "expected a positive number"),
+        (
+            "DemoOCD.max_new_tokens=3",
+            r"not among the benchmarks of this run \(did you mean 'DemoOCR'\?\)",
+        ),
+        ("DemoOCR.max_new_tokens=big", "expected a positive number, not 'big'"),
+        ("DemoOCR.max_new_tokens=-1", "expected a positive number"),
+        ("DemoOCR.margin=3", "'margin' cannot be set"),
         ("DemoVideo.frames=0", "expected '1fps'"),
         ("nonsense", "expected BENCH.key=value"),
     ],
