@@ -7,7 +7,7 @@ otherwise, is *incomparable*, and that never reads as success. The rules are tho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 

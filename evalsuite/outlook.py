@@ -1,7 +1,8 @@
-"""What a policy can find and whom it lets pass, given how many samples there are and how they vary."""
+"""What a policy can find and whom it lets pass, given the samples there are and how they vary."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,9 +11,12 @@ import numpy as np
 from evalsuite.pairs import Paired
 from evalsuite.policy import Terms
 from evalsuite.stats import mean, power
-from evalsuite.stats.drop import Drop, estimate_drop
+from evalsuite.stats.drop import FEW_CLUSTERS, Drop, estimate_drop
 from evalsuite.stats.power import Expected, Level
 from evalsuite.stats.verdict import decide
+
+_HALVINGS = 8
+"""Of a factor between n and 2n: enough for two digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,8 @@ class Prospect:
 class Outlook:
     """What a policy can do on a set of benchmarks."""
 
+    errors: tuple[float, ...]
+    """The benchmarks' standard errors, in the order of `benchmarks`, on the scale of 0 to 1."""
     mean: Prospect
     benchmarks: Mapping[str, Prospect]
     pass_if_equal: float
@@ -72,6 +78,7 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
     identical = decide(same, cliffs, margin, terms.alpha)
     identical_pass = identical.verdict == "pass"
     return Outlook(
+        errors=tuple(errors.values()),
         mean=_prospect(
             margin,
             of_mean,
@@ -99,6 +106,39 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
         else 0.0,
         identical_pass=identical_pass,
     )
+
+
+def widening(outlook: Outlook, terms: Terms) -> float:
+    """By which factor margin and cliffs must grow for equal checkpoints to pass with its power.
+
+    The square of it is by how much the samples must grow instead, as errors shrink with their root.
+    1 if nothing needs to.
+    """
+    cliffs = [prospect.allowed / 100 for prospect in outlook.benchmarks.values()]
+
+    def enough(factor: float) -> bool:
+        errors = [error / factor for error in outlook.errors]
+        margin = terms.margin / 100
+        return power.chance_of_pass(errors, cliffs, margin, terms.alpha) >= terms.power
+
+    if enough(1.0):
+        return 1.0
+    low, high = 1.0, 2.0
+    while not enough(high):
+        low, high = high, 2 * high
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def alike_needed(allowed: float, alpha: float) -> int:
+    """How many images, all answered alike, show a drop below `allowed`: a share, not points.
+
+    The inverse of the bound 1 - alpha^(1/C), and never fewer than any claim needs.
+    """
+    return max(FEW_CLUSTERS, math.floor(math.log(alpha) / math.log1p(-allowed)) + 1
+               if allowed < 1 else 0)  # fmt: skip
 
 
 def _no_difference(expected: Expected) -> Drop:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,7 @@ def _names(value: Any, where: str, known: Mapping[str, Benchmark]) -> tuple[str,
     return tuple(dict.fromkeys(value))
 
 
-_CHECKS = {
+_CHECKS: Mapping[str, Callable[[Any, str, Mapping[str, Benchmark]], Any]] = {
     "margin": _points,
     "cliff": _points,
     "cliffs": _cliffs,

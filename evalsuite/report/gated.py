@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
+from evalsuite.files import write_atomically
 from evalsuite.gating import Gated, Judged
 from evalsuite.outlook import Prospect
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
+from evalsuite.report.reasons import MEAN, advice, because, times, written_p
 from evalsuite.report.table import Notes
-from evalsuite.report.words import ABSENT, counted, listed, signed
+from evalsuite.report.words import ABSENT, counted, signed, visible
 from evalsuite.results import FoundRun
 from evalsuite.stats.drop import FEW_CLUSTERS
 from evalsuite.stats.verdict import Finding
 
-MEAN = "mean"
 INCOMPARABLE = "incomparable"
 
 
@@ -27,7 +30,33 @@ def show(gated: Gated) -> None:
     for judged in gated.judged:
         print_grid(table(judged), console)
     for line in (headline(gated), *because(gated), *advice(gated)):
-        print(line)
+        print(visible(line))
+
+
+def write(
+    gated: Gated,
+    *,
+    junit: Path | None = None,
+    summary: Path | None = None,
+    github: bool | None = None,
+) -> None:
+    """Write what CI systems read; with `github` None only where GitHub says that it is there.
+
+    Raises `DiskError`.
+    """
+    from evalsuite.report import github as actions
+
+    if junit is not None:
+        from evalsuite.report.junit import to_junit
+
+        write_atomically(junit, to_junit(gated))
+    if summary is not None:
+        actions.append(summary, actions.to_markdown(gated))
+    if os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github:
+        for line in actions.annotations(gated):
+            print(line)
+        if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            actions.append(Path(step_summary), actions.to_markdown(gated))
 
 
 def table(judged: Judged) -> Grid:
@@ -79,14 +108,18 @@ def headline(gated: Gated) -> str:
     return f"verdict: {gated.verdict}"
 
 
-def because(gated: Gated) -> Iterator[str]:
-    """What made the verdict so, a line each."""
-    yield from ()
-
-
-def advice(gated: Gated) -> Iterator[str]:
-    """What to do next, a line each."""
-    yield from ()
+def row_texts(judged: Judged) -> dict[str, str]:
+    """What the table says of each drop, in a line: for forms that have no columns."""
+    grid = table(judged)
+    rows = [line.entries for line in grid.lines] + ([grid.summary] if grid.summary else [])
+    headings = [heading.text for heading in grid.headings[1:]]
+    return {
+        row[0].text: ", ".join(
+            f"{heading} {entry.text}" for heading, entry in zip(headings, row[1:], strict=True)
+        )
+        for row in rows
+        if row[-1].text != INCOMPARABLE
+    }
 
 
 def name_of(judged: Judged, side: str) -> str:
@@ -112,11 +145,6 @@ def _entries(
             word(finding),
         )),
     )  # fmt: skip
-
-
-def written_p(p: float) -> str:
-    """A p as it stands in a table."""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _level(alpha: float) -> str:
@@ -161,7 +189,7 @@ def _remarks(judged: Judged) -> Iterator[str]:
             f"{terms.alpha:g}, with a drop above what is allowed, it is a regression"
         )
         yield (
-            f"detectable: the smallest true drop found {100 * terms.power:g} times in 100, if "
-            "answers vary as they do here"
+            f"detectable: the smallest true drop found {times(terms.power)}, if answers vary as "
+            "they do here"
         )
     yield from judged.comparison.notes

@@ -42,7 +42,7 @@ class Expected:
     clusters: int
     """Images or videos they are about."""
     discordance: float
-    """The share of answers that differ; of values between 0 and 1, their mean squared difference."""
+    """The share of answers that differ; of values from 0 to 1, their mean squared difference."""
     design_effect: float = 1.0
 
     def error(self, drop: float = 0.0) -> float:
