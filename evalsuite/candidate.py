@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from evalsuite.benchmarks import EXACT
-from evalsuite.errors import UsageError
+from evalsuite.errors import UsageError, nearest
 from evalsuite.results import FoundRun, Score
 from evalsuite.runner.progress import Progress
 from evalsuite.session import Request, evaluate_prepared, prepare
@@ -39,13 +39,13 @@ def as_run(baseline: FoundRun, request: Request, only: Sequence[str] = ()) -> Re
     settings = baseline.run.settings
     if settings.get("blind"):
         raise UsageError(f"{baseline.path}: was run without images; gate --candidate RUN instead")
+    known = [score.benchmark for score in baseline.run.scores]
+    for name in only:
+        if name not in known:
+            raise UsageError(f"{baseline.path}: has no score of '{name}'{nearest(name, known)}")
+    if not known:
+        raise UsageError(f"{baseline.path}: has no score; finish it, or name another baseline")
     scores = [s for s in baseline.run.scores if not only or s.benchmark in only]
-    if not scores:
-        raise UsageError(
-            f"{baseline.path}: the baseline has no score"
-            + (f" of {', '.join(only)}" if only else "")
-            + "; finish it with 'evalsuite run', or name another"
-        )
     judge, _, address = next((s.judge for s in scores if s.judge != EXACT), EXACT).partition(" at ")
     return dataclasses.replace(
         request,

@@ -13,7 +13,7 @@ from evalsuite.report.reasons import advice, because
 from evalsuite.report.words import sentence, visible
 
 LIMIT_BYTES = 900_000
-"""GitHub drops the whole summary of a step that is larger than 1 MiB; others may write there, too."""
+"""GitHub drops a step's whole summary if it is larger than 1 MiB; others may write there, too."""
 ANNOTATIONS = 10
 """GitHub shows so many errors of a step."""
 _CUT = "\n\n… cut here, as GitHub shows at most 1 MiB.\n"
@@ -27,7 +27,7 @@ def to_markdown(gated: Gated) -> str:
 
 
 def append(path: Path, text: str) -> None:
-    """Append `text` to a job's summary, cut so that it stays below the limit. Raises `DiskError`."""
+    """Append `text` to a job's summary, cut to stay below the limit. Raises `DiskError`."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8", newline="\n") as file:

@@ -16,10 +16,6 @@ from evalsuite.results import Run
 from evalsuite.stats.drop import FEW_CLUSTERS
 from evalsuite.stats.power import Expected, Level, samples_to_pass
 
-ICC = 0.1
-"""How differences about one image correlate, if nothing else is known."""
-DISCORDANCE = "0.05,0.15,0.25"
-
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -47,7 +43,7 @@ def sizes_of(run: Run, only: Sequence[str] = ()) -> dict[str, Size]:
         if name not in known:
             raise UsageError(f"the run has no score of '{name}'{nearest(name, known)}")
     if not known:
-        raise UsageError("the run has no score yet; finish it, or say --sizes")
+        raise UsageError("the run has no score yet; finish it, or give --sizes instead")
     return {name: size for name, size in known.items() if not only or name in only}
 
 

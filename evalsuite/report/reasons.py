@@ -37,6 +37,8 @@ class Reason:
 def reasons(judged: Judged) -> tuple[Reason, ...]:
     """Everything that speaks against a pass, the gravest first."""
     order: list[Kind] = ["regression", "incomparable", "failed samples", "open"]
+    if judged.failures_decide:  # then a regression is only one of two ways to see it
+        order.insert(0, order.pop(2))
     return tuple(sorted(_reasons(judged), key=lambda reason: order.index(reason.kind)))
 
 

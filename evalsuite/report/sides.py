@@ -42,7 +42,7 @@ def find(baseline: str | None, anchor: str | None, results: Path) -> Against:
             f"which baseline? name one with --baseline, or promote one: {results} has no "
             f"{promoted.NAME}"
         )
-    if named is None and pointers.anchor not in (None, pointers.baseline):
+    if named is None and pointers.anchor is not None and pointers.anchor != pointers.baseline:
         named = promoted.follow(pointers.anchor, results)
     return Against(promoted.follow(pointers.baseline, results), named)
 
