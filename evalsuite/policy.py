@@ -137,7 +137,7 @@ def _number(value: Any, where: str, above: float, most: float, expected: str) ->
 
 
 def _cliffs(value: Any, where: str, known: Mapping[str, Benchmark]) -> Mapping[str, float]:
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not value:
         raise UsageError(f"{where}: expected benchmarks with points, like {{MMStar: 4}}")
     return {
         name: _points(points, f"{where}: {name}")
@@ -149,7 +149,7 @@ def _names(value: Any, where: str, known: Mapping[str, Benchmark]) -> tuple[str,
     if not isinstance(value, list) or not value:
         raise UsageError(f"{where}: expected a list of benchmarks, like [MMStar, OCRBench]")
     for name in value:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise UsageError(
                 f"{where}: unknown benchmark '{name}'{nearest(str(name), known)}; "
                 "name its file with --benchmarks-file"

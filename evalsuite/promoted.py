@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,8 +115,8 @@ def read(results: Path) -> Promoted | None:
         raise UsageError(f"{path}: was changed by hand? promote a run again") from None
 
 
-def _pointer(plain: Mapping[str, Any]) -> Pointer:
-    if not all(isinstance(value, str) for value in plain.values()):
+def _pointer(plain: Any) -> Pointer:
+    if not isinstance(plain, dict) or not all(isinstance(value, str) for value in plain.values()):
         raise TypeError
     return Pointer(**plain)
 

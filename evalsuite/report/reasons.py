@@ -62,8 +62,10 @@ def _reasons(judged: Judged) -> Iterator[Reason]:
             f"wrong it is {judged.decision.verdict}, without them "
             + ("nothing is left" if without is None else without.verdict),
         )
-    if judged.decision is None and not judged.comparison.incomparable:
-        yield Reason(MEAN, "incomparable", "the runs hold no benchmark")
+    if judged.decision is None:
+        any_there = bool(judged.comparison.incomparable)
+        text = "nothing can be compared" if any_there else "the runs hold no benchmark"
+        yield Reason(MEAN, "incomparable", text)
 
 
 def findings(judged: Judged) -> dict[str, Finding]:
