@@ -16,7 +16,9 @@ from evalsuite.errors import (
     INCOMPLETE,
     INTERNAL,
     INTERRUPTED,
+    REGRESSION,
     USAGE,
+    DiskError,
     EvalsuiteError,
     UsageError,
     nearest,
@@ -530,8 +532,20 @@ def gate(
         with progress.make() as shown:
             found = candidates.run_like(against.baseline, request, shown, allowed.benchmarks)
     made = gating.gate(against.baseline, found, allowed, known, against.anchor)
-    gated.show(made)
-    gated.write(made, junit=junit, summary=summary, github=github)
+    if github is None:
+        github = os.environ.get("GITHUB_ACTIONS") == "true"
+    try:
+        gated.show(made, github=github)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):
+        # Whoever read it has gone (rich exits then); the verdict stands.
+        _drop_output()
+    try:
+        gated.write(made, junit=junit, summary=summary, github=github)
+    except DiskError as error:
+        if made.exit_code != REGRESSION:
+            raise
+        _say(str(error), error.exit_code)
     raise typer.Exit(made.exit_code)
 
 
@@ -795,7 +809,7 @@ def _run(words: list[str]) -> int:
         if isinstance(stop.__context__, BrokenPipeError):
             # The reader of our output (a pager, head) has gone, which is its right; to typer and
             # rich that is exit 1, which here means a regression.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             return GOOD
         raise
     except Exception as error:
@@ -806,6 +820,11 @@ def _run(words: list[str]) -> int:
     if code == INTERRUPTED:  # typer's word for a KeyboardInterrupt, which it keeps to itself
         return _say("interrupted; run the same command again to continue", INTERRUPTED)
     return code if isinstance(code, int) else GOOD
+
+
+def _drop_output() -> None:
+    """Send what is still to be printed nowhere: nobody reads it any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dashed(words: list[str]) -> list[str]:

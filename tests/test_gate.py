@@ -206,6 +206,27 @@ def test_neither_torch_nor_vlmeval_is_loaded(demos: Demos) -> None:
     assert result.returncode == 1
 
 
+def test_a_verdict_survives_a_reader_that_has_gone(demos: Demos) -> None:
+    sides = ["--baseline", str(demos.whole), "--candidate", str(demos.early)]
+    command = [sys.executable, "-m", "evalsuite", "gate", *sides]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait() == 1
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+
+def test_a_file_that_cannot_be_written_hides_no_regression(
+    demos: Demos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = tmp_path / "file" / "gate.xml"
+    wrong.parent.write_text("in the way")
+    assert demos.against_whole(demos.early, "--junit", wrong) == 1
+    assert "cannot be written" in capsys.readouterr().err
+    assert demos.against_whole(demos.whole, "--junit", wrong) == 4
+
+
 def test_help_is_worth_reading() -> None:
     text = " ".join(evalsuite("gate", "--help").stdout.split())
     for word in ("--baseline", "--ckpt", "--anchor", "--junit", "--github", "Exit codes: 0 pass"):

@@ -47,13 +47,15 @@ def test_no_room_is_no_text() -> None:
 def test_what_is_there_already_counts(tmp_path: Path) -> None:
     path = tmp_path / "summary.md"
     path.write_text("x\n" * 400_000)
-    append(path, "y\n" * 400_000)
+    append(path, "y\n" * 400_000, github.LIMIT_BYTES)
     text = path.read_bytes()
     assert text.startswith(b"x\n" * 400_000)
     assert b"y\n" in text
     assert len(text) <= github.LIMIT_BYTES < MEBIBYTE
-    append(path, "z\n" * 400_000)
+    append(path, "z\n" * 400_000, github.LIMIT_BYTES)
     assert len(path.read_bytes()) < MEBIBYTE
+    append(path, "z\n" * 400_000)
+    assert path.read_bytes().endswith(b"z\n" * 400_000)
 
 
 def test_annotations_are_escaped() -> None:

@@ -1,4 +1,4 @@
-"""`evalsuite power`: what a policy can do is what the formulas say, and bad policies are warned of."""
+"""`evalsuite power`: a policy can do what the formulas say, and bad ones are warned of."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_wrong_sizes(text: str, said: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "many", "1.5", "-0.1", "nan", "0.1,,0.2"])
 def test_wrong_shares(text: str) -> None:
-    with pytest.raises(UsageError, match="--discordance .*expected a share"):
+    with pytest.raises(UsageError, match=r"--discordance .*expected a share"):
         read_shares(text, "--discordance")
 
 

@@ -20,8 +20,11 @@ from evalsuite.stats.verdict import Finding
 INCOMPARABLE = "incomparable"
 
 
-def show(gated: Gated) -> None:
-    """Print a table for each run the candidate was held against, and the verdict."""
+def show(gated: Gated, *, github: bool = False) -> None:
+    """Print a table for each run the candidate was held against, and the verdict.
+
+    With `github` lines that GitHub marks follow.
+    """
     from rich.console import Console
 
     from evalsuite.report.text import print_grid
@@ -31,32 +34,28 @@ def show(gated: Gated) -> None:
         print_grid(table(judged), console)
     for line in (headline(gated), *because(gated), *advice(gated)):
         print(visible(line))
+    if github:
+        from evalsuite.report.github import annotations
+
+        for line in annotations(gated):
+            print(line)
 
 
 def write(
-    gated: Gated,
-    *,
-    junit: Path | None = None,
-    summary: Path | None = None,
-    github: bool | None = None,
+    gated: Gated, *, junit: Path | None = None, summary: Path | None = None, github: bool = False
 ) -> None:
-    """Write what CI systems read; with `github` None only where GitHub says that it is there.
-
-    Raises `DiskError`.
-    """
-    from evalsuite.report import github as actions
+    """Write what CI systems read, with `github` the summary of the job. Raises `DiskError`."""
+    from evalsuite.report.github import LIMIT_BYTES, append, to_markdown
 
     if junit is not None:
         from evalsuite.report.junit import to_junit
 
         write_atomically(junit, to_junit(gated))
     if summary is not None:
-        actions.append(summary, actions.to_markdown(gated))
-    if os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github:
-        for line in actions.annotations(gated):
-            print(line)
-        if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-            actions.append(Path(step_summary), actions.to_markdown(gated))
+        append(summary, to_markdown(gated))
+    if github and (step_summary := os.environ.get("GITHUB_STEP_SUMMARY")):
+        # What the step wrote there before counts against the limit, too.
+        append(Path(step_summary), to_markdown(gated), LIMIT_BYTES)
 
 
 def table(judged: Judged) -> Grid:

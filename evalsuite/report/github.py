@@ -26,13 +26,13 @@ def to_markdown(gated: Gated) -> str:
     return "\n".join(lines) + "\n\n" + "\n".join(grid_markdown(table(j)) for j in gated.judged)
 
 
-def append(path: Path, text: str) -> None:
-    """Append `text` to a job's summary, cut to stay below the limit. Raises `DiskError`."""
+def append(path: Path, text: str, most_bytes: int | None = None) -> None:
+    """Append `text` to a file, cut so that this has at most so many bytes. Raises `DiskError`."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8", newline="\n") as file:
-            # The file is the step's own: what it said before counts against the limit.
-            file.write(fit(text + "\n", LIMIT_BYTES - file.tell()))
+            whole = text + "\n"
+            file.write(whole if most_bytes is None else fit(whole, most_bytes - file.tell()))
 
 
 def fit(text: str, room: int) -> str:
