@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from evalsuite.comparison import Difference
 from evalsuite.files import write_atomically
 from evalsuite.gating import Gated, Judged
 from evalsuite.outlook import Prospect
+from evalsuite.report.compared import pair_marks
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
-from evalsuite.report.reasons import MEAN, advice, because, times, written_p
+from evalsuite.report.reasons import MEAN, advice, because, times
 from evalsuite.report.table import Notes
-from evalsuite.report.words import ABSENT, counted, signed, visible
+from evalsuite.report.words import ABSENT, counted, signed, visible, written_p
 from evalsuite.results import FoundRun
 from evalsuite.stats.drop import FEW_CLUSTERS
 from evalsuite.stats.verdict import Finding
@@ -64,9 +66,9 @@ def table(judged: Judged) -> Grid:
     comparison, decision, outlook = judged.comparison, judged.decision, judged.outlook
     lines = []
     if decision is not None and outlook is not None:
-        for difference in comparison.differences:
+        for difference, paired in zip(comparison.differences, comparison.paired, strict=True):
             name = difference.name
-            marks = tuple(_marks(judged, name, notes))
+            marks = (*_marks(difference, notes), *pair_marks(paired, notes))
             found, prospect = decision.benchmarks[name], outlook.benchmarks[name]
             lines.append(Line(_entries(name, found, prospect, judged.terms.alpha, marks)))
     for item in comparison.incomparable:
@@ -150,29 +152,19 @@ def _level(alpha: float) -> str:
     return f"{100 * (1 - 2 * alpha):g} %"
 
 
-def _marks(judged: Judged, name: str, notes: Notes) -> Iterator[str]:
-    difference = next(d for d in judged.comparison.differences if d.name == name)
+def _marks(difference: Difference, notes: Notes) -> Iterator[str]:
+    name = difference.name
     if difference.drop.too_few_clusters:
         have = f"{name} {difference.drop.effective_clusters:.0f}"
         yield notes.add(f"too few clusters for a claim, fewer than {FEW_CLUSTERS}", have)
     if sum(difference.failed):
         before, after = difference.failed
         without = difference.without_failed
-        shown = "nothing" if without is None else signed(100 * without.estimate)
+        shown = "nothing is left" if without is None else signed(100 * without.estimate)
         yield notes.add(
             "samples without a prediction, which count as wrong",
             f"{name} {before} and {after}, without them {shown}",
         )
-    paired = next(p for p in judged.comparison.paired if p.benchmark == name)
-    if paired.left_out:
-        yield notes.add("samples not both have, left out", f"{name} {paired.left_out}")
-    if paired.asked_otherwise:
-        yield notes.add("samples asked otherwise, left out", f"{name} {paired.asked_otherwise}")
-    scores = (*paired.baseline, *paired.candidate)
-    if any(score.partial for score in scores):
-        yield notes.add("partial: without what only a judge can score", name)
-    if any(score.modified_data for score in scores):
-        yield notes.add("on data that is not what was published", name)
 
 
 def _remarks(judged: Judged) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from evalsuite.gating import Gated, Judged, Word
 from evalsuite.outlook import widening
-from evalsuite.report.words import counted, listed, sentence, signed
+from evalsuite.report.words import counted, listed, sentence, signed, written_p
 from evalsuite.stats.drop import FEW_CLUSTERS
 from evalsuite.stats.verdict import Finding
 
@@ -155,8 +155,8 @@ def _open(name: str, finding: Finding) -> str:
     subject = "the mean" if name == MEAN else name
     if finding.drop.too_few_clusters:
         return (
-            f"{subject} has too few images or videos: worth {finding.drop.effective_clusters:.0f} "
-            f"of one size, and {FEW_CLUSTERS} are needed"
+            f"{subject} has too few images or videos: as good as "
+            f"{finding.drop.effective_clusters:.0f} of one size, and {FEW_CLUSTERS} are needed"
         )
     return (
         f"{subject} may have dropped up to {points(finding.upper)} (estimate "
@@ -177,8 +177,3 @@ def times(probability: float) -> str:
     if count == 0:
         return "hardly ever" if probability else "never"
     return "nearly always" if count == 100 else f"{count} times in 100"
-
-
-def written_p(p: float) -> str:
-    """Write a p as it stands in a table."""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -39,6 +39,11 @@ def signed(difference: float) -> str:
     return shown[1:] if float(shown) == 0 else shown
 
 
+def written_p(p: float) -> str:
+    """Write the p of a test."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def plus_minus(score: Score) -> str:
     """Write a score with its standard error, if it has one; a part of one never as the whole."""
     error = "" if score.stderr is None else f" ± {points(score.stderr)}"
