@@ -102,9 +102,9 @@ def test_how_many_equal_answers_show_a_small_drop() -> None:
 @pytest.mark.parametrize(
     ("size", "margin", "said"),
     [
-        (Size(60, 20), 100, "A: 20 images, needed for any claim, 30"),
-        (Size(60, 50), 5, "A: 50 images, needed for a cliff of 5, 59"),
-        (Size(100, 100), 1, "the mean: too few images for a margin of 1"),
+        (Size(60, 20), 100, "A has 20 images; any claim needs 30"),
+        (Size(60, 50), 5, "A has 50 images; a cliff of 5 needs 59"),
+        (Size(100, 100), 1, "the mean has too few images for a margin of 1"),
     ],
 )
 def test_a_policy_that_nobody_can_pass_is_warned_of(size: Size, margin: float, said: str) -> None:

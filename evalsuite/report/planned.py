@@ -175,12 +175,11 @@ def verdicts(expected: Mapping[str, Expected], outlook: Outlook, terms: Terms) -
 def _hopeless(expected: Mapping[str, Expected], terms: Terms) -> Iterator[str]:
     """Say what keeps even equal answers from passing."""
     yield "warning: no checkpoint can pass, not even with answers that are all equal"
-    for name, each in expected.items():
-        needed = alike_needed(terms.cliffs[name] / 100, terms.alpha)
-        if each.clusters < needed:
-            why = (f"for any claim, {FEW_CLUSTERS}" if needed == FEW_CLUSTERS
-                   else f"for a cliff of {terms.cliffs[name]:g}, {needed}")  # fmt: skip
-            yield f"  {name}: {counted(each.clusters, 'image')}, needed {why}"
-    if all(each.clusters >= alike_needed(terms.cliffs[n] / 100, terms.alpha)
-           for n, each in expected.items()):  # fmt: skip
-        yield f"  the mean: too few images for a margin of {terms.margin:g}"
+    needed = {name: alike_needed(terms.cliffs[name] / 100, terms.alpha) for name in expected}
+    short = [name for name, each in expected.items() if each.clusters < needed[name]]
+    for name in short:
+        what = "any claim" if needed[name] == FEW_CLUSTERS else f"a cliff of {terms.cliffs[name]:g}"
+        images = counted(expected[name].clusters, "image")
+        yield f"  {name} has {images}; {what} needs {needed[name]}"
+    if not short:
+        yield f"  the mean has too few images for a margin of {terms.margin:g}"
