@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from evalsuite.outlook import Outlook, Prospect, alike_needed, look_ahead, widen
 from evalsuite.policy import Terms
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
 from evalsuite.report.reasons import MEAN, times
-from evalsuite.report.words import ABSENT, counted
+from evalsuite.report.words import ABSENT, at_least, counted
 from evalsuite.results import Run
 from evalsuite.stats.drop import FEW_CLUSTERS
 from evalsuite.stats.power import Expected, Level, samples_to_pass
@@ -143,7 +144,7 @@ def _needed(expected: Expected, prospect: Prospect, level: Level) -> str:
     allowed = prospect.allowed / 100
     varying = samples_to_pass(allowed, expected.discordance, level, expected.design_effect) or 0
     images = alike_needed(allowed, level.alpha)
-    return str(max(varying, round(images * expected.n / expected.clusters)))
+    return str(max(varying, math.ceil(images * expected.n / expected.clusters)))
 
 
 def _remarks(terms: Terms, count: int) -> Iterator[str]:
@@ -167,8 +168,8 @@ def verdicts(expected: Mapping[str, Expected], outlook: Outlook, terms: Terms) -
     if outlook.pass_if_equal < terms.power:
         wider = widening(outlook, terms)
         yield (
-            f"warning: {times(terms.power)} takes margin and cliffs {wider:.1f} times as wide, or "
-            f"{wider**2:.1f} times the samples"
+            f"warning: {times(terms.power)} takes margin and cliffs {at_least(wider)} times as wide, or "
+            f"{at_least(wider**2)} times the samples"
         )
 
 

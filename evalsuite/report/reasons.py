@@ -9,7 +9,7 @@ from typing import Literal
 
 from evalsuite.gating import Gated, Judged, Word
 from evalsuite.outlook import widening
-from evalsuite.report.words import counted, listed, sentence, signed, written_p
+from evalsuite.report.words import at_least, counted, listed, sentence, signed, written_p
 from evalsuite.stats.drop import FEW_CLUSTERS
 from evalsuite.stats.verdict import Finding
 
@@ -137,8 +137,8 @@ def _more(judged: Judged) -> str:
     wider = widening(outlook, judged.terms)
     return (
         f"an equal candidate passes only {times(outlook.pass_if_equal)} if answers vary so; "
-        f"{times(judged.terms.power)} takes {wider**2:.1f} times the samples, or for other "
-        f"candidates margin and cliffs {wider:.1f} times as wide ('evalsuite power')"
+        f"{times(judged.terms.power)} takes {at_least(wider**2)} times the samples, or for other "
+        f"candidates margin and cliffs {at_least(wider)} times as wide ('evalsuite power')"
     )
 
 
