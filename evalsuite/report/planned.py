@@ -168,8 +168,8 @@ def verdicts(expected: Mapping[str, Expected], outlook: Outlook, terms: Terms) -
     if outlook.pass_if_equal < terms.power:
         wider = widening(outlook, terms)
         yield (
-            f"warning: {times(terms.power)} takes margin and cliffs {at_least(wider)} times as wide, or "
-            f"{at_least(wider**2)} times the samples"
+            f"warning: {times(terms.power)} takes margin and cliffs {at_least(wider)} times as "
+            f"wide, or {at_least(wider**2)} times the samples"
         )
 
 
