@@ -66,6 +66,8 @@ def test_benchmarks_are_found_whatever_their_case_and_once() -> None:
         ("benchmarks: {X: {dataset: a}}", "X: needs the key 'metric'"),
         (f"benchmarks:{GOOD.replace('4', '0')}", "Mine: max_new_tokens: .*not 0"),
         (f"benchmarks:{GOOD.replace('choice', 'choise')}", "Mine: metric: .*not 'choise'"),
+        (f"benchmarks:{GOOD}    cliff: 0", "Mine: cliff: .*not 0"),
+        (f"benchmarks:{GOOD}    margin: .nan", "Mine: margin: .*not nan"),
         (f"benchmarks:{GOOD}    frames: 16", "Mine: 'frames' goes with modality video"),
         (f"benchmarks:{GOOD}    published: {{md5: {{A: 12}}, about_bytes: 1, licence: MIT}}",
          "Mine: published: md5: A: .*not 12"),
