@@ -55,7 +55,7 @@ def test_what_is_there_already_counts(tmp_path: Path) -> None:
     append(path, "z\n" * 400_000, github.LIMIT_BYTES)
     assert len(path.read_bytes()) < MEBIBYTE
     append(path, "z\n" * 400_000)
-    assert path.read_bytes().endswith(b"z\n" * 400_000)
+    assert path.read_bytes().endswith(b"z\n" * 400_000 + b"\n")
 
 
 def test_annotations_are_escaped() -> None:
