@@ -10,7 +10,7 @@ import pytest
 from evalsuite.cli import main
 from evalsuite.gating import gate
 from evalsuite.report import github
-from evalsuite.report.github import annotation, annotations, append, fit, to_markdown
+from evalsuite.report.github import annotation, append, fit, marked_lines, to_markdown
 from evalsuite.results import FoundRun
 from tests.compared import stored
 from tests.test_gating import STRICT, held, right
@@ -71,7 +71,7 @@ def test_nothing_from_outside_begins_a_line(tmp_path: Path) -> None:
     run = dataclasses.replace(found.run, outcomes=())
     record = dataclasses.replace(run.checkpoint, name="x\n::warning::y\r\n::add-mask::z")
     other = FoundRun(found.path, dataclasses.replace(run, checkpoint=record))
-    lines = list(annotations(gate(found, other, STRICT, {})))
+    lines = list(marked_lines(gate(found, other, STRICT, {})))
     assert len(lines) == 3
     for line in lines:
         assert line.startswith("::error title=evalsuite gate::")
@@ -81,9 +81,9 @@ def test_nothing_from_outside_begins_a_line(tmp_path: Path) -> None:
 
 def test_a_pass_is_silent_and_doubt_is_a_warning(tmp_path: Path) -> None:
     rows = {"A": right(300)}
-    assert list(annotations(held(tmp_path, rows, rows))) == []
+    assert list(marked_lines(held(tmp_path, rows, rows))) == []
     few = {"A": right(80, 100)}
-    lines = list(annotations(held(tmp_path, few, few)))
+    lines = list(marked_lines(held(tmp_path, few, few)))
     assert all(line.startswith("::warning ") for line in lines)
     assert "verdict: inconclusive" in lines[0]
 
@@ -91,7 +91,7 @@ def test_a_pass_is_silent_and_doubt_is_a_warning(tmp_path: Path) -> None:
 def test_no_more_lines_than_github_shows(tmp_path: Path) -> None:
     before = {f"B{i}": right(300) for i in range(15)}
     after = {name: right(200) for name in before}
-    lines = list(annotations(held(tmp_path, before, after)))
+    lines = list(marked_lines(held(tmp_path, before, after)))
     assert len(lines) == 10
     assert "and 8 more, in the log" in lines[-1]
 

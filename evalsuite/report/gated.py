@@ -37,9 +37,9 @@ def show(gated: Gated, *, github: bool = False) -> None:
     for line in (headline(gated), *because(gated), *advice(gated)):
         print(visible(line))
     if github:
-        from evalsuite.report.github import annotations
+        from evalsuite.report.github import marked_lines
 
-        for line in annotations(gated):
+        for line in marked_lines(gated):
             print(line)
 
 

@@ -46,7 +46,7 @@ def fit(text: str, room: int) -> str:
     return kept[: kept.rfind("\n") + 1].rstrip("\n") + _CUT
 
 
-def annotations(gated: Gated) -> Iterator[str]:
+def marked_lines(gated: Gated) -> Iterator[str]:
     """Say what keeps the candidate from passing as lines that GitHub marks; none for a pass.
 
     An inconclusive verdict is a warning: nothing was found to be worse.
