@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evalsuite.api import compare as compare
+    from evalsuite.api import gate as gate
     from evalsuite.api import run as run
     from evalsuite.benchmarks import Benchmark as Benchmark
     from evalsuite.checkpoint import Checkpoint as Checkpoint
     from evalsuite.comparison import Comparison as Comparison
     from evalsuite.errors import EvalsuiteError as EvalsuiteError
+    from evalsuite.gating import Gated as Gated
     from evalsuite.results import Failure as Failure
     from evalsuite.results import Run as Run
     from evalsuite.results import Score as Score
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
 _HOME = {
     "run": ("evalsuite.api", "run"),
     "compare": ("evalsuite.api", "compare"),
+    "gate": ("evalsuite.api", "gate"),
     "load_run": ("evalsuite.results", "read_run"),
     "register": ("evalsuite.vlmevalkit.adapter", "register"),
     "Benchmark": ("evalsuite.benchmarks", "Benchmark"),
     "Checkpoint": ("evalsuite.checkpoint", "Checkpoint"),
     "Comparison": ("evalsuite.comparison", "Comparison"),
     "EvalsuiteError": ("evalsuite.errors", "EvalsuiteError"),
+    "Gated": ("evalsuite.gating", "Gated"),
     "Failure": ("evalsuite.results", "Failure"),
     "Run": ("evalsuite.results", "Run"),
     "Score": ("evalsuite.results", "Score"),

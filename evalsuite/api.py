@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evalsuite import comparison
-from evalsuite.benchmarks import EXACT
+from evalsuite import comparison, gating, policy
+from evalsuite.benchmarks import EXACT, load
+from evalsuite.report import sides
 from evalsuite.report.find import find
 from evalsuite.report.progress import Silent
 from evalsuite.results import Run
@@ -98,5 +99,45 @@ def compare(
     Raises `evalsuite.errors.UsageError` if there is no such run, `IncompleteError` if no benchmark
     can be compared.
     """
-    sides = [find([str(name)], Path(output_dir)) for name in (baseline, candidate)]
-    return comparison.compare(sides[0], sides[1], benchmarks or ())
+    ours, theirs = (find([str(name)], Path(output_dir)) for name in (baseline, candidate))
+    return comparison.compare(ours, theirs, benchmarks or ())
+
+
+def gate(
+    baseline: str | Path | None,
+    candidate: str | Path,
+    *,
+    anchor: str | Path | None = None,
+    policy_file: str | Path | None = None,
+    margin: float | None = None,
+    cliff: float | None = None,
+    alpha: float | None = None,
+    power: float | None = None,
+    benchmarks: list[str] | None = None,
+    benchmarks_file: str | Path | None = None,
+    output_dir: str | Path = "results",
+) -> gating.Gated:
+    """Decide whether one run may take another's place, as ``evalsuite gate`` does.
+
+    Runs are named as there; without a baseline the promoted one counts. `margin` and `cliff` are in
+    points. The verdict is a word: pass, regression, inconclusive or incomplete.
+
+    Raises `evalsuite.errors.UsageError` if there is no such run or the policy is wrong.
+    """
+    known = load(None if benchmarks_file is None else Path(benchmarks_file)).benchmarks
+    allowed = policy.override(
+        policy.read(None if policy_file is None else Path(policy_file), known),
+        margin=margin,
+        cliff=cliff,
+        alpha=alpha,
+        power=power,
+        benchmarks=benchmarks or (),
+    )
+    results = Path(output_dir)
+    against = sides.find(
+        None if baseline is None else str(baseline),
+        None if anchor is None else str(anchor),
+        results,
+    )
+    found = sides.find_one(str(candidate), results)
+    return gating.gate(against.baseline, found, allowed, known, against.anchor)

@@ -109,7 +109,9 @@ class Benchmark:
     frames: FrameRule | None = None
     max_new_tokens: int
     margin: float = 1.0
-    """How many points a candidate may lose, used by the gate."""
+    """Points a candidate may lose towards the mean, whose margin is the mean of these."""
+    cliff: float = 5.0
+    """Points it may lose on this benchmark alone."""
     references: tuple[Reference, ...] = ()
     description: str = ""
     published: Published | None = None
@@ -269,7 +271,8 @@ def _validated(path: Path) -> dict[str, Any]:
         judge: Literal["exact"] = "exact"
         frames: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
         max_new_tokens: Annotated[int, Field(ge=1)] = 128
-        margin: Annotated[float, Field(gt=0)] = 1.0
+        margin: Annotated[float, Field(gt=0, le=100)] = 1.0
+        cliff: Annotated[float, Field(gt=0, le=100)] = 5.0
         references: list[ReferenceSpec] = Field(default_factory=list)
         description: str = ""
         published: PublishedSpec | None = None
@@ -343,7 +346,7 @@ def frame_rule(text: str, where: str) -> FrameRule:
     raise UsageError(f"{where}: expected '1fps' or a number of frames like '16', not {text!r}")
 
 
-SETTABLE = ("frames", "max_new_tokens", "margin")
+SETTABLE = ("frames", "max_new_tokens")
 """What ``--set BENCH.key=value`` may change: all else would be another benchmark."""
 
 

@@ -16,7 +16,9 @@ from evalsuite.errors import (
     INCOMPLETE,
     INTERNAL,
     INTERRUPTED,
+    REGRESSION,
     USAGE,
+    DiskError,
     EvalsuiteError,
     UsageError,
     nearest,
@@ -81,6 +83,33 @@ Runs = Annotated[
         help="Run directories, run.json files or checkpoint directories under the results; "
         "all runs there if none is named.",
     ),
+]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A YAML file with margin, cliff, cliffs, alpha, power, benchmarks (docs/gate.md).",
+    ),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        metavar="POINTS",
+        help="What the mean may lose; if nobody says, what its benchmarks have in benchmarks.yaml "
+        "on average (1).",
+    ),
+]
+Cliff = Annotated[
+    float | None,
+    typer.Option(
+        metavar="POINTS",
+        help="What each benchmark may lose; if nobody says, its own in benchmarks.yaml (5).",
+    ),
+]
+Alpha = Annotated[float | None, typer.Option(help="One-sided error rate; 0.05 if nobody says.")]
+Power = Annotated[
+    float | None,
+    typer.Option(help="With which probability a drop is to be found; 0.8 if nobody says."),
 ]
 
 
@@ -180,7 +209,7 @@ def run(
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="BENCH.KEY=VALUE", help="Change frames, max_new_tokens or margin."
+            "--set", metavar="BENCH.KEY=VALUE", help="Change frames or max_new_tokens."
         ),
     ] = None,
     max_new_tokens: MaxNewTokens = None,
@@ -385,6 +414,227 @@ def compare(
 
 
 @app.command()
+def gate(
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="The run to be held against, named as for report; the promoted one if not given.",
+        ),
+    ] = None,
+    candidate: Annotated[
+        str | None, typer.Option(metavar="RUN", help="The run that may take its place; or")
+    ] = None,
+    ckpt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|HUB_ID",
+            help="a checkpoint, which is first run as the baseline was: same benchmarks, prompts, "
+            "limit, dtype and judge.",
+        ),
+    ] = None,
+    anchor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="A fixed older run to be held against as well, as small losses add up; the worst "
+            "verdict counts.",
+        ),
+    ] = None,
+    policy: PolicyFile = None,
+    margin: Margin = None,
+    cliff: Cliff = None,
+    alpha: Alpha = None,
+    power: Power = None,
+    benchmarks: Names = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the verdict there as JUnit XML.")
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append it there as markdown.")
+    ] = None,
+    github: Annotated[
+        bool | None,
+        typer.Option(
+            "--github/--no-github",
+            help="Append it to $GITHUB_STEP_SUMMARY and print ::error lines; on by itself where "
+            "$GITHUB_ACTIONS is true.",
+        ),
+    ] = None,
+    limit: Annotated[
+        str | None, typer.Option(help="Of --ckpt: so many samples, not as many as the baseline.")
+    ] = None,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    workers: Annotated[str, typer.Option(metavar="auto|N", help="As for run.")] = "auto",
+    batch_size: Annotated[str, typer.Option(help="As for run.")] = "auto",
+    processor: Annotated[
+        str | None, typer.Option(help="Where to find processor files a trainer left out.")
+    ] = None,
+    base: Base = None,
+    data_dir: DataDir = None,
+    allow_modified_data: AllowModified = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Fetch missing data even if it is more than 5 GB.")
+    ] = False,
+    benchmarks_file: BenchmarksFile = None,
+    output_dir: ResultsDir = Path("results"),
+    config: Annotated[  # noqa: ARG001 - read by its callback
+        Path | None,
+        typer.Option(
+            is_eager=True, callback=_read_config,
+            help="A YAML file with these options; the command line wins.",
+        ),
+    ] = None,
+) -> None:  # fmt: skip
+    """Decide whether a candidate may take its baseline's place.
+
+    Pass: the mean is shown to have dropped by less than its margin, and every benchmark by less
+    than its cliff. Regression: a drop is real and larger than that. Inconclusive: neither.
+    Incomplete: something cannot be compared, or failed samples would decide (docs/gate.md).
+
+    Exit codes: 0 pass, 1 regression, 3 inconclusive, 4 incomplete; 2 wrong arguments.
+    """
+    from evalsuite import gating
+    from evalsuite import policy as policies
+    from evalsuite.benchmarks import load
+    from evalsuite.report import gated, sides
+
+    if (candidate is None) == (ckpt is None):
+        raise UsageError(
+            "which candidate? name a run with --candidate, or a checkpoint with --ckpt"
+        )
+    known = load(benchmarks_file).benchmarks
+    allowed = policies.override(
+        policies.read(policy, known), margin=margin, cliff=cliff, alpha=alpha, power=power,
+        benchmarks=_names(benchmarks),
+    )  # fmt: skip
+    against = sides.find(baseline, anchor, output_dir)
+    if ckpt is None:
+        given = [("--limit", limit), ("--processor", processor), ("--base", base),
+                 ("--data-dir", data_dir)]  # fmt: skip
+        for flag, value in given:
+            if value is not None:
+                raise UsageError(f"{flag}: goes with --ckpt, which is run; a --candidate was run")
+        found = sides.find_one(str(candidate), output_dir)
+    else:
+        from evalsuite import candidate as candidates
+        from evalsuite.report import progress
+        from evalsuite.session import Request
+
+        request = Request(
+            checkpoints=(ckpt,),
+            command=shlex.join(["evalsuite", *sys.argv[1:]]),
+            limit=limit,
+            dtype=dtype,
+            device=device,
+            workers=workers,
+            batch_size=batch_size,
+            processor=processor,
+            base=base,
+            data_dir=data_dir,
+            allow_modified_data=allow_modified_data,
+            yes=yes,
+            benchmarks_file=benchmarks_file,
+            output_dir=output_dir,
+        )
+        with progress.make() as shown:
+            found = candidates.run_like(against.baseline, request, shown, allowed.benchmarks)
+    made = gating.gate(against.baseline, found, allowed, known, against.anchor)
+    if github is None:
+        github = os.environ.get("GITHUB_ACTIONS") == "true"
+    try:
+        gated.show(made, github=github)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):
+        # Whoever read it has gone (rich exits then); the verdict stands.
+        _drop_output()
+    try:
+        gated.write(made, junit=junit, summary=summary, github=github)
+    except DiskError as error:
+        if made.exit_code != REGRESSION:
+            raise
+        _say(str(error), error.exit_code)
+    raise typer.Exit(made.exit_code)
+
+
+@app.command()
+def power(
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="Take the sizes of benchmarks from this run; or say"),
+    ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BENCH=N[:IMAGES],…",
+            help="how many questions a benchmark has, and about how many images if fewer.",
+        ),
+    ] = None,
+    discordance: Annotated[
+        str, typer.Option(metavar="SHARES", help="Shares of answers that differ by luck.")
+    ] = "0.05,0.15,0.25",
+    icc: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="How differences about one image correlate."),
+    ] = 0.1,
+    policy: PolicyFile = None,
+    margin: Margin = None,
+    cliff: Cliff = None,
+    alpha: Alpha = None,
+    power: Power = None,
+    benchmarks: Names = None,
+    benchmarks_file: BenchmarksFile = None,
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Say what a gate's policy can find and whom it lets pass, before any GPU is spent.
+
+    For each share of answers that differ by luck: the smallest drop that would be found, the
+    smallest margin and cliff that an equal checkpoint passes, the samples that takes, and how often
+    it passes this policy; with a warning where that is rarely or never.
+    """
+    from evalsuite import policy as policies
+    from evalsuite.benchmarks import load
+    from evalsuite.report import planned, sides
+
+    if (run is None) == (sizes is None):
+        raise UsageError("sizes of what? name a run, or say --sizes BENCH=QUESTIONS")
+    known = load(benchmarks_file).benchmarks
+    allowed = policies.override(
+        policies.read(policy, known), margin=margin, cliff=cliff, alpha=alpha, power=power,
+        benchmarks=_names(benchmarks),
+    )  # fmt: skip
+    shares = planned.read_shares(discordance, "--discordance")
+    found = (
+        planned.read_sizes(str(sizes), list(known))
+        if run is None
+        else planned.sizes_of(sides.find_one(run, output_dir).run, allowed.benchmarks)
+    )
+    planned.show(found, allowed.terms(list(found), known), shares, icc)
+
+
+@app.command()
+def promote(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run, named as for report.")],
+    anchor: Annotated[
+        bool,
+        typer.Option(
+            "--anchor", help="Make it the anchor as well: the fixed run that gate minds besides."
+        ),
+    ] = False,
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Make a run the baseline of 'evalsuite gate', in baseline.json among the results.
+
+    Commit that file and the run, and everybody's gate holds candidates against the same.
+    """
+    from evalsuite.report import sides
+
+    for line in sides.promote(sides.find_one(run, output_dir), output_dir, anchor=anchor):
+        print(line)
+
+
+@app.command()
 def verify(
     ckpt: Annotated[str, typer.Option(help="A checkpoint, as for run.")],
     base: Base = None,
@@ -568,7 +818,7 @@ def _run(words: list[str]) -> int:
         if isinstance(stop.__context__, BrokenPipeError):
             # The reader of our output (a pager, head) has gone, which is its right; to typer and
             # rich that is exit 1, which here means a regression.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             return GOOD
         raise
     except Exception as error:
@@ -579,6 +829,11 @@ def _run(words: list[str]) -> int:
     if code == INTERRUPTED:  # typer's word for a KeyboardInterrupt, which it keeps to itself
         return _say("interrupted; run the same command again to continue", INTERRUPTED)
     return code if isinstance(code, int) else GOOD
+
+
+def _drop_output() -> None:
+    """Send what is still to be printed nowhere: nobody reads it any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dashed(words: list[str]) -> list[str]:

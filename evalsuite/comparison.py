@@ -82,6 +82,16 @@ def compare(
     `only` names the benchmarks to compare. Raises `UsageError` for one that no run has, and for a
     group of one against a group; `IncompleteError` if no benchmark can be compared.
     """
+    comparison = compare_any(baseline, candidate, only)
+    if not comparison.differences:
+        raise IncompleteError(_nothing(comparison.incomparable))
+    return comparison
+
+
+def compare_any(
+    baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], only: Sequence[str] = ()
+) -> Comparison:
+    """`compare`, but without any difference where no benchmark can be compared."""
     if min(len(baseline), len(candidate)) == 1 < max(len(baseline), len(candidate)):
         raise UsageError(
             "a group of one says nothing of how training runs differ; name two runs or more a side"
@@ -93,8 +103,6 @@ def compare(
     found = pair(baseline, candidate, only)
     paired = tuple(item for item in found if isinstance(item, Paired))
     incomparable = tuple(item for item in found if isinstance(item, Incomparable))
-    if not paired:
-        raise IncompleteError(_nothing(incomparable))
     differences, of_mean = _differences(paired)
     return Comparison(
         baseline=tuple(baseline),
@@ -121,6 +129,8 @@ def _nothing(incomparable: Sequence[Incomparable]) -> str:
 
 def _differences(paired: Sequence[Paired]) -> tuple[tuple[Difference, ...], Difference | None]:
     """The difference on each benchmark and, of two and more, on their mean."""
+    if not paired:
+        return (), None
     several = [each.samples for each in paired]
     drops = [_drop(samples) for samples in several]
     if len(paired) > 1:

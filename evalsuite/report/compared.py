@@ -15,7 +15,7 @@ from evalsuite.report.compared_plain import changed_samples, to_csv, to_json
 from evalsuite.report.find import find_all
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
 from evalsuite.report.table import Notes
-from evalsuite.report.words import ABSENT, counted, listed, points, sentence, signed
+from evalsuite.report.words import ABSENT, counted, listed, points, sentence, signed, written_p
 from evalsuite.results import FoundRun
 from evalsuite.stats.drop import FEW_CLUSTERS
 from evalsuite.sweeps import Lead, lead, sweep_of
@@ -75,7 +75,7 @@ def table(comparison: Comparison, leading: Lead | None = None) -> Grid:
     notes = Notes()
     baseline, candidate = _names(comparison.baseline), _names(comparison.candidate)
     pairs = zip(comparison.differences, comparison.paired, strict=True)
-    lines = [Line(_entries(d, (*_marks(d, notes), *_pair_marks(p, notes)))) for d, p in pairs]
+    lines = [Line(_entries(d, (*_marks(d, notes), *pair_marks(p, notes)))) for d, p in pairs]
     for item in comparison.incomparable:
         mark = notes.add(f"{item.benchmark} cannot be compared: {'; '.join(item.why)}")
         before, after = entries([ABSENT] * 3), entries([ABSENT] * 5)
@@ -160,10 +160,10 @@ def _entries(difference: Difference, marks: Sequence[str] = ()) -> tuple[Entry, 
         Entry(signed(difference.points), tuple(marks)),
         *entries((
             f"{signed(low)} to {signed(high)}",
-            ABSENT if few else _p(difference.p),
+            ABSENT if few else written_p(difference.p),
             str(difference.worse),
             str(difference.better),
-            ABSENT if difference.mcnemar is None else _p(difference.mcnemar.mid),
+            ABSENT if difference.mcnemar is None else written_p(difference.mcnemar.mid),
         )),
     )  # fmt: skip
 
@@ -209,7 +209,8 @@ def _marks(difference: Difference, notes: Notes) -> tuple[str, ...]:
     return tuple(marks)
 
 
-def _pair_marks(paired: Paired, notes: Notes) -> tuple[str, ...]:
+def pair_marks(paired: Paired, notes: Notes) -> tuple[str, ...]:
+    """Note what was left out of a benchmark, and what its scores are without."""
     scores = (*paired.baseline, *paired.candidate)
     return tuple(
         notes.add(meaning, f"{paired.benchmark}{detail}")
@@ -229,10 +230,6 @@ def _pair_marks(paired: Paired, notes: Notes) -> tuple[str, ...]:
 
 def _names(runs: Sequence[FoundRun]) -> str:
     return listed([found.run.checkpoint.name for found in runs])
-
-
-def _p(p: float) -> str:
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _cut(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from evalsuite.results import Score
@@ -37,6 +38,16 @@ def signed(difference: float) -> str:
     """Write a difference in points; nothing has no sign."""
     shown = f"{difference:+.2f}"
     return shown[1:] if float(shown) == 0 else shown
+
+
+def at_least(factor: float) -> str:
+    """Write a factor that is needed, rounded up."""
+    return f"{math.ceil(10 * factor) / 10:.1f}"
+
+
+def written_p(p: float) -> str:
+    """Write the p of a test."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def plus_minus(score: Score) -> str:

@@ -33,6 +33,23 @@ class Level:
     """How many drops are tested for a regression: the benchmarks and their mean."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What one expects of the differences on a benchmark."""
+
+    n: int
+    """Samples."""
+    clusters: int
+    """Images or videos they are about."""
+    discordance: float
+    """The share of answers that differ; of values from 0 to 1, their mean squared difference."""
+    design_effect: float = 1.0
+
+    def error(self, drop: float = 0.0) -> float:
+        """The standard error of a drop of that size."""
+        return planned_error(self.discordance, self.n, self.design_effect, drop)
+
+
 def planned_error(
     discordance: float, n: int, design_effect: float = 1.0, drop: float = 0.0
 ) -> float:
@@ -71,6 +88,15 @@ def planned_detectable_drop(
     for _ in range(_ROUNDS):
         error = planned_error(discordance, n, design_effect, drop)
         drop = min(detectable_drop(error, allowed, level) + 0.5 / n, 1.0)
+    return drop
+
+
+def planned_detectable_mean(expected: Sequence[Expected], allowed: float, level: Level) -> float:
+    """`planned_detectable_drop` of the mean, if every benchmark drops as much."""
+    drop = allowed
+    for _ in range(_ROUNDS):
+        error = mean_error([each.error(drop) for each in expected])
+        drop = min(detectable_drop(error, allowed, level), 1.0)
     return drop
 
 

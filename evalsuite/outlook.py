@@ -1,0 +1,157 @@
+"""What a policy can find and whom it lets pass, given the samples there are and how they vary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from evalsuite.pairs import Paired
+from evalsuite.policy import Terms
+from evalsuite.stats import mean, power
+from evalsuite.stats.drop import FEW_CLUSTERS, Drop, estimate_drop
+from evalsuite.stats.power import Expected, Level
+from evalsuite.stats.verdict import decide
+
+_HALVINGS = 8
+"""Of a factor between n and 2n: enough for two digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """One drop, of a benchmark or of the mean, in points."""
+
+    allowed: float
+    """Margin or cliff."""
+    error: float
+    """The standard error if two checkpoints are equal."""
+    detectable: float | None
+    """The smallest true drop that is called a regression with the policy's power; None if there
+    are too few images for any claim."""
+    passing: float
+    """The smallest margin or cliff that an equal checkpoint passes with that power."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a policy can do on a set of benchmarks."""
+
+    errors: tuple[float, ...]
+    """The benchmarks' standard errors, in the order of `benchmarks`, on the scale of 0 to 1."""
+    mean: Prospect
+    benchmarks: Mapping[str, Prospect]
+    pass_if_equal: float
+    """The probability that an equal checkpoint passes."""
+    identical_pass: bool
+    """Whether even a checkpoint that answers everything alike would pass."""
+
+
+def expect(paired: Paired, drop: Drop) -> Expected:
+    """What to expect of a benchmark next time: differences as large, and as clustered, as here.
+
+    If nothing differs, nothing is known of how differences cluster; they are then taken to come
+    whole images at a time, which errs on the safe side.
+    """
+    squares = mean([sample.drop**2 for sample in paired.samples])
+    independent = (squares - drop.estimate**2) / drop.n
+    if not independent > 0 or not 0 < drop.variance < 1:
+        effect = drop.n / drop.clusters
+    else:
+        effect = drop.variance / independent
+    return Expected(
+        n=drop.n,
+        clusters=int(drop.effective_clusters + 1e-6),
+        discordance=squares,
+        design_effect=effect,
+    )
+
+
+def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
+    """What the policy of `terms` can do on benchmarks of which so much is `expected`."""
+    level = Level(alpha=terms.alpha, power=terms.power, tests=len(expected) + 1)
+    errors = {name: each.error() for name, each in expected.items()}
+    of_mean = power.mean_error(list(errors.values()))
+    margin, cliffs = terms.margin / 100, {n: terms.cliffs[n] / 100 for n in expected}
+    same = {name: _no_difference(each) for name, each in expected.items()}
+    identical = decide(same, cliffs, margin, terms.alpha)
+    identical_pass = identical.verdict == "pass"
+    return Outlook(
+        errors=tuple(errors.values()),
+        mean=_prospect(
+            margin,
+            of_mean,
+            power.planned_detectable_mean(list(expected.values()), margin, level),
+            level,
+            few=identical.mean.drop.too_few_clusters,
+        ),
+        benchmarks={
+            name: _prospect(
+                cliffs[name],
+                errors[name],
+                power.planned_detectable_drop(
+                    each.discordance, each.n, cliffs[name], level, each.design_effect
+                ),
+                level,
+                few=same[name].too_few_clusters,
+            )
+            for name, each in expected.items()
+        },
+        # With too few images nothing ever passes, whatever the standard errors say.
+        pass_if_equal=power.chance_of_pass(
+            list(errors.values()), list(cliffs.values()), margin, terms.alpha
+        )
+        if identical_pass
+        else 0.0,
+        identical_pass=identical_pass,
+    )
+
+
+def widening(outlook: Outlook, terms: Terms) -> float:
+    """By which factor margin and cliffs must grow for equal checkpoints to pass with its power.
+
+    The square of it is by how much the samples must grow instead, as errors shrink with their root.
+    1 if nothing needs to.
+    """
+    cliffs = [prospect.allowed / 100 for prospect in outlook.benchmarks.values()]
+
+    def enough(factor: float) -> bool:
+        errors = [error / factor for error in outlook.errors]
+        margin = terms.margin / 100
+        return power.chance_of_pass(errors, cliffs, margin, terms.alpha) >= terms.power
+
+    if enough(1.0):
+        return 1.0
+    low, high = 1.0, 2.0
+    while not enough(high):
+        low, high = high, 2 * high
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def alike_needed(allowed: float, alpha: float) -> int:
+    """How many images, all answered alike, show a drop below `allowed`: a share, not points.
+
+    The inverse of the bound 1 - alpha^(1/C), and never fewer than any claim needs.
+    """
+    return max(FEW_CLUSTERS, math.floor(math.log(alpha) / math.log1p(-allowed)) + 1
+               if allowed < 1 else 0)  # fmt: skip
+
+
+def _no_difference(expected: Expected) -> Drop:
+    """The drop between checkpoints that answer everything alike."""
+    return estimate_drop(np.zeros(expected.clusters), range(expected.clusters))
+
+
+def _prospect(
+    allowed: float, error: float, detectable: float, level: Level, *, few: bool
+) -> Prospect:
+    return Prospect(
+        allowed=100 * allowed,
+        error=100 * error,
+        detectable=None if few else 100 * detectable,
+        passing=100 * power.passing_margin(error, level),
+    )

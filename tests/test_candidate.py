@@ -1,0 +1,66 @@
+"""What a checkpoint is asked so that it can be held against a baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalsuite.candidate import as_run
+from evalsuite.errors import UsageError
+from evalsuite.results import FoundRun
+from evalsuite.session import Request
+from tests.compared import samples, stored
+from tests.reported import settings
+
+ASKED = Request(checkpoints=("runs/new",), command="evalsuite gate")
+
+
+def baseline(tmp: Path, scores: dict[str, Any] | None = None, **more: Any) -> FoundRun:
+    rows = samples([1.0] * 40)
+    return stored(tmp, "old", {"DemoOCR": rows, "DemoVideo": rows}, scores=scores, **more)
+
+
+def test_everything_that_decides_comes_from_the_baseline(tmp_path: Path) -> None:
+    found = baseline(
+        tmp_path,
+        {"DemoVideo": {"frames": "8", "max_new_tokens": 5}},
+        settings=settings(prompts="native", dtype="bfloat16", longest_edge=512),
+        limit="40",
+    )
+    request = as_run(found, ASKED)
+    assert request.checkpoints == ("runs/new",)
+    assert request.benchmarks == ("DemoOCR", "DemoVideo")
+    assert (request.prompts, request.dtype, request.longest_edge) == ("native", "bfloat16", 512)
+    assert request.limit == "40"
+    assert (request.judge, request.judge_base_url) == ("exact", None)
+    assert request.settings == (
+        "DemoOCR.max_new_tokens=8", "DemoVideo.max_new_tokens=5", "DemoVideo.frames=8"
+    )  # fmt: skip
+
+
+def test_named_benchmarks_are_run_alone(tmp_path: Path) -> None:
+    assert as_run(baseline(tmp_path), ASKED, ["DemoVideo"]).benchmarks == ("DemoVideo",)
+    with pytest.raises(UsageError, match=r"no score of 'DemoOCD' \(did you mean 'DemoOCR'\?\)"):
+        as_run(baseline(tmp_path), ASKED, ["DemoOCD"])
+
+
+def test_what_is_asked_for_stays(tmp_path: Path) -> None:
+    asked = Request(checkpoints=("new",), command="", limit="20", dtype="float16")
+    request = as_run(baseline(tmp_path, limit="40"), asked)
+    assert (request.limit, request.dtype) == ("20", "float16")
+
+
+def test_a_judge_is_asked_where_it_was(tmp_path: Path) -> None:
+    judged = {"DemoOCR": {"judge": "some-model at http://localhost:8000/v1"}}
+    request = as_run(baseline(tmp_path, judged), ASKED)
+    assert request.judge == "some-model"
+    assert request.judge_base_url == "http://localhost:8000/v1"
+
+
+def test_a_blind_baseline_and_an_empty_one_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="was run without images"):
+        as_run(baseline(tmp_path, settings=settings(blind=True)), ASKED)
+    with pytest.raises(UsageError, match="has no score; finish it"):
+        as_run(stored(tmp_path, "none", {}), ASKED)

@@ -1,0 +1,135 @@
+"""GitHub Actions: a summary below its limit, and annotations that nothing can break out of."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from evalsuite.cli import main
+from evalsuite.gating import gate
+from evalsuite.report import github
+from evalsuite.report.github import annotation, append, fit, marked_lines, to_markdown
+from evalsuite.results import FoundRun
+from tests.compared import stored
+from tests.test_gating import STRICT, held, right
+
+MEBIBYTE = 1024 * 1024
+
+
+def test_a_summary_says_what_and_why(tmp_path: Path) -> None:
+    text = to_markdown(held(tmp_path, {"A": right(300)}, {"A": right(200)}))
+    assert text.startswith("## evalsuite gate: regression\n\n- A dropped 25 points")
+    assert "| benchmark" in text
+    assert "next: see what changed" in text
+
+
+def test_a_short_text_is_left_alone() -> None:
+    assert fit("a\nb\n", 4) == "a\nb\n"
+
+
+@pytest.mark.parametrize("line", ["| 数据 | 1 |\n", "| plain | 1 |\n"])
+def test_a_long_text_is_cut_between_lines(line: str) -> None:
+    cut = fit(line * 200_000, 900_000)
+    assert len(cut.encode()) <= 900_000
+    assert len(cut.encode()) > 890_000
+    kept, _, word = cut.rpartition("\n\n")
+    assert "cut here" in word
+    assert set(kept.split("\n")) == {line.rstrip("\n")}
+
+
+def test_no_room_is_no_text() -> None:
+    assert fit("a\n" * 100, 10) == ""
+    assert fit("a\n" * 100, -5) == ""
+
+
+def test_what_is_there_already_counts(tmp_path: Path) -> None:
+    path = tmp_path / "summary.md"
+    path.write_text("x\n" * 400_000)
+    append(path, "y\n" * 400_000, github.LIMIT_BYTES)
+    text = path.read_bytes()
+    assert text.startswith(b"x\n" * 400_000)
+    assert b"y\n" in text
+    assert len(text) <= github.LIMIT_BYTES < MEBIBYTE
+    append(path, "z\n" * 400_000, github.LIMIT_BYTES)
+    assert len(path.read_bytes()) < MEBIBYTE
+    append(path, "z\n" * 400_000)
+    assert path.read_bytes().endswith(b"z\n" * 400_000 + b"\n")
+
+
+def test_annotations_are_escaped() -> None:
+    """As GitHub's own toolkit does: % first, line ends, and in properties : and , besides."""
+    assert annotation("error", "a:b,c", "50 % worse\n::set-env name=x::y") == (
+        "::error title=a%3Ab%2Cc::50 %25 worse ::set-env name=x::y"
+    )
+    assert github._property("100%\r\n:,") == "100%25%0D%0A%3A%2C"
+
+
+def test_nothing_from_outside_begins_a_line(tmp_path: Path) -> None:
+    found = stored(tmp_path, "old", {"A": right(300)})
+    run = dataclasses.replace(found.run, outcomes=())
+    record = dataclasses.replace(run.checkpoint, name="x\n::warning::y\r\n::add-mask::z")
+    other = FoundRun(found.path, dataclasses.replace(run, checkpoint=record))
+    lines = list(marked_lines(gate(found, other, STRICT, {})))
+    assert len(lines) == 3
+    for line in lines:
+        assert line.startswith("::error title=evalsuite gate::")
+        assert "\n" not in line
+        assert "\r" not in line
+
+
+def test_a_pass_is_silent_and_doubt_is_a_warning(tmp_path: Path) -> None:
+    rows = {"A": right(300)}
+    assert list(marked_lines(held(tmp_path, rows, rows))) == []
+    few = {"A": right(80, 100)}
+    lines = list(marked_lines(held(tmp_path, few, few)))
+    assert all(line.startswith("::warning ") for line in lines)
+    assert "verdict: inconclusive" in lines[0]
+
+
+def test_no_more_lines_than_github_shows(tmp_path: Path) -> None:
+    before = {f"B{i}": right(300) for i in range(15)}
+    after = {name: right(200) for name in before}
+    lines = list(marked_lines(held(tmp_path, before, after)))
+    assert len(lines) == 10
+    assert "and 8 more, in the log" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("environment", "flags", "expected"),
+    [
+        ("true", [], True),
+        ("true", ["--no-github"], False),
+        ("", [], False),
+        ("", ["--github"], True),
+    ],
+)
+def test_on_by_itself_under_github(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    environment: str,
+    flags: list[str],
+    expected: bool,
+) -> None:
+    summary = tmp_path / "step.md"
+    monkeypatch.setenv("GITHUB_ACTIONS", environment)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    before, after = (stored(tmp_path, name, {"A": right(count)})
+                     for name, count in (("old", 300), ("new", 200)))  # fmt: skip
+    sides = ["--baseline", str(before.path), "--candidate", str(after.path)]
+    assert main(["gate", *sides, *flags]) == 1
+    assert ("::error title=" in capsys.readouterr().out) == expected
+    assert summary.exists() == expected
+
+
+def test_without_a_summary_file_there_are_lines_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    before, after = (stored(tmp_path, name, {"A": right(count)})
+                     for name, count in (("old", 300), ("new", 200)))  # fmt: skip
+    sides = ["--baseline", str(before.path), "--candidate", str(after.path)]
+    assert main(["gate", *sides, "--github"]) == 1
+    assert "\n::error title=evalsuite gate::verdict: regression\n" in capsys.readouterr().out

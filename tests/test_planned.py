@@ -1,0 +1,202 @@
+"""`evalsuite power`: a policy can do what the formulas say, and bad ones are warned of."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from bench.simulations import PAPER
+from evalsuite.benchmarks import load
+from evalsuite.cli import main
+from evalsuite.errors import UsageError
+from evalsuite.outlook import alike_needed, look_ahead, widening
+from evalsuite.policy import Policy, Terms
+from evalsuite.report.planned import Size, read_shares, read_sizes, verdicts
+from evalsuite.stats import power
+from evalsuite.stats.power import Expected, Level
+from tests.compared import samples, stored
+
+KNOWN = load().benchmarks
+DEMO = {
+    "DemoDigits": Size(341, 120),
+    "DemoYesNo": Size(352, 125),
+    "DemoShapes": Size(360, 140),
+    "DemoOCR": Size(360, 120),
+    "DemoVideo": Size(330, 110),
+}
+"""The demo's questions and images; tests/test_gate.py holds them against a run."""
+
+
+def expected(sizes: dict[str, Size], discordance: float) -> dict[str, Expected]:
+    return {name: size.expected(discordance, 0.1) for name, size in sizes.items()}
+
+
+def demo_terms(**more: float) -> Terms:
+    return Policy(**more).terms(list(DEMO), KNOWN)
+
+
+def test_the_demo_can_pass_its_own_policy_but_not_the_default() -> None:
+    """What benchmarks.yaml and docs/gate.md say: 90 times in 100, and 13."""
+    own = look_ahead(expected(DEMO, 0.15), demo_terms())
+    default = look_ahead(expected(DEMO, 0.15), demo_terms(margin=1, cliff=5))
+    assert round(100 * own.pass_if_equal) == 90
+    assert round(100 * default.pass_if_equal) == 13
+
+
+def test_equal_checkpoints_pass_on_the_papers_sizes() -> None:
+    sizes = {name: Size(size.questions, size.clusters) for name, size in PAPER.items()}
+    terms = Policy().terms(list(sizes), {})
+    assert look_ahead(expected(sizes, 0.15), terms).pass_if_equal > 0.8
+
+
+def test_an_outlook_is_what_the_formulas_say() -> None:
+    size, level = Size(2700, 900), Level(tests=2)
+    outlook = look_ahead({"A": size.expected(0.2, 0.1)}, Policy().terms(["A"], {}))
+    error = power.planned_error(0.2, 2700, 1.2)
+    found = outlook.benchmarks["A"]
+    assert found.error == pytest.approx(100 * error)
+    assert found.passing == pytest.approx(100 * power.passing_margin(error, level))
+    assert found.detectable == pytest.approx(
+        100 * power.planned_detectable_drop(0.2, 2700, 0.05, level, 1.2)
+    )
+    assert outlook.pass_if_equal == power.chance_of_pass([error], [0.05], 0.01)
+
+
+def test_the_mean_of_equal_benchmarks_finds_what_one_as_large_finds() -> None:
+    """Four of 1,000 samples have the error of one of 4,000, if all drop as much."""
+    level = Level(tests=5)
+    four = [Expected(n=1000, clusters=1000, discordance=0.1)] * 4
+    found = power.planned_detectable_mean(four, 0.01, level)
+    one = power.planned_detectable_drop(0.1, 4000, 0.01, level)
+    assert found == pytest.approx(one - 0.5 / 4000, rel=0.01)
+
+
+@pytest.mark.parametrize("discordance", [0.15, 0.25])
+def test_the_warning_is_true(discordance: float) -> None:
+    """As many more samples, or margins as much wider, and equal checkpoints pass as they should."""
+    terms = demo_terms(margin=1, cliff=5)
+    factor = widening(look_ahead(expected(DEMO, discordance), terms), terms)
+    assert factor > 1
+    wider = demo_terms(margin=1 * factor, cliff=5 * factor)
+    passed = look_ahead(expected(DEMO, discordance), wider).pass_if_equal
+    assert passed == pytest.approx(0.8, abs=0.02)
+    more = {name: Size(math.ceil(s.questions * factor**2), math.ceil(s.clusters * factor**2))
+            for name, s in DEMO.items()}  # fmt: skip
+    assert look_ahead(expected(more, discordance), terms).pass_if_equal >= 0.79
+
+
+def test_nothing_needs_to_grow_where_enough_pass() -> None:
+    terms = demo_terms()
+    assert widening(look_ahead(expected(DEMO, 0.05), terms), terms) == 1
+
+
+def test_how_many_equal_answers_show_a_small_drop() -> None:
+    assert alike_needed(0.01, 0.05) == 299
+    assert alike_needed(0.5, 0.05) == 30
+    assert alike_needed(1.0, 0.05) == 30
+
+
+@pytest.mark.parametrize(
+    ("size", "margin", "said"),
+    [
+        (Size(60, 20), 100, "A has 20 images; any claim needs 30"),
+        (Size(60, 50), 5, "A has 50 images; a cliff of 5 needs 59"),
+        (Size(100, 100), 1, "the mean has too few images for a margin of 1"),
+    ],
+)
+def test_a_policy_that_nobody_can_pass_is_warned_of(size: Size, margin: float, said: str) -> None:
+    terms = Policy(margin=margin, cliff=5 if margin < 100 else 100).terms(["A"], {})
+    sizes = {"A": size.expected(0.15, 0.1)}
+    outlook = look_ahead(sizes, terms)
+    told = list(verdicts(sizes, outlook, terms))
+    assert outlook.pass_if_equal == 0
+    assert "no checkpoint can pass" in told[0]
+    assert said in told[1]
+
+
+def test_sizes_are_read() -> None:
+    known = ["MMStar", "Video-MME"]
+    assert read_sizes("MMStar=1500, Video-MME=2700:900", known) == {
+        "MMStar": Size(1500, 1500), "Video-MME": Size(2700, 900),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("MMStar", "expected BENCH=QUESTIONS"),
+        ("MMStar=many", "expected BENCH=QUESTIONS"),
+        ("MMStar=0", "expected BENCH=QUESTIONS"),
+        ("MMStar=5:9", "expected BENCH=QUESTIONS"),
+        ("MMStar=5:0", "expected BENCH=QUESTIONS"),
+        ("MMStars=5", r"unknown benchmark \(did you mean 'MMStar'\?\)"),
+        ("", "names no benchmark"),
+        (",", "names no benchmark"),
+    ],
+)
+def test_wrong_sizes(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read_sizes(text, ["MMStar"])
+
+
+@pytest.mark.parametrize("text", ["", "many", "1.5", "-0.1", "nan", "0.1,,0.2"])
+def test_wrong_shares(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--discordance .*expected a share"):
+        read_shares(text, "--discordance")
+
+
+# The command
+
+
+def command(*arguments: str | Path) -> int:
+    return main(["power", *map(str, arguments)])
+
+
+def test_sizes_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = stored(tmp_path, "base", {"DemoOCR": samples([1.0] * 400)})
+    assert command(found.path, "--discordance", "0.15", "--margin", "9", "--cliff", "9") == 0
+    shown = capsys.readouterr().out
+    assert "if 15 % of the answers differ" in shown
+    assert "an equal checkpoint passes" in shown
+    assert "warning" not in shown
+    assert command(found.path, "--margin", "1") == 0
+    shown = capsys.readouterr().out
+    assert shown.count("warning: ") == 3
+    assert "as wide, or" in shown
+
+
+def test_a_policy_file_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = tmp_path / "gate.yaml"
+    policy.write_text(json.dumps({"cliffs": {"MMStar": 33}, "power": 0.9}))
+    assert command("--sizes", "MMStar=1500", "--policy", policy, "--discordance", "0.1") == 0
+    shown = capsys.readouterr().out
+    assert " 33 " in shown
+    assert "90 times in 100" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "sizes of what?"),
+        (["RUN", "--sizes", "MMStar=100"], "sizes of what?"),
+        (["nowhere"], "no such run"),
+        (["RUN", "-b", "DemoOCD"], "did you mean 'DemoOCR'"),
+        (["--sizes", "MMStar=x"], "--sizes MMStar=x"),
+        (["--sizes", "MMStar=100", "--discordance", "15"], "--discordance 15"),
+        (["--sizes", "MMStar=100", "--icc", "2"], "--icc"),
+        (["--sizes", "MMStar=100", "--margin", "0"], "--margin: expected points"),
+        (["--sizes", "MMStar=100", "--policy", "none.yaml"], "cannot be read"),
+    ],
+)
+def test_wrong_inputs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    found = stored(tmp_path, "base", {"DemoOCR": samples([1.0] * 400)})
+    given = [str(found.path) if word == "RUN" else word for word in arguments]
+    assert command(*given) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.splitlines()) == 1

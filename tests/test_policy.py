@@ -1,0 +1,99 @@
+"""Policies: what holds where nobody says anything, and one clear line for what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evalsuite.benchmarks import load
+from evalsuite.errors import UsageError
+from evalsuite.policy import Policy, override, read
+
+KNOWN = load().benchmarks
+
+
+def write(directory: Path, text: str) -> Path:
+    path = directory / "gate.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_without_a_word_the_benchmarks_decide() -> None:
+    terms = read(None, KNOWN).terms(["MMStar", "OCRBench"], KNOWN)
+    assert (terms.margin, terms.cliffs) == (1, {"MMStar": 5, "OCRBench": 5})
+    assert (terms.alpha, terms.power) == (0.05, 0.8)
+
+
+def test_the_margin_is_the_mean_of_the_benchmarks_own() -> None:
+    terms = Policy().terms(["MMStar", "DemoOCR"], KNOWN)
+    assert terms.margin == (1 + 3) / 2
+    assert terms.cliffs == {"MMStar": 5, "DemoOCR": 10}
+
+
+def test_benchmarks_nobody_knows_have_the_defaults() -> None:
+    terms = Policy().terms(["Mine"], KNOWN)
+    assert (terms.margin, terms.cliffs) == (1, {"Mine": 5})
+
+
+def test_a_file_wins_over_the_benchmarks_and_flags_over_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "margin: 2\ncliff: 6\ncliffs: {MMStar: 7.5}\nalpha: 0.1\npower: 0.9\n")
+    policy = read(path, KNOWN)
+    terms = policy.terms(["MMStar", "DemoOCR"], KNOWN)
+    assert (terms.margin, terms.alpha, terms.power) == (2, 0.1, 0.9)
+    assert terms.cliffs == {"MMStar": 7.5, "DemoOCR": 6}
+    flags = override(policy, margin=4, cliff=3, alpha=0.01, power=0.5, benchmarks=["MMStar"])
+    terms = flags.terms(["MMStar", "DemoOCR"], KNOWN)
+    assert (terms.margin, terms.alpha, terms.power) == (4, 0.01, 0.5)
+    assert terms.cliffs == {"MMStar": 3, "DemoOCR": 3}
+    assert flags.benchmarks == ("MMStar",)
+    assert override(policy) == policy
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("margins: 1", r"gate.yaml: unknown key 'margins' \(did you mean 'margin'\?\)"),
+        ("1: 1", "gate.yaml: unknown key '1'"),
+        ("margin: 0", "gate.yaml: margin: expected points above 0, at most 100, not 0"),
+        ("margin: -1", "not -1"),
+        ("margin: 101", "not 101"),
+        ("margin: .nan", "not nan"),
+        ("margin: .inf", "not inf"),
+        ("margin: yes", "not True"),
+        ("margin: one", "not 'one'"),
+        ("margin:", "not None"),
+        ("cliff: [5]", r"gate.yaml: cliff: expected points above 0, at most 100, not \[5\]"),
+        ("cliffs: 5", "gate.yaml: cliffs: expected benchmarks with points"),
+        ("cliffs: {}", "gate.yaml: cliffs: expected benchmarks with points"),
+        ("cliffs: {MMStars: 5}", r"unknown benchmark 'MMStars' \(did you mean 'MMStar'\?\)"),
+        ("cliffs: {MMStar: 0}", "gate.yaml: cliffs: MMStar: expected points"),
+        ("alpha: 5", "gate.yaml: alpha: expected a probability above 0, at most 0.5"),
+        ("alpha: 0", "alpha"),
+        ("power: 1", "gate.yaml: power: nothing is found for certain"),
+        ("power: 80", "gate.yaml: power: expected a probability between 0 and 1"),
+        ("benchmarks: MMStar", "gate.yaml: benchmarks: expected a list"),
+        ("benchmarks: []", "gate.yaml: benchmarks: expected a list"),
+        ("benchmarks: [MMStars]", "did you mean 'MMStar'"),
+        ("benchmarks: [[MMStar]]", "unknown benchmark"),
+        ("- margin", "expected keys like 'margin: 1'"),
+        ("", "expected keys like 'margin: 1'"),
+        ("margin: {", "is not valid YAML"),
+    ],
+)
+def test_wrong_files(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        read(write(tmp_path, text), KNOWN)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        read(tmp_path / "none.yaml", KNOWN)
+
+
+@pytest.mark.parametrize("flag", ["margin", "cliff", "alpha", "power"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), 1000.0])
+def test_wrong_flags(flag: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"--{flag}: expected"):
+        override(Policy(), **{flag: value})
