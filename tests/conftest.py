@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ from evalsuite.runner.progress import Planned
 from evalsuite.runner.run import evaluate
 from evalsuite.runner.source import SampleSource
 from evalsuite.vlmevalkit.kit import Kit
+
+# The background jobs of a shell ignore SIGINT, and so would all processes that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Read when torch is first imported: its threads then wait without spinning, as in a worker.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
