@@ -127,16 +127,9 @@ def _read_config(context: typer.Context, path: Path | None) -> Path | None:
     """Make the options of a ``--config`` file the defaults of this command."""
     if path is None:
         return None
-    import yaml
+    from evalsuite.files import read_mapping
 
-    try:
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--config {path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise UsageError(f"--config {path}: is not valid YAML") from None
-    if not isinstance(options, dict):
-        raise UsageError(f"--config {path}: expected options like 'ckpt: path', one a line")
+    options = read_mapping(path, f"--config {path}", "options like 'ckpt: path'")
     known = {
         flag.lstrip("-"): parameter
         for parameter in context.command.params

@@ -70,6 +70,21 @@ def sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
+def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:
+    """Read a YAML file of options; raises `UsageError`, which calls the file `named`."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"{named}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise UsageError(f"{named}: is not valid YAML") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"{named}: expected {expected}, one a line")
+    return found
+
+
 def to_json_line(value: Any) -> str:
     """`value` as one line of JSON. ASCII only, so lone surrogates survive the way to disk."""
     return json.dumps(value, ensure_ascii=True, separators=(",", ":")) + "\n"

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from evalsuite.benchmarks import Benchmark
 from evalsuite.errors import UsageError, nearest
+from evalsuite.files import read_mapping
 
 MARGIN = 1.0
 CLIFF = 5.0
@@ -75,14 +74,7 @@ def read(path: Path | None, known: Mapping[str, Benchmark]) -> Policy:
     """
     if path is None:
         return Policy()
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"--policy {path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise UsageError(f"--policy {path}: is not valid YAML") from None
-    if not isinstance(raw, dict):
-        raise UsageError(f"--policy {path}: expected keys like 'margin: 1', one a line")
+    raw = read_mapping(path, f"--policy {path}", "keys like 'margin: 1'")
     keys = [item.name for item in dataclasses.fields(Policy)]
     for key in raw:
         if key not in keys:
