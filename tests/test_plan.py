@@ -94,11 +94,13 @@ def test_shards_share_out_whole_clusters() -> None:
 
 def test_pieces_hold_whole_clusters_in_order() -> None:
     chosen = choose(DATA, None)
-    pieces = list(cut(DATA, chosen, 12))
+    pieces = list(cut(DATA, chosen, 12, 48))
     assert [len(piece) for piece in pieces] == [10] * 20
     assert list(itertools.chain(*pieces)) == chosen
     large = [Item(str(i), "one") for i in range(45)] + [Item("x", "other"), Item("y", "third")]
-    assert [len(p) for p in cut(large, [i.id for i in large], 10)] == [10, 35, 2]
+    assert [len(p) for p in cut(large, [i.id for i in large], 10, 40)] == [10, 35, 2]
     whole = [i.id for i in large[5:]]
-    assert [len(p) for p in cut(large, whole, 10)] == [40, 2]
-    assert list(cut([], [], 10)) == []
+    assert [len(p) for p in cut(large, whole, 10, 40)] == [40, 2]
+    # Pieces small enough for many workers keep what is asked about one image together.
+    assert [len(p) for p in cut(large, whole, 1, 40)] == [40, 1, 1]
+    assert list(cut([], [], 10, 40)) == []

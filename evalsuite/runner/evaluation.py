@@ -190,7 +190,7 @@ class Evaluation:
                     longest_edge=options.longest_edge,
                     log=(options.output / "worker.log").absolute(),
                     threads=options.threads,
-                    neighbours=options.workers_a_device,
+                    workers_a_device=options.workers_a_device,
                 )
                 for ledger in self._ledgers
             ],

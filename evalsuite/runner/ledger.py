@@ -27,6 +27,8 @@ from evalsuite.vlmevalkit.kit import KitError
 PIECE = {"image": 64, "video": 16}
 """Samples the kit process builds in one request, and a worker takes at a time; requests for scores
 go in between. A video takes as long to decode as many images to write."""
+WHOLE = 4
+"""What is asked about one image or video is parted if it is more than so many pieces."""
 PIECES_A_WORKER = 4
 """At least, of each benchmark, where there are several workers."""
 
@@ -147,9 +149,11 @@ class Ledger:
         if options.fresh and options.mode != "eval":
             journal.forget(chosen)
         missing = {id_ for id_ in chosen if not answered(journal.predictions, id_)}
+        size = self._piece_size(benchmark, len(missing))
+        most = WHOLE * PIECE[benchmark.modality]
         pieces = [
             Piece(ids, sum(id_ in missing for id_ in ids))
-            for ids in cut(outline, chosen, self._piece_size(benchmark, len(missing)))
+            for ids in cut(outline, chosen, size, most)
         ]
         return Job(
             run=self.number,

@@ -142,13 +142,14 @@ def part_of(samples: Iterable[Grouped], chosen: Sequence[str], shard: Shard) -> 
     return [id_ for id_ in chosen if cluster[id_] in mine]
 
 
-def cut(samples: Iterable[Grouped], chosen: Sequence[str], size: int) -> Iterator[list[str]]:
+def cut(
+    samples: Iterable[Grouped], chosen: Sequence[str], size: int, most: int
+) -> Iterator[list[str]]:
     """The `chosen` ids in pieces of about `size`.
 
-    A cluster is only parted if it is larger than four of them: what is asked about a video belongs
-    into one piece, as it is decoded and read once.
+    A cluster is only parted if it is larger than `most`: what is asked about a video belongs into
+    one piece, as it is decoded and read once.
     """
-    most = 4 * size
     cluster = {sample.id: sample.cluster for sample in samples}
     piece: list[str] = []
     for _, group in itertools.groupby(chosen, key=cluster.__getitem__):

@@ -59,18 +59,18 @@ class Engine:
         decoders: int | None = None,
         decode_timeout: float = DECODE_TIMEOUT,
         model: Model | None = None,
-        workers: int = 1,
+        workers_a_device: int = 1,
         share_prefixes: bool = True,
         tile_bytes: int | None = None,
     ) -> None:
         """Load the checkpoint in `directory`, with the `processor` of another if given.
 
         With a `base`, `directory` holds an adapter to it. `model` stands in for the weights.
-        Without a `batch_size` the memory that is free decides, of which each of so many `workers`
-        on this machine or device has its part. For measurements alone: `share_prefixes` off reads
-        every prompt whole, and `tile_bytes` is what a window may hold. Raises `ValueError` for a
-        checkpoint whose parts do not fit together, and what transformers raises for files it cannot
-        read.
+        Without a `batch_size` the memory that is free decides, of which each of `workers_a_device`
+        (on the CPU, of this machine) has its part. For measurements alone: `share_prefixes` off
+        reads every prompt whole, and `tile_bytes` is what a window may hold. Raises `ValueError`
+        for a checkpoint whose parts do not fit together, and what transformers raises for files it
+        cannot read.
         """
         processing = AutoProcessor.from_pretrained(processor or directory)
         self._model = model or load(Path(directory), device, dtype, base)
@@ -82,8 +82,8 @@ class Engine:
             self.device.type,
             self.shape,
             self._model.dtype.itemsize,
-            free_bytes(self.device) // workers,
-            free_host_bytes() // workers,
+            free_bytes(self.device) // workers_a_device,
+            free_host_bytes() // workers_a_device,
             batch_size,
         )
         if tile_bytes is not None:
