@@ -4,51 +4,35 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.smolvlm.floor import Shape
 from evalsuite.smolvlm.limits import ENOUGH, choose, patch_bytes, token_bytes
 from evalsuite.smolvlm.memory import free_host_bytes
+from tests.test_floor import SMALL
 
-SMALLEST = Shape(
-    side=512,
-    patch=16,
-    scale=4,
-    vision_width=768,
-    vision_inner=3072,
-    vision_layers=12,
-    width=576,
-    inner=1536,
-    layers=30,
-    heads=9,
-    key_heads=3,
-    head_width=64,
-    vocabulary=49_280,
-)
-"""Of SmolVLM-256M."""
 GIB = 2**30
 
 
 def test_with_plenty_of_memory_a_device_gets_what_keeps_it_busy() -> None:
     for device, enough in ENOUGH.items():
-        assert choose(device, SMALLEST, 2, 80 * GIB, 80 * GIB, None) == enough
+        assert choose(device, SMALL, 2, 80 * GIB, 80 * GIB, None) == enough
 
 
 def test_with_little_memory_it_gets_less() -> None:
-    found = choose("cuda", SMALLEST, 4, GIB, GIB, None)
-    assert found.tokens * token_bytes(SMALLEST, 4) == pytest.approx(GIB / 2, rel=0.01)
-    assert found.patches * patch_bytes(SMALLEST, 4) == pytest.approx(GIB / 4, rel=0.01)
+    found = choose("cuda", SMALL, 4, GIB, GIB, None)
+    assert found.tokens * token_bytes(SMALL, 4) == pytest.approx(GIB / 2, rel=0.01)
+    assert found.patches * patch_bytes(SMALL, 4) == pytest.approx(GIB / 4, rel=0.01)
     assert found.tile_bytes == pytest.approx(GIB / 10, abs=1)
     assert found.questions == ENOUGH["cuda"].questions
-    assert choose("cuda", SMALLEST, 2, GIB, GIB, None).tokens > found.tokens
+    assert choose("cuda", SMALL, 2, GIB, GIB, None).tokens > found.tokens
 
 
 def test_a_larger_model_takes_more_a_token() -> None:
-    deeper = replace(SMALLEST, layers=32)
+    deeper = replace(SMALL, layers=32)
     # Two layers more: keys and values of three heads of 64, in four bytes.
-    assert token_bytes(deeper, 4) - token_bytes(SMALLEST, 4) == 2 * 2 * 3 * 64 * 4
+    assert token_bytes(deeper, 4) - token_bytes(SMALL, 4) == 2 * 2 * 3 * 64 * 4
 
 
 def test_a_batch_size_is_taken_at_its_word() -> None:
-    found = choose("cuda", SMALLEST, 2, 80 * GIB, 80 * GIB, 2)
+    found = choose("cuda", SMALL, 2, 80 * GIB, 80 * GIB, 2)
     assert (found.questions, found.tokens) == (2, sys.maxsize)
     assert found.patches < ENOUGH["cuda"].patches, "small batches are there to save memory"
 

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from evalsuite.smolvlm.prefixes import Group, arrange, group, padded
+from evalsuite.smolvlm.prefixes import Group, arrange, extent, group
 
 IMAGE = [7] * 10
 
@@ -50,8 +50,18 @@ def test_nothing_is_shared_where_it_would_save_little() -> None:
 
 
 def test_what_is_shared_counts_once_and_padding_counts() -> None:
-    assert padded([Group((0, 1, 2), 12, (1, 2, 1))]) == 16
-    assert padded([Group((0, 1, 2), 12, (1, 2, 1)), Group((3,), 5, (9,))]) == 2 * (12 + 9)
+    assert extent([Group((0, 1, 2), 12, (1, 2, 1))]).tokens == 16
+    assert extent([Group((0, 1, 2), 12, (1, 2, 1)), Group((3,), 5, (9,))]).tokens == 2 * (12 + 9)
+
+
+@pytest.mark.parametrize("alone", [1, 5, 11, 25])
+def test_the_size_of_a_batch_is_that_of_its_rows(alone: int) -> None:
+    prompts = [[1, *IMAGE, 2, 3], [1, *IMAGE, 4, 5, 6], list(range(100, 100 + alone))]
+    groups = group(prompts, [("a",), ("a",), ("b",)])
+    rows = arrange(groups)
+    assert len(rows) == 2
+    longest = max(row.shared for row in rows) + max(row.rest for row in rows)
+    assert extent(groups).tokens == 2 * longest == 2 * max(16, alone)
 
 
 def test_a_group_is_cut_to_what_fits() -> None:

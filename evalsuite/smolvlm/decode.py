@@ -9,7 +9,7 @@ depend on its company but for rounding.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +30,8 @@ class Text:
     ids: list[int]
     features: Sequence[torch.Tensor]
     """Of its images, in order, (tokens, hidden) each."""
+    limit: int
+    """The most tokens to generate after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,7 @@ class Generated:
 
 
 @torch.inference_mode()
-def greedy(
-    model: Model, texts: Sequence[Text], groups: Sequence[Group], limits: Sequence[int]
-) -> Generated:
+def greedy(model: Model, texts: Mapping[int, Text], groups: Sequence[Group]) -> Generated:
     """Generate tokens after the texts in `groups`, which are the rows of the batch.
 
     In the order of the groups' members; with the end token if it came within the text's limit.
@@ -66,7 +66,7 @@ def greedy(
         going = []
         for place, (i, token) in enumerate(zip(running, chosen, strict=True)):
             answers[i].append(token)
-            if len(answers[i]) < limits[i] and token not in model.ends:
+            if len(answers[i]) < texts[i].limit and token not in model.ends:
                 going.append(place)
         if not going:
             whole = time.perf_counter() - started
@@ -90,7 +90,7 @@ class _Part:
 
 
 def _parts(
-    model: Model, texts: Sequence[Text], groups: Sequence[Group]
+    model: Model, texts: Mapping[int, Text], groups: Sequence[Group]
 ) -> tuple[list[list[_Part]], list[list[_Part]]]:
     """What each group shares, and the rests of its texts; all is embedded in one call."""
     pieces: list[list[int]] = []

@@ -5,7 +5,9 @@ Questions about one image begin alike: with the image's many tokens.
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -63,10 +65,33 @@ def group(
     return groups
 
 
-def padded(groups: Sequence[Group]) -> int:
-    """Tokens `groups` take as the rows of a batch, padding included."""
-    longest = max(group.shared for group in groups) + max(group.rest for group in groups)
-    return len(groups) * longest
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What groups take as the rows of a batch, once they are arranged."""
+
+    rows: int = 0
+    shared: int = 0
+    """The longest that any of them shares."""
+    rest: int = 0
+    """The longest rest of one that shares something."""
+    alone: int = 0
+    """The longest without company. `arrange` cuts it as the others are cut."""
+
+    def __add__(self, group: Group) -> Extent:
+        if not group.shared:
+            return Extent(self.rows + 1, self.shared, self.rest, max(self.alone, group.rest))
+        shared, rest = max(self.shared, group.shared), max(self.rest, group.rest)
+        return Extent(self.rows + 1, shared, rest, self.alone)
+
+    @property
+    def tokens(self) -> int:
+        """Padding included."""
+        return self.rows * max(self.shared + self.rest, self.alone)
+
+
+def extent(groups: Sequence[Group]) -> Extent:
+    """That of all `groups` together."""
+    return functools.reduce(operator.add, groups, Extent())
 
 
 def arrange(groups: Sequence[Group]) -> list[Group]:

@@ -12,7 +12,7 @@ import torch
 from evalsuite.smolvlm.decode import Generated, Text, greedy
 from evalsuite.smolvlm.memory import fitting
 from evalsuite.smolvlm.model import Model
-from evalsuite.smolvlm.prefixes import Group, arrange, group, padded
+from evalsuite.smolvlm.prefixes import Group, arrange, extent, group
 from evalsuite.smolvlm.questions import Question
 from evalsuite.smolvlm.windows import MediaKey
 
@@ -93,10 +93,11 @@ class Responder:
         if fits < len(batch[0].members):
             batch[0], others = batch[0].cut(fits)
             waiting.appendleft(others)
-        questions = len(batch[0].members)
-        while waiting and padded([*batch, waiting[0]]) <= self.tokens_at_once:
+        questions, size = len(batch[0].members), extent(batch)
+        while waiting:
             questions += len(waiting[0].members)
-            if questions > self._questions_at_once:
+            size += waiting[0]
+            if questions > self._questions_at_once or size.tokens > self.tokens_at_once:
                 break
             batch.append(waiting.popleft())
         return batch
@@ -117,16 +118,19 @@ class Responder:
     def _take_less(self, groups: Sequence[Group]) -> None:
         """Halve what is taken at once; of one group, the part that can be taken apart."""
         shared = groups[0].shared if len(groups) == 1 else 0
-        self.tokens_at_once = shared + (padded(groups) - shared) // 2
+        self.tokens_at_once = shared + (extent(groups).tokens - shared) // 2
         self.splits += 1
 
     def _generate(self, jobs: Sequence[Job], groups: Sequence[Group]) -> list[Response]:
         if self._model.beyond_greedy:
             return _responses(jobs, groups, self._by_generate([jobs[g.members[0]] for g in groups]))
         rows = arrange(groups)
-        texts = [Text(job.ids, job.features) for job in jobs]
-        limits = [job.question.max_new_tokens for job in jobs]
-        return _responses(jobs, rows, greedy(self._model, texts, rows, limits))
+        texts = {
+            i: Text(jobs[i].ids, jobs[i].features, jobs[i].question.max_new_tokens)
+            for row in rows
+            for i in row.members
+        }
+        return _responses(jobs, rows, greedy(self._model, texts, rows))
 
     def _by_generate(self, batch: Sequence[Job]) -> Generated:
         model = self._model
