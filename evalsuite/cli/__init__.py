@@ -1,0 +1,74 @@
+"""Arguments in, calls, exit code out; nothing else lives here."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import typer
+
+# In the order of --help; importing a module adds its commands.
+from evalsuite.cli import evaluating, judging, keeping, showing  # noqa: F401
+from evalsuite.cli.app import app, drop_output, say
+from evalsuite.errors import GOOD, INTERNAL, INTERRUPTED, USAGE, EvalsuiteError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # SIGTERM ends a run as Ctrl-C does: within seconds, with everything answered on disk.
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        return _run(_dashed(sys.argv[1:] if arguments is None else arguments))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(words: list[str]) -> int:
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(words, prog_name="evalsuite", standalone_mode=False)
+    except EvalsuiteError as error:
+        return say(str(error), error.exit_code)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):
+            # The reader of our output (a pager, head) has gone, which is its right; to typer and
+            # rich that is exit 1, which here means a regression.
+            drop_output()
+            return GOOD
+        raise
+    except Exception as error:
+        # typer does not export the class of its usage errors; this method is theirs alone.
+        if not hasattr(error, "format_message"):
+            raise
+        return say(error.format_message(), USAGE)
+    if code == INTERRUPTED:  # typer's word for a KeyboardInterrupt, which it keeps to itself
+        return say("interrupted; run the same command again to continue", INTERRUPTED)
+    return code if isinstance(code, int) else GOOD
+
+
+def _dashed(words: list[str]) -> list[str]:
+    """``--batch_size`` as ``--batch-size``: both spellings are in use among harnesses."""
+    dashed = []
+    for word in words:
+        flag, equals, value = word.partition("=")
+        dashed.append((flag.replace("_", "-") if word.startswith("--") else flag) + equals + value)
+    return dashed
+
+
+def run_safely() -> int:
+    """`main`, with an error of ours reported as such and its traceback kept in a file."""
+    try:
+        return main()
+    except Exception:  # noqa: BLE001 - the process boundary: whatever it was, it is ours
+        import tempfile
+        import traceback
+
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="evalsuite-error-", suffix=".txt", delete=False
+        ) as file:
+            traceback.print_exc(file=file)
+        return say(f"internal error, please report it with {file.name}", INTERNAL)
