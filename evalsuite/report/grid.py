@@ -41,6 +41,10 @@ class Entry:
 
     text: str
     marks: tuple[str, ...] = ()
+    value: float | None = None
+    """What it is sorted by, where that is a number."""
+    best: bool = False
+    """Really better than the rest of its column, and shown so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class Heading:
     group: str = ""
     """What several columns have in common."""
     marks: tuple[str, ...] = ()
+    link: str = ""
+    """Where a page leads from here: an address of ours, never one that came from outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +158,17 @@ def _detail_entries(outcome: Outcome, counts: Sequence[str], notes: Notes) -> tu
         return (name, Entry(FAILED, marks), *entries([ABSENT] * (3 + len(counts))))
     return (
         name,
-        Entry(points(outcome.score) + (" partial" if outcome.partial else ""), marks),
-        *entries([points(outcome.stderr), str(outcome.n)]),
-        *entries(str(getattr(outcome, count)) for count in counts),
-        Entry(rate(outcome.samples_per_second)),
+        Entry(
+            points(outcome.score) + (" partial" if outcome.partial else ""), marks, outcome.score
+        ),
+        Entry(points(outcome.stderr), value=outcome.stderr),
+        *(_count(number) for number in (outcome.n, *(getattr(outcome, name) for name in counts))),
+        Entry(rate(outcome.samples_per_second), value=outcome.samples_per_second),
     )
+
+
+def _count(number: int) -> Entry:
+    return Entry(str(number), value=number)
 
 
 def across(table: Table) -> Grid:
@@ -168,8 +180,7 @@ def across(table: Table) -> Grid:
             *(Heading(c.benchmark, group=c.modality, marks=c.marks) for c in table.columns),
         ),
         lines=tuple(
-            Line((Entry(row.label, row.marks), Entry(points(row.average)), *cells(row)))
-            for row in table.rows
+            Line((Entry(row.label, row.marks), of_average(row), *cells(row))) for row in table.rows
         ),
         keys=2,
         remarks=(*remarks(table), f"prompts: {table.prompts}"),
@@ -189,7 +200,7 @@ def down(table: Table) -> Grid:
             Line((_benchmark(column), *(row[index] for row in rows)), column.modality)
             for index, column in enumerate(table.columns)
         ),
-        summary=entries(["average", *(points(row.average) for row in table.rows)]),
+        summary=(Entry("average"), *map(of_average, table.rows)),
         remarks=(*remarks(table), f"prompts: {table.prompts}"),
         footnotes=table.footnotes,
     )
@@ -197,7 +208,15 @@ def down(table: Table) -> Grid:
 
 def cells(row: Row) -> tuple[Entry, ...]:
     """Return the scores of `row`, with their standard errors."""
-    return tuple(Entry(_shown(cell), cell.marks) for cell in row.cells)
+    return tuple(
+        Entry(_shown(cell), cell.marks, cell.score.score if cell.score else None)
+        for cell in row.cells
+    )
+
+
+def of_average(row: Row) -> Entry:
+    """Return the average of `row`."""
+    return Entry(points(row.average), value=row.average)
 
 
 def remarks(table: Table) -> tuple[str, ...]:

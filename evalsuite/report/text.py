@@ -16,7 +16,7 @@ from rich.text import Text
 
 from evalsuite.report.grid import Entry, Grid, Heading, Line, across, detail, down
 from evalsuite.report.table import Table, build, by_prompts
-from evalsuite.report.words import FAILED, visible
+from evalsuite.report.words import FAILED, OTHER, visible
 from evalsuite.results import Run
 
 _GAP = 2
@@ -24,8 +24,6 @@ _GAP = 2
 _FOLDED = 20
 """The narrowest a column that may be folded is made."""
 _INDENT = "  "
-_OTHER = "other"
-"""Heads the lines of no group, where there are groups."""
 
 
 def can_draw(console: Console) -> bool:
@@ -108,7 +106,7 @@ def _drawn(grid: Grid) -> RichTable:
     group = None
     for line in grid.lines:
         if grid.grouped_lines and line.group != group:
-            table.add_row(Text(line.group or _OTHER, style="dim"))
+            table.add_row(Text(line.group or OTHER, style="dim"))
         group = line.group
         table.add_row(*_fields(line.entries, padding, grid, indent=grid.grouped_lines))
     if grid.summary is not None:
@@ -161,7 +159,7 @@ def _widths(grid: Grid) -> list[int]:
         texts = [visible(entry.text) + " " * padding for entry in entries]
         if index == 0 and grid.grouped_lines:
             texts = [_INDENT + text for text in texts] + [
-                line.group or _OTHER for line in grid.lines
+                line.group or OTHER for line in grid.lines
             ]
         head = _heading(heading, padding, grid).plain.splitlines()
         widths.append(max(map(cell_len, [*texts, *head]), default=0))

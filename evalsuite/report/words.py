@@ -11,6 +11,8 @@ ABSENT = "–"
 """Stands where there is nothing to show; never a zero."""
 FAILED = "failed"
 """Stands in place of a score that could not be had."""
+OTHER = "other"
+"""Heads the lines of no group, where there are groups."""
 
 
 def visible(text: str) -> str:
