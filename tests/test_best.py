@@ -111,7 +111,7 @@ def test_without_samples_nothing_is_bold_and_it_says_so(tmp_path: Path) -> None:
     runs[0].samples("A").unlink()
     table = table_of(*runs)
     assert bold(table) == []
-    assert grid.across(table).best == "none; not told of average, A (no samples.jsonl of a)"
+    assert grid.across(table).best == "none; not told of average, A (samples.jsonl is missing)"
     runs[0].samples("A").write_text("{")
     assert why_not(table_of(*runs)) == {"samples.jsonl is damaged"}
 

@@ -74,6 +74,7 @@ def parsed(source: str) -> list[list[str]]:
     """The cells of the tables in a markdown text, as a reader sees them."""
     rows: list[list[str]] = []
     cell = False
+    bold = {"strong_open", "strong_close"}
     for token in MarkdownIt("commonmark").enable("table").parse(source):
         if token.type == "tr_open":
             rows.append([])
@@ -81,7 +82,7 @@ def parsed(source: str) -> list[list[str]]:
             cell = token.type != "paragraph_open"
         if token.type == "inline" and cell:
             kinds = {child.type for child in token.children or []}
-            assert kinds <= {"text", "text_special", "html_inline"}, token.content
+            assert kinds <= {"text", "text_special", "html_inline", *bold}, token.content
             tags = {c.content for c in token.children or [] if c.type == "html_inline"}
             assert tags <= {"<sup>", "</sup>"}, token.content
             rows[-1].append(

@@ -13,10 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evalsuite.errors import UsageError
-from evalsuite.pairs import Incomparable, Matched, pair
+from evalsuite.pairs import Incomparable, Matched, Paired, pair
 from evalsuite.report.table import LEVEL, Average, Column, Contest, Table
-from evalsuite.report.words import listed
-from evalsuite.results import FoundRun, Score
+from evalsuite.results import FoundRun
 from evalsuite.stats import mean
 from evalsuite.stats.drop import FEW_CLUSTERS, Drop, estimate_drop, mean_drop
 from evalsuite.stats.multiple import holm
@@ -80,28 +79,27 @@ def _rivals(table: Table) -> Iterator[tuple[Column | Average, int, int, bool]]:
 
 def _lead(best: FoundRun, second: FoundRun, name: str) -> _Lead | str:
     """How far `best` leads, or why that cannot be told."""
-    missing = [f.run.checkpoint.name for f in (best, second) if not f.samples(name).is_file()]
-    if missing:
-        return f"no samples.jsonl of {listed(missing)}"
+    if not all(found.samples(name).is_file() for found in (best, second)):
+        return "samples.jsonl is missing"
     try:
-        [found] = pair([best], [second], [name])
+        [paired] = pair([best], [second], [name])
     except UsageError:
         return "samples.jsonl is damaged"
-    if isinstance(found, Incomparable):
-        return f"not comparable: {'; '.join(found.why)}"
-    if found.left_out or found.asked_otherwise:
+    if isinstance(paired, Incomparable):
+        return f"not comparable: {'; '.join(paired.why)}"
+    if paired.left_out or paired.asked_otherwise:
         return "not on the same samples"
-    if _stale(found.samples, found.baseline[0], found.candidate[0]):
+    if _stale(paired):
         return "samples.jsonl is not what was scored"
-    drop = _drop(found.samples)
-    answered = [sample for sample in found.samples if not sample.failed]
-    return _Lead(drop, _drop(answered) if 0 < len(answered) < len(found.samples) else drop)
+    drop = _drop(paired.samples)
+    answered = [sample for sample in paired.samples if not sample.failed]
+    return _Lead(drop, _drop(answered) if 0 < len(answered) < len(paired.samples) else drop)
 
 
-def _stale(samples: Sequence[Matched], best: Score, second: Score) -> bool:
+def _stale(paired: Paired) -> bool:
     means = (
-        (best, mean([sample.baseline[0].value for sample in samples])),
-        (second, mean([sample.candidate[0].value for sample in samples])),
+        (paired.baseline[0], mean([sample.baseline[0].value for sample in paired.samples])),
+        (paired.candidate[0], mean([sample.candidate[0].value for sample in paired.samples])),
     )
     return any(abs(score.score - 100 * value) > _STALE for score, value in means)
 
