@@ -19,6 +19,7 @@ from evalsuite.files import remove_scratch
 from evalsuite.journal import answered
 from evalsuite.results import Failure, Outcome, Prediction, Run
 from evalsuite.runner.cluster import Cluster
+from evalsuite.runner.hiring import connect, hire
 from evalsuite.runner.job import (
     Built,
     Defect,
@@ -37,18 +38,16 @@ from evalsuite.runner.progress import Progress
 from evalsuite.runner.requests import Requests
 from evalsuite.runner.score import without_answer
 from evalsuite.runner.source import SampleSource
-from evalsuite.runner.work import Worker, WorkerSettings
 from evalsuite.samples import Sample, blinded, prompt_digest
 from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.prompts import Prompt
 from evalsuite.smolvlm.questions import Question, add_seconds
 from evalsuite.vlmevalkit.kit import BrokenSample
 
-HAND = 1536
-"""Questions a worker has in hand: three of the engine's windows, so that one is answered, the next
-prepared and one more read; or twelve batches, if those are larger."""
 OUTSTANDING = 4096
 """Questions of a checkpoint that may wait for an answer: bounds the memory of this process."""
+ALONE = 8
+"""Questions to be asked alone that a worker takes at a time, so that all workers have some."""
 REQUESTS = 2
 """To the kit process at a time: it finds the next when it is done with one."""
 
@@ -141,7 +140,8 @@ class Evaluation:
             self._source.kit.check_judge()
         asks = todo and self._options.mode != "eval"
         if asks and self._options.ray is not None:
-            self._cluster = self._connected(self._options.ray)
+            media = self._source.kit.media
+            self._cluster = connect(self._options.ray, self._options, self._ledgers, media)
         if todo:
             where = ", ".join(dict.fromkeys(self._options.devices))
             count = len(self._options.devices)
@@ -156,21 +156,9 @@ class Evaluation:
                 self._progress.note(f"workers log to {log}, Ray to ray.log beside it")
             self._source.kit.warm()
         if asks:
-            self._pool = self._hired()
-
-    def _connected(self, address: str) -> Cluster:
-        options = self._options
-        cluster = Cluster(address, options.output / "ray.log", options.patience_seconds)
-        try:
-            cluster.check(
-                options.device,
-                [ledger.checkpoint for ledger in self._ledgers],
-                [self._source.kit.media, options.output],
+            self._pool = hire(
+                self._options, self._ledgers, self._cluster, self._events.put, self._progress.note
             )
-        except BaseException:
-            cluster.close()
-            raise
-        return cluster
 
     def _take_turns(self) -> bool:
         """Close runs that are done, open others for workers to turn to; whether any is at work.
@@ -188,32 +176,6 @@ class Evaluation:
             self._at_work.append(ledger)
             self._open(ledger)
         return any(ledger.open for ledger in self._at_work)
-
-    def _hired(self) -> Pool:
-        options = self._options
-        return Pool(
-            [
-                WorkerSettings(
-                    directory=ledger.checkpoint.path,
-                    base=ledger.checkpoint.base_path,
-                    processor=ledger.checkpoint.processor_path,
-                    device=options.device,
-                    dtype=options.dtype,
-                    batch_size=options.batch_size,
-                    longest_edge=options.longest_edge,
-                    log=(options.output / "worker.log").absolute(),
-                    threads=options.threads,
-                    workers_a_device=options.workers_a_device,
-                )
-                for ledger in self._ledgers
-            ],
-            options.devices,
-            hand=max(HAND, 12 * (options.batch_size or 0)),
-            coming=lambda run: sum(job.coming for job in self._ledgers[run].jobs),
-            post=self._events.put,
-            note=self._progress.note,
-            hire=Worker if self._cluster is None else self._cluster.hire,
-        )
 
     def _open(self, ledger: Ledger) -> None:
         """Find out what there is to do, and say it."""
@@ -323,9 +285,9 @@ class Evaluation:
             questions.append(Question(asked, self._prompt(job, sample), limit, alone=True))
             self._asked[job.run, asked] = Asked(job, first.prompt_digest, again=True)
             job.pending_again.add(id_)
-        if questions:
+        for start in range(0, len(questions), ALONE):
             # Ahead of what waits, so that the score does not wait for that.
-            self._pool.ask(job.run, questions, first=True)
+            self._pool.ask(job.run, questions[start : start + ALONE], first=True)
         return bool(questions)
 
     def _hear(self, said: Said) -> None:
