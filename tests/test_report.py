@@ -304,6 +304,15 @@ def test_no_number_is_ever_cut_short(runs: int, benchmarks: int) -> None:
         assert max(map(len, written(console).splitlines())) <= width
 
 
+def test_a_benchmark_with_a_long_name_leaves_room_for_its_numbers() -> None:
+    runs = [run("x" * 250, score("y" * 120, 12.5), score("A", 1.0)), run("b", score("A", 3.5))]
+    for drawn in (grid.across(table.build(runs)), grid.down(table.build(runs))):
+        console = terminal(80)
+        text.print_grid(drawn, console)
+        assert {"12.5", "1.0", "3.5", "2.2"} <= numbers(written(console))
+        assert max(map(len, written(console).splitlines())) <= 80
+
+
 def test_a_table_is_turned_round_where_only_that_fits() -> None:
     built = table.build(many(2, 20))
     console = terminal(80)
