@@ -1,6 +1,6 @@
 """Reports: values, golden files, hostile names.
 
-`EVALSUITE_GOLDEN=write pytest tests/test_report.py` writes tests/golden anew; read the diff.
+`make golden` writes tests/golden anew; read the diff.
 """
 
 import io
