@@ -146,6 +146,14 @@ def test_footnotes_are_collected_once_a_meaning() -> None:
     assert [row.cells[0].marks for row in built.rows] == [("b", "c"), ("e", "f", "c")]
 
 
+def test_of_very_many_cases_a_footnote_names_the_first() -> None:
+    built = table.build([run(f"r{n}", score("A", 1.0, empty=n + 1)) for n in range(25)])
+    [note] = built.footnotes
+    assert note.text.startswith("empty answers: r0 A 1 of 300; r1 A 2 of 300; ")
+    assert note.text.endswith("; r19 A 20 of 300; and 5 more")
+    assert all(row.cells[0].marks == ("a",) for row in built.rows)
+
+
 def test_what_makes_scores_incomparable_is_noted_at_the_benchmark() -> None:
     built = table.build([
         run("a", score("A", 1.0), score("Video", 1.0)),
