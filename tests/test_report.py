@@ -75,7 +75,7 @@ def parsed(source: str) -> list[list[str]]:
     rows: list[list[str]] = []
     cell = False
     bold = {"strong_open", "strong_close"}
-    for token in MarkdownIt("commonmark").enable("table").parse(source):
+    for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(source):
         if token.type == "tr_open":
             rows.append([])
         if token.type in ("th_open", "td_open", "paragraph_open"):
@@ -557,6 +557,11 @@ def test_reports_load_nothing_heavy_and_fast() -> None:
         for _ in range(3)
     ]
     assert min(float(done.stdout) for done in runs) < 0.5
+
+
+def test_github_makes_no_links_of_names() -> None:
+    """It does so without being asked: GFM 6.9, extended autolinks."""
+    assert escaped("http://a.b/c//d www.a.b WWW.x") == r"http:\//a.b/c//d www\.a.b WWW\.x"
 
 
 def test_escaping_leaves_plain_names_alone() -> None:
