@@ -29,14 +29,14 @@ from evalsuite.runner.job import (
     prediction,
 )
 from evalsuite.runner.ledger import Assignment, Ledger
-from evalsuite.runner.local import Said
+from evalsuite.runner.local import Hire, Said
 from evalsuite.runner.options import Options
 from evalsuite.runner.pool import Heard, Loaded, Lost, Pool
 from evalsuite.runner.progress import Progress
 from evalsuite.runner.requests import Requests
 from evalsuite.runner.score import without_answer
 from evalsuite.runner.source import SampleSource
-from evalsuite.runner.work import Worker, WorkerSettings
+from evalsuite.runner.work import WorkerSettings
 from evalsuite.samples import Sample, prompt_digest
 from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.questions import Question, add_seconds
@@ -60,6 +60,7 @@ class Evaluation:
         options: Options,
         source: SampleSource,
         progress: Progress,
+        hire: Hire,
     ) -> None:
         several = len(assignments) > 1
         self._ledgers = [
@@ -72,6 +73,7 @@ class Evaluation:
         self._options = options
         self._source = source
         self._progress = progress
+        self._hire = hire
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._requests = Requests(source, self._events.put)
         self._pool: Pool | None = None
@@ -199,7 +201,7 @@ class Evaluation:
             coming=lambda run: sum(job.coming for job in self._ledgers[run].jobs),
             post=self._events.put,
             note=self._progress.note,
-            hire=Worker if self._cluster is None else self._cluster.hire,
+            hire=self._hire if self._cluster is None else self._cluster.hire,
         )
 
     def _open(self, ledger: Ledger) -> None:
