@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import signal
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,15 +39,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests neither find nor leave anything in the user's cache."""
-    before = os.environ.get("EVALSUITE_CACHE")
-    os.environ["EVALSUITE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["EVALSUITE_CACHE"]
-    else:
-        os.environ["EVALSUITE_CACHE"] = before
+def private_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither find nor leave anything in the user's cache, nor beside pytest's own folders.
+
+    A process that is killed, as many here are, cannot tidy up.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVALSUITE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        scratch = str(tmp_path_factory.mktemp("scratch"))
+        patch.setenv("TMPDIR", scratch)
+        patch.setattr(tempfile, "tempdir", scratch)
+        yield
 
 
 @dataclass
