@@ -244,10 +244,37 @@ def test_answers_that_all_got_worse_equally_leave_as_little_doubt() -> None:
     assert drop.p_worse == pytest.approx(0.75**40, rel=1e-6)
 
 
+def test_small_or_rare_differences_say_no_more_than_none() -> None:
+    """One ANLS value a hundredth higher, or one question of one image: no bound gets tighter."""
+    unseen = 1 - 0.05 ** (1 / 31)
+    small = np.zeros(31)
+    small[3] = -0.01
+    drop = estimate_drop(small, range(31))
+    assert drop.upper(0.05) == pytest.approx(unseen - 0.01 / 31, **SAME)
+    rare = np.zeros(155)
+    rare[3] = -1.0
+    drop = estimate_drop(rare, np.repeat(range(31), 5).tolist())
+    assert drop.upper(0.05) == pytest.approx(unseen - 1 / 155, **SAME)
+    assert drop.p == 1.0
+
+
+def test_differences_in_parts_of_an_answer_get_a_score_interval_too() -> None:
+    """Halves vary a quarter as much as as many whole answers: as if of twice the samples."""
+    values = np.zeros(2000)
+    values[:8], values[8:10] = 0.5, -0.5
+    drop = estimate_drop(values, range(2000))
+    assert drop.flips is not None
+    assert drop.flips == Flips(*(pytest.approx(count, rel=1e-3) for count in (8, 2, 4000)))
+    assert not drop.plain
+    t = scipy.stats.t.isf(0.05, 1999)
+    assert drop.upper(0.05) == pytest.approx(tango.upper(drop.flips, t), **SAME)
+
+
 def test_one_cluster_says_nothing() -> None:
     drop = estimate_drop([1.0, 0.0, 1.0], "aaa")
     assert drop.interval() == (-1, 1)
     assert (drop.p, drop.too_few_clusters) == (1.0, True)
+    assert (drop.lower(0.5), drop.upper(0.5)) == (pytest.approx(1 / 6), 1.0)
 
 
 def test_no_samples_are_refused() -> None:
