@@ -35,8 +35,19 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text`: at every moment it holds the old text or the new one, whole."""
+    """Replace `path` by `text`: at every moment it holds the old text or the new one, whole.
+
+    A link stays one, and what it leads to is replaced. What is no file, like ``/dev/stdout`` or
+    ``/dev/null``, is written into: whoever may replace a device would take it from everybody.
+    """
     with disk_errors(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if _is_device(path):
+            with path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            return
+        path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}.{os.getpid()}")
         try:
@@ -48,6 +59,12 @@ def write_atomically(path: Path, text: str) -> None:
         finally:
             scratch.unlink(missing_ok=True)
         sync_directory(path.parent)
+
+
+def _is_device(path: Path) -> bool:
+    """Whether `path` is anything but a file or nothing; /dev/stdout even if it leads to a file."""
+    system = path.absolute().parts[1:2] in (("dev",), ("proc",))
+    return path.exists() and (system or not path.is_file())
 
 
 def remove_scratch(directory: Path) -> None:
@@ -78,7 +95,7 @@ def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:
         found = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{named}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         raise UsageError(f"{named}: is not valid YAML") from None
     if not isinstance(found, dict):
         raise UsageError(f"{named}: expected {expected}, one a line")
