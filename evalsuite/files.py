@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from evalsuite.errors import DiskError, UsageError
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _DISK_FULL:
+        if error.errno in DISK_FULL:
             raise DiskError(
                 f"{path}: the disk is full; what was written before is whole. "
                 "Free some space and run the same command again to continue"

@@ -84,7 +84,7 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
             of_mean,
             power.planned_detectable_mean(list(expected.values()), margin, level),
             level,
-            few=identical.mean.drop.too_few_clusters,
+            identical.mean.drop,
         ),
         benchmarks={
             name: _prospect(
@@ -94,7 +94,7 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
                     each.discordance, each.n, cliffs[name], level, each.design_effect
                 ),
                 level,
-                few=same[name].too_few_clusters,
+                same[name],
             )
             for name, each in expected.items()
         },
@@ -147,11 +147,12 @@ def _no_difference(expected: Expected) -> Drop:
 
 
 def _prospect(
-    allowed: float, error: float, detectable: float, level: Level, *, few: bool
+    allowed: float, error: float, detectable: float, level: Level, same: Drop
 ) -> Prospect:
+    """`same` is the drop between checkpoints that answer everything alike."""
     return Prospect(
         allowed=100 * allowed,
         error=100 * error,
-        detectable=None if few else 100 * detectable,
-        passing=100 * power.passing_margin(error, level),
+        detectable=None if same.too_few_clusters else 100 * detectable,
+        passing=100 * max(power.passing_margin(error, level), same.upper(level.alpha)),
     )
