@@ -6,12 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from evalsuite.pairs import Paired
 from evalsuite.policy import Terms
 from evalsuite.stats import mean, power
-from evalsuite.stats.drop import FEW_CLUSTERS, Drop, estimate_drop
+from evalsuite.stats.drop import FEW_CLUSTERS, Drop, no_difference
 from evalsuite.stats.power import Expected, Level
 from evalsuite.stats.verdict import decide
 
@@ -74,7 +72,7 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
     errors = {name: each.error() for name, each in expected.items()}
     of_mean = power.mean_error(list(errors.values()))
     margin, cliffs = terms.margin / 100, {n: terms.cliffs[n] / 100 for n in expected}
-    same = {name: _no_difference(each) for name, each in expected.items()}
+    same = {name: no_difference(each.clusters) for name, each in expected.items()}
     identical = decide(same, cliffs, margin, terms.alpha)
     identical_pass = identical.verdict == "pass"
     return Outlook(
@@ -139,11 +137,6 @@ def alike_needed(allowed: float, alpha: float) -> int:
     """
     return max(FEW_CLUSTERS, math.floor(math.log(alpha) / math.log1p(-allowed)) + 1
                if allowed < 1 else 0)  # fmt: skip
-
-
-def _no_difference(expected: Expected) -> Drop:
-    """The drop between checkpoints that answer everything alike."""
-    return estimate_drop(np.zeros(expected.clusters), range(expected.clusters))
 
 
 def _prospect(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,10 @@ def test_sizes_are_read() -> None:
         ("MMStar=0", "expected BENCH=QUESTIONS"),
         ("MMStar=5:9", "expected BENCH=QUESTIONS"),
         ("MMStar=5:0", "expected BENCH=QUESTIONS"),
+        ("MMStar=1000000000", "expected BENCH=QUESTIONS"),
+        pytest.param("MMStar=" + "9" * 5000, "expected BENCH=QUESTIONS", id="huge"),
+        ("MMStar=٣", "expected BENCH=QUESTIONS"),
+        ("MMStar=5,MMStar=9", "MMStar has a size already"),
         ("MMStars=5", r"unknown benchmark \(did you mean 'MMStar'\?\)"),
         ("", "names no benchmark"),
         (",", "names no benchmark"),
@@ -168,6 +173,24 @@ def test_sizes_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "as wide, or" in shown
 
 
+def test_a_huge_benchmark_takes_no_longer(capsys: pytest.CaptureFixture[str]) -> None:
+    began = time.process_time()
+    assert command("--sizes", "MMStar=999999999", "--discordance", "0.15") == 0
+    assert time.process_time() - began < 5
+    assert "nearly always" in capsys.readouterr().out
+
+
+def test_what_never_differs_still_leaves_a_drop_unseen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("--sizes", "MMStar=100", "--discordance", "0", "--margin", "5") == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("MMStar"))
+    assert f"{100 * (1 - 0.05 ** (1 / 100)):.2f}" in row.split()
+
+
+def test_sizes_of_what_a_policy_is_about(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("--sizes", "MMStar=1500,MMMU_DEV_VAL=900", "-b", "MMStar") == 0
+    assert "MMMU" not in capsys.readouterr().out
+
+
 def test_a_policy_file_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     policy = tmp_path / "gate.yaml"
     policy.write_text(json.dumps({"cliffs": {"MMStar": 33}, "power": 0.9}))
@@ -187,6 +210,7 @@ def test_a_policy_file_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["--sizes", "MMStar=x"], "--sizes MMStar=x"),
         (["--sizes", "MMStar=100", "--discordance", "15"], "--discordance 15"),
         (["--sizes", "MMStar=100", "--icc", "2"], "--icc"),
+        (["--sizes", "MMStar=100", "-b", "MMMU_DEV_VAL"], "--sizes has none of 'MMMU_DEV_VAL'"),
         (["--sizes", "MMStar=100", "--margin", "0"], "--margin: expected points"),
         (["--sizes", "MMStar=100", "--policy", "none.yaml"], "cannot be read"),
     ],

@@ -16,7 +16,7 @@ from statsmodels.stats.multitest import multipletests
 
 from evalsuite.stats import clustered_standard_error, tango
 from evalsuite.stats.clusters import Array, moments, totals
-from evalsuite.stats.drop import Drop, estimate_drop, mean_drop, with_runs
+from evalsuite.stats.drop import Drop, estimate_drop, mean_drop, no_difference, with_runs
 from evalsuite.stats.influence import all_or_nothing, f1_values, group_mean_values, ratio_values
 from evalsuite.stats.multiple import holm, mcnemar
 from evalsuite.stats.tango import Flips
@@ -483,3 +483,13 @@ def test_mcnemar_is_that_of_statsmodels_and_scipy(worse: int, better: int) -> No
     if not worse + better:
         mid = 1.0  # nothing was observed, so there is no half of it to leave out
     assert found.mid == pytest.approx(mid, **SAME)
+
+
+@pytest.mark.parametrize("clusters", [1, 2, 300])
+def test_no_difference_is_that_of_so_many_equal_answers(clusters: int) -> None:
+    made, measured = no_difference(clusters), estimate_drop([0.0] * clusters, range(clusters))
+    for alpha in (0.05, 0.5):
+        assert made.upper(alpha) == measured.upper(alpha)
+    assert (made.p, made.method, made.effective_clusters) == (
+        measured.p, measured.method, pytest.approx(measured.effective_clusters)
+    )  # fmt: skip

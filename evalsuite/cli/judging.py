@@ -288,7 +288,9 @@ def power(
     )  # fmt: skip
     shares = planned.read_shares(discordance, "--discordance")
     found = (
-        planned.read_sizes(str(sizes), list(known))
+        planned.only_of(
+            planned.read_sizes(str(sizes), list(known)), allowed.benchmarks, "--sizes has none"
+        )
         if run is None
         else planned.sizes_of(sides.find_one(run, output_dir).run, allowed.benchmarks)
     )

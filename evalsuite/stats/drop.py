@@ -203,6 +203,21 @@ def drop_from(
     )
 
 
+def no_difference(clusters: int) -> Drop:
+    """The drop between checkpoints that answer everything about so many clusters alike."""
+    return Drop(
+        estimate=0.0,
+        variance=0.0 if clusters > 1 else math.inf,
+        df=max(clusters - 1.0, 1.0),
+        n=clusters,
+        clusters=clusters,
+        effective_clusters=float(clusters),
+        discordant=0,
+        parts=((1.0, clusters),),
+        still=((1.0, clusters),) if clusters > 1 else (),
+    )
+
+
 def _effective(flips: Flips, squares: float, variance: float) -> Flips:
     """The counts over the design effect, where questions share an image.
 
