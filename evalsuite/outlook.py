@@ -11,6 +11,7 @@ from evalsuite.policy import Terms
 from evalsuite.stats import mean, power
 from evalsuite.stats.drop import FEW_CLUSTERS, Drop, no_difference
 from evalsuite.stats.power import Expected, Level
+from evalsuite.stats.unseen import largest_unseen
 from evalsuite.stats.verdict import decide
 
 _HALVINGS = 8
@@ -74,7 +75,12 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
     margin, cliffs = terms.margin / 100, {n: terms.cliffs[n] / 100 for n in expected}
     same = {name: no_difference(each.clusters) for name, each in expected.items()}
     identical = decide(same, cliffs, margin, terms.alpha)
-    identical_pass = identical.verdict == "pass"
+    unseen = {name: _unseen(each, terms.alpha) for name, each in expected.items()}
+    unseen_mean = largest_unseen(
+        [(1 / len(expected), each.clusters) for name, each in expected.items() if unseen[name]],
+        terms.alpha,
+    )
+    few = any(drop.too_few_clusters for drop in (identical.mean.drop, *same.values()))
     return Outlook(
         errors=tuple(errors.values()),
         mean=_prospect(
@@ -82,7 +88,8 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
             of_mean,
             power.planned_detectable_mean(list(expected.values()), margin, level),
             level,
-            identical.mean.drop,
+            unseen_mean,
+            few=identical.mean.drop.too_few_clusters,
         ),
         benchmarks={
             name: _prospect(
@@ -92,17 +99,23 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
                     each.discordance, each.n, cliffs[name], level, each.design_effect
                 ),
                 level,
-                same[name],
+                unseen[name],
+                few=same[name].too_few_clusters,
             )
             for name, each in expected.items()
         },
         # With too few images nothing ever passes, whatever the standard errors say.
-        pass_if_equal=power.chance_of_pass(
-            list(errors.values()), list(cliffs.values()), margin, terms.alpha
-        )
-        if identical_pass
-        else 0.0,
-        identical_pass=identical_pass,
+        pass_if_equal=0.0
+        if few
+        else power.chance_of_pass(
+            list(errors.values()),
+            list(cliffs.values()),
+            margin,
+            terms.alpha,
+            unseen=list(unseen.values()),
+            unseen_mean=unseen_mean,
+        ),
+        identical_pass=identical.verdict == "pass",
     )
 
 
@@ -139,13 +152,18 @@ def alike_needed(allowed: float, alpha: float) -> int:
                if allowed < 1 else 0)  # fmt: skip
 
 
+def _unseen(expected: Expected, alpha: float) -> float:
+    """How far any bound lies from its estimate where so few images differ as is expected."""
+    differ = expected.n * expected.discordance / expected.design_effect
+    return largest_unseen([(1.0, expected.clusters)], alpha) if differ < FEW_CLUSTERS else 0.0
+
+
 def _prospect(
-    allowed: float, error: float, detectable: float, level: Level, same: Drop
+    allowed: float, error: float, detectable: float, level: Level, unseen: float, *, few: bool
 ) -> Prospect:
-    """`same` is the drop between checkpoints that answer everything alike."""
     return Prospect(
         allowed=100 * allowed,
         error=100 * error,
-        detectable=None if same.too_few_clusters else 100 * detectable,
-        passing=100 * max(power.passing_margin(error, level), same.upper(level.alpha)),
+        detectable=None if few else 100 * detectable,
+        passing=100 * max(power.passing_margin(error, level), unseen),
     )

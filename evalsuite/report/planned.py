@@ -169,7 +169,7 @@ def _remarks(terms: Terms, count: int) -> Iterator[str]:
 def verdicts(expected: Mapping[str, Expected], outlook: Outlook, terms: Terms) -> Iterator[str]:
     """Say how often an equal checkpoint passes, and warn if that is too rarely."""
     if not outlook.identical_pass:
-        yield from _hopeless(expected, terms)
+        yield from _hopeless(expected, outlook, terms)
         return
     yield f"an equal checkpoint passes {times(outlook.pass_if_equal)}"
     if outlook.pass_if_equal < terms.power:
@@ -180,9 +180,10 @@ def verdicts(expected: Mapping[str, Expected], outlook: Outlook, terms: Terms) -
         )
 
 
-def _hopeless(expected: Mapping[str, Expected], terms: Terms) -> Iterator[str]:
+def _hopeless(expected: Mapping[str, Expected], outlook: Outlook, terms: Terms) -> Iterator[str]:
     """Say what keeps even equal answers from passing."""
-    yield "warning: no checkpoint can pass, not even with answers that are all equal"
+    chance = times(outlook.pass_if_equal)
+    yield f"warning: answers that are all equal do not pass; an equal checkpoint passes {chance}"
     needed = {name: alike_needed(terms.cliffs[name] / 100, terms.alpha) for name in expected}
     short = [name for name, each in expected.items() if each.clusters < needed[name]]
     for name in short:

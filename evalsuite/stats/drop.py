@@ -20,7 +20,7 @@ from evalsuite.stats.tango import Flips
 from evalsuite.stats.unseen import largest_unseen
 
 FEW_CLUSTERS = 30
-"""With fewer effective clusters than these nothing is claimed."""
+"""With fewer effective clusters nothing is claimed, with fewer that differ no variance trusted."""
 SPARSE = 0.25
 """If losses and gains are together a smaller share of the samples, Tango's score interval holds."""
 _STILL = 1e-12
@@ -46,11 +46,11 @@ class Drop:
     """Set where the score statistic is used: losses and gains over the design effect."""
     plain: bool = False
     """Whether that statistic is Tango's own: answers right or wrong, one a cluster."""
-    parts: tuple[tuple[float, int], ...] = ()
-    """Weight and clusters of each benchmark it is of."""
     still: tuple[tuple[float, int], ...] = ()
-    """Those of them whose clusters all differ equally, that is mostly not at all: such a part has
-    no variance of its own."""
+    """Weight and clusters of each part whose clusters all differ equally, that is mostly not at
+    all: it has no variance of its own."""
+    quiet: tuple[tuple[float, int], ...] = ()
+    """Weight and clusters of each part of which too few clusters differ to trust its variance."""
 
     @property
     def standard_error(self) -> float:
@@ -106,10 +106,10 @@ class Drop:
         the sum of squares, as do bounds of independent parts in general: MOVER, Zou & Donner,
         Statistics in Medicine 27 (2008) 1693.
 
-        And never less than if no cluster differed: differences that are small, or of few clusters,
-        have a small variance and say no more than none would about whole answers lost elsewhere.
+        And where few clusters differ never less than if none did: those may be small, or of single
+        questions, and say no more than none would about whole images lost elsewhere.
         """
-        least = largest_unseen(self.parts, alpha)
+        least = largest_unseen(self.quiet, alpha)
         quantile = 0.0 if self.flips is not None else self._quantile(alpha)
         known = quantile * self.standard_error if quantile > 0 else 0.0
         return max(math.hypot(known, largest_unseen(self.still, alpha)), least)
@@ -157,7 +157,7 @@ def estimate_drop(differences: Sequence[float] | Array, clusters: Sequence[Hasha
             clusters=1,
             effective_clusters=1.0,
             discordant=discordant,
-            parts=((1.0, 1),),
+            quiet=((1.0, 1),),
         )
     answers = None
     if (np.abs(values) <= 1).all():
@@ -184,7 +184,8 @@ def drop_from(
     # Rounding leaves a trace of variance where all clusters differ equally.
     varies = found.variance > _STILL**2
     flips, plain = None, False
-    if answers is not None and varies and answers.worse + answers.better < SPARSE * n:
+    sparse = answers is not None and answers.worse + answers.better < SPARSE * n
+    if answers is not None and sparse and varies:
         whole = answers.worse + answers.better
         flips = _effective(answers, whole if squares is None else squares, float(found.variance))
         plain = clusters == n and (squares is None or squares == whole)
@@ -198,8 +199,8 @@ def drop_from(
         discordant=discordant,
         flips=flips,
         plain=plain,
-        parts=((1.0, clusters),),
         still=() if varies else ((1.0, clusters),),
+        quiet=((1.0, clusters),) if sparse and discordant < FEW_CLUSTERS else (),
     )
 
 
@@ -213,8 +214,8 @@ def no_difference(clusters: int) -> Drop:
         clusters=clusters,
         effective_clusters=float(clusters),
         discordant=0,
-        parts=((1.0, clusters),),
         still=((1.0, clusters),) if clusters > 1 else (),
+        quiet=((1.0, clusters),),
     )
 
 
@@ -258,8 +259,8 @@ def mean_drop(drops: Sequence[Drop]) -> Drop:
         clusters=sum(drop.clusters for drop in drops),
         effective_clusters=df + 1,
         discordant=sum(drop.discordant for drop in drops),
-        parts=tuple((w * weight, clusters) for drop in drops for w, clusters in drop.parts),
         still=tuple((w * weight, clusters) for drop in drops for w, clusters in drop.still),
+        quiet=tuple((w * weight, clusters) for drop in drops for w, clusters in drop.quiet),
     )
 
 
