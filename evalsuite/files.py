@@ -63,8 +63,8 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _is_device(path: Path) -> bool:
     """Whether `path` is anything but a file or nothing; /dev/stdout even if it leads to a file."""
-    system = path.absolute().parts[1:2] in (("dev",), ("proc",))
-    return path.exists() and (system or not path.is_file())
+    standard = str(path.absolute()).startswith(("/dev/std", "/dev/fd/", "/proc/"))
+    return path.exists() and (standard or not path.is_file())
 
 
 def remove_scratch(directory: Path) -> None:

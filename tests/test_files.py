@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,23 @@ def test_a_pipe_is_written_into_and_not_replaced(tmp_path: Path) -> None:
         assert reader.communicate()[0] == "text"
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_standard_output_may_be_a_file_with_something_in_it(tmp_path: Path) -> None:
+    code = "from evalsuite.files import *; write_atomically(Path('/dev/stdout'), 'second\\n')"
+    both = tmp_path / "both"
+    command = f'echo first; {sys.executable} -c "{code}"; echo third'
+    subprocess.run(["bash", "-c", f"({command}) > {both}"], check=True)
+    assert both.read_text() == "first\nsecond\nthird\n"
+    assert Path("/dev/stdout").is_symlink()
+
+
+def test_memory_is_a_disk_like_any_other() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        path = Path(directory) / "run.json"
+        for text in ("first", "second"):
+            write_atomically(path, text)
+        assert path.read_text() == "second"
 
 
 def test_a_full_device_is_a_full_disk() -> None:
