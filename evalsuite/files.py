@@ -15,6 +15,7 @@ from typing import IO, Any
 from evalsuite.errors import DiskError, UsageError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 
 @contextmanager
@@ -44,7 +45,10 @@ def write_atomically(path: Path, text: str) -> None:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if _is_device(path):
-            with path.open("a", encoding="utf-8", newline="\n") as file:
+            # Not opened anew where it is open already: two of us would overwrite each other.
+            standard = _STANDARD.get(str(path))
+            where = path if standard is None else os.dup(standard)
+            with open(where, "w", encoding="utf-8", newline="\n") as file:  # noqa: PTH123 - or a number
                 file.write(text)
             return
         path = path.resolve()
@@ -63,8 +67,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _is_device(path: Path) -> bool:
     """Whether `path` is anything but a file or nothing; /dev/stdout even if it leads to a file."""
-    standard = str(path.absolute()).startswith(("/dev/std", "/dev/fd/", "/proc/"))
-    return path.exists() and (standard or not path.is_file())
+    return str(path) in _STANDARD or (path.exists() and not path.is_file())
 
 
 def remove_scratch(directory: Path) -> None:

@@ -91,6 +91,7 @@ def test_memory_is_a_disk_like_any_other() -> None:
 
 
 def test_a_full_device_is_a_full_disk() -> None:
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
     with pytest.raises(DiskError, match="disk is full"):
         write_atomically(Path("/dev/full"), "text")
     assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)

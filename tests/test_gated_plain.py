@@ -115,6 +115,7 @@ def test_the_file_is_written_as_junit_is(
     assert main([*sides, "--json", str(target)]) == 1
     assert json.loads(target.read_text(encoding="ascii"))["verdict"] == "regression"
     capsys.readouterr()
+    assert Path("/dev/full").is_char_device()
     assert main([*sides, "--json", "/dev/full"]) == 1
     assert "the disk is full" in capsys.readouterr().err
     assert main([*sides, "--margin", "50", "--cliff", "50", "--json", "/dev/full"]) == 4
