@@ -271,8 +271,8 @@ def _validated(path: Path) -> dict[str, Any]:
         judge: Literal["exact"] = "exact"
         frames: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
         max_new_tokens: Annotated[int, Field(ge=1)] = 128
-        margin: Annotated[float, Field(gt=0, le=100)] = 1.0
-        cliff: Annotated[float, Field(gt=0, le=100)] = 5.0
+        margin: Annotated[float, Field(ge=0.001, le=100)] = 1.0
+        cliff: Annotated[float, Field(ge=0.001, le=100)] = 5.0
         references: list[ReferenceSpec] = Field(default_factory=list)
         description: str = ""
         published: PublishedSpec | None = None
@@ -312,6 +312,10 @@ def _benchmark(name: str, entry: Mapping[str, Any], path: Path) -> Benchmark:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UsageError(
             f"{path.name}: benchmark name {name!r} must be letters, digits, '.', '_' and '-'"
+        )
+    if name.lower() == "mean":
+        raise UsageError(
+            f"{path.name}: benchmark name {name!r} is what the mean over all is called"
         )
     data = entry["data"]
     if data is not None:

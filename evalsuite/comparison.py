@@ -266,6 +266,8 @@ def _notes(runs: Sequence[FoundRun]) -> Iterator[str]:
             yield f"the runs differ in {key.replace('_', ' ')}: {', '.join(dict.fromkeys(values))}"
     if len({found.run.checkpoint.digest for found in runs}) == 1:
         yield "all runs are of the same weights"
+    if len({found.path.resolve() for found in runs}) < len(runs):
+        yield "baseline and candidate are one and the same run"
     for found in runs:
         if found.run.finished is None:
             yield f"{found.run.checkpoint.name} is unfinished, so benchmarks may be missing"

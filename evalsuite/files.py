@@ -15,7 +15,8 @@ from typing import IO, Any
 
 from evalsuite.errors import DiskError, UsageError
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _DISK_FULL:
+        if error.errno in DISK_FULL:
             raise DiskError(
                 f"{path}: the disk is full; what was written before is whole. "
                 "Free some space and run the same command again to continue"
@@ -36,8 +37,22 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text`: at every moment it holds the old text or the new one, whole."""
+    """Replace `path` by `text`: at every moment it holds the old text or the new one, whole.
+
+    A link stays one, and what it leads to is replaced. What is no file, like ``/dev/stdout`` or
+    ``/dev/null``, is written into: whoever may replace a device would take it from everybody.
+    """
     with disk_errors(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if _is_device(path):
+            # Not opened anew where it is open already: two of us would overwrite each other.
+            standard = _STANDARD.get(str(path))
+            where = path if standard is None else os.dup(standard)
+            with open(where, "w", encoding="utf-8", newline="\n") as file:  # noqa: PTH123 - or a number
+                file.write(text)
+            return
+        path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}.{os.getpid()}")
         try:
@@ -51,6 +66,11 @@ def write_atomically(path: Path, text: str) -> None:
         finally:
             scratch.unlink(missing_ok=True)
         sync_directory(path.parent)
+
+
+def _is_device(path: Path) -> bool:
+    """Whether `path` is anything but a file or nothing; /dev/stdout even if it leads to a file."""
+    return str(path) in _STANDARD or (path.exists() and not path.is_file())
 
 
 def remove_scratch(directory: Path) -> None:
@@ -81,7 +101,7 @@ def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:
         found = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{named}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         raise UsageError(f"{named}: is not valid YAML") from None
     if not isinstance(found, dict):
         raise UsageError(f"{named}: expected {expected}, one a line")

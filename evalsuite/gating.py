@@ -44,6 +44,8 @@ class Judged:
     """With failed samples dropped, if there are any; None also if nothing else is left."""
     outlook: Outlook | None
     """What the policy can find, as the answers varied; None if nothing can be compared."""
+    unfinished: tuple[FoundRun, ...] = ()
+    """Runs that may lack benchmarks, where all are gated that there are."""
 
     @property
     def verdict(self) -> Word:
@@ -52,7 +54,7 @@ class Judged:
             return "incomplete"
         if self.decision.verdict == "regression":
             return "regression"
-        if self.comparison.incomparable or self.unanswered:
+        if self.comparison.incomparable or self.unanswered or self.unfinished:
             return "incomplete"
         return self.decision.verdict
 
@@ -133,6 +135,9 @@ def judge(
         decision=decision,
         without_failed=without_failed,
         outlook=look_ahead(expected, terms) if expected else None,
+        unfinished=()
+        if policy.benchmarks
+        else tuple(f for f in (*comparison.baseline, *comparison.candidate) if not f.run.finished),
     )
 
 

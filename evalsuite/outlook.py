@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from evalsuite.pairs import Paired
 from evalsuite.policy import Terms
 from evalsuite.stats import mean, power
-from evalsuite.stats.drop import FEW_CLUSTERS, Drop, estimate_drop
+from evalsuite.stats.drop import FEW_CLUSTERS, Drop, no_difference
 from evalsuite.stats.power import Expected, Level
+from evalsuite.stats.unseen import largest_unseen
 from evalsuite.stats.verdict import decide
 
 _HALVINGS = 8
@@ -74,9 +73,14 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
     errors = {name: each.error() for name, each in expected.items()}
     of_mean = power.mean_error(list(errors.values()))
     margin, cliffs = terms.margin / 100, {n: terms.cliffs[n] / 100 for n in expected}
-    same = {name: _no_difference(each) for name, each in expected.items()}
+    same = {name: no_difference(each.clusters) for name, each in expected.items()}
     identical = decide(same, cliffs, margin, terms.alpha)
-    identical_pass = identical.verdict == "pass"
+    unseen = {name: _unseen(each, terms.alpha) for name, each in expected.items()}
+    unseen_mean = largest_unseen(
+        [(1 / len(expected), each.clusters) for name, each in expected.items() if unseen[name]],
+        terms.alpha,
+    )
+    few = any(drop.too_few_clusters for drop in (identical.mean.drop, *same.values()))
     return Outlook(
         errors=tuple(errors.values()),
         mean=_prospect(
@@ -84,6 +88,7 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
             of_mean,
             power.planned_detectable_mean(list(expected.values()), margin, level),
             level,
+            unseen_mean,
             few=identical.mean.drop.too_few_clusters,
         ),
         benchmarks={
@@ -94,17 +99,23 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
                     each.discordance, each.n, cliffs[name], level, each.design_effect
                 ),
                 level,
+                unseen[name],
                 few=same[name].too_few_clusters,
             )
             for name, each in expected.items()
         },
         # With too few images nothing ever passes, whatever the standard errors say.
-        pass_if_equal=power.chance_of_pass(
-            list(errors.values()), list(cliffs.values()), margin, terms.alpha
-        )
-        if identical_pass
-        else 0.0,
-        identical_pass=identical_pass,
+        pass_if_equal=0.0
+        if few
+        else power.chance_of_pass(
+            list(errors.values()),
+            list(cliffs.values()),
+            margin,
+            terms.alpha,
+            unseen=list(unseen.values()),
+            unseen_mean=unseen_mean,
+        ),
+        identical_pass=identical.verdict == "pass",
     )
 
 
@@ -141,17 +152,18 @@ def alike_needed(allowed: float, alpha: float) -> int:
                if allowed < 1 else 0)  # fmt: skip
 
 
-def _no_difference(expected: Expected) -> Drop:
-    """The drop between checkpoints that answer everything alike."""
-    return estimate_drop(np.zeros(expected.clusters), range(expected.clusters))
+def _unseen(expected: Expected, alpha: float) -> float:
+    """How far any bound lies from its estimate where so few images differ as is expected."""
+    differ = expected.n * expected.discordance / expected.design_effect
+    return largest_unseen([(1.0, expected.clusters)], alpha) if differ < FEW_CLUSTERS else 0.0
 
 
 def _prospect(
-    allowed: float, error: float, detectable: float, level: Level, *, few: bool
+    allowed: float, error: float, detectable: float, level: Level, unseen: float, *, few: bool
 ) -> Prospect:
     return Prospect(
         allowed=100 * allowed,
         error=100 * error,
         detectable=None if few else 100 * detectable,
-        passing=100 * power.passing_margin(error, level),
+        passing=100 * max(power.passing_margin(error, level), unseen),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from evalsuite.errors import UsageError
 from evalsuite.results import FoundRun, Run, SampleScore, Score, read_samples
 from evalsuite.stats import mean
 
@@ -24,6 +25,8 @@ _ALIKE: dict[str, Callable[[Score], object]] = {
     "VLMEvalKit": lambda score: score.vlmevalkit,
 }
 """What scores of one benchmark must share, by the words for it."""
+_ROUNDING = 1e-6
+"""Points by which a score may differ from the mean of its samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +130,7 @@ def _unlike(scores: Sequence[Score], runs: Sequence[FoundRun]) -> list[str]:
 def _matched(
     name: str, scores: Sequence[Score], runs: Sequence[FoundRun], baselines: int
 ) -> Paired | Incomparable:
-    tables = [
-        {row.id: row for row in read_samples(found.samples(name)) if row.counts} for found in runs
-    ]
+    tables = [_table(found, score) for found, score in zip(runs, scores, strict=True)]
     everywhere = [id_ for id_ in tables[0] if all(id_ in table for table in tables)]
     together = [tuple(table[id_] for table in tables) for id_ in everywhere]
     alike = [rows for rows in together if _asked_alike(rows)]
@@ -144,6 +145,25 @@ def _matched(
         left_out=len(set().union(*tables)) - len(everywhere),
         asked_otherwise=len(together) - len(alike),
     )
+
+
+def _table(found: FoundRun, score: Score) -> dict[str, SampleScore]:
+    """The samples of a score by id; raises `UsageError` if they are not those it was made of."""
+    path = found.samples(score.benchmark)
+    rows = [row for row in read_samples(path) if row.counts]
+    table = {row.id: row for row in rows}
+    if len(table) != score.n or len(rows) != score.n:
+        has = f"{len(rows)} samples that count" if len(rows) != score.n else "an id twice"
+        raise UsageError(
+            f"{path}: is damaged: it has {has}, and {found.path.name} says {score.n}; score again "
+            "with --mode eval"
+        )
+    if abs(100 * mean([row.value for row in rows]) - score.score) > _ROUNDING:
+        raise UsageError(
+            f"{path}: is not of the score in {found.path.name}, {score.score:.2f}; score again "
+            "with --mode eval"
+        )
+    return table
 
 
 def _asked_alike(rows: Sequence[SampleScore]) -> bool:

@@ -108,22 +108,22 @@ def override(
 
 
 def _points(value: Any, where: str, *_: object) -> float:
-    return _number(value, where, 0, 100, "points above 0, at most 100")
+    return _number(value, where, 0.001, 100, "points from 0.001 to 100")
 
 
 def _alpha(value: Any, where: str, *_: object) -> float:
-    return _number(value, where, 0, 0.5, "a probability above 0, at most 0.5, like 0.05")
+    return _number(value, where, 1e-9, 0.5, "a probability from 1e-9 to 0.5, like 0.05")
 
 
 def _power(value: Any, where: str, *_: object) -> float:
     if value == 1:
         raise UsageError(f"{where}: nothing is found for certain; expected less than 1, like 0.8")
-    return _number(value, where, 0, 1, "a probability between 0 and 1, like 0.8")
+    return _number(value, where, 0.01, 0.9999, "a probability from 0.01 to 0.9999, like 0.8")
 
 
-def _number(value: Any, where: str, above: float, most: float, expected: str) -> float:
+def _number(value: Any, where: str, least: float, most: float, expected: str) -> float:
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
-    if not above < number <= most:  # also refuses NaN
+    if not least <= number <= most:  # also refuses NaN
         raise UsageError(f"{where}: expected {expected}, not {value!r}")
     return float(number)
 

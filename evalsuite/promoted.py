@@ -19,6 +19,8 @@ from evalsuite.results import FoundRun, read_run
 
 NAME = "baseline.json"
 SCHEMA = 1
+# Promoting does not replace it unread: it may name an anchor, which would be lost in silence.
+_REMEDY = "bring it back, or delete it and promote a run again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +101,10 @@ def read(results: Path) -> Promoted | None:
         return None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise UsageError(f"{path}: is not JSON; promote a run again") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"{path}: is not JSON; {_REMEDY}") from None
     if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
-        raise UsageError(
-            f"{path}: expected schema {SCHEMA}; made by another evalsuite? promote a run again"
-        )
+        raise UsageError(f"{path}: expected schema {SCHEMA}; made by another evalsuite? {_REMEDY}")
     try:
         anchor = plain["anchor"]
         return Promoted(
@@ -112,7 +112,7 @@ def read(results: Path) -> Promoted | None:
             anchor=None if anchor is None else _pointer(anchor),
         )
     except (KeyError, TypeError):
-        raise UsageError(f"{path}: was changed by hand? promote a run again") from None
+        raise UsageError(f"{path}: was changed by hand? {_REMEDY}") from None
 
 
 def _pointer(plain: Any) -> Pointer:
@@ -124,7 +124,7 @@ def _pointer(plain: Any) -> Pointer:
 def follow(pointer: Pointer, results: Path) -> FoundRun:
     """Read the run that `pointer` names. Raises `UsageError` if it is not the one promoted."""
     path = results / pointer.run
-    if not path.is_file():
+    if not _is_file(path):
         raise UsageError(
             f"{results / NAME}: names {path}, which is gone; bring it back or promote another run"
         )
@@ -135,3 +135,10 @@ def follow(pointer: Pointer, results: Path) -> FoundRun:
             f"promoted was {pointer.digest[:8]}); promote a run again"
         )
     return FoundRun(path, run)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long to be one
+        return False

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from evalsuite.errors import UsageError
 from evalsuite.files import to_json_line, write_atomically
@@ -21,6 +22,7 @@ SCHEMA = 1
 """The version of run.json and the journals. A reader refuses a newer one."""
 
 Ended = Literal["stop", "length", "error"]
+_ENDINGS = get_args(Ended)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,9 +249,9 @@ def read_run(path: Path) -> Run:
         plain = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UsageError(f"{path}: is not JSON, so not a run; name a run directory") from None
-    if not isinstance(plain, dict) or not isinstance(plain.get("schema"), int):
+    if not isinstance(plain, dict) or type(plain.get("schema")) is not int:
         raise UsageError(f"{path}: is not a run.json (no 'schema'); name a run directory")
     if plain["schema"] > SCHEMA:
         raise UsageError(
@@ -305,15 +307,29 @@ def write_samples(path: Path, scores: Sequence[SampleScore]) -> None:
 def read_samples(path: Path) -> list[SampleScore]:
     """Read a samples.jsonl; raises `UsageError` if there is none."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(): a text of ours is ASCII, another's may hold U+2028 and the like.
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [_sample_score(json.loads(line)) for line in lines if line]
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        return [_sample_score(json.loads(line)) for line in lines]
-    except (ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{path}: is damaged: {error}; score again with --mode eval") from None
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        raise UsageError(f"{path}: is damaged: {why}; score again with --mode eval") from None
 
 
-def _sample_score(plain: dict[str, Any]) -> SampleScore:
+_TEXTS = ("id", "cluster", "prediction", "target", "part", "category", "question",
+          "prompt_digest")  # fmt: skip
+"""Fields of a sample that are text, as written by `write_samples`."""
+
+
+def _sample_score(plain: Any) -> SampleScore:
+    if not isinstance(plain, dict):
+        raise TypeError("a line is no sample")
     labels = tuple((column, value) for column, value in plain.get("labels", ()))
-    return SampleScore(**{**plain, "media": tuple(plain["media"]), "labels": labels})
+    made = SampleScore(**{**plain, "media": tuple(plain["media"]), "labels": labels})
+    texts = [getattr(made, name) for name in _TEXTS]
+    if not all(type(text) is str for text in (*texts, *made.media, *itertools.chain(*labels))):
+        raise TypeError(f"sample {made.id}: a text is none")
+    if made.ended not in _ENDINGS or type(made.counts) is not bool:
+        raise ValueError(f"sample {made.id}: ended '{made.ended}', counts {made.counts!r}")
+    return made

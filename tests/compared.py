@@ -50,8 +50,9 @@ def stored(
     outcomes = []
     for benchmark, rows in benchmarks.items():
         changed = dict((scores or {}).get(benchmark, {}))
-        mean = 100 * sum(row.value for row in rows) / len(rows)
-        outcomes.append(score(benchmark, mean, n=len(rows), **changed))
+        counting = [row.value for row in rows if row.counts]
+        mean = 100 * sum(counting) / len(counting)
+        outcomes.append(score(benchmark, mean, **{"n": len(counting), **changed}))
     made = run(name, *outcomes, digest=digest, **more)
     made = dataclasses.replace(made, checkpoint=dataclasses.replace(made.checkpoint, source=source))
     suffix = "" if made.limit is None else f"@{made.limit}"

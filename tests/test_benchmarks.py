@@ -79,6 +79,8 @@ def test_benchmarks_are_found_whatever_their_case_and_once() -> None:
         ("- a", "expected the keys 'benchmarks' and 'suites'"),
         ("extends: benchmarks.yaml", "extends itself"),
         (f"benchmarks:{GOOD.replace('Mine:', '../up:', 1)}", "benchmark name '../up' must be"),
+        (f"benchmarks:{GOOD.replace('Mine:', 'Mean:', 1)}", "'Mean' is what the mean over all is"),
+        (f"benchmarks:{GOOD}    cliff: 1.0e-320", "Mine: cliff: .*not 1e-320"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, complaint: str) -> None:

@@ -290,3 +290,17 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert result.returncode == 0, "the exit code 1 would say regression"
     assert result.stderr == ""
     assert result.stdout.startswith("benchmark")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["power", "--sizes", "MMStar=1500"]], ids=lambda words: words[0]
+)
+def test_an_output_that_is_full_is_one_line(arguments: list[str], tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "evalsuite", *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        )  # fmt: skip
+    assert result.returncode == 4
+    (line,) = result.stderr.splitlines()
+    assert "standard output cannot be written" in line

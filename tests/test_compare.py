@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import os
 import random
 import resource
@@ -475,3 +476,61 @@ def test_a_run_that_is_not_whole_is_said(tmp_path: Path) -> None:
     write_run(candidate.path, cut)
     notes = compare([baseline], [FoundRun(candidate.path, cut)]).notes
     assert "second is unfinished, so benchmarks may be missing" in notes
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\\xff", "is damaged"),
+        ("[1]\n", "a line is no sample"),
+        ("null\n", "a line is no sample"),
+        ("[" * 100_000, "is damaged"),
+        ("", "0 samples that count, and run.json says 50"),
+    ],
+    ids=["no text", "a list", "null", "deep", "empty"],
+)
+def test_a_file_of_something_else_is_damaged(tmp_path: Path, text: str, said: str) -> None:
+    a = stored(tmp_path, "a", {"A": samples(EASY[:50])})
+    a.samples("A").write_bytes(text.encode("latin-1").replace(b"\\xff", b"\xff"))
+    with pytest.raises(UsageError, match=said) as caught:
+        compare([a], [a])
+    assert "score again with --mode eval" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"id": 5}, {"id": [1]}, {"id": None}, {"cluster": {}}, {"cluster": None},
+        {"prompt_digest": [1]}, {"prediction": None}, {"category": 5}, {"target": None},
+        {"labels": [["a", None]]}, {"labels": "xy"}, {"media": [1]}, {"ended": "bogus"},
+        {"counts": "no"}, {"value": "1"}, {"value": math.nan}, {"value": 1.5},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_sample_of_the_wrong_kind_is_damaged(tmp_path: Path, changed: dict[str, Any]) -> None:
+    a = stored(tmp_path, "a", {"A": samples(EASY[:50])})
+    first, *rest = a.samples("A").read_text().splitlines()
+    a.samples("A").write_text("\n".join([json.dumps({**json.loads(first), **changed}), *rest]))
+    with pytest.raises(UsageError, match="is damaged"):
+        compare([a], [a])
+
+
+def test_samples_must_be_those_of_the_score(tmp_path: Path) -> None:
+    """Half a file, an id twice, or another file would leave out what was lost."""
+    a, b = (stored(tmp_path, name, {"A": samples(EASY)}) for name in "ab")
+    lines = b.samples("A").read_text().splitlines(keepends=True)
+    for kept, said in (
+        (lines[: len(lines) // 2], f"{len(lines) // 2} samples that count"),
+        ([*lines[1:], lines[-1]], "an id twice"),
+        ([line.replace('"value":0.0', '"value":1.0') for line in lines], "is not of the score"),
+    ):
+        b.samples("A").write_text("".join(kept))
+        with pytest.raises(UsageError, match=said):
+            compare([a], [b])
+
+
+def test_a_line_separator_in_a_text_is_no_new_line(tmp_path: Path) -> None:
+    a = stored(tmp_path, "a", {"A": samples(EASY, target="A\u2028B")})
+    path = a.samples("A")
+    path.write_text(path.read_text().replace("\\u2028", "\u2028"), encoding="utf-8")
+    assert compare([a], [a]).paired[0].samples[0].known.target == "A\u2028B"

@@ -1,8 +1,10 @@
 """Atomic writes and the lock of a run directory."""
 
 import os
+import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,58 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DiskError, match="cannot be written"):
         write_atomically(tmp_path / "file" / "run.json", "text")
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    target, link = tmp_path / "real" / "run.json", tmp_path / "run.json"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    for text in ("first", "second"):
+        write_atomically(link, text)
+        assert target.read_text() == text
+    assert link.is_symlink()
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_pipe_is_written_into_and_not_replaced(tmp_path: Path) -> None:
+    """As are /dev/stdout and /dev/null, which root would otherwise take from everybody."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
+        write_atomically(pipe, "text")
+        assert reader.communicate()[0] == "text"
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_standard_output_may_be_a_file_with_something_in_it(tmp_path: Path) -> None:
+    code = "from evalsuite.files import *; write_atomically(Path('/dev/stdout'), 'second\\n')"
+    both = tmp_path / "both"
+    command = f'echo first; {sys.executable} -c "{code}"; echo third'
+    subprocess.run(["bash", "-c", f"({command}) > {both}"], check=True)
+    assert both.read_text() == "first\nsecond\nthird\n"
+    assert Path("/dev/stdout").is_symlink()
+
+
+def test_memory_is_a_disk_like_any_other() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        path = Path(directory) / "run.json"
+        for text in ("first", "second"):
+            write_atomically(path, text)
+        assert path.read_text() == "second"
+
+
+def test_a_full_device_is_a_full_disk() -> None:
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
+    with pytest.raises(DiskError, match="disk is full"):
+        write_atomically(Path("/dev/full"), "text")
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
+
+
+@pytest.mark.parametrize("path", ["", "/"])
+def test_a_directory_is_no_file(path: str) -> None:
+    with pytest.raises(DiskError, match="Is a directory"):
+        write_atomically(Path(path), "text")
 
 
 HOLD = """

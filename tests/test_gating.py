@@ -268,3 +268,25 @@ def test_an_unfinished_run_is_said(tmp_path: Path) -> None:
     judged = only(gate(stored(tmp_path, "a", rows), unfinished(stored(tmp_path, "b", rows)),
                        STRICT, {}))  # fmt: skip
     assert "b is unfinished, so benchmarks may be missing" in judged.comparison.notes
+
+
+def test_an_unfinished_run_is_incomplete_unless_benchmarks_are_named(tmp_path: Path) -> None:
+    """Both may lack the same benchmarks, and nobody would notice."""
+    rows = {"A": right(300)}
+    gated = held(tmp_path, rows, rows, finished=None)
+    assert (gated.verdict, gated.exit_code) == ("incomplete", 4)
+    assert list(because(gated)) == ["new is unfinished, so benchmarks may be missing"]
+    assert list(advice(gated)) == [
+        "next: finish it: evalsuite run --ckpt demo (or name with -b what to gate)"
+    ]
+    named = dataclasses.replace(STRICT, benchmarks=("A",))
+    assert held(tmp_path, rows, rows, named, finished=None).verdict == "pass"
+    assert held(tmp_path, rows, {"A": right(200)}, finished=None).verdict == "regression"
+
+
+def test_a_run_against_itself_says_so(tmp_path: Path) -> None:
+    found = stored(tmp_path, "old", {"A": right(300)})
+    (tmp_path / "link").symlink_to(found.path.parent)
+    again = FoundRun(tmp_path / "link" / "run.json", found.run)
+    judged = only(gate(found, again, STRICT, {}))
+    assert "baseline and candidate are one and the same run" in judged.comparison.notes

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,3 +135,41 @@ def test_without_a_summary_file_there_are_lines_alone(
     sides = ["--baseline", str(before.path), "--candidate", str(after.path)]
     assert main(["gate", *sides, "--github"]) == 1
     assert "\n::error title=evalsuite gate::verdict: regression\n" in capsys.readouterr().out
+
+
+def test_names_in_the_log_are_no_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What stands at the start of a line while commands are on is ours alone."""
+    name = "::error::x"
+    before, after = (stored(tmp_path, run, {name: right(count)})
+                     for run, count in (("old", 300), ("new", 200)))  # fmt: skip
+    sides = ["--baseline", str(before.path), "--candidate", str(after.path)]
+    assert main(["gate", *sides, "--github"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    token = lines[0].removeprefix("::stop-commands::")
+    assert len(token) == 32
+    end = lines.index(f"::{token}::")
+    assert any(line.startswith(name) for line in lines[1:end])
+    assert all(line.startswith("::error title=evalsuite gate::") for line in lines[end + 1 :])
+    assert main(["gate", *sides, "--github"]) == 1
+    assert token not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("count", "full", "closed"), [(300, 4, 0), (200, 1, 1)])
+def test_an_output_that_is_full_or_closed_hides_no_regression(
+    tmp_path: Path, count: int, full: int, closed: int
+) -> None:
+    before, after = (stored(tmp_path, run, {"A": right(number)})
+                     for run, number in (("old", 300), ("new", count)))  # fmt: skip
+    written = tmp_path / "gate.xml"
+    sides = f"--baseline {before.path} --candidate {after.path} --junit {written}"
+    command = f"{sys.executable} -m evalsuite gate {sides}"
+    for target, expected in (("/dev/full", full), ("&-", closed)):
+        result = subprocess.run(
+            ["bash", "-c", f"{command} >{target}"], capture_output=True, text=True
+        )
+        assert result.returncode == expected, result.stderr
+        assert len(result.stderr.splitlines()) == (target == "/dev/full")
+        assert written.read_text().startswith("<?xml")
+        written.unlink()

@@ -155,3 +155,9 @@ def test_any_name_can_be_written(tmp_path: Path, name: str) -> None:
     assert shown.isprintable()
     if name.isprintable():
         assert shown == name
+
+
+@pytest.mark.parametrize("moment", ["<&\x00", "", "yesterday"])
+def test_a_time_that_is_none_is_left_out(tmp_path: Path, moment: str) -> None:
+    found = stored(tmp_path, "old", {"A": right(300)}, started=moment, finished=moment or None)
+    assert valid(gate(found, found, STRICT, {})).find("testsuite").get("timestamp") is None

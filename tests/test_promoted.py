@@ -161,6 +161,7 @@ def test_a_run_that_is_gone_or_of_other_weights_is_noticed(
     ("text", "said"),
     [
         ("", "is not JSON"),
+        pytest.param("[" * 100_000, "is not JSON", id="deep"),
         ("[]", "expected schema 1"),
         ('{"schema": 2}', "expected schema 1"),
         ('{"schema": 1}', "was changed by hand?"),
@@ -178,8 +179,36 @@ def test_damaged_pointers(
     assert gate(candidate) == 2
     error = capsys.readouterr().err
     assert said in error
-    assert "promote a run again" in error
+    assert "delete it and promote a run again" in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_path_that_can_be_none_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidate = run(tmp_path, "new")
+    assert promote(candidate) == 0
+    pointer = tmp_path / "results" / "baseline.json"
+    plain = json.loads(pointer.read_text())
+    for path in ("a" * 5000, "a\x00b", "."):
+        pointer.write_text(json.dumps({**plain, "baseline": {**plain["baseline"], "run": path}}))
+        assert gate(candidate) == 2
+        assert "which is gone" in capsys.readouterr().err
+
+
+def test_what_a_file_holds_does_not_move_the_cursor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidate = run(tmp_path, "new")
+    promote(candidate)
+    pointer = tmp_path / "results" / "baseline.json"
+    plain = json.loads(pointer.read_text())
+    pointer.write_text(
+        json.dumps({**plain, "baseline": {**plain["baseline"], "digest": "\x1b[2J"}})
+    )
+    capsys.readouterr()
+    assert gate(candidate) == 2
+    assert "promoted was \\x1b[2J" in capsys.readouterr().err
 
 
 def test_without_a_baseline_the_gate_says_how_to_get_one(

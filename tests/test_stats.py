@@ -16,7 +16,7 @@ from statsmodels.stats.multitest import multipletests
 
 from evalsuite.stats import clustered_standard_error, tango
 from evalsuite.stats.clusters import Array, moments, totals
-from evalsuite.stats.drop import Drop, estimate_drop, mean_drop, with_runs
+from evalsuite.stats.drop import Drop, estimate_drop, mean_drop, no_difference, with_runs
 from evalsuite.stats.influence import all_or_nothing, f1_values, group_mean_values, ratio_values
 from evalsuite.stats.multiple import holm, mcnemar
 from evalsuite.stats.tango import Flips
@@ -244,10 +244,37 @@ def test_answers_that_all_got_worse_equally_leave_as_little_doubt() -> None:
     assert drop.p_worse == pytest.approx(0.75**40, rel=1e-6)
 
 
+def test_small_or_rare_differences_say_no_more_than_none() -> None:
+    """One ANLS value a hundredth higher, or one question of one image: no bound gets tighter."""
+    unseen = 1 - 0.05 ** (1 / 31)
+    small = np.zeros(31)
+    small[3] = -0.01
+    drop = estimate_drop(small, range(31))
+    assert drop.upper(0.05) == pytest.approx(unseen - 0.01 / 31, **SAME)
+    rare = np.zeros(155)
+    rare[3] = -1.0
+    drop = estimate_drop(rare, np.repeat(range(31), 5).tolist())
+    assert drop.upper(0.05) == pytest.approx(unseen - 1 / 155, **SAME)
+    assert drop.p == 1.0
+
+
+def test_differences_in_parts_of_an_answer_get_a_score_interval_too() -> None:
+    """Halves vary a quarter as much as as many whole answers: as if of twice the samples."""
+    values = np.zeros(2000)
+    values[:8], values[8:10] = 0.5, -0.5
+    drop = estimate_drop(values, range(2000))
+    assert drop.flips is not None
+    assert drop.flips == Flips(*(pytest.approx(count, rel=1e-3) for count in (8, 2, 4000)))
+    assert not drop.plain
+    t = scipy.stats.t.isf(0.05, 1999)
+    assert drop.upper(0.05) == pytest.approx(tango.upper(drop.flips, t), **SAME)
+
+
 def test_one_cluster_says_nothing() -> None:
     drop = estimate_drop([1.0, 0.0, 1.0], "aaa")
     assert drop.interval() == (-1, 1)
     assert (drop.p, drop.too_few_clusters) == (1.0, True)
+    assert (drop.lower(0.5), drop.upper(0.5)) == (pytest.approx(1 / 6), 1.0)
 
 
 def test_no_samples_are_refused() -> None:
@@ -456,3 +483,13 @@ def test_mcnemar_is_that_of_statsmodels_and_scipy(worse: int, better: int) -> No
     if not worse + better:
         mid = 1.0  # nothing was observed, so there is no half of it to leave out
     assert found.mid == pytest.approx(mid, **SAME)
+
+
+@pytest.mark.parametrize("clusters", [1, 2, 300])
+def test_no_difference_is_that_of_so_many_equal_answers(clusters: int) -> None:
+    made, measured = no_difference(clusters), estimate_drop([0.0] * clusters, range(clusters))
+    for alpha in (0.05, 0.5):
+        assert made.upper(alpha) == measured.upper(alpha)
+    assert (made.p, made.method, made.effective_clusters) == (
+        measured.p, measured.method, pytest.approx(measured.effective_clusters)
+    )  # fmt: skip

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from scipy.stats import binom, multivariate_normal, norm
 
 from evalsuite.stats import power
+from evalsuite.stats.clusters import Array
 from evalsuite.stats.drop import Drop, estimate_drop
 from evalsuite.stats.power import Level
 from evalsuite.stats.verdict import Decision, decide, settle
@@ -179,3 +181,23 @@ def test_chance_of_pass_of_one_and_of_two() -> None:
 def test_chance_of_pass_of_a_drop_at_its_cliff_is_alpha() -> None:
     chance = power.chance_of_pass([0.004, 0.001], [0.05, 0.05], 0.2, drops=[0.05, -0.1])
     assert chance == pytest.approx(0.05, abs=0.002)
+
+
+def within_five_points(differences: Sequence[float] | Array, clusters: Sequence[int]) -> bool:
+    drop = estimate_drop(differences, clusters)
+    return judged(drop, margin=0.05).verdict == "pass"
+
+
+@pytest.mark.parametrize("questions", [1, 5])
+def test_whole_answers_lost_are_not_hidden_by_small_differences(questions: int) -> None:
+    """A true drop at the cliff, of whole images, beside differences that are small or rare."""
+    rng = np.random.default_rng(questions)
+    passed = {31: 0, 60: 0, 100: 0}
+    for count in passed:
+        clusters = np.repeat(np.arange(count), questions)
+        for _ in range(300):
+            lost = np.repeat(rng.random(count) < 0.05, questions)
+            size, share = (0.01, 0.3) if questions == 1 else (1.0, 0.01)
+            other = rng.choice([0, size, -size], len(lost), p=[1 - share, share / 2, share / 2])
+            passed[count] += within_five_points(np.where(lost, 1.0, other), clusters.tolist())
+    assert max(passed.values()) <= 300 * (0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5)

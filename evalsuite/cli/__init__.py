@@ -10,8 +10,9 @@ import typer
 
 # In the order of --help; importing a module adds its commands.
 from evalsuite.cli import evaluating, judging, keeping, showing  # noqa: F401
-from evalsuite.cli.app import app, drop_output, say
-from evalsuite.errors import GOOD, INTERNAL, INTERRUPTED, USAGE, EvalsuiteError
+from evalsuite.cli.app import app, drop_output, printing, say
+from evalsuite.errors import GOOD, INCOMPLETE, INTERNAL, INTERRUPTED, USAGE, EvalsuiteError
+from evalsuite.files import DISK_FULL
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,6 +33,8 @@ def _run(words: list[str]) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(words, prog_name="evalsuite", standalone_mode=False)
+        with printing():
+            pass  # what is buffered still: a full disk is to be noticed before the end
     except EvalsuiteError as error:
         return say(str(error), error.exit_code)
     except SystemExit as stop:
@@ -41,6 +44,12 @@ def _run(words: list[str]) -> int:
             drop_output()
             return GOOD
         raise
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        # A file that is full is reported where it is written; this can only be our output.
+        drop_output()
+        return say("standard output cannot be written: the disk is full", INCOMPLETE)
     except Exception as error:
         # typer does not export the class of its usage errors; this method is theirs alone.
         if not hasattr(error, "format_message"):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
+from evalsuite.errors import DiskError
 from evalsuite.version import VERSION
 
 app = typer.Typer(
@@ -36,11 +39,30 @@ def root(
 
 def say(message: str, code: int) -> int:
     """Say one line on standard error; returns `code`."""
-    line = " ".join(message.split())
-    print(f"evalsuite: {line}", file=sys.stderr)
+    from evalsuite.report.words import sentence, visible
+
+    print(f"evalsuite: {visible(sentence(message))}", file=sys.stderr)
     return code
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """Print within: that a reader has gone is no error, that a disk is full a `DiskError`."""
+    try:
+        yield
+        if sys.stdout is not None:  # closed from the start
+            sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich exits then
+        drop_output()
+    except OSError as error:
+        drop_output()
+        raise DiskError(
+            f"standard output cannot be written: {error.strerror}; mend that and run the same "
+            "command again"
+        ) from error
 
 
 def drop_output() -> None:
     """Send what is still to be printed nowhere: nobody reads it any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

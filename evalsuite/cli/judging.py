@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evalsuite.cli.app import app, drop_output, say
+from evalsuite.cli.app import app, printing, say
 from evalsuite.cli.options import (
     AllowModified,
     Alpha,
@@ -134,6 +135,14 @@ def gate(
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the verdict there as JUnit XML.")
     ] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write it there for programs: verdict, drops, bounds, p, what is allowed "
+            "(docs/gate.md).",
+        ),
+    ] = None,
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Append it there as markdown.")
     ] = None,
@@ -217,19 +226,18 @@ def gate(
     made = gating.gate(against.baseline, found, allowed, known, against.anchor)
     if github is None:
         github = os.environ.get("GITHUB_ACTIONS") == "true"
-    try:
-        gated.show(made, github=github)
-        sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):
-        # Whoever read it has gone (rich exits then); the verdict stands.
-        drop_output()
-    try:
-        gated.write(made, junit=junit, summary=summary, github=github)
-    except DiskError as error:
-        if made.exit_code != REGRESSION:
-            raise
-        say(str(error), error.exit_code)
-    raise typer.Exit(made.exit_code)
+    code = made.exit_code
+    # Whoever read it may have gone; and what cannot be written hides no regression.
+    for step in (
+        partial(gated.show, made, github=github),
+        partial(gated.write, made, junit=junit, json=json, summary=summary, github=github),
+    ):
+        try:
+            with printing():
+                step()
+        except DiskError as error:
+            code = say(str(error), error.exit_code)
+    raise typer.Exit(made.exit_code if made.exit_code == REGRESSION else code)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -280,7 +288,9 @@ def power(
     )  # fmt: skip
     shares = planned.read_shares(discordance, "--discordance")
     found = (
-        planned.read_sizes(str(sizes), list(known))
+        planned.only_of(
+            planned.read_sizes(str(sizes), list(known)), allowed.benchmarks, "--sizes has none"
+        )
         if run is None
         else planned.sizes_of(sides.find_one(run, output_dir).run, allowed.benchmarks)
     )

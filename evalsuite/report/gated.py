@@ -26,8 +26,20 @@ INCOMPARABLE = "incomparable"
 def show(gated: Gated, *, github: bool = False) -> None:
     """Print a table for each run the candidate was held against, and the verdict.
 
-    With `github` lines that GitHub marks follow.
+    With `github` lines that GitHub marks follow, and it heeds no others.
     """
+    if not github:
+        _show(gated)
+        return
+    from evalsuite.report.github import marked_lines, unheeded
+
+    with unheeded():
+        _show(gated)
+    for line in marked_lines(gated):
+        print(line)
+
+
+def _show(gated: Gated) -> None:
     from rich.console import Console
 
     from evalsuite.report.text import print_grid
@@ -37,15 +49,15 @@ def show(gated: Gated, *, github: bool = False) -> None:
         print_grid(table(judged), console)
     for line in (headline(gated), *because(gated), *gate_noise.warnings(gated), *advice(gated)):
         print(visible(line))
-    if github:
-        from evalsuite.report.github import marked_lines
-
-        for line in marked_lines(gated):
-            print(line)
 
 
 def write(
-    gated: Gated, *, junit: Path | None = None, summary: Path | None = None, github: bool = False
+    gated: Gated,
+    *,
+    junit: Path | None = None,
+    json: Path | None = None,
+    summary: Path | None = None,
+    github: bool = False,
 ) -> None:
     """Write what CI systems read, with `github` the summary of the job. Raises `DiskError`."""
     from evalsuite.report.github import LIMIT_BYTES, append, to_markdown
@@ -54,6 +66,10 @@ def write(
         from evalsuite.report.junit import to_junit
 
         write_atomically(junit, to_junit(gated))
+    if json is not None:
+        from evalsuite.report.gated_plain import to_json
+
+        write_atomically(json, to_json(gated))
     if summary is not None:
         append(summary, to_markdown(gated))
     if github and (step_summary := os.environ.get("GITHUB_STEP_SUMMARY")):
@@ -135,7 +151,7 @@ def _entries(
     name: str, finding: Finding, prospect: Prospect, alpha: float, marks: tuple[str, ...] = ()
 ) -> tuple[Entry, ...]:
     drop = finding.drop
-    low, high = drop.interval(1 - 2 * alpha)
+    low, high = drop.lower(alpha), finding.upper
     return (
         *entries((name, str(drop.n))),
         Entry(signed(100 * drop.estimate), marks),

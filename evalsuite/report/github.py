@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from evalsuite.files import disk_errors
@@ -62,6 +64,18 @@ def marked_lines(gated: Gated) -> Iterator[str]:
         lines = [*lines[: ANNOTATIONS - 1], f"and {more} more, in the log"]
     for line in lines:
         yield annotation(level, "evalsuite gate", line)
+
+
+@contextmanager
+def unheeded() -> Iterator[None]:
+    """Print within what GitHub is not to obey: a name may look like a workflow command.
+
+    Commands are off until a token comes back that nobody could guess.
+    """
+    token = secrets.token_hex(16)
+    print(f"::stop-commands::{token}")
+    yield
+    print(f"::{token}::")
 
 
 def annotation(level: str, title: str, message: str) -> str:

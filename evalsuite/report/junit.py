@@ -8,6 +8,7 @@ benchmark that is neither shown to be within its cliff nor beyond it is skipped.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
@@ -20,6 +21,7 @@ from evalsuite.report.words import visible
 _ELEMENTS: dict[Kind, str] = {
     "regression": "failure",
     "incomparable": "error",
+    "unfinished": "error",
     "failed samples": "error",
     "open": "skipped",
 }
@@ -47,8 +49,9 @@ def _suite(judged: Judged, index: int) -> Element:
         name=visible(f"{name_of(judged, 'candidate')} against the {judged.role} "
                      f"{name_of(judged, 'baseline')}"),
         id=str(index),
-        timestamp=(run.finished or run.started).rstrip("Z"),
     )  # fmt: skip
+    if moment := _moment(run.finished or run.started):
+        suite.set("timestamp", moment)
     properties = SubElement(suite, "properties")
     for name, value in _properties(judged):
         SubElement(properties, "property", name=name, value=visible(value))
@@ -68,6 +71,14 @@ def _suite(judged: Judged, index: int) -> Element:
     for count, element in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(count, str(len(suite.findall(f"testcase/{element}"))))
     return suite
+
+
+def _moment(text: str) -> str | None:
+    """A time of ours as the schema has it; None for anything else that a file may hold."""
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=None, microsecond=0).isoformat()
+    except ValueError:
+        return None
 
 
 def _gravest(found: Sequence[Reason]) -> dict[str, Reason]:

@@ -40,11 +40,16 @@ class Size:
 def sizes_of(run: Run, only: Sequence[str] = ()) -> dict[str, Size]:
     """The sizes of a run's benchmarks, or of those in `only`; raises `UsageError` without any."""
     known = {score.benchmark: Size(score.n, score.clusters) for score in run.scores}
+    if not known and not only:
+        raise UsageError("the run has no score yet; finish it, or give --sizes instead")
+    return only_of(known, only, "the run has no score")
+
+
+def only_of(known: Mapping[str, Size], only: Sequence[str], lacking: str) -> dict[str, Size]:
+    """Those of `known` that a policy is about, all if it names none; raises `UsageError`."""
     for name in only:
         if name not in known:
-            raise UsageError(f"the run has no score of '{name}'{nearest(name, known)}")
-    if not known:
-        raise UsageError("the run has no score yet; finish it, or give --sizes instead")
+            raise UsageError(f"{lacking} of '{name}'{nearest(name, known)}")
     return {name: size for name, size in known.items() if not only or name in only}
 
 
@@ -52,7 +57,7 @@ def read_sizes(text: str, known: Sequence[str]) -> dict[str, Size]:
     """``MMStar=1500,Video-MME=2700:900``: questions, and images if fewer. Raises `UsageError`."""
     sizes = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
-        match = re.fullmatch(r"([^=]+)=(\d+)(?::(\d+))?", part)
+        match = re.fullmatch(r"([^=]+)=([0-9]{1,9})(?::([0-9]{1,9}))?", part)
         questions = int(match[2]) if match else 0
         clusters = int(match[3] or questions) if match else 0
         if match is None or not 1 <= clusters <= questions:
@@ -63,6 +68,8 @@ def read_sizes(text: str, known: Sequence[str]) -> dict[str, Size]:
         if match[1] not in known:
             raise UsageError(f"--sizes {part}: unknown benchmark{nearest(match[1], known)}; "
                              "name its file with --benchmarks-file")  # fmt: skip
+        if match[1] in sizes:
+            raise UsageError(f"--sizes {part}: {match[1]} has a size already; give it once")
         sizes[match[1]] = Size(questions, clusters)
     if not sizes:
         raise UsageError("--sizes: names no benchmark; expected BENCH=QUESTIONS, …")
@@ -162,7 +169,7 @@ def _remarks(terms: Terms, count: int) -> Iterator[str]:
 def verdicts(expected: Mapping[str, Expected], outlook: Outlook, terms: Terms) -> Iterator[str]:
     """Say how often an equal checkpoint passes, and warn if that is too rarely."""
     if not outlook.identical_pass:
-        yield from _hopeless(expected, terms)
+        yield from _hopeless(expected, outlook, terms)
         return
     yield f"an equal checkpoint passes {times(outlook.pass_if_equal)}"
     if outlook.pass_if_equal < terms.power:
@@ -173,9 +180,10 @@ def verdicts(expected: Mapping[str, Expected], outlook: Outlook, terms: Terms) -
         )
 
 
-def _hopeless(expected: Mapping[str, Expected], terms: Terms) -> Iterator[str]:
+def _hopeless(expected: Mapping[str, Expected], outlook: Outlook, terms: Terms) -> Iterator[str]:
     """Say what keeps even equal answers from passing."""
-    yield "warning: no checkpoint can pass, not even with answers that are all equal"
+    chance = times(outlook.pass_if_equal)
+    yield f"warning: answers that are all equal do not pass; an equal checkpoint passes {chance}"
     needed = {name: alike_needed(terms.cliffs[name] / 100, terms.alpha) for name in expected}
     short = [name for name, each in expected.items() if each.clusters < needed[name]]
     for name in short:

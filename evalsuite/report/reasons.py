@@ -14,13 +14,13 @@ from evalsuite.stats.drop import FEW_CLUSTERS
 from evalsuite.stats.verdict import Finding
 
 MEAN = "mean"
-Kind = Literal["regression", "incomparable", "failed samples", "open"]
+Kind = Literal["regression", "incomparable", "unfinished", "failed samples", "open"]
 
 _TELLING: dict[Word, tuple[Kind, ...]] = {
     "pass": (),
     "inconclusive": ("open",),
-    "incomplete": ("regression", "incomparable", "failed samples", "open"),
-    "regression": ("regression", "incomparable"),
+    "incomplete": ("regression", "incomparable", "unfinished", "failed samples", "open"),
+    "regression": ("regression", "incomparable", "unfinished"),
 }
 """Which reasons a verdict is explained by."""
 
@@ -36,9 +36,10 @@ class Reason:
 
 def reasons(judged: Judged) -> tuple[Reason, ...]:
     """Everything that speaks against a pass, the gravest first."""
-    order: list[Kind] = ["regression", "incomparable", "failed samples", "open"]
+    order: list[Kind] = ["regression", "incomparable", "unfinished", "failed samples", "open"]
     if judged.failures_decide:  # then a regression is only one of two ways to see it
-        order.insert(0, order.pop(2))
+        order.remove("failed samples")
+        order.insert(0, "failed samples")
     return tuple(sorted(_reasons(judged), key=lambda reason: order.index(reason.kind)))
 
 
@@ -53,6 +54,9 @@ def _reasons(judged: Judged) -> Iterator[Reason]:
     for item in judged.comparison.incomparable:
         why = sentence("; ".join(item.why))
         yield Reason(item.benchmark, "incomparable", f"{item.benchmark} cannot be compared: {why}")
+    for found in judged.unfinished:
+        name = found.run.checkpoint.name
+        yield Reason(MEAN, "unfinished", f"{name} is unfinished, so benchmarks may be missing")
     if judged.failures_decide and judged.decision is not None:
         without = judged.without_failed
         yield Reason(
@@ -111,6 +115,8 @@ def advice(gated: Gated) -> Iterator[str]:
                 "next: run both with the same prompts, data, metric and judge "
                 f"(evalsuite gate --baseline {before} --ckpt P does), or name with -b what to gate"
             )
+        for found in judged.unfinished:
+            yield f"next: finish it: {found.run.command} (or name with -b what to gate)"
         if "failed samples" in kinds:
             yield "next: run again what has failed samples; they alone are asked once more"
     else:

@@ -20,9 +20,9 @@ from evalsuite.stats.tango import Flips
 from evalsuite.stats.unseen import largest_unseen
 
 FEW_CLUSTERS = 30
-"""With fewer effective clusters than these nothing is claimed."""
+"""With fewer effective clusters nothing is claimed, with fewer that differ no variance trusted."""
 SPARSE = 0.25
-"""If a smaller share of the answers differs, a 0/1 difference gets Tango's score interval."""
+"""If losses and gains are together a smaller share of the samples, Tango's score interval holds."""
 _STILL = 1e-12
 """A cluster whose sum differs by no more than this does not differ."""
 _HALVINGS = 60
@@ -43,10 +43,14 @@ class Drop:
     discordant: int
     """Clusters in which the two differ."""
     flips: Flips | None = None
-    """Set where the score statistic is used: the counts over the design effect."""
+    """Set where the score statistic is used: losses and gains over the design effect."""
+    plain: bool = False
+    """Whether that statistic is Tango's own: answers right or wrong, one a cluster."""
     still: tuple[tuple[float, int], ...] = ()
     """Weight and clusters of each part whose clusters all differ equally, that is mostly not at
     all: it has no variance of its own."""
+    quiet: tuple[tuple[float, int], ...] = ()
+    """Weight and clusters of each part of which too few clusters differ to trust its variance."""
 
     @property
     def standard_error(self) -> float:
@@ -67,15 +71,19 @@ class Drop:
 
     def upper(self, alpha: float) -> float:
         """The drop is below this with confidence 1 - `alpha`, one-sided."""
+        bound = self.estimate + self._reach(alpha)
         if self.flips is not None:
-            return tango.upper(self.flips, self._quantile(alpha))
-        return min(self.estimate + self._reach(alpha), 1.0)
+            score = tango.upper(self.flips, self._quantile(alpha))
+            bound = score if self.plain else max(score, bound)
+        return min(bound, 1.0)
 
     def lower(self, alpha: float) -> float:
         """The drop is above this with confidence 1 - `alpha`, one-sided."""
+        bound = self.estimate - self._reach(alpha)
         if self.flips is not None:
-            return tango.lower(self.flips, self._quantile(alpha))
-        return max(self.estimate - self._reach(alpha), -1.0)
+            score = tango.lower(self.flips, self._quantile(alpha))
+            bound = score if self.plain else min(score, bound)
+        return max(bound, -1.0)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The two-sided interval of that confidence level."""
@@ -92,34 +100,41 @@ class Drop:
         return min(1.0, 2 * min(self._tail(1), self._tail(-1)))
 
     def _reach(self, alpha: float) -> float:
-        """How far a bound lies from the estimate.
+        """How far a bound lies from the estimate at least; of a score interval the least alone.
 
         A part without any discordant cluster has no variance; what it may hide joins the rest by
         the sum of squares, as do bounds of independent parts in general: MOVER, Zou & Donner,
         Statistics in Medicine 27 (2008) 1693.
+
+        And where few clusters differ never less than if none did: those may be small, or of single
+        questions, and say no more than none would about whole images lost elsewhere.
         """
-        known = max(self._quantile(alpha), 0.0) * self.standard_error
-        return math.hypot(known, largest_unseen(self.still, alpha))
+        least = largest_unseen(self.quiet, alpha)
+        quantile = 0.0 if self.flips is not None else self._quantile(alpha)
+        known = quantile * self.standard_error if quantile > 0 else 0.0
+        return max(math.hypot(known, largest_unseen(self.still, alpha)), least)
 
     def _quantile(self, alpha: float) -> float:
-        return -float(ndtri(alpha) if self._normal else stdtrit(self.df, alpha))
-
-    @property
-    def _normal(self) -> bool:
-        """Whether the statistic is Tango's own, whose variance needs no estimate."""
-        return self.flips is not None and self.clusters == self.n
+        # Tango's own variance needs no estimate.
+        return -float(ndtri(alpha) if self.plain else stdtrit(self.df, alpha))
 
     def _tail(self, sign: int) -> float:
-        if self.flips is not None:
-            score = -sign * tango.statistic(self.flips, 0.0)
-            return float(ndtr(score) if self._normal else stdtr(self.df, score))
-        if self.still:
-            # The alpha at which the bound meets zero: what makes p and bounds one statistic.
-            excess = sign * self.estimate
-            return _root(lambda alpha: self._reach(alpha) > excess) if excess > 0 else 1.0
+        excess = sign * self.estimate
+        if self.flips is not None and self.plain:
+            return self._score_tail(self.flips, sign)
         if not math.isfinite(self.variance):
             return 0.5
-        return float(stdtr(self.df, -sign * self.estimate / self.standard_error))
+        found = 0.0 if excess > 0 else 1.0
+        if self.flips is not None:
+            found = self._score_tail(self.flips, sign)
+        elif not self.still:
+            found = float(stdtr(self.df, -excess / self.standard_error))
+        # The alpha at which the bound meets zero: what makes p and bounds one statistic.
+        return max(found, _root(lambda a: self._reach(a) > excess)) if excess > 0 else found
+
+    def _score_tail(self, flips: Flips, sign: int) -> float:
+        score = -sign * tango.statistic(flips, 0.0)
+        return float(ndtr(score) if self.plain else stdtr(self.df, score))
 
 
 def estimate_drop(differences: Sequence[float] | Array, clusters: Sequence[Hashable]) -> Drop:
@@ -142,25 +157,38 @@ def estimate_drop(differences: Sequence[float] | Array, clusters: Sequence[Hasha
             clusters=1,
             effective_clusters=1.0,
             discordant=discordant,
+            quiet=((1.0, 1),),
         )
     answers = None
-    if np.isin(values, (-1.0, 0.0, 1.0)).all():
-        answers = Flips(float((values > 0).sum()), float((values < 0).sum()), len(values))
-    return drop_from(moments(sums, sizes), len(values), len(sums), discordant, answers)
+    if (np.abs(values) <= 1).all():
+        answers = Flips(
+            float(values[values > 0].sum()), float(-values[values < 0].sum()), len(values)
+        )
+    squares = float(values @ values)
+    return drop_from(moments(sums, sizes), len(values), len(sums), discordant, answers, squares)
 
 
 def drop_from(
-    found: Moments, n: int, clusters: int, discordant: int, answers: Flips | None
+    found: Moments,
+    n: int,
+    clusters: int,
+    discordant: int,
+    answers: Flips | None,
+    squares: float | None = None,
 ) -> Drop:
     """The drop of `n` samples in `clusters`, of which `discordant` differ, from their moments.
 
-    `answers` are the counts of flips if every difference is -1, 0 or 1, else None.
+    `answers` are the sums of losses and of gains, None if one is larger than a whole answer.
+    `squares` is the sum of their squares; if not given, each difference is a whole answer.
     """
     # Rounding leaves a trace of variance where all clusters differ equally.
     varies = found.variance > _STILL**2
-    flips = None
-    if answers is not None and varies and answers.worse + answers.better < SPARSE * n:
-        flips = _effective(answers, float(found.variance))
+    flips, plain = None, False
+    sparse = answers is not None and answers.worse + answers.better < SPARSE * n
+    if answers is not None and sparse and varies:
+        whole = answers.worse + answers.better
+        flips = _effective(answers, whole if squares is None else squares, float(found.variance))
+        plain = clusters == n and (squares is None or squares == whole)
     return Drop(
         estimate=float(found.mean),
         variance=float(found.variance) if varies else 0.0,
@@ -170,21 +198,41 @@ def drop_from(
         effective_clusters=float(found.effective_clusters),
         discordant=discordant,
         flips=flips,
+        plain=plain,
         still=() if varies else ((1.0, clusters),),
+        quiet=((1.0, clusters),) if sparse and discordant < FEW_CLUSTERS else (),
     )
 
 
-def _effective(flips: Flips, variance: float) -> Flips:
+def no_difference(clusters: int) -> Drop:
+    """The drop between checkpoints that answer everything about so many clusters alike."""
+    return Drop(
+        estimate=0.0,
+        variance=0.0 if clusters > 1 else math.inf,
+        df=max(clusters - 1.0, 1.0),
+        n=clusters,
+        clusters=clusters,
+        effective_clusters=float(clusters),
+        discordant=0,
+        still=((1.0, clusters),) if clusters > 1 else (),
+        quiet=((1.0, clusters),),
+    )
+
+
+def _effective(flips: Flips, squares: float, variance: float) -> Flips:
     """The counts over the design effect, where questions share an image.
 
     The effect is the CR2 variance over that of independent samples: Rao & Scott, Biometrics 48
     (1992) 577; for paired proportions Yang, Sun & Hardin, Biometrical Journal 54 (2012). Without
     clusters it is 1. With them the statistic is held against Student's t with CR2's degrees of
     freedom, as its variance is then an estimate again.
+
+    Differences that are parts of an answer, as of ANLS, vary less than as many whole ones would:
+    that is a design effect below 1, down to their `squares` over the differences themselves.
     """
     gap = flips.worse - flips.better
-    squares = flips.worse + flips.better - gap**2 / flips.n
-    effect = max(variance * flips.n * (flips.n - 1) / squares, 1.0)
+    whole = flips.worse + flips.better - gap**2 / flips.n
+    effect = max(variance * flips.n * (flips.n - 1), squares - gap**2 / flips.n) / whole
     return Flips(flips.worse / effect, flips.better / effect, flips.n / effect)
 
 
@@ -212,6 +260,7 @@ def mean_drop(drops: Sequence[Drop]) -> Drop:
         effective_clusters=df + 1,
         discordant=sum(drop.discordant for drop in drops),
         still=tuple((w * weight, clusters) for drop in drops for w, clusters in drop.still),
+        quiet=tuple((w * weight, clusters) for drop in drops for w, clusters in drop.quiet),
     )
 
 
@@ -236,6 +285,7 @@ def with_runs(drop: Drop, baseline: Sequence[float], candidate: Sequence[float])
         variance=math.fsum(variances),
         df=_satterthwaite(variances, [drop.df, *(df for _, df in parts)]),
         flips=None,
+        plain=False,
     )
 
 

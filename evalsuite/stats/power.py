@@ -147,10 +147,13 @@ def chance_of_pass(
     margin: float = MARGIN,
     alpha: float = ALPHA,
     drops: Sequence[float] | None = None,
+    unseen: Sequence[float] = (),
+    unseen_mean: float = 0.0,
 ) -> float:
     """The probability that a suite passes: its mean below `margin`, each benchmark below its cliff.
 
-    `errors` are the benchmarks' standard errors, `drops` their true drops, none if not given. The
+    `errors` are the benchmarks' standard errors, `drops` their true drops, none if not given.
+    `unseen` is how far each bound lies from the estimate even where nothing differs. The
     mean depends on what it is a mean of, so this is counted in 200,000 seeded draws (three
     Monte-Carlo errors: 0.003). Some points too hopeful where many answers differ and a cliff is no
     more than three standard errors away: docs/statistics.md has simulated figures beside it.
@@ -159,8 +162,9 @@ def chance_of_pass(
     truth = np.zeros_like(spread) if drops is None else np.asarray(drops, dtype=np.float64)
     z = float(ndtri(1 - alpha))
     estimates = truth + spread * np.random.default_rng(0).standard_normal((_DRAWS, len(spread)))
-    within = (estimates + z * spread < np.asarray(cliffs)).all(axis=1)
-    mean_within = estimates.mean(axis=1) + z * mean_error(errors) < margin
+    reach = np.maximum(z * spread, np.asarray(unseen)) if unseen else z * spread
+    within = (estimates + reach < np.asarray(cliffs)).all(axis=1)
+    mean_within = estimates.mean(axis=1) + max(z * mean_error(errors), unseen_mean) < margin
     return float((within & mean_within).mean())
 
 

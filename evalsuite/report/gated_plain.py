@@ -1,0 +1,122 @@
+"""A gate's verdict for programs: JSON whose keys docs/gate.md explains, numbers in points."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+from evalsuite.comparison import Difference
+from evalsuite.gating import Gated, Judged
+from evalsuite.outlook import Prospect
+from evalsuite.pairs import Paired
+from evalsuite.report.gated import word
+from evalsuite.report.reasons import advice, because, reasons
+from evalsuite.results import FoundRun
+from evalsuite.stats.verdict import Finding
+from evalsuite.version import VERSION
+
+SCHEMA = 1
+"""Raised if a key changes its meaning or goes; new ones may come."""
+
+
+def to_json(gated: Gated) -> str:
+    """Render the verdict and what made it so; texts are as they came, none is cut or escaped."""
+    plain = {
+        "schema": SCHEMA,
+        "evalsuite": VERSION,
+        "verdict": gated.verdict,
+        "exit_code": gated.exit_code,
+        "because": list(because(gated)),
+        "next": [line.removeprefix("next: ") for line in advice(gated)],
+        "against": [_against(judged) for judged in gated.judged],
+    }
+    # ASCII only, so that any reader can take it; no NaN, which is no JSON.
+    return json.dumps(plain, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _against(judged: Judged) -> dict[str, Any]:
+    comparison, terms, outlook = judged.comparison, judged.terms, judged.outlook
+    without = judged.without_failed
+    return {
+        "role": judged.role,
+        "verdict": judged.verdict,
+        "baseline": _run(comparison.baseline[0]),
+        "candidate": _run(comparison.candidate[0]),
+        "policy": {"margin": terms.margin, "alpha": terms.alpha, "power": terms.power},
+        "mean": _mean(judged),
+        "benchmarks": _benchmarks(judged),
+        "incomparable": [
+            {"benchmark": item.benchmark, "why": list(item.why)} for item in comparison.incomparable
+        ],
+        "failed_decide": judged.failures_decide,
+        "verdict_without_failed": None if without is None else without.verdict,
+        "pass_if_equal": None if outlook is None else outlook.pass_if_equal,
+        "reasons": [dataclasses.asdict(reason) for reason in reasons(judged)],
+        "notes": list(comparison.notes),
+    }
+
+
+def _run(found: FoundRun) -> dict[str, Any]:
+    run = found.run
+    return {
+        "run": str(found.path),
+        "name": run.checkpoint.name,
+        "digest": run.checkpoint.digest,
+        "limit": run.limit,
+        "finished": run.finished,
+    }
+
+
+def _mean(judged: Judged) -> dict[str, Any] | None:
+    if judged.decision is None or judged.outlook is None:
+        return None
+    comparison = judged.comparison
+    difference = comparison.mean or comparison.differences[0]  # of one benchmark it is the mean
+    return _plain(difference, judged.decision.mean, judged.outlook.mean, judged.terms.alpha)
+
+
+def _benchmarks(judged: Judged) -> list[dict[str, Any]]:
+    if judged.decision is None or judged.outlook is None:
+        return []
+    comparison = judged.comparison
+    return [
+        {
+            "benchmark": each.name,
+            **_plain(each, judged.decision.benchmarks[each.name],
+                     judged.outlook.benchmarks[each.name], judged.terms.alpha),
+            **_pairing(paired),
+        }
+        for each, paired in zip(comparison.differences, comparison.paired, strict=True)
+    ]  # fmt: skip
+
+
+def _pairing(paired: Paired) -> dict[str, Any]:
+    return {"left_out": paired.left_out, "asked_otherwise": paired.asked_otherwise}
+
+
+def _plain(
+    difference: Difference, finding: Finding, prospect: Prospect, alpha: float
+) -> dict[str, Any]:
+    drop, without = finding.drop, difference.without_failed
+    return {
+        "verdict": word(finding),
+        "baseline": difference.baseline,
+        "candidate": difference.candidate,
+        "drop": 100 * drop.estimate,
+        "lower": 100 * drop.lower(alpha),
+        "upper": 100 * finding.upper,
+        "standard_error": 100 * drop.standard_error if math.isfinite(drop.variance) else None,
+        "p": finding.p,
+        "p_unadjusted": drop.p_worse,
+        "allowed": 100 * finding.allowed,
+        "detectable": prospect.detectable,
+        "equal_passes_from": prospect.passing,
+        "n": drop.n,
+        "clusters": drop.clusters,
+        "effective_clusters": drop.effective_clusters,
+        "failed_baseline": difference.failed[0],
+        "failed_candidate": difference.failed[1],
+        "drop_without_failed": None if without is None else 100 * without.estimate,
+    }
