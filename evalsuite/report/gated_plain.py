@@ -11,6 +11,7 @@ from evalsuite.comparison import Difference
 from evalsuite.gating import Gated, Judged
 from evalsuite.outlook import Prospect
 from evalsuite.pairs import Paired
+from evalsuite.report.gate_noise import warnings
 from evalsuite.report.gated import word
 from evalsuite.report.reasons import advice, because, reasons
 from evalsuite.results import FoundRun
@@ -29,6 +30,7 @@ def to_json(gated: Gated) -> str:
         "verdict": gated.verdict,
         "exit_code": gated.exit_code,
         "because": list(because(gated)),
+        "warnings": [line.removeprefix("warning: ") for line in warnings(gated)],
         "next": [line.removeprefix("next: ") for line in advice(gated)],
         "against": [_against(judged) for judged in gated.judged],
     }
@@ -66,6 +68,7 @@ def _run(found: FoundRun) -> dict[str, Any]:
         "digest": run.checkpoint.digest,
         "limit": run.limit,
         "finished": run.finished,
+        "noise": None if run.noise is None else dataclasses.asdict(run.noise),
     }
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.benchmarks import Benchmark
+from evalsuite.errors import UsageError
 from evalsuite.files import to_json_line, write_atomically
 from evalsuite.results import Noise, Prediction, SampleScore
 from evalsuite.stats import mean
@@ -132,7 +133,10 @@ def pool(files: Mapping[str, Path], sizes: Mapping[str, int], total: int) -> Noi
 
 
 def _read(path: Path) -> list[Twice]:
-    return [Twice(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        return [Twice(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+    except (ValueError, TypeError):
+        raise UsageError(f"{path}: is damaged; delete it, and score again with --fresh") from None
 
 
 def _draw(id_: str) -> bytes:
