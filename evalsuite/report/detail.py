@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from evalsuite.report.facts import FACTS
 from evalsuite.report.grid import STANDARD_ERROR, Entry, Grid, Heading, Line, entries, of_average
+from evalsuite.report.noise import described
 from evalsuite.report.notes import Notes, failed_note, is_blind, outcome_notes, run_notes
 from evalsuite.report.table import Table, build
 from evalsuite.report.words import (
@@ -52,6 +53,7 @@ def detail(run: Run, also: Sequence[str] = ()) -> Grid:
             *(f"{note.meaning} {note.detail}".strip() for note in run_notes(run)),
             *((STANDARD_ERROR, _about_average(table)) if run.scores else ()),
             *_own_facts(table),
+            *((f"noise: {described(run.noise)}",) if run.noise else ()),
         ),
         footnotes=notes.footnotes(),
     )  # fmt: skip
