@@ -79,6 +79,12 @@ def test_it_warns_unless_noise_is_shown_to_be_small(
         assert remedy in to_markdown(made)
 
 
+def test_runs_with_the_same_remedy_share_a_line(tmp_path: Path) -> None:
+    (line,) = warnings(gated(tmp_path, noise(64, -5.6, 5.6), noise(64, -5.6, 5.6), 2))
+    assert "that batching moves the baseline old and the candidate new by less than" in line
+    assert len(list(warnings(gated(tmp_path, noise(64, -5.6, 5.6), None, 2)))) == 2
+
+
 def test_noise_widens_no_margin(tmp_path: Path) -> None:
     terms = [
         gated(tmp_path / name, found, found, 2).judged[0].terms

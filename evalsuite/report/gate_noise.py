@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 from evalsuite.gating import Gated, Judged
 from evalsuite.report.noise import described
@@ -27,18 +28,19 @@ def warnings(gated: Gated) -> Iterator[str]:
 
     It changes neither margin nor verdict.
     """
-    warned = set()
+    named: dict[tuple[float, str], dict[Path, str]] = {}
     for judged in gated.judged:
         most = judged.terms.margin / SHARE
         for role, found in _runs(judged):
             noise = found.run.noise
-            if found.path in warned or _within(noise, most):
-                continue
-            warned.add(found.path)
-            yield (
-                f"warning: that batching moves the {role} {found.run.checkpoint.name} by less than "
-                f"{most:g} points, a quarter of the margin, is not shown: {_remedy(noise, most)}"
-            )
+            if not _within(noise, most):
+                runs = named.setdefault((most, _remedy(noise, most)), {})
+                runs.setdefault(found.path, f"the {role} {found.run.checkpoint.name}")
+    for (most, remedy), runs in named.items():
+        yield (
+            f"warning: that batching moves {' and '.join(runs.values())} by less than {most:g} "
+            f"points, a quarter of the margin, is not shown: {remedy}"
+        )
 
 
 def _within(noise: Noise | None, most: float) -> bool:
