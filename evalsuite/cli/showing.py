@@ -55,3 +55,28 @@ def leaderboard(
     path = output or output_dir / "LEADERBOARD.md"
     leaderboard.write(find.find_runs(runs or [], output_dir), path)
     print(path)
+
+
+@app.command(rich_help_panel=PANEL)
+def page(
+    runs: Runs = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The folder; default 'page' among the results."),
+    ] = None,
+    images: Annotated[
+        str,
+        typer.Option(
+            help="thumbnails (small copies in the folder), reference (from where they lie) or none."
+        ),
+    ] = "thumbnails",
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Write a folder of pages that open from disk: tables, and every sample to browse.
+
+    It needs no server and no network (docs/page.md). A page that is there is replaced.
+    """
+    from evalsuite.report import find
+    from evalsuite.report.page import write
+
+    write.show(find.find(runs or [], output_dir), output or output_dir / "page", images)
