@@ -37,7 +37,8 @@ def benchmark(style: Style, subject: Subject, rows: Sequence[Row]) -> str:
 
 def browse(subject: Subject, **chosen: str) -> str:
     """The address of the samples of `subject`, seen from another folder of the page."""
-    return f"../samples/{subject.slug}.html" + (f"#{urlencode(chosen)}" if chosen else "")
+    words = urlencode(chosen, errors="surrogatepass")  # halves of characters are no text
+    return f"../samples/{subject.slug}.html" + (f"#{words}" if chosen else "")
 
 
 def _lead(subject: Subject, rows: Sequence[Row]) -> str:

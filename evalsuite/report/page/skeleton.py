@@ -60,7 +60,8 @@ def document(
 ) -> str:
     """Return a whole page about `title`, which is escaped here; `body` is markup.
 
-    `here` is a shorter title, where that will do; `root` leads to the page's folder; `trail` are the pages above this one, as address and name.
+    `here` is a shorter title, where that will do; `root` leads to the page's folder; `trail` has
+    the pages above this one, as address and name.
     """
     base = f"{root}data/{style.stamp}/"
     # The first sets the colours before anything is drawn.
@@ -85,7 +86,8 @@ def document(
 {links}</head>
 <body class="{kind}">
 <header class="top">
-<nav aria-label="Where this is">{above}<span aria-current="page">{escaped(here or title)}</span></nav>
+<nav aria-label="Where this is">{above}\
+<span aria-current="page">{escaped(here or title)}</span></nav>
 <button type="button" id="theme" hidden>Dark</button>
 </header>
 {body}<footer>evalsuite {escaped(VERSION)}</footer>
