@@ -15,7 +15,7 @@ from evalsuite.results import SampleScore
 
 CHUNK_ROWS = 500
 """Rows in a file of texts, at most;"""
-CHUNK_CHARACTERS = 250_000
+CHUNK_CHARACTERS = 100_000
 """fewer where texts are long: so that what a screen shows is soon loaded."""
 SEARCH_CHARACTERS = 2_000_000
 """In a file of the search index, about."""

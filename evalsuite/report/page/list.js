@@ -66,11 +66,11 @@ class List {
     this.asked = true;
     requestAnimationFrame(() => {
       this.asked = false;
-      this.render();
+      this.render(true);
     });
   }
 
-  render() {
+  render(scrolling = false) {
     const { scrollTop, clientHeight } = this.box;
     const first = Math.max(0, Math.floor(scrollTop / this.height) - 4);
     const last = Math.min(
@@ -101,7 +101,7 @@ class List {
     this.spacer.append(made);
     if (this.at >= 0) this.box.setAttribute("aria-activedescendant", `row-${this.at}`);
     else this.box.removeAttribute("aria-activedescendant");
-    this.seen(this.items.slice(first, last));
+    this.seen(this.items.slice(first, last), scrolling);
   }
 
   fill(row, position) {

@@ -91,8 +91,8 @@
   let idle = 0;
   let first = true;
 
-  /* Load what is in view, once scrolling pauses. */
-  function seen(rows) {
+  /* Load what is in view; while the list is scrolled, once that pauses. */
+  function seen(rows, scrolling) {
     clearTimeout(idle);
     const missing = rows.filter((row) => !chunks.has(chunkOf(row)));
     if (!missing.length) {
@@ -104,8 +104,8 @@
         list.refresh();
         drawn();
       });
-    if (first) fetchThem();
-    else idle = setTimeout(fetchThem, IDLE_MS);
+    if (scrolling) idle = setTimeout(fetchThem, IDLE_MS);
+    else fetchThem();
   }
 
   /* Rows stand there with their texts. */
@@ -130,35 +130,52 @@
 
   /* Filters. */
 
-  const value = (run, row) => index.values[run][row];
-  const flag = (run, row, bit) => (index.flags[run][row] & bit) !== 0;
   const counts = (run, row) => !(index.flags[run][row] & (BLANK | UNSCORED));
-  const wrong = (run, row) => counts(run, row) && value(run, row) < 1;
+  const wrong = (run, row) => counts(run, row) && index.values[run][row] < 1;
 
   function change(row) {
     const { from, to } = state;
     if (!counts(from, row) || !counts(to, row)) return 0;
-    return value(to, row) - value(from, row);
+    return index.values[to][row] - index.values[from][row];
   }
 
-  function ofRun(test) {
-    return (row) => {
-      if (state.in >= 0) return test(state.in, row);
-      for (let run = 0; run < runs; run += 1) if (test(run, row)) return true;
-      return false;
-    };
-  }
-
+  // What answers can be picked by: a bit each, what the button says, and which choice goes with it.
+  const ALL = 1, WRONG = 2, NO_ANSWER = 4, NOT_PARSED = 8, WORSE = 16, BETTER = 32;
   const SHOWN = new Map([
-    ["all", { label: "All", fits: () => true }],
-    ["wrong", { label: "Wrong", fits: ofRun(wrong), of: true }],
-    ["failed", { label: "Failed", fits: ofRun((run, row) => flag(run, row, FAILED)), of: true }],
-    ["unparsed", { label: "Unparsed", fits: ofRun((run, row) => flag(run, row, UNPARSED)), of: true }],
+    ["all", { label: "All", bits: ALL }],
+    ["wrong", { label: "Wrong", bits: WRONG, of: true }],
+    ["failed", { label: "Failed", bits: NO_ANSWER, of: true }],
+    ["unparsed", { label: "Unparsed", bits: NOT_PARSED, of: true }],
   ]);
   if (runs > 1) {
-    SHOWN.set("flipped", { label: "Flipped", fits: (row) => change(row) !== 0, flip: true });
-    SHOWN.set("worse", { label: "Worse", fits: (row) => change(row) < 0, flip: true });
-    SHOWN.set("better", { label: "Better", fits: (row) => change(row) > 0, flip: true });
+    SHOWN.set("flipped", { label: "Flipped", bits: WORSE | BETTER, flip: true });
+    SHOWN.set("worse", { label: "Worse", bits: WORSE, flip: true });
+    SHOWN.set("better", { label: "Better", bits: BETTER, flip: true });
+  }
+
+  let kinds = null; // the bits of each row
+  let kindsOf = ""; // for which choice of checkpoints
+
+  /* Work out the bits of each row, once for every choice of checkpoints. */
+  function classify() {
+    const choice = `${state.in} ${state.from} ${state.to}`;
+    if (choice === kindsOf) return;
+    kindsOf = choice;
+    kinds = new Uint8Array(index.ids.length).fill(ALL);
+    for (let run = 0; run < runs; run += 1) {
+      if (state.in >= 0 && run !== state.in) continue;
+      const flags = index.flags[run];
+      for (let row = 0; row < kinds.length; row += 1) {
+        if (wrong(run, row)) kinds[row] |= WRONG;
+        if (flags[row] & FAILED) kinds[row] |= NO_ANSWER;
+        if (flags[row] & UNPARSED) kinds[row] |= NOT_PARSED;
+      }
+    }
+    if (runs < 2) return;
+    for (let row = 0; row < kinds.length; row += 1) {
+      const by = change(row);
+      if (by) kinds[row] |= by < 0 ? WORSE : BETTER;
+    }
   }
 
   const FLIPS = new Map([
@@ -197,21 +214,20 @@
 
   /* Work out what fits, and show it; `kept` is the row to stay at. */
   function filter(kept) {
+    classify();
     const category = inCategory();
-    const tests = [...SHOWN];
-    const found = new Map(tests.map(([kind]) => [kind, 0]));
-    const fits = SHOWN.get(state.show).fits;
+    const wanted = SHOWN.get(state.show).bits;
+    const tally = new Array(64).fill(0); // rows by their bits
     matches = [];
-    for (let row = 0; row < index.ids.length; row += 1) {
+    for (let row = 0; row < kinds.length; row += 1) {
       if ((hits && !hits[row]) || (category && !category(row))) continue;
-      for (const [kind, { fits: test }] of tests) {
-        if (test(row)) found.set(kind, found.get(kind) + 1);
-      }
-      if (fits(row)) matches.push(row);
+      tally[kinds[row]] += 1;
+      if (kinds[row] & wanted) matches.push(row);
     }
-    for (const [kind, count] of found) {
+    const count = (bits) => tally.reduce((sum, rows, of) => (of & bits ? sum + rows : sum), 0);
+    for (const [kind, { bits }] of SHOWN) {
       const chip = byId(`show-${kind}`);
-      chip.querySelector(".count").textContent = count.toLocaleString("en");
+      chip.querySelector(".count").textContent = count(bits).toLocaleString("en");
       chip.setAttribute("aria-pressed", String(kind === state.show));
     }
     const chosen = SHOWN.get(state.show);
@@ -263,7 +279,7 @@
 
   function mark(run, row) {
     const flags = index.flags[run][row];
-    const worth = value(run, row);
+    const worth = index.values[run][row];
     if (flags & BLANK) return ["–", "none", "not in this run"];
     if (flags & FAILED) return ["!", "bad", "failed"];
     if (flags & UNSCORED) return ["○", "none", "not scored"];
@@ -427,11 +443,15 @@
     if (opened === row && texts(row)) drawDetail(row);
   }
 
-  function close() {
-    if (opened < 0) return;
+  function hide() {
     opened = -1;
     page.classList.remove("open");
     detail.hidden = true;
+  }
+
+  function close() {
+    if (opened < 0) return;
+    hide();
     byId("list").focus({ preventScroll: true });
     if (list.at >= 0) list.reveal(list.at);
     list.later();
@@ -503,9 +523,8 @@
     written = location.hash || "#";
     opened = row;
     await apply(row);
-    if (row >= 0) {
-      await open(row);
-    } else if (!detail.hidden) close();
+    if (row >= 0) await open(row);
+    else hide();
   }
 
   /* What the user does. */
