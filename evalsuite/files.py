@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,8 @@ def write_atomically(path: Path, text: str) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
+            if path.exists():
+                scratch.chmod(stat.S_IMODE(path.stat().st_mode))
             scratch.replace(path)
         finally:
             scratch.unlink(missing_ok=True)

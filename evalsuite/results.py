@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from evalsuite.errors import UsageError
 from evalsuite.files import to_json_line, write_atomically
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SCHEMA = 1
 """The version of run.json and the journals. A reader refuses a newer one."""
@@ -211,7 +216,7 @@ def write_run(path: Path, run: Run) -> None:
 def read_run(path: Path) -> Run:
     """Read a run.json; raises `UsageError` if it is not one or was made by a newer evalsuite."""
     # Only here, so that commands which read no run do not pay for it.
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
@@ -231,13 +236,26 @@ def read_run(path: Path) -> Run:
         if isinstance(outcome, dict) and isinstance(outcome.get("failure"), dict):
             outcome.update(outcome.pop("failure"))
     try:
-        return TypeAdapter(Run).validate_python(plain)
+        return _validator().validate_python(plain)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(
             f"{path}: {where}: {first['msg']}; the file was changed by hand?"
         ) from None
+
+
+@functools.cache
+def _validator() -> TypeAdapter[Run]:
+    """What checks a run: making it takes longer than a run's checking."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Run)
+
+
+def settings_digest(settings: Mapping[str, Any]) -> str:
+    """Identify the settings of a run; its first eight characters name the run's directory."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def run_to_plain(run: Run) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from evalsuite.results import CheckpointRecord, Failure, Outcome, Run, Score
+from evalsuite.results import CheckpointRecord, Failure, FoundRun, Outcome, Run, Score
 
 
 def score(benchmark: str, value: float, **more: Any) -> Score:
@@ -86,3 +88,8 @@ def several() -> list[Run]:
         run("demo", score("DemoYesNo", 88.8), score("DemoDigits", 90.0),
             settings=settings(dtype="bfloat16")),
     ]  # fmt: skip
+
+
+def found(runs: Sequence[Run]) -> list[FoundRun]:
+    """As if read from a directory that has no samples."""
+    return [FoundRun(Path("nowhere", str(n), "run.json"), known) for n, known in enumerate(runs)]

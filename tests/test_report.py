@@ -18,11 +18,23 @@ from rich.console import Console
 
 from evalsuite.benchmarks import load
 from evalsuite.errors import UsageError
-from evalsuite.report import catalogue, find, grid, leaderboard, render, table, text, words
-from evalsuite.report.markdown import escaped, grid_markdown, markdown
+from evalsuite.report import (
+    catalogue,
+    detail,
+    find,
+    grid,
+    notes,
+    render,
+    reported,
+    table,
+    text,
+    words,
+)
+from evalsuite.report.markdown import escaped, grid_markdown
+from evalsuite.report.markdown import markdown as render_markdown
 from evalsuite.report.plain import to_json
-from evalsuite.results import Run, write_run
-from tests.reported import failure, one, run, score, settings, several
+from evalsuite.results import FoundRun, Run, write_run
+from tests.reported import failure, found, one, run, score, settings, several
 
 GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = [
@@ -39,6 +51,10 @@ def golden(name: str, shown: str) -> None:
     if os.environ.get("EVALSUITE_GOLDEN") == "write":
         path.write_text(shown)
     assert shown == path.read_text(), f"{path} differs; see the docstring of {__file__}"
+
+
+def markdown(runs: list[Run]) -> str:
+    return render_markdown(reported.tables(found(runs)))
 
 
 def terminal(width: int) -> Console:
@@ -58,6 +74,7 @@ def parsed(source: str) -> list[list[str]]:
     """The cells of the tables in a markdown text, as a reader sees them."""
     rows: list[list[str]] = []
     cell = False
+    bold = {"strong_open", "strong_close"}
     for token in MarkdownIt("commonmark").enable("table").parse(source):
         if token.type == "tr_open":
             rows.append([])
@@ -65,7 +82,7 @@ def parsed(source: str) -> list[list[str]]:
             cell = token.type != "paragraph_open"
         if token.type == "inline" and cell:
             kinds = {child.type for child in token.children or []}
-            assert kinds <= {"text", "text_special", "html_inline"}, token.content
+            assert kinds <= {"text", "text_special", "html_inline", *bold}, token.content
             tags = {c.content for c in token.children or [] if c.type == "html_inline"}
             assert tags <= {"<sup>", "</sup>"}, token.content
             rows[-1].append(
@@ -207,8 +224,8 @@ def test_rows_are_told_apart(runs: list[Run], labels: list[str]) -> None:
 
 
 def test_marks_go_on_after_z() -> None:
-    notes = table.Notes()
-    marks = [notes.add(str(index)) for index in range(26 * 27 + 1)]
+    met = notes.Notes()
+    marks = [met.add(str(index)) for index in range(26 * 27 + 1)]
     assert marks[:2] == ["a", "b"]
     assert marks[25:28] == ["z", "aa", "ab"]
     assert marks[-1] == "aaa"
@@ -252,7 +269,7 @@ def test_a_limited_unfinished_run_says_so() -> None:
 
 
 def test_no_counts_no_columns() -> None:
-    headings = [heading.text for heading in grid.detail(run("demo", score("A", 1.0))).headings]
+    headings = [heading.text for heading in detail.detail(run("demo", score("A", 1.0))).headings]
     assert headings == ["benchmark", "score", "±", "n", "samples/s"]
 
 
@@ -365,7 +382,9 @@ def test_footnotes_cannot_leave_their_line() -> None:
 
 def test_json_is_what_run_json_says(tmp_path: Path) -> None:
     write_run(tmp_path / "run.json", one())
-    assert json.loads(to_json([one()])) == [json.loads((tmp_path / "run.json").read_text())]
+    [shown] = json.loads(to_json(reported.tables(found([one()]))))
+    assert shown.pop("report")["label"] == "demo"
+    assert shown == json.loads((tmp_path / "run.json").read_text())
 
 
 @pytest.mark.parametrize("form", render.FORMATS)
@@ -373,14 +392,14 @@ def test_a_report_in_a_file_is_the_one_that_is_printed(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for runs in ([one()], several()):
-        render.write(runs, form, tmp_path / "report")
-        render.write(runs, form, None)
+        render.write(found(runs), form, tmp_path / "report")
+        render.write(found(runs), form, None)
         assert (tmp_path / "report").read_text() == capsys.readouterr().out
 
 
 def test_an_unknown_form() -> None:
     with pytest.raises(UsageError, match=r"--format markdwon: .*did you mean 'markdown'"):
-        render.write([one()], "markdwon", None)
+        render.write(found([one()]), "markdwon", None)
 
 
 # Finding runs
@@ -401,12 +420,12 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
-def names(runs: list[Run]) -> list[str]:
-    return [found.checkpoint.name for found in runs]
+def names(runs: list[FoundRun]) -> list[str]:
+    return [item.run.checkpoint.name for item in runs]
 
 
 def test_all_runs(results: Path) -> None:
-    assert names(find.find_runs([], results)) == ["half", "checkpoint-1000", "demo", "demo"]
+    assert names(find.find([], results)) == ["half", "checkpoint-1000", "demo", "demo"]
 
 
 @pytest.mark.parametrize(
@@ -427,7 +446,7 @@ def test_named_runs(results: Path, argument: str, path: str) -> None:
 
 def test_a_run_named_twice_counts_once_and_order_is_kept(results: Path) -> None:
     arguments = ["demo-cccccccc/44444444", "checkpoint-1000-aaaaaaaa", "demo-cccccccc/44444444"]
-    assert names(find.find_runs(arguments, results)) == ["demo", "checkpoint-1000"]
+    assert names(find.find(arguments, results)) == ["demo", "checkpoint-1000"]
 
 
 @pytest.mark.parametrize(
@@ -446,13 +465,13 @@ def test_what_names_no_single_run(results: Path, argument: str, complaint: str) 
         (results.parent / directory).mkdir()
     (results.parent / "model" / "config.json").write_text("{}")
     with pytest.raises(UsageError, match=complaint) as error:
-        find.find_runs([argument.format(results)], results)
+        find.find([argument.format(results)], results)
     assert "\n" not in str(error.value)
 
 
 def test_no_runs_at_all(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no runs; make one with 'evalsuite run'"):
-        find.find_runs([], tmp_path / "results")
+        find.find([], tmp_path / "results")
 
 
 def test_runs_of_a_newer_evalsuite_are_left_out_aloud(results: Path) -> None:
@@ -462,67 +481,6 @@ def test_runs_of_a_newer_evalsuite_are_left_out_aloud(results: Path) -> None:
     assert len(find.find_all(results, said.append)) == 3
     assert len(said) == 1
     assert said[0].startswith(f"left out: {newer}: written by a newer evalsuite")
-
-
-# The leaderboard
-
-
-def test_the_leaderboard(tmp_path: Path) -> None:
-    path = tmp_path / "LEADERBOARD.md"
-    runs = [*several(), run("limited", score("A", 1.0), limit="50"),
-            run("native", score("DemoDigits", 50.0), settings=settings(prompts="native")),
-            run("cut", score("A", 1.0), finished=None)]  # fmt: skip
-    leaderboard.write(runs, path)
-    golden("LEADERBOARD.md", path.read_text())
-    first = path.read_bytes()
-    leaderboard.write(runs[::-1], path)
-    assert path.read_bytes() == first, "the same runs make the same file, in any order"
-
-
-def test_the_leaderboard_is_sorted_by_average_then_name() -> None:
-    averages = {"b": 50.0, "c": 70.0, "a": 50.0}
-    board = leaderboard.leaderboard([run(n, score("A", s)) for n, s in averages.items()])
-    assert [row[:2] for row in parsed(board)[1:]] == [["c", "70.0"], ["a", "50.0"], ["b", "50.0"]]
-
-
-def test_only_the_part_between_the_markers_is_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "LEADERBOARD.md"
-    before, after = b"\xef\xbb\xbf# Ours\r\n\r\n", b"\r\nThe end, without a newline"
-    path.write_bytes(before + f"{leaderboard.BEGIN}\r\nold\r\n{leaderboard.END}".encode() + after)
-    hostile = run(leaderboard.END, score("A", 1.0))
-    for _ in range(2):
-        leaderboard.write([hostile], path)
-        content = path.read_bytes()
-        assert content.startswith(before + leaderboard.BEGIN.encode())
-        assert content.endswith(leaderboard.END.encode() + after)
-        assert b"old" not in content
-        assert parsed(content.decode())[1][0] == leaderboard.END
-
-
-@pytest.mark.parametrize(
-    "foreign",
-    ["# My notes\n", f"{leaderboard.BEGIN}\n", f"{leaderboard.END}\n{leaderboard.BEGIN}\n",
-     f"inline {leaderboard.BEGIN} {leaderboard.END}\n"],
-)  # fmt: skip
-def test_a_foreign_file_is_never_overwritten(tmp_path: Path, foreign: str) -> None:
-    path = tmp_path / "LEADERBOARD.md"
-    path.write_text(foreign)
-    with pytest.raises(UsageError, match="has no single pair of lines"):
-        leaderboard.write(several(), path)
-    assert path.read_text() == foreign
-
-
-def test_an_empty_file_is_filled(tmp_path: Path) -> None:
-    path = tmp_path / "LEADERBOARD.md"
-    path.write_text("\n")
-    leaderboard.write(several(), path)
-    assert path.read_text().startswith(f"# Leaderboard\n\n{leaderboard.BEGIN}\n")
-
-
-def test_nothing_to_rank(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no complete run among 1 run:"):
-        leaderboard.write([run("a", score("A", 1.0), limit="9")], tmp_path / "LEADERBOARD.md")
-    assert not list(tmp_path.iterdir())
 
 
 # Lists

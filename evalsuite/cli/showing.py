@@ -28,16 +28,37 @@ def list_(
 @app.command(rich_help_panel=PANEL)
 def report(
     runs: Runs = None,
-    format_: Annotated[str, typer.Option("--format", help="table, markdown or json.")] = "table",
+    format_: Annotated[
+        str, typer.Option("--format", help="table, markdown, html, csv or json.")
+    ] = "table",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write there instead of printing.")
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Further columns, separated by commas: memory, speed, parameters, step, digest, "
+            "dtype, evalsuite, date.",
+        ),
+    ] = None,
+    reference: Annotated[
+        bool,
+        typer.Option("--reference", help="Published scores beside ours, with where they are from."),
+    ] = False,
+    benchmarks_file: BenchmarksFile = None,
     output_dir: ResultsDir = Path("results"),
 ) -> None:
-    """Show scores of one run, or of several side by side."""
-    from evalsuite.report import find, render
+    """Show scores of one run, or of several side by side.
 
-    render.write(find.find_runs(runs or [], output_dir), format_, output)
+    The best of a column is bold, or has a *, only where a paired test says that it is better than
+    the second (docs/reports.md).
+    """
+    from evalsuite.report import facts, find, render, reported
+
+    render.check_format(format_)
+    wanted = reported.want(facts.chosen(columns), reference=reference, file=benchmarks_file)
+    render.write(find.find(runs or [], output_dir), format_, output, wanted)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -95,11 +116,15 @@ def leaderboard(
     ] = None,
     output_dir: ResultsDir = Path("results"),
 ) -> None:
-    """Write a markdown leaderboard of complete runs."""
+    """Write a markdown leaderboard of complete runs.
+
+    A file that exists must have the lines <!-- evalsuite:leaderboard:begin --> and
+    <!-- evalsuite:leaderboard:end -->; what stands around them is left as it is.
+    """
     from evalsuite.report import find, leaderboard
 
     path = output or output_dir / "LEADERBOARD.md"
-    leaderboard.write(find.find_runs(runs or [], output_dir), path)
+    leaderboard.write(find.find(runs or [], output_dir), path)
     print(path)
 
 

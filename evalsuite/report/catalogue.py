@@ -11,6 +11,7 @@ from evalsuite.benchmarks import Benchmark, Catalogue, load
 from evalsuite.errors import UsageError, nearest
 from evalsuite.report.find import find_all
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
+from evalsuite.report.notes import is_blind
 from evalsuite.report.table import average
 from evalsuite.report.text import print_grid
 from evalsuite.report.words import ABSENT, listed, points
@@ -86,6 +87,11 @@ def runs(found: Sequence[FoundRun], results: Path) -> Grid:
         remarks=(
             "scores: benchmarks with a score, of those that were run",
             "average: mean over the run's own benchmarks, each counting the same",
+            *(
+                ["blind: asked without the images or videos"]
+                if any(is_blind(item.run) for item in found)
+                else []
+            ),
         ),
     )
 
@@ -95,7 +101,7 @@ def _run(found: FoundRun, results: Path) -> tuple[Entry, ...]:
     return entries((
         found.path.parent.relative_to(results).as_posix(),
         f"{len(run.scores)} of {len(run.outcomes)}",
-        points(average(run.outcomes)),
+        points(average(run.outcomes)) + (" blind" if is_blind(run) else ""),
         run.limit or ABSENT,
         str(run.settings.get("dtype", ABSENT)),
         (run.finished or "unfinished")[: len("2026-01-31")],

@@ -14,7 +14,7 @@ from evalsuite.pairs import Matched, Paired
 from evalsuite.report.compared_plain import changed_samples, to_csv, to_json
 from evalsuite.report.find import find_all
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
-from evalsuite.report.table import Notes
+from evalsuite.report.notes import Notes
 from evalsuite.report.words import ABSENT, counted, listed, points, sentence, signed, written_p
 from evalsuite.results import FoundRun
 from evalsuite.stats.drop import FEW_CLUSTERS

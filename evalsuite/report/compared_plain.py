@@ -14,6 +14,7 @@ from typing import Any
 from evalsuite.comparison import Comparison, Difference
 from evalsuite.files import to_json_line, write_atomically
 from evalsuite.pairs import Matched, Paired
+from evalsuite.report.lines import field
 from evalsuite.results import FoundRun
 from evalsuite.stats.drop import Drop
 
@@ -57,7 +58,7 @@ def to_csv(comparison: Comparison) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: field(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 

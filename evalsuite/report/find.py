@@ -9,15 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evalsuite.errors import UsageError
-from evalsuite.results import FoundRun, Run, read_run
+from evalsuite.results import FoundRun, read_run
 
 _SOME = 5
 """So many candidates are named in a message."""
-
-
-def find_runs(arguments: Sequence[str], results: Path) -> list[Run]:
-    """Return the runs that `arguments` name, found as `find` does."""
-    return [found.run for found in find(arguments, results)]
 
 
 def find(arguments: Sequence[str], results: Path) -> list[FoundRun]:

@@ -12,8 +12,8 @@ from evalsuite.gating import Gated, Judged
 from evalsuite.outlook import Prospect
 from evalsuite.report.compared import pair_marks
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
+from evalsuite.report.notes import Notes
 from evalsuite.report.reasons import MEAN, advice, because, times
-from evalsuite.report.table import Notes
 from evalsuite.report.words import ABSENT, counted, signed, visible, written_p
 from evalsuite.results import FoundRun
 from evalsuite.stats.drop import FEW_CLUSTERS

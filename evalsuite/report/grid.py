@@ -5,32 +5,13 @@ Texts in a grid are as they came from outside: how to make them safe is each ren
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from evalsuite.report.table import (
-    Cell,
-    Column,
-    Footnote,
-    Notes,
-    Row,
-    Table,
-    build,
-    circumstances,
-    outcome_marks,
-)
-from evalsuite.report.words import (
-    ABSENT,
-    FAILED,
-    counted,
-    listed,
-    parameter_count,
-    plus_minus,
-    points,
-    rate,
-    short,
-)
-from evalsuite.results import Outcome, Run, Score
+from evalsuite.report import facts
+from evalsuite.report.notes import Footnote
+from evalsuite.report.table import LEVEL, Average, Cell, Column, PublishedRow, Table
+from evalsuite.report.words import ABSENT, FAILED, counted, listed, plus_minus, points
 
 STANDARD_ERROR = "±: standard error, clustered by image or video"
 
@@ -83,6 +64,8 @@ class Grid:
     """A last row, set apart from the others."""
     keys: int = 1
     """The leading columns, to be repeated where a grid is too wide for one piece."""
+    best: str = ""
+    """What it says of an entry that it is the best; empty if that is not looked into."""
     remarks: tuple[str, ...] = ()
     footnotes: tuple[Footnote, ...] = ()
 
@@ -102,130 +85,151 @@ def entries(texts: Iterable[str]) -> tuple[Entry, ...]:
     return tuple(Entry(text) for text in texts)
 
 
-def detail(run: Run) -> Grid:
-    """Lay out one run: a line a benchmark, with all its counts."""
-    notes = Notes()
-    counts = [name for name in ("failed", "empty", "truncated", "unparsed")
-              if any(getattr(score, name) for score in run.scores)]  # fmt: skip
-    table = build([run])
-    lines = tuple(
-        Line(_detail_entries(cell.outcome, counts, notes), column.modality)
-        for column, cell in zip(table.columns, table.rows[0].cells, strict=True)
-        if cell.outcome is not None
-    )
-    mean = table.rows[0].average
-    return Grid(
-        title=_title(run),
-        headings=(
-            Heading("benchmark", numeric=False, wraps=True),
-            *(Heading(text) for text in ("score", "±", "n", *counts, "samples/s")),
-        ),
-        lines=lines,
-        summary=None if mean is None else entries(
-            ["average", points(mean), *[""] * (3 + len(counts))]
-        ),
-        keys=3,
-        remarks=(
-            *(f"{meaning} {case}".strip() for meaning, case in circumstances(run)),
-            *((STANDARD_ERROR, _about_average(run)) if run.scores else ()),
-        ),
-        footnotes=notes.footnotes(),
-    )  # fmt: skip
-
-
-def _about_average(run: Run) -> str:
-    partial = [score.benchmark for score in run.scores if score.partial]
-    said = counted(len(run.scores) - len(partial), "benchmark")
-    without = f", without {listed(partial)}, of which a part is unscored" if partial else ""
-    return f"average: mean over {said}, each counting the same{without}"
-
-
-def _title(run: Run) -> str:
-    checkpoint = run.checkpoint
-    step = "" if checkpoint.step is None else f", step {checkpoint.step}"
-    settings = ", ".join(f"{key} {run.settings[key]}" for key in ("dtype", "prompts")
-                         if key in run.settings)  # fmt: skip
-    return (
-        f"{checkpoint.name} ({short(checkpoint.digest)}, "
-        f"{parameter_count(checkpoint.parameters)} parameters{step}) {settings}"
-    )
-
-
-def _detail_entries(outcome: Outcome, counts: Sequence[str], notes: Notes) -> tuple[Entry, ...]:
-    name = Entry(outcome.benchmark)
-    marks = outcome_marks(outcome, notes, outcome.benchmark)
-    if not isinstance(outcome, Score):
-        return (name, Entry(FAILED, marks), *entries([ABSENT] * (3 + len(counts))))
-    return (
-        name,
-        Entry(
-            points(outcome.score) + (" partial" if outcome.partial else ""), marks, outcome.score
-        ),
-        Entry(points(outcome.stderr), value=outcome.stderr),
-        *(_count(number) for number in (outcome.n, *(getattr(outcome, name) for name in counts))),
-        Entry(rate(outcome.samples_per_second), value=outcome.samples_per_second),
-    )
-
-
-def _count(number: int) -> Entry:
-    return Entry(str(number), value=number)
-
-
 def across(table: Table) -> Grid:
     """Lay out several runs: a line a run, a column a benchmark."""
+    said = [facts.FACTS[name] for name in table.facts]
     return Grid(
         headings=(
             Heading("checkpoint", numeric=False, wraps=True),
             Heading("average"),
-            *(Heading(c.benchmark, group=c.modality, marks=c.marks) for c in table.columns),
+            *(Heading(s.title, group=s.modality, marks=s.marks) for s in slots(table)),
+            *(Heading(fact.heading, numeric=fact.numeric) for fact in said),
         ),
         lines=tuple(
-            Line((Entry(row.label, row.marks), of_average(row), *cells(row))) for row in table.rows
+            Line((
+                Entry(row.label, row.marks),
+                *scores(table, index),
+                *(Entry(text, value=value) for text, value in (f.of(row, table) for f in said)),
+            ))
+            for index, row in enumerate(table.rows)
+        ) + tuple(
+            Line((Entry(row.label, row.marks), *_published(table, row),
+                  *entries([ABSENT] * len(said))))
+            for row in table.published or ()
         ),
         keys=2,
+        best=about_best(table),
         remarks=(*remarks(table), f"prompts: {table.prompts}"),
         footnotes=table.footnotes,
-    )
+    )  # fmt: skip
 
 
 def down(table: Table) -> Grid:
     """Lay out several runs: a line a benchmark, a column a run."""
-    rows = [cells(row) for row in table.rows]
+    published = table.published or ()
+    columns = [scores(table, index) for index in range(len(table.rows))]
+    columns += [_published(table, row) for row in published]
+    said = [facts.FACTS[name] for name in table.facts]
     return Grid(
         headings=(
             Heading("benchmark", numeric=False, wraps=True),
             *(Heading(row.label, marks=row.marks) for row in table.rows),
+            *(Heading(row.label, marks=row.marks) for row in published),
         ),
-        lines=tuple(
-            Line((_benchmark(column), *(row[index] for row in rows)), column.modality)
-            for index, column in enumerate(table.columns)
+        lines=(
+            *(
+                Line((Entry(slot.title, slot.marks), *(c[index] for c in columns)), slot.modality)
+                for index, slot in enumerate(slots(table), start=1)
+            ),
+            *(
+                Line((
+                    Entry(fact.heading),
+                    *(Entry(text, value=value) for text, value in
+                      (fact.of(row, table) for row in table.rows)),
+                    *entries([ABSENT] * len(published)),
+                ), _RUN)
+                for fact in said
+            ),
         ),
-        summary=(Entry("average"), *map(of_average, table.rows)),
+        summary=(Entry("average"), *(column[0] for column in columns)),
+        best=about_best(table),
         remarks=(*remarks(table), f"prompts: {table.prompts}"),
         footnotes=table.footnotes,
-    )
+    )  # fmt: skip
 
 
-def cells(row: Row) -> tuple[Entry, ...]:
-    """Return the scores of `row`, with their standard errors."""
+_RUN = "run"
+"""Heads the lines about runs as a whole."""
+
+
+def slots(table: Table) -> list[Column | Average]:
+    """Return what has numbers besides the overall average; a modality's own average goes first."""
+    found: list[Column | Average] = []
+    for modality in dict.fromkeys(column.modality for column in table.columns):
+        found += [each for each in table.averages if modality and each.modality == modality]
+        found += [column for column in table.columns if column.modality == modality]
+    return found
+
+
+def scores(table: Table, index: int) -> tuple[Entry, ...]:
+    """Return the average and the slots of a row of runs."""
+    row = table.rows[index]
+    by_name = dict(zip((c.benchmark for c in table.columns), row.cells, strict=True))
+    means = dict(zip(table.averages, row.averages, strict=True))
+    numbers: list[Column | Average] = [table.averages[0], *slots(table)]
     return tuple(
-        Entry(_shown(cell), cell.marks, cell.score.score if cell.score else None)
-        for cell in row.cells
+        of_average(means[slot], best=table.won(slot, index))
+        if isinstance(slot, Average)
+        else _cell(by_name[slot.benchmark], best=table.won(slot, index))
+        for slot in numbers
     )
 
 
-def of_average(row: Row) -> Entry:
-    """Return the average of `row`."""
-    return Entry(points(row.average), value=row.average)
+def _cell(cell: Cell, best: bool = False) -> Entry:
+    return Entry(_shown(cell), cell.marks, cell.score.score if cell.score else None, best)
+
+
+def _published(table: Table, row: PublishedRow) -> tuple[Entry, ...]:
+    """The same of a row that somebody else published."""
+    names = (column.benchmark for column in table.columns)
+    by_name = dict(zip(names, zip(row.cells, row.cell_marks, strict=True), strict=True))
+    means = dict(zip(table.averages, row.averages, strict=True))
+    shown = []
+    for slot in [table.averages[0], *slots(table)]:
+        if isinstance(slot, Average):
+            shown.append(of_average(means[slot]))
+        else:
+            reference, marks = by_name[slot.benchmark]
+            value = None if reference is None else reference.score
+            shown.append(Entry(points(value), marks, value))
+    return tuple(shown)
+
+
+def of_average(mean: float | None, best: bool = False) -> Entry:
+    """Return an average as it is shown."""
+    return Entry(points(mean), value=mean, best=best)
+
+
+def about_best(table: Table) -> str:
+    """Say what makes an entry the best of its column, and where that could not be told."""
+    if table.contests is None:
+        return ""
+    tested = [contest for contest in table.contests if contest.p is not None]
+    reasons: dict[str, list[str]] = {}
+    for contest in table.contests:
+        if contest.why_not:
+            reasons.setdefault(contest.why_not, []).append(contest.slot.name)
+    untold = [f"{listed(names)} ({why})" for why, names in reasons.items()]
+    not_told = f"; not told of {'; '.join(untold)}" if untold else ""
+    if not tested:
+        return f"none{not_told or ', for no column has two scores to compare'}"
+    return (
+        "best of its column and better than the second in a paired test, clustered by image or "
+        f"video (CR2), two-sided p below {LEVEL:g}, Holm-adjusted over "
+        f"{counted(len(tested), 'column')}{not_told}"
+    )
 
 
 def remarks(table: Table) -> tuple[str, ...]:
     """Say what holds for the whole of `table`."""
-    return (STANDARD_ERROR, table.about_average)
-
-
-def _benchmark(column: Column) -> Entry:
-    return Entry(column.benchmark, column.marks)
+    parts = [f"{each.modality}: {len(each.over)} of them" for each in table.averages[1:]]
+    return (
+        STANDARD_ERROR,
+        "; ".join([table.about_average, *parts]),
+        *facts.remarks(table),
+        *([] if table.published is None or table.published else
+          ["published: no score of these benchmarks is in the benchmarks file"]),
+    )  # fmt: skip
 
 
 def _shown(cell: Cell) -> str:

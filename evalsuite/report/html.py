@@ -78,7 +78,8 @@ def escaped(text: str) -> str:
 
 def grid_html(grid: Grid) -> str:
     """Draw `grid` as a table with its title, remarks and footnotes."""
-    beneath = [f"<li>{escaped(remark)}</li>" for remark in grid.remarks]
+    beneath = [f"<li><strong>bold</strong>: {escaped(grid.best)}</li>"] if grid.best else []
+    beneath += [f"<li>{escaped(remark)}</li>" for remark in grid.remarks]
     beneath += [
         f"<li>{_superscript([note.mark])} {escaped(note.text)}</li>" for note in grid.footnotes
     ]

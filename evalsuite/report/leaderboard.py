@@ -1,100 +1,147 @@
 """LEADERBOARD.md: complete runs, best first, the same text for the same runs.
 
-Only what stands between the two markers is ours; the rest of the file is left as it is.
+Only what stands between the two markers is ours; the rest of the file is left as it is. It is made
+for repositories: a new run adds its lines and changes no others, unless it changes what they say.
+So columns are not aligned, and what there is to be known of a run stands in a line of its own.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evalsuite.errors import UsageError
 from evalsuite.files import write_atomically
-from evalsuite.report.grid import Entry, Grid, Heading, Line, cells, entries, remarks
+from evalsuite.report.facts import FACTS
+from evalsuite.report.grid import Entry, Grid, Heading, Line, about_best, remarks, scores, slots
 from evalsuite.report.markdown import escaped, grid_markdown
-from evalsuite.report.table import Row, Table, build, prompts_of
-from evalsuite.report.words import ABSENT, counted, listed, parameter_count, points, short
-from evalsuite.results import Run, Score
+from evalsuite.report.notes import is_blind
+from evalsuite.report.reported import tables
+from evalsuite.report.table import Row, Table, prompts_of
+from evalsuite.report.words import counted, listed, short
+from evalsuite.results import FoundRun, Run, Score, settings_digest
 
 BEGIN = "<!-- evalsuite:leaderboard:begin -->"
 END = "<!-- evalsuite:leaderboard:end -->"
 _TITLE = "# Leaderboard"
+_FACTS = ("parameters", "step", "digest", "dtype")
+_DATED = ("evalsuite", "date")
+_FENCED = re.compile(
+    r"^ {0,3}(`{3,}(?=[^`\n]*$)|~{3,}(?!~)).*?(?:^ {0,3}\1[`~]*[ \t]*\r?$|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+"""A block of code: what stands in it is shown, not meant."""
+_NOTED = "†"
+"""Marks a score of which the run's line below the table says more."""
+_LEFT_OUT = ("blind", "unfinished", "run with --limit")
 
 
-def write(runs: Sequence[Run], path: Path) -> None:
-    """Put the leaderboard of `runs` into `path`, between the markers if the file has them.
+def write(found: Sequence[FoundRun], path: Path) -> None:
+    """Put the leaderboard of the runs `found` into `path`, between the markers if it has them.
 
-    Raises `UsageError` if no run is complete or the file is somebody else's, `DiskError`.
+    A link is followed. Raises `UsageError` if no run is complete or the file is somebody else's,
+    `DiskError`.
     """
+    path = path.resolve()
     known = _read(path)
-    write_atomically(path, _placed(leaderboard(runs), known, path))
+    write_atomically(path, _placed(leaderboard(found), known, path))
 
 
-def leaderboard(runs: Sequence[Run]) -> str:
+def leaderboard(found: Sequence[FoundRun]) -> str:
     """Return what goes between the markers; raises `UsageError` if no run is complete."""
-    whole = sorted((run for run in runs if run.finished and run.limit is None), key=_identity)
+    whole = _once([item for item in found if _why_not(item.run) is None])
     if not whole:
         raise UsageError(
-            f"no complete run among {counted(len(runs), 'run')}: a leaderboard leaves out "
-            "unfinished runs and those with --limit; finish one with 'evalsuite run'"
+            f"no complete run among {counted(len(found), 'run')}: a leaderboard leaves out "
+            "blind and unfinished runs and those with --limit; finish one with 'evalsuite run'"
         )
-    profiles = sorted({prompts_of(run) for run in whole})
-    sections = [_section(build([r for r in whole if prompts_of(r) == p])) for p in profiles]
-    left_out = _left_out([run for run in runs if run not in whole])
-    return "\n".join(["Written by `evalsuite leaderboard`.\n", *sections, *left_out])
+    whole.sort(key=lambda item: (prompts_of(item.run), _identity(item.run)))
+    sections = map(_section, tables([_ordered(item) for item in whole]))
+    parts = ["Written by `evalsuite leaderboard`.\n", *sections]
+    return "\n".join([*parts, *_left_out([item.run for item in found])])
+
+
+def _why_not(run: Run) -> str | None:
+    """One of `_LEFT_OUT`, or None for a run that has a place."""
+    if is_blind(run):
+        return "blind"
+    if run.finished is None:
+        return "unfinished"
+    return None if run.limit is None else "run with --limit"
+
+
+def _once(found: Sequence[FoundRun]) -> list[FoundRun]:
+    """Keep one run of each checkpoint and settings: that with the most scores, then the latest."""
+    kept: dict[tuple[str, str, str], FoundRun] = {}
+    for item in found:
+        key = _identity(item.run)
+        if key not in kept or _weight(item) > _weight(kept[key]):
+            kept[key] = item
+    return list(kept.values())
+
+
+def _ordered(item: FoundRun) -> FoundRun:
+    """Put benchmarks in order by name: by that of the runs, one run could move all columns."""
+    outcomes = tuple(sorted(item.run.outcomes, key=lambda outcome: outcome.benchmark))
+    return dataclasses.replace(item, run=dataclasses.replace(item.run, outcomes=outcomes))
+
+
+def _identity(run: Run) -> tuple[str, str, str]:
+    return (run.checkpoint.name, run.checkpoint.digest, settings_digest(run.settings))
+
+
+def _weight(item: FoundRun) -> tuple[int, str, str]:
+    return (len(item.run.scores), item.run.finished or "", str(item.path))
 
 
 def _section(table: Table) -> str:
-    rows = sorted(table.rows, key=lambda row: (row.average is None, -(row.average or 0)))
+    order = sorted(range(len(table.rows)), key=lambda i: -(table.rows[i].average or 0))
     grid = Grid(
         headings=(
             Heading("checkpoint", numeric=False),
             Heading("average"),
-            *(Heading(c.benchmark, group=c.modality, marks=c.marks) for c in table.columns),
-            *(Heading(name) for name in ("parameters", "step")),
-            *(Heading(name, numeric=False) for name in ("digest", "dtype", "evalsuite", "date")),
+            *(Heading(slot.title, group=slot.modality) for slot in slots(table)),
+            *(Heading(FACTS[name].heading, numeric=FACTS[name].numeric) for name in _FACTS),
+            Heading("settings", numeric=False),
+            *(Heading(FACTS[name].heading, numeric=False) for name in _DATED),
         ),
-        lines=tuple(Line(_entries(row)) for row in rows),
-        remarks=(*remarks(table), _settings(table), *_benchmarks(table)),
-        footnotes=table.footnotes,
+        lines=tuple(Line(_entries(table, index)) for index in order),
+        best=about_best(table),
+        remarks=(*remarks(table), *_settings(table), *_benchmarks(table), *_notes(table)),
     )
-    return f"## Prompts: {escaped(table.prompts)}\n\n{grid_markdown(grid)}"
+    return f"## Prompts: {escaped(table.prompts)}\n\n{grid_markdown(grid, compact=True)}"
 
 
-def _entries(row: Row) -> tuple[Entry, ...]:
-    run, checkpoint = row.run, row.run.checkpoint
+def _entries(table: Table, index: int) -> tuple[Entry, ...]:
+    row = table.rows[index]
     return (
-        Entry(checkpoint.name, row.marks),
-        Entry(points(row.average)),
-        *cells(row),
-        *entries((
-            parameter_count(checkpoint.parameters),
-            ABSENT if checkpoint.step is None else str(checkpoint.step),
-            short(checkpoint.digest),
-            str(run.settings.get("dtype", ABSENT)),
-            run.evalsuite,
-            (run.finished or "")[: len("2026-01-31")],
-        )),
-    )  # fmt: skip
+        Entry(row.run.checkpoint.name),
+        *(
+            Entry(entry.text, (_NOTED,) if entry.marks else (), best=entry.best)
+            for entry in scores(table, index)
+        ),
+        *(Entry(FACTS[name].of(row, table)[0]) for name in _FACTS),
+        Entry(short(settings_digest(row.run.settings))),
+        *(Entry(FACTS[name].of(row, table)[0]) for name in _DATED),
+    )
 
 
-def _settings(table: Table) -> str:
-    """Name the settings all rows share; a footnote names the others."""
-    first, *others = (row.run.settings for row in table.rows)
-    shared = [key for key in sorted(first)
-              if all(key in other and other[key] == first[key] for other in others)]  # fmt: skip
-    return f"settings: {listed([f'{key} {first[key]}' for key in shared])}"
+def _settings(table: Table) -> Iterator[str]:
+    """Say what the settings are that rows name by their digest, as their directories do."""
+    known = {short(settings_digest(r.run.settings)): r.run.settings for r in table.rows}
+    for digest, settings in sorted(known.items()):
+        yield f"settings {digest}: {listed([f'{key} {settings[key]}' for key in sorted(settings)])}"
 
 
-def _benchmarks(table: Table) -> list[str]:
-    """Say how each benchmark was asked and scored; a footnote says where rows differ in that."""
-    lines = []
+def _benchmarks(table: Table) -> Iterator[str]:
+    """Say how each benchmark was asked and scored, and where rows differ in that."""
     for index, column in enumerate(table.columns):
-        scores = [score for row in table.rows if (score := row.cells[index].score)]
-        if scores:
-            lines.append(f"{column.benchmark}: {_how(scores[0])}")
-    return lines
+        known = [score for row in table.rows if (score := row.cells[index].score)]
+        for how in sorted({_how(score) for score in known}):
+            yield f"{column.benchmark}: {how}"
+        yield from (note.text for note in column.notes)
 
 
 def _how(score: Score) -> str:
@@ -105,19 +152,34 @@ def _how(score: Score) -> str:
     )
 
 
+def _notes(table: Table) -> Iterator[str]:
+    """Say what there is to be known of each run's scores, a line a run, by name."""
+    for row in table.rows:
+        said = [
+            f"{cell.outcome.benchmark}: {note.text}"
+            for cell in row.cells
+            if cell.outcome is not None
+            for note in cell.notes
+        ]
+        if said:
+            yield f"{_NOTED} {_called(row)}: {'; '.join(said)}"
+
+
+def _called(row: Row) -> str:
+    checkpoint, settings = row.run.checkpoint, short(settings_digest(row.run.settings))
+    return f"{checkpoint.name} {short(checkpoint.digest)} {settings}"
+
+
 def _left_out(runs: Sequence[Run]) -> list[str]:
-    limited = sorted(run.checkpoint.name for run in runs if run.limit is not None)
-    unfinished = sorted(run.checkpoint.name for run in runs if run.limit is None)
+    names = {
+        why: sorted({run.checkpoint.name for run in runs if _why_not(run) == why})
+        for why in _LEFT_OUT
+    }
     return [
-        f"Left out, for being {why}: {escaped(listed(names))}.\n"
-        for why, names in (("unfinished", unfinished), ("run with --limit", limited))
-        if names
+        f"Left out, for being {why}: {escaped(listed(those))}.\n"
+        for why, those in names.items()
+        if those
     ]
-
-
-def _identity(run: Run) -> tuple[str, str, str, str]:
-    """Order runs of the same average, and footnotes."""
-    return (run.checkpoint.name, run.checkpoint.digest, str(run.settings), run.started)
 
 
 def _read(path: Path) -> str:
@@ -133,12 +195,23 @@ def _placed(board: str, known: str, path: Path) -> str:
     """`known` with `board` between its markers; a new file if it is empty."""
     if not known.strip():
         return f"{_TITLE}\n\n{BEGIN}\n{board}{END}\n"
-    # A marker is a line of its own, so that no checkpoint's name can be one.
-    begins, ends = (list(re.finditer(rf"^{re.escape(marker)}\r?$", known, re.MULTILINE))
-                    for marker in (BEGIN, END))  # fmt: skip
+    begins, ends = _marks(known, BEGIN), _marks(known, END)
     if len(begins) != 1 or len(ends) != 1 or ends[0].start() < begins[0].end():
         raise UsageError(
             f"{path}: has no single pair of lines '{BEGIN}' and '{END}', and nothing else of it "
             "is overwritten; add them where the leaderboard belongs, or choose another file with -o"
         )
-    return f"{known[: begins[0].end()]}\n{board}{known[ends[0].start() :]}"
+    # The lines of a file made on Windows end as the marker does.
+    newline = "\r\n" if begins[0].group().endswith("\r") else "\n"
+    between = f"{BEGIN}\n{board}".replace("\n", newline)
+    return known[: begins[0].start()] + between + known[ends[0].start() :]
+
+
+def _marks(text: str, marker: str) -> list[re.Match[str]]:
+    """Where `marker` stands: on a line of its own, so that no checkpoint's name can be one.
+
+    In a fenced block it is an example, not a marker.
+    """
+    fenced = [match.span() for match in _FENCED.finditer(text)]
+    found = re.finditer(rf"^{re.escape(marker)}\r?$", text, re.MULTILINE)
+    return [m for m in found if not any(start < m.start() < end for start, end in fenced)]

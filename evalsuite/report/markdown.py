@@ -7,28 +7,32 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from evalsuite.report.grid import Entry, Grid, Heading, across, detail
-from evalsuite.report.table import build, by_prompts
+from evalsuite.report.grid import Entry, Grid, Heading
+from evalsuite.report.reported import grid
+from evalsuite.report.table import Table
 from evalsuite.report.words import visible
-from evalsuite.results import Run
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#]|(?<=:)/(?=/)|(?<=www)\.)", re.IGNORECASE)
+"""What means something; also what makes GitHub take a name for an address."""
 
 
-def markdown(runs: Sequence[Run]) -> str:
+def markdown(tables: Sequence[Table]) -> str:
     """Render one run with all its counts, or several side by side: a table a prompt profile."""
-    parts = by_prompts(runs)
-    grids = [detail(part[0]) if len(part) == 1 else across(build(part)) for part in parts]
-    return "\n".join(grid_markdown(grid) for grid in grids)
+    return "\n".join(grid_markdown(grid(table)) for table in tables)
 
 
-def grid_markdown(grid: Grid) -> str:
-    """Render `grid` with its title above, its remarks and footnotes beneath."""
-    beneath = [*map(escaped, grid.remarks)]
+def grid_markdown(grid: Grid, *, compact: bool = False) -> str:
+    """Render `grid` with its title above, its remarks and footnotes beneath.
+
+    Unless `compact`, columns are aligned for who reads the source; then a longer name changes
+    every line.
+    """
+    beneath = [f"**bold**: {escaped(grid.best)}"] if grid.best else []
+    beneath += [*map(escaped, grid.remarks)]
     beneath += [f"{_superscript([note.mark])} {escaped(note.text)}" for note in grid.footnotes]
     parts = [
-        f"**{escaped(grid.title)}**" if grid.title else "",
-        _table(grid),
+        f"**{escaped(grid.title).strip()}**" if grid.title else "",
+        _table(grid, compact),
         "\n".join(f"- {line}" for line in beneath),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -39,7 +43,7 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", visible(text))
 
 
-def _table(grid: Grid) -> str:
+def _table(grid: Grid, compact: bool) -> str:
     """Draw the rows; their groups, if there are several, are a column of their own."""
     rows = [[_field(entry) for entry in line.entries] for line in grid.lines]
     headings = [_heading(heading, grid) for heading in grid.headings]
@@ -52,6 +56,9 @@ def _table(grid: Grid) -> str:
             row.insert(1, escaped(group))
         headings.insert(1, "modality")
         alignment.insert(1, "left")
+    if compact:
+        rules = ["--:" if side == "right" else ":--" for side in alignment]
+        return "\n".join(f"| {' | '.join(row)} |" for row in (headings, rules, *rows))
     return tabulate(rows, headings, tablefmt="pipe", disable_numparse=True, colalign=alignment)
 
 
@@ -61,7 +68,9 @@ def _heading(heading: Heading, grid: Grid) -> str:
 
 
 def _field(entry: Entry) -> str:
-    return f"{escaped(entry.text)} {_superscript(entry.marks)}".strip()
+    text = escaped(entry.text).strip()
+    text = f"**{text}**" if entry.best else text
+    return f"{text} {_superscript(entry.marks)}".strip()
 
 
 def _superscript(marks: Sequence[str]) -> str:

@@ -9,48 +9,66 @@ from pathlib import Path
 
 from evalsuite.errors import UsageError, nearest
 from evalsuite.files import write_atomically
-from evalsuite.results import Run
+from evalsuite.report.reported import NOTHING, Wanted, grid, tables
+from evalsuite.report.table import Table
+from evalsuite.results import FoundRun
 
-FORMATS = ("table", "markdown", "json")
+FORMATS = ("table", "markdown", "html", "csv", "json")
 
 
-def write(runs: Sequence[Run], form: str, output: Path | None) -> None:
-    """Write `runs` to `output`, or to standard output if it is None.
-
-    Raises `UsageError` for an unknown form.
-    """
+def check_format(form: str) -> None:
+    """Raise `UsageError` for an unknown form."""
     if form not in FORMATS:
         raise UsageError(
             f"--format {form}: unknown{nearest(form, FORMATS)}; expected {', '.join(FORMATS)}"
         )
+
+
+def write(
+    found: Sequence[FoundRun], form: str, output: Path | None, wanted: Wanted = NOTHING
+) -> None:
+    """Write the runs `found` to `output`, or to standard output if it is None.
+
+    Raises `UsageError` for an unknown form.
+    """
+    check_format(form)
+    made = tables(found, wanted)
     if output is not None:
-        write_atomically(output, _rendered(runs, form))
+        write_atomically(output, _rendered(made, form))
     elif form == "table":
-        _print(runs, None)
+        _print(made, None)
     else:
-        sys.stdout.write(_rendered(runs, form))
+        sys.stdout.write(_rendered(made, form))
 
 
-def _rendered(runs: Sequence[Run], form: str) -> str:
+def _rendered(made: Sequence[Table], form: str) -> str:
     # Only the form that is asked for is paid for.
     if form == "markdown":
         from evalsuite.report.markdown import markdown
 
-        return markdown(runs)
+        return markdown(made)
+    if form == "html":
+        from evalsuite.report.html import document, grid_html
+
+        return document("evalsuite report", "".join(grid_html(grid(table)) for table in made))
+    if form == "csv":
+        from evalsuite.report.lines import to_csv
+
+        return to_csv(made)
     if form == "json":
         from evalsuite.report.plain import to_json
 
-        return to_json(runs)
+        return to_json(made)
     text = io.StringIO()
-    _print(runs, text)
+    _print(made, text)
     return text.getvalue()
 
 
-def _print(runs: Sequence[Run], file: io.StringIO | None) -> None:
+def _print(made: Sequence[Table], file: io.StringIO | None) -> None:
     from rich.console import Console
 
     from evalsuite.report.text import print_reports
 
     # A file gets no colours, whatever FORCE_COLOR says.
     console = Console() if file is None else Console(file=file, force_terminal=False, no_color=True)
-    print_reports(runs, console)
+    print_reports(made, console)

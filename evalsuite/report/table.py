@@ -1,64 +1,37 @@
 """Runs side by side: what is shown, before anything says how it looks.
 
-Pure. Every form of report (text, markdown, leaderboard) is drawn from a `Table` by way of
-`evalsuite.report.grid`, so that what one form says, all say.
+Pure. Every form of report (text, markdown, HTML, CSV, JSON, leaderboard) is drawn from a `Table`,
+so that what one form says, all say.
 """
 
 from __future__ import annotations
 
-import string
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalsuite.errors import UsageError
-from evalsuite.report.words import counted, listed, points, sentence, short
-from evalsuite.results import Failure, Outcome, Run, Score
+from evalsuite.report.notes import (
+    Footnote,
+    Note,
+    Notes,
+    count_notes,
+    is_blind,
+    outcome_notes,
+    run_notes,
+)
+from evalsuite.report.words import counted, listed, short
+from evalsuite.results import Outcome, Run, Score
 from evalsuite.stats import mean
+
+if TYPE_CHECKING:
+    from evalsuite.benchmarks import Reference
 
 COMPARABLE = ("dataset", "metric", "prompt", "data_digest", "frames", "max_new_tokens", "judge")
 """What two scores of one benchmark must share to be comparable."""
 MODALITIES = ("image", "video")
-_STAGES = {
-    "data": "its data could not be used",
-    "predict": "predicting failed",
-    "score": "scoring failed",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Footnote:
-    """What a mark means, and where it applies."""
-
-    mark: str
-    meaning: str
-    cases: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """Meaning and cases in one line."""
-        return f"{self.meaning}: {'; '.join(self.cases)}" if self.cases else self.meaning
-
-
-class Notes:
-    """Footnotes as they are met: each meaning gets one mark, its cases gather behind it."""
-
-    def __init__(self) -> None:
-        self._cases: dict[str, list[str]] = {}
-
-    def add(self, meaning: str, case: str = "") -> str:
-        """Note that `meaning` applies to `case`; returns the mark."""
-        cases = self._cases.setdefault(meaning, [])
-        if case:
-            cases.append(case)
-        return _letters(list(self._cases).index(meaning))
-
-    def footnotes(self) -> tuple[Footnote, ...]:
-        """All of them, in the order of their marks."""
-        return tuple(
-            Footnote(_letters(index), meaning, tuple(cases))
-            for index, (meaning, cases) in enumerate(self._cases.items())
-        )
+LEVEL = 0.05
+"""The best of a column is called so if its `Contest.p` is below this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +41,8 @@ class Cell:
     outcome: Outcome | None
     """None: the run does not have this benchmark."""
     marks: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    """What the marks stand for."""
 
     @property
     def score(self) -> Score | None:
@@ -83,6 +58,41 @@ class Column:
     modality: str
     """``image`` or ``video``; empty if no run has a score of it."""
     marks: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is called in a sentence."""
+        return self.benchmark
+
+    @property
+    def title(self) -> str:
+        """What it is called within its modality."""
+        return self.benchmark
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """A mean over benchmarks that every row has, each counting the same."""
+
+    modality: str
+    """Whose benchmarks it is over; empty for all."""
+    over: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What it is called in a sentence."""
+        return f"{self.modality} average".strip()
+
+    @property
+    def title(self) -> str:
+        """What it is called within its modality."""
+        return "average"
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """None: its benchmarks have them."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +103,53 @@ class Row:
     label: str
     """The checkpoint's name, with as much more as tells the rows of this table apart."""
     cells: tuple[Cell, ...]
-    average: float | None
-    """The mean over `Table.averaged`; None if that is empty."""
+    averages: tuple[float | None, ...]
+    """The means of `Table.averages`; None where it has not all of them."""
     marks: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    """What there is to be known of the run, whatever stands beside it."""
+
+    @property
+    def average(self) -> float | None:
+        """The mean over `Table.averaged`."""
+        return self.averages[0]
+
+    @property
+    def blind(self) -> bool:
+        """Whether it is shown for what can be guessed, and is no rival to the others."""
+        return is_blind(self.run)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRow:
+    """Scores that somebody else published, in the order of the columns."""
+
+    model: str
+    cells: tuple[Reference | None, ...]
+    averages: tuple[float | None, ...]
+    marks: tuple[str, ...]
+    cell_marks: tuple[tuple[str, ...], ...]
+
+    @property
+    def label(self) -> str:
+        """The model's name, so that it cannot be taken for a run's."""
+        return f"{self.model} (published)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """The best of a column against the second best."""
+
+    slot: Column | Average
+    best: int
+    """The row."""
+    second: int
+    p: float | None = None
+    """Two-sided, adjusted for all contests of the table; None if there could be no test."""
+    why_not: str = ""
+    """Why there was none."""
+    won: bool = False
+    """Whether the best is really better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +160,21 @@ class Table:
     columns: tuple[Column, ...]
     """Image benchmarks, then video, then those nobody has a score of."""
     rows: tuple[Row, ...]
-    averaged: tuple[str, ...]
-    """The benchmarks that every row has a score of."""
+    averages: tuple[Average, ...]
+    """Over all benchmarks that every row has a score of; then, if there are two of each at least,
+    over those of either modality."""
     footnotes: tuple[Footnote, ...]
+    contests: tuple[Contest, ...] | None = None
+    """None: nobody asked which scores are really better."""
+    published: tuple[PublishedRow, ...] | None = None
+    """None: nobody asked for them."""
+    facts: tuple[str, ...] = ()
+    """Further columns, by their names in `evalsuite.report.facts`."""
+
+    @property
+    def averaged(self) -> tuple[str, ...]:
+        """The benchmarks that every row has a score of."""
+        return self.averages[0].over
 
     @property
     def about_average(self) -> str:
@@ -126,6 +192,10 @@ class Table:
             + (f"; partial: {listed([n for n in out if n in partial])}" if partial else "")
         )
 
+    def won(self, slot: Column | Average, row: int) -> bool:
+        """Whether that row is really the best there."""
+        return any(c.won and c.slot == slot and c.best == row for c in self.contests or ())
+
 
 def build(runs: Sequence[Run]) -> Table:
     """Put `runs`, at least one, in one table; raises `UsageError` if their prompts differ."""
@@ -133,26 +203,13 @@ def build(runs: Sequence[Run]) -> Table:
     notes = Notes()
     columns = tuple(_column(name, runs, notes) for name in _benchmarks(runs))
     columns = tuple(sorted(columns, key=lambda column: _rank(column.modality)))
-    outcomes = [{o.benchmark: o for o in run.outcomes} for run in runs]
-    averaged = tuple(
-        c.benchmark for c in columns if all(_whole(known.get(c.benchmark)) for known in outcomes)
-    )
-    labels = _labels(runs)
+    averages = _averages(columns, runs)
     differing = _differing([run.settings for run in runs])
     rows = tuple(
-        Row(
-            run=run,
-            label=label,
-            marks=tuple(_run_marks(run, notes, label, differing)),
-            cells=tuple(
-                _cell(known.get(c.benchmark), notes, label if len(runs) > 1 else "")
-                for c in columns
-            ),
-            average=average([known[name] for name in averaged]),
-        )
-        for run, label, known in zip(runs, labels, outcomes, strict=True)
+        _row(run, label, columns, averages, [key for key in differing if key != "blind"], notes)
+        for run, label in zip(runs, _labels(runs), strict=True)
     )
-    return Table(prompts=prompts, columns=columns, rows=rows, averaged=averaged,
+    return Table(prompts=prompts, columns=columns, rows=rows, averages=averages,
                  footnotes=notes.footnotes())  # fmt: skip
 
 
@@ -162,11 +219,6 @@ def by_prompts(runs: Sequence[Run]) -> list[list[Run]]:
     for run in runs:
         parts.setdefault(prompts_of(run), []).append(run)
     return list(parts.values())
-
-
-def _whole(outcome: Outcome | None) -> bool:
-    """Whether it is a score of the whole benchmark: a part of one is no part of an average."""
-    return isinstance(outcome, Score) and not outcome.partial
 
 
 def prompts_of(run: Run) -> str:
@@ -180,66 +232,61 @@ def average(outcomes: Sequence[Outcome]) -> float | None:
     return mean(scores) if scores else None
 
 
-def circumstances(run: Run) -> Iterator[tuple[str, str]]:
-    """Say what keeps `run` from being whole: in general, and in this case."""
-    if run.finished is None:
-        yield "unfinished, so benchmarks may be missing", ""
-    if run.limit is not None:
-        yield "only a part of the samples, by --limit", run.limit
-
-
-def outcome_marks(outcome: Outcome, notes: Notes, where: str) -> tuple[str, ...]:
-    """Note why `outcome` is not a plain score of the whole benchmark."""
-    if isinstance(outcome, Failure):
-        why = f"{_STAGES[outcome.stage]}: {sentence(outcome.message)}; {sentence(outcome.remedy)}"
-        return (notes.add(f"{where}: no score: {why}"),)
-    marks = []
-    if outcome.partial:
-        left = f" {outcome.unscored} samples" if outcome.unscored else ""
-        marks.append(notes.add("partial: without what only a judge can score", where + left))
-    if outcome.modified_data:
-        marks.append(notes.add("on data that is not what was published", where))
-    for name, value in outcome.extra.items():
-        marks.append(notes.add(f"{name} of VLMEvalKit", f"{where} {value:g}"))
-    if outcome.macro is not None:
-        meaning = "mean over its tasks, each counting the same"
-        marks.append(notes.add(meaning, f"{where} {points(outcome.macro)}"))
-    if outcome.agreement != "agrees":
-        theirs = points(outcome.vlmevalkit_score)
-        marks.append(
-            notes.add(f"not VLMEvalKit's own number ({outcome.agreement})", f"{where} {theirs}")
-        )
-    return tuple(marks)
-
-
-def _run_marks(run: Run, notes: Notes, label: str, differing: Sequence[str]) -> Iterator[str]:
-    for meaning, detail in circumstances(run):
-        yield notes.add(meaning, f"{label} {detail}".strip())
-    for key in differing:
-        value = run.settings.get(key, "not set")
-        yield notes.add(f"the rows differ in {key.replace('_', ' ')}", f"{label} {value}")
-
-
-def _count_marks(score: Score, notes: Notes, where: str) -> Iterator[str]:
-    for count, meaning, reasons in (
-        (score.failed, "samples without a prediction, which count as wrong", score.reasons),
-        (score.empty, "empty answers", ()),
-        (score.truncated, "answers cut at the token limit", ()),
-        (score.unparsed, "answers in which no option was found", ()),
-    ):
-        if count:
-            why = f" ({'; '.join(map(sentence, reasons))})" if reasons else ""
-            yield notes.add(meaning, f"{where} {count} of {score.n}{why}")
+def _row(
+    run: Run,
+    label: str,
+    columns: Sequence[Column],
+    averages: Sequence[Average],
+    differing: Sequence[str],
+    notes: Notes,
+) -> Row:
+    outcomes = {outcome.benchmark: outcome for outcome in run.outcomes}
+    said = tuple(run_notes(run))
+    other = [
+        Note(f"the rows differ in {key.replace('_', ' ')}", str(run.settings.get(key, "not set")))
+        for key in differing
+    ]
+    return Row(
+        run=run,
+        label=label,
+        marks=tuple(notes.mark(note, label) for note in (*said, *other)),
+        notes=said,
+        cells=tuple(_cell(outcomes.get(c.benchmark), notes, label) for c in columns),
+        averages=tuple(_average(outcomes, each.over) for each in averages),
+    )
 
 
 def _cell(outcome: Outcome | None, notes: Notes, label: str) -> Cell:
     if outcome is None:
         return Cell(None)
-    where = f"{label} {outcome.benchmark}".strip()
-    marks = outcome_marks(outcome, notes, where)
+    said = tuple(outcome_notes(outcome))
     if isinstance(outcome, Score):
-        marks += tuple(_count_marks(outcome, notes, where))
-    return Cell(outcome, marks)
+        said += tuple(count_notes(outcome))
+    where = f"{label} {outcome.benchmark}".strip()
+    return Cell(outcome, tuple(notes.mark(note, where) for note in said), said)
+
+
+def _averages(columns: Sequence[Column], runs: Sequence[Run]) -> tuple[Average, ...]:
+    # A blind run stands beside the others: what it lacks takes nothing from their average.
+    deciding = [run for run in runs if not is_blind(run)] or runs
+    outcomes = [{o.benchmark: o for o in run.outcomes} for run in deciding]
+    everywhere = [c for c in columns if all(_whole(known.get(c.benchmark)) for known in outcomes)]
+    parts = [
+        Average(m, tuple(c.benchmark for c in everywhere if c.modality == m)) for m in MODALITIES
+    ]
+    whole = Average("", tuple(column.benchmark for column in everywhere))
+    # With a single benchmark of a kind its average would only repeat it.
+    return (whole, *parts) if all(len(part.over) > 1 for part in parts) else (whole,)
+
+
+def _average(outcomes: Mapping[str, Outcome], over: Sequence[str]) -> float | None:
+    chosen = [outcomes.get(name) for name in over]
+    return average([o for o in chosen if o]) if all(map(_whole, chosen)) else None
+
+
+def _whole(outcome: Outcome | None) -> bool:
+    """Whether it is a score of the whole benchmark: a part of one is no part of an average."""
+    return isinstance(outcome, Score) and not outcome.partial
 
 
 def _benchmarks(runs: Sequence[Run]) -> list[str]:
@@ -249,12 +296,13 @@ def _benchmarks(runs: Sequence[Run]) -> list[str]:
 def _column(name: str, runs: Sequence[Run], notes: Notes) -> Column:
     scores = [score for run in runs for score in run.scores if score.benchmark == name]
     facts = [{key: getattr(score, key) for key in COMPARABLE} for score in scores]
-    marks = tuple(
-        notes.add(f"not comparable: {name} was run with different {key.replace('_', ' ')}",
-                  listed(list(dict.fromkeys(_fact(key, fact[key]) for fact in facts))))
+    said = tuple(
+        Note(f"not comparable: {name} was run with different {key.replace('_', ' ')}",
+             listed(list(dict.fromkeys(_fact(key, fact[key]) for fact in facts))))
         for key in _differing(facts)
     )  # fmt: skip
-    return Column(name, scores[0].modality if scores else "", marks)
+    marks = tuple(notes.mark(note, "") for note in said)
+    return Column(name, scores[0].modality if scores else "", marks, said)
 
 
 def _fact(key: str, value: object) -> str:
@@ -291,7 +339,7 @@ def _labels(runs: Sequence[Run]) -> list[str]:
         lambda run: f"@{run.limit}" if run.limit else "",
         lambda run: run.started,
     )
-    labels = [run.checkpoint.name for run in runs]
+    labels = [run.checkpoint.name + (" (blind)" if is_blind(run) else "") for run in runs]
     for part in more:
         shared = [labels.count(label) > 1 for label in labels]
         parts = [part(run) for run in runs]
@@ -304,9 +352,3 @@ def _labels(runs: Sequence[Run]) -> list[str]:
 
 def _tells_apart(label: str, labels: Sequence[str], parts: Sequence[str]) -> bool:
     return len({part for known, part in zip(labels, parts, strict=True) if known == label}) > 1
-
-
-def _letters(index: int) -> str:
-    """Name the marks in order: a, b … z, aa, ab …."""
-    before, last = divmod(index, len(string.ascii_lowercase))
-    return (_letters(before - 1) if before else "") + string.ascii_lowercase[last]

@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from evalsuite.report.grid import Entry, Grid, Heading, Line, across, detail, down
-from evalsuite.report.table import Table, build, by_prompts
+from evalsuite.report.detail import detail
+from evalsuite.report.grid import Entry, Grid, Heading, Line, across, down
+from evalsuite.report.reported import alone
+from evalsuite.report.table import Table, build
 from evalsuite.report.words import FAILED, OTHER, visible
 from evalsuite.results import Run
 
@@ -24,6 +26,8 @@ _GAP = 2
 _FOLDED = 20
 """The narrowest a column that may be folded is made."""
 _INDENT = "  "
+BEST = "*"
+"""Marks the best of a column, which is bold as well where that can be seen."""
 
 
 def can_draw(console: Console) -> bool:
@@ -41,19 +45,19 @@ def print_runs(runs: Sequence[Run], console: Console | None = None) -> None:
         print_table(build(runs), console)
 
 
-def print_reports(runs: Sequence[Run], console: Console) -> None:
+def print_reports(tables: Sequence[Table], console: Console) -> None:
     """Print one run with all its counts, or several side by side: a table a prompt profile."""
-    for part in by_prompts(runs):
-        if len(part) == 1:
-            print_run(part[0], console)
+    for table in tables:
+        if alone(table):
+            print_run(table.rows[0].run, console, table.facts)
         else:
-            print_table(build(part), console)
+            print_table(table, console)
 
 
-def print_run(run: Run, console: Console) -> None:
-    """Print the closing table of one run."""
+def print_run(run: Run, console: Console, facts: Sequence[str] = ()) -> None:
+    """Print the closing table of one run, with those of `evalsuite.report.facts` too."""
     if run.outcomes:
-        print_grid(detail(run), console)
+        print_grid(detail(run, facts), console)
     else:
         name = visible(run.checkpoint.name)
         _print_line(f"{name}: no benchmark has a score yet; run with --mode all", console)
@@ -80,6 +84,8 @@ def print_grid(grid: Grid, console: Console) -> None:
         drawn = _drawn(grid)
         drawn.width = sum(_widths(grid)) + _GAP * (len(grid.headings) - 1)
         console.print(drawn, crop=False)
+    if grid.best:
+        _print_line(f"{BEST}  {grid.best}", console, style="dim")
     for remark in grid.remarks:
         _print_line(remark, console, style="dim")
     for note in grid.footnotes:
@@ -123,9 +129,20 @@ def _fields(
     ):
         yield Text.assemble(
             _INDENT if indent and position == 0 else "",
-            (visible(entry.text), "red" if entry.text == FAILED else ""),
-            (_marks(entry.marks, width if heading.numeric else 0), "cyan"),
+            (visible(entry.text), _style(entry)),
+            (_marks(marks(entry), width if heading.numeric else 0), "cyan"),
         )
+
+
+def _style(entry: Entry) -> str:
+    if entry.best:
+        return "bold green"
+    return "red" if entry.text == FAILED else ""
+
+
+def marks(entry: Entry) -> tuple[str, ...]:
+    """The marks of a field, `BEST` before the others."""
+    return (BEST, *entry.marks) if entry.best else entry.marks
 
 
 def _heading(heading: Heading, width: int, grid: Grid) -> Text:
@@ -142,7 +159,7 @@ def _marks(marks: Sequence[str], width: int) -> str:
 
 def _mark_width(entries: Sequence[Entry]) -> int:
     """Room for the marks of a column, so that its numbers stand one below the other."""
-    return max((len(_marks(entry.marks, 0)) for entry in entries), default=0)
+    return max((len(_marks(marks(entry), 0)) for entry in entries), default=0)
 
 
 def _column(grid: Grid, index: int) -> list[Entry]:

@@ -67,6 +67,11 @@ def rate(per_second: float | None) -> str:
     return f"{per_second:.1f}" if per_second >= 9.995 else f"{per_second:.2f}"
 
 
+def gigabytes(count: float | None) -> str:
+    """Write bytes as billions of them, as papers do."""
+    return ABSENT if count is None else f"{count / 1e9:.2f}"
+
+
 def duration(seconds: float) -> str:
     """Write seconds as ``1:05`` or ``2:03:04``."""
     minutes, second = divmod(round(seconds), 60)

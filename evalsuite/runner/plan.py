@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 from evalsuite.benchmarks import Benchmark
 from evalsuite.checkpoint import Checkpoint
 from evalsuite.errors import UsageError
+from evalsuite.results import settings_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,5 +230,5 @@ def place(
     shard: Shard | None = None,
 ) -> Place:
     """Where a run of `checkpoint` under `settings` lives: decided by content, not by the clock."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    digest = settings_digest(settings)
     return Place(output / f"{checkpoint.name}-{checkpoint.digest[:8]}" / digest[:8], limit, shard)

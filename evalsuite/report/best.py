@@ -1,0 +1,128 @@
+"""Which scores of a table are really the best: one paired test a column.
+
+The two highest scores of a column are held against each other, sample by sample; what they are
+compared by is `evalsuite.stats.drop`, as everywhere. The best is called so if it is better at
+`LEVEL`, two-sided, for which of the two leads was not known before, after Holm's adjustment for the
+columns of the table; with samples that failed counted as wrong, and without them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from evalsuite.errors import UsageError
+from evalsuite.pairs import Incomparable, Matched, Paired, pair
+from evalsuite.report.table import LEVEL, Average, Column, Contest, Table
+from evalsuite.results import FoundRun
+from evalsuite.stats import mean
+from evalsuite.stats.drop import FEW_CLUSTERS, Drop, estimate_drop, mean_drop
+from evalsuite.stats.multiple import holm
+
+_STALE = 1e-6
+"""Points by which a score may differ from the mean of its samples: rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lead:
+    """By how much the one is better than the other on a benchmark."""
+
+    drop: Drop
+    """Failed samples are wrong."""
+    answered: Drop
+    """Failed samples are left out."""
+
+
+def contested(table: Table, found: Sequence[FoundRun]) -> Table:
+    """Hold the contests of `table`, whose rows are the runs `found`, in that order."""
+    known: dict[tuple[int, int, str], _Lead | str] = {}
+
+    def lead(best: int, second: int, benchmark: str) -> _Lead | str:
+        key = (best, second, benchmark)
+        if key not in known:
+            known[key] = _lead(found[best], found[second], benchmark)
+        return known[key]
+
+    contests = []
+    for slot, best, second, tied in _rivals(table):
+        names = slot.over if isinstance(slot, Average) else (slot.benchmark,)
+        contest = Contest(slot=slot, best=best, second=second)
+        if tied:
+            contests.append(dataclasses.replace(contest, p=1.0))
+            continue
+        leads = [lead(best, second, name) for name in names]
+        p, why = _judged(leads)
+        contests.append(dataclasses.replace(contest, p=p, why_not=why))
+    return dataclasses.replace(table, contests=_adjusted(contests))
+
+
+def _rivals(table: Table) -> Iterator[tuple[Column | Average, int, int, bool]]:
+    """The two highest of each column, blind rows aside, and whether they are equal."""
+    slots: list[tuple[Column | Average, list[float | None]]] = [
+        (each, [row.averages[index] for row in table.rows])
+        for index, each in enumerate(table.averages)
+    ]
+    for index, column in enumerate(table.columns):
+        scores = [row.cells[index].score for row in table.rows]
+        slots.append((column, [score.score if score else None for score in scores]))
+    for slot, values in slots:
+        ranked = sorted(
+            (-value, index)
+            for index, (row, value) in enumerate(zip(table.rows, values, strict=True))
+            if value is not None and not row.blind
+        )
+        if len(ranked) > 1:
+            (high, best), (low, second) = ranked[:2]
+            yield slot, best, second, high == low
+
+
+def _lead(best: FoundRun, second: FoundRun, name: str) -> _Lead | str:
+    """How far `best` leads, or why that cannot be told."""
+    if not all(found.samples(name).is_file() for found in (best, second)):
+        return "samples.jsonl is missing"
+    try:
+        [paired] = pair([best], [second], [name])
+    except UsageError:
+        return "samples.jsonl is damaged"
+    if isinstance(paired, Incomparable):
+        return f"not comparable: {'; '.join(paired.why)}"
+    if paired.left_out or paired.asked_otherwise:
+        return "not on the same samples"
+    if _stale(paired):
+        return "samples.jsonl is not what was scored"
+    drop = _drop(paired.samples)
+    answered = [sample for sample in paired.samples if not sample.failed]
+    return _Lead(drop, _drop(answered) if 0 < len(answered) < len(paired.samples) else drop)
+
+
+def _stale(paired: Paired) -> bool:
+    means = (
+        (paired.baseline[0], mean([sample.baseline[0].value for sample in paired.samples])),
+        (paired.candidate[0], mean([sample.candidate[0].value for sample in paired.samples])),
+    )
+    return any(abs(score.score - 100 * value) > _STALE for score, value in means)
+
+
+def _drop(samples: Sequence[Matched]) -> Drop:
+    return estimate_drop([s.drop for s in samples], [s.known.cluster for s in samples])
+
+
+def _judged(leads: Sequence[_Lead | str]) -> tuple[float | None, str]:
+    """The p of a benchmark, or of the mean over several; or why there is none."""
+    told = [lead for lead in leads if isinstance(lead, _Lead)]
+    if len(told) < len(leads):
+        return None, next(lead for lead in leads if isinstance(lead, str))
+    drops = (mean_drop([lead.drop for lead in told]), mean_drop([lead.answered for lead in told]))
+    if any(drop.too_few_clusters for drop in drops):
+        return None, f"fewer than {FEW_CLUSTERS} clusters"
+    return max(drop.p if drop.estimate > 0 else 1.0 for drop in drops), ""
+
+
+def _adjusted(contests: Sequence[Contest]) -> tuple[Contest, ...]:
+    adjusted = iter(holm([contest.p for contest in contests if contest.p is not None]))
+    ps = [None if contest.p is None else next(adjusted) for contest in contests]
+    return tuple(
+        dataclasses.replace(contest, p=p, won=p is not None and p < LEVEL)
+        for contest, p in zip(contests, ps, strict=True)
+    )

@@ -1,0 +1,130 @@
+"""Why a score is not a plain one: said once for all cases, marked where it holds."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from evalsuite.report.words import points, sentence
+from evalsuite.results import Failure, Run, Score
+
+_STAGES = {
+    "data": "its data could not be used",
+    "predict": "predicting failed",
+    "score": "scoring failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What there is to be known of a run, or of its score on a benchmark."""
+
+    meaning: str
+    """In general: what a footnote is about."""
+    detail: str = ""
+    """In this case: a count, a number."""
+    alone: bool = False
+    """A footnote of its own, rather than one with all cases of that meaning."""
+
+    @property
+    def text(self) -> str:
+        """Meaning and detail in one line."""
+        return f"{self.meaning}: {self.detail}" if self.detail else self.meaning
+
+
+@dataclass(frozen=True, slots=True)
+class Footnote:
+    """What a mark means, and where it applies."""
+
+    mark: str
+    meaning: str
+    cases: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Meaning and cases in one line."""
+        return f"{self.meaning}: {'; '.join(self.cases)}" if self.cases else self.meaning
+
+
+class Notes:
+    """Footnotes as they are met: each meaning gets one mark, its cases gather behind it."""
+
+    def __init__(self, known: Sequence[Footnote] = ()) -> None:
+        """Go on from those `known`."""
+        self._cases: dict[str, list[str]] = {note.meaning: list(note.cases) for note in known}
+
+    def add(self, meaning: str, case: str = "") -> str:
+        """Note that `meaning` applies to `case`; returns the mark."""
+        cases = self._cases.setdefault(meaning, [])
+        if case:
+            cases.append(case)
+        return _letters(list(self._cases).index(meaning))
+
+    def mark(self, note: Note, where: str) -> str:
+        """Note that `note` applies there; returns the mark."""
+        if note.alone:
+            return self.add(f"{where}: {note.text}")
+        return self.add(note.meaning, f"{where} {note.detail}".strip())
+
+    def footnotes(self) -> tuple[Footnote, ...]:
+        """All of them, in the order of their marks."""
+        return tuple(
+            Footnote(_letters(index), meaning, tuple(cases))
+            for index, (meaning, cases) in enumerate(self._cases.items())
+        )
+
+
+def run_notes(run: Run) -> Iterator[Note]:
+    """Say what keeps `run` from being a whole and ordinary one."""
+    if is_blind(run):
+        yield Note("blind: asked without the images or videos, to see what can be guessed")
+    if run.finished is None:
+        yield Note("unfinished, so benchmarks may be missing")
+    if run.limit is not None:
+        yield Note("only a part of the samples, by --limit", run.limit)
+
+
+def is_blind(run: Run) -> bool:
+    """Whether images and videos were withheld: what is then right was guessed."""
+    return bool(run.settings.get("blind"))
+
+
+def outcome_notes(outcome: Score | Failure) -> Iterator[Note]:
+    """Say why `outcome` is not a plain score of the whole benchmark."""
+    if isinstance(outcome, Failure):
+        why = f"{_STAGES[outcome.stage]}: {sentence(outcome.message)}; {sentence(outcome.remedy)}"
+        yield Note(f"no score: {why}", alone=True)
+        return
+    if outcome.partial:
+        left = f"{outcome.unscored} samples" if outcome.unscored else ""
+        yield Note("partial: without what only a judge can score", left)
+    if outcome.modified_data:
+        yield Note("on data that is not what was published")
+    for name, value in outcome.extra.items():
+        yield Note(f"{name} of VLMEvalKit", f"{value:g}")
+    if outcome.macro is not None:
+        yield Note("mean over its tasks, each counting the same", points(outcome.macro))
+    if outcome.agreement != "agrees":
+        yield Note(
+            f"not VLMEvalKit's own number ({outcome.agreement})", points(outcome.vlmevalkit_score)
+        )
+
+
+def count_notes(score: Score) -> Iterator[Note]:
+    """Say how many answers are missing, empty, cut or not understood."""
+    for count, meaning, reasons in (
+        (score.failed, "samples without a prediction, which count as wrong", score.reasons),
+        (score.empty, "empty answers", ()),
+        (score.truncated, "answers cut at the token limit", ()),
+        (score.unparsed, "answers in which no option was found", ()),
+    ):
+        if count:
+            why = f" ({'; '.join(map(sentence, reasons))})" if reasons else ""
+            yield Note(meaning, f"{count} of {score.n}{why}")
+
+
+def _letters(index: int) -> str:
+    """Name the marks in order: a, b … z, aa, ab …."""
+    before, last = divmod(index, len(string.ascii_lowercase))
+    return (_letters(before - 1) if before else "") + string.ascii_lowercase[last]

@@ -1,0 +1,90 @@
+"""Columns about runs as a whole: what they took, over what, and where."""
+
+from typing import Any
+
+import pytest
+
+from evalsuite.errors import UsageError
+from evalsuite.report import detail, facts, grid, reported
+from evalsuite.report.facts import FACTS
+from evalsuite.report.table import Table
+from evalsuite.results import Run
+from tests.reported import failure, found, run, score
+
+ALL = tuple(FACTS)
+
+
+def table_of(runs: list[Run], names: tuple[str, ...] = ALL) -> Table:
+    [table] = reported.tables(found(runs), reported.Wanted(facts=names))
+    return table
+
+
+def shown(table: Table) -> list[list[str]]:
+    """The columns after the average and the benchmarks."""
+    first = 2 + len(table.columns)
+    return [[e.text for e in line.entries[first:]] for line in grid.across(table).lines]
+
+
+def took(benchmark: str, n: int, speed: float | None, peak: int | None, **more: Any) -> Any:
+    return score(benchmark, 50.0, n=n, samples_per_second=speed, peak_memory_bytes=peak, **more)
+
+
+def test_what_two_runs_took() -> None:
+    first = run(
+        "a", took("A", 100, 10.0, 1_500_000_000), took("B", 300, 60.0, 2_345_000_000),
+        step=500, parameters=256_484_928, environment={"device": "cpu", "workers": 2},
+    )  # fmt: skip
+    second = run("b", took("A", 100, 50.0, 900_000_000), took("B", 300, 100.0, 800_000_000),
+                 took("Video", 10, 0.1, 9_000_000_000), environment={"device": "cuda"})  # fmt: skip
+    table = table_of([first, second])
+    assert shown(table) == [
+        # 100 samples in 10 s and 300 in 5 s.
+        ["2.35", "26.7", "256.5M", "500", "01234567", "float32", "0.1.0", "2026-11-22"],
+        # Of the video, which only this one has, nothing counts.
+        ["0.90", "80.0", "2.0M", "–", "01234567", "float32", "0.1.0", "2026-11-22"],
+    ]
+    said = grid.across(table).remarks
+    assert "measured in different places: a on cpu, 2 workers; b on cuda" in said
+    assert any(line.startswith("samples/s: over all benchmarks of the average") for line in said)
+    assert not any(line.startswith("parameters:") for line in said)
+
+
+@pytest.mark.parametrize("missing", [{"speed": None, "peak": 5}, {"speed": 1.0, "peak": None}])
+def test_a_part_is_never_shown_as_the_whole(missing: dict[str, Any]) -> None:
+    runs = [run("a", took("A", 10, 1.0, 10**9), took("B", 10, missing["speed"], missing["peak"])),
+            run("b", took("A", 10, 1.0, 10**9), took("B", 10, 1.0, 10**9))]  # fmt: skip
+    memory, speed = shown(table_of(runs, ("memory", "speed")))[0]
+    assert (memory == "–", speed == "–") == (missing["peak"] is None, missing["speed"] is None)
+
+
+def test_nothing_in_common_nothing_measured() -> None:
+    runs = [run("a", took("A", 10, 1.0, 10**9)), run("b", failure("A"))]
+    assert shown(table_of(runs, ("memory", "speed"))) == [["–", "–"], ["–", "–"]]
+
+
+def test_one_run_has_its_memory_by_benchmark() -> None:
+    one = run("a", took("A", 100, 10.0, 1_500_000_000), took("B", 300, None, None), failure("C"))
+    drawn = detail.detail(one, ("memory", "date"))
+    assert [h.text for h in drawn.headings][-2:] == ["samples/s", "peak memory, GB"]
+    assert [[e.text for e in line.entries[-2:]] for line in drawn.lines] == [
+        ["10.0", "1.50"], ["–", "–"], ["–", "–"],
+    ]  # fmt: skip
+    assert "date: 2026-11-22" in drawn.remarks
+
+
+def test_turned_round_they_are_lines() -> None:
+    runs = [run(name, took("A", 10, 1.0, 10**9)) for name in "ab"]
+    drawn = grid.down(table_of(runs, ("memory", "parameters")))
+    assert [[e.text for e in line.entries] for line in drawn.lines] == [
+        ["A", "50.0 ± 2.2", "50.0 ± 2.2"], ["peak memory, GB", "1.00", "1.00"],
+        ["parameters", "2.0M", "2.0M"],
+    ]  # fmt: skip
+
+
+def test_columns_by_name() -> None:
+    assert facts.chosen("speed, memory,speed") == ("speed", "memory")
+    assert facts.chosen(None) == ()
+    with pytest.raises(
+        UsageError, match=r"--columns: unknown column 'sped' \(did you mean 'speed'"
+    ):
+        facts.chosen("memory,sped")

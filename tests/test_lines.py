@@ -1,0 +1,93 @@
+"""Reports as CSV: what a program reads back, and that a spreadsheet computes nothing."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalsuite.report import reported, words
+from evalsuite.report.lines import COLUMNS, field, to_csv
+from evalsuite.results import Run
+from tests.reported import found, one, run, score, settings, several
+from tests.test_report import HOSTILE
+
+
+def lines(runs: list[Run]) -> list[dict[str, Any]]:
+    reader = csv.DictReader(io.StringIO(to_csv(reported.tables(found(runs)))), strict=True)
+    rows = list(reader)
+    assert tuple(reader.fieldnames or ()) == COLUMNS
+    assert all(None not in row and None not in row.values() for row in rows)
+    return rows
+
+
+def test_a_line_a_run_and_benchmark() -> None:
+    rows = lines(several())
+    assert [(row["checkpoint"], row["benchmark"], row["kind"], row["score"]) for row in rows] == [
+        ("checkpoint-500", "DemoDigits", "run", "40.0"),
+        ("checkpoint-500", "DemoYesNo", "run", "61.04"),
+        ("checkpoint-500", "DemoVideo", "run", "25.0"),
+        ("checkpoint-1000", "DemoDigits", "run", "71.26"),
+        ("checkpoint-1000", "DemoYesNo", "failure", ""),
+        ("checkpoint-1000", "DemoVideo", "run", "30.0"),
+        ("demo", "DemoDigits", "run", "90.0"),
+        ("demo", "DemoYesNo", "run", "88.8"),
+    ]
+    assert rows[3]["notes"] == "answers in which no option was found: 2 of 300"
+    assert rows[4]["notes"].startswith("no score: scoring failed: no module named foo")
+    assert (rows[0]["digest"], rows[0]["step"], rows[6]["step"]) == ("aaaa1111bbbb", "500", "")
+    assert (rows[0]["best"], lines([one()])[0]["best"]) == ("false", "")
+
+
+def test_numbers_are_whole_and_words_are_words() -> None:
+    exact = score("A", 100 / 3, stderr=None, partial=True, unscored=7, modified_data=True)
+    [row] = lines([run("a", exact, limit="50", finished=None)])
+    assert float(row["score"]) == 100 / 3
+    assert (row["stderr"], row["partial"], row["unscored"], row["modified_data"]) == (
+        "", "true", "7", "true",
+    )  # fmt: skip
+    assert (row["limit"], row["date"]) == ("50", "")
+    assert row["notes"] == (
+        "unfinished, so benchmarks may be missing; only a part of the samples, by --limit: 50; "
+        "partial: without what only a judge can score: 7 samples; "
+        "on data that is not what was published"
+    )
+
+
+def test_two_prompt_profiles_are_told_apart_line_by_line() -> None:
+    rows = lines([run("a", score("A", 1.0)),
+                  run("a", score("A", 2.0), settings=settings(prompts="native")),
+                  run("b", score("A", 3.0))])  # fmt: skip
+    assert [(row["checkpoint"], row["prompts"]) for row in rows] == [
+        ("a", "vlmevalkit"), ("b", "vlmevalkit"), ("a", "native"),
+    ]  # fmt: skip
+
+
+def test_a_blind_run_is_called_so() -> None:
+    rows = lines(
+        [run("a", score("A", 9.0)), run("a", score("A", 1.0), settings=settings(blind=True))]
+    )
+    assert [row["kind"] for row in rows] == ["run", "blind"]
+    assert rows[1]["notes"].startswith("blind: asked without the images or videos")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "＝1", '=HYPERLINK("http://x","y")', "a,b",
+     'quo"te', *HOSTILE],
+)  # fmt: skip
+def test_a_name_is_a_text_in_every_spreadsheet(name: str) -> None:
+    [row] = lines([run(name, score(name, 1.0))])
+    for shown in (row["checkpoint"], row["benchmark"]):
+        assert shown.removeprefix("'") == words.visible(name)
+        assert shown.lstrip()[0] not in "=+-@＝＋－＠"
+        assert shown.isprintable()
+
+
+@given(st.text(min_size=1))
+def test_any_text_is_read_back(name: str) -> None:
+    [row] = lines([run(name, score("A", 1.0))])
+    assert row["checkpoint"] == field(name)
+    assert row["checkpoint"].removeprefix("'") in (words.visible(name), words.visible(name)[1:])

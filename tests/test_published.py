@@ -1,0 +1,119 @@
+"""Published scores beside ours: with their source, never among those that compete."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from evalsuite.benchmarks import Catalogue, load
+from evalsuite.errors import UsageError
+from evalsuite.report import grid, reported
+from evalsuite.report.lines import to_csv
+from evalsuite.report.plain import to_json
+from evalsuite.report.table import Table
+from evalsuite.results import Run
+from tests.reported import found, run, score
+
+YAML = """
+benchmarks:
+  A: {prompt: default, metric: choice, references: [
+    {model: Big, score: 60.04, source: &p "Some paper, Table 1", read: true},
+    {model: Small, score: 40, source: *p, read: false}]}
+  B: {prompt: default, metric: choice, references: [
+    {model: Big, score: 70, source: *p, read: false},
+    {model: Small, score: 30, source: *p, read: true},
+    {model: Card, score: 1, source: model card, read: true}]}
+  C: {prompt: default, metric: choice}
+"""
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Catalogue:
+    path = tmp_path / "benchmarks.yaml"
+    path.write_text(YAML)
+    return load(path)
+
+
+def table_of(runs: list[Run], known: Catalogue) -> Table:
+    [table] = reported.tables(found(runs), reported.Wanted(published=known))
+    return table
+
+
+def lines(table: Table) -> list[list[str]]:
+    return [[entry.text for entry in line.entries] for line in grid.across(table).lines]
+
+
+def test_rows_with_sources(known: Catalogue) -> None:
+    table = table_of([run("ours", score("A", 50.0), score("B", 90.0))], known)
+    assert lines(table) == [
+        ["ours", "70.0", "50.0 ± 2.2", "90.0 ± 2.2"],
+        ["Big (published)", "65.0", "60.0", "70.0"],
+        ["Small (published)", "35.0", "40.0", "30.0"],
+        ["Card (published)", "–", "–", "1.0"],
+    ]
+    published = table.published or ()
+    assert [row.marks for row in published] == [("a",), ("a",), ("c",)]
+    assert [row.cell_marks for row in published] == [((), ("b",)), (("b",), ()), ((), ())]
+    assert [note.text for note in table.footnotes] == [
+        "published in Some paper, Table 1, not run here: prompts, data and metrics may differ: "
+        "Big; Small",
+        "recalled, not read where it was published: check it before use: Big B; Small A",
+        "published in model card, not run here: prompts, data and metrics may differ: Card",
+    ]
+
+
+def test_they_take_nothing_from_the_average_and_are_never_best(known: Catalogue) -> None:
+    table = table_of([run("ours", score("A", 5.0), score("B", 9.0), score("C", 1.0))], known)
+    assert table.averaged == ("A", "B", "C")
+    assert [line[1] for line in lines(table)] == ["5.0", "–", "–", "–"]
+    assert not any(entry.best for line in grid.across(table).lines for entry in line.entries)
+
+
+def test_turned_round_they_are_columns(known: Catalogue) -> None:
+    table = table_of([run("ours", score("A", 50.0), score("B", 90.0))], known)
+    drawn = grid.down(table)
+    assert [h.text for h in drawn.headings] == [
+        "benchmark", "ours", "Big (published)", "Small (published)", "Card (published)",
+    ]  # fmt: skip
+    assert [[e.text for e in line.entries] for line in drawn.lines] == [
+        ["A", "50.0 ± 2.2", "60.0", "40.0", "–"], ["B", "90.0 ± 2.2", "70.0", "30.0", "1.0"],
+    ]  # fmt: skip
+    assert [e.text for e in drawn.summary or ()] == ["average", "70.0", "65.0", "35.0", "–"]
+
+
+def test_a_benchmark_of_that_name_on_other_data_has_none(known: Catalogue) -> None:
+    table = table_of([run("ours", score("A", 50.0, dataset="Mine"))], known)
+    assert table.published == ()
+    assert "published: no score of these benchmarks is in the benchmarks file" in (
+        grid.across(table).remarks
+    )
+
+
+def test_in_csv_and_json(known: Catalogue) -> None:
+    table = table_of([run("ours", score("A", 50.0))], known)
+    rows = to_csv([table]).splitlines()
+    assert rows[2].startswith("published,Big,,,,,,,A,,image,,60.04,")
+    assert rows[2].endswith('"Some paper, Table 1 (read)"')
+    assert rows[3].endswith('"Some paper, Table 1 (recalled, check it)"')
+    [plain] = json.loads(to_json([table]))
+    assert plain["report"]["published"]["A"][1] == {
+        "model": "Small", "score": 40.0, "source": "Some paper, Table 1", "read": False,
+    }  # fmt: skip
+
+
+def test_the_paper_is_at_hand() -> None:
+    """What benchmarks.yaml holds of the paper averages to what the paper's table says."""
+    # It has one number for ScienceQA, which stands at the half it is likelier about.
+    asked = [b for b in load().suite("paper") if b.name != "ScienceQA_VAL"]
+    ours = [score(b.name, 10.0, dataset=b.dataset, modality=b.modality) for b in asked]
+    table = table_of([run("ours", *ours)], load())
+    averages = {row.model: row.averages for row in table.published or ()}
+    means = [averages[f"SmolVLM {size}"][0] or 0 for size in ("256M", "500M", "2.2B")]
+    assert [round(mean, 1) for mean in means] == [44.0, 51.0, 59.8]
+    assert averages["SmolVLM2-2.2B-Instruct"][0] is None, "its card has no WorldSense"
+
+
+def test_a_file_for_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--benchmarks-file: is where --reference finds"):
+        reported.want((), reference=False, file=tmp_path / "x.yaml")
+    assert reported.want((), reference=True, file=None).published is not None
