@@ -23,8 +23,9 @@ test: install
 browser: install chromium  ## the page in a headless Chromium
 	$(BIN)/python -m pytest -m browser -s tests/browser
 
-screenshots: install chromium  ## docs/pictures/, from the demo's runs
-	$(BIN)/python -m tests.browser.screenshots
+screenshots: install chromium  ## docs/pictures/page-*.png, from the demo's runs
+	$(BIN)/evalsuite run --ckpt demo --ckpt demo:early
+	$(BIN)/python -m tests.browser.screenshots results docs/pictures
 
 chromium:
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \

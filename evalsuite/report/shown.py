@@ -13,6 +13,7 @@ from rich.text import Text
 from evalsuite.errors import IncompleteError, UsageError, nearest
 from evalsuite.report.find import find
 from evalsuite.report.joined import KINDS, Row, change, is_empty, is_unparsed, join, known
+from evalsuite.report.notes import is_blind
 from evalsuite.report.words import counted, sentence, visible
 from evalsuite.results import Failure, FoundRun, SampleScore, read_samples
 
@@ -49,7 +50,7 @@ def show(name: str, asked: Asked, results: Path, console: Console | None = None)
     benchmark = _benchmark(found, asked.benchmark)
     rows = join(
         [read_samples(item.samples(benchmark)) for item in found],
-        [bool(item.run.settings.get("blind")) for item in found],
+        [is_blind(item.run) for item in found],
     )
     labels = _labels(found)
     if asked.id is not None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from evalsuite.report.grid import Grid, across
+from evalsuite.report.grid import Grid, across, slots
 from evalsuite.report.html import grid_html
 from evalsuite.report.page.skeleton import Style, document
 from evalsuite.report.page.subject import Group
 from evalsuite.report.page.tables import number, table, words
-from evalsuite.report.table import build
+from evalsuite.report.table import Column
 from evalsuite.report.words import ABSENT, counted, parameter_count, short
 
 TITLE = "Evaluation"
@@ -33,21 +33,20 @@ def overview(style: Style, groups: Sequence[Group], told: str) -> str:
 
 
 def _section(group: Group, *, alone: bool) -> str:
-    heading = "" if alone else f"<h2>Prompts: {words(group.prompts).markup}</h2>\n"
+    heading = "" if alone else f"<h2>Prompts: {words(group.table.prompts).markup}</h2>\n"
     return heading + grid_html(_linked(group))
 
 
 def _linked(group: Group) -> Grid:
     """The runs side by side, each benchmark's heading leading to its page."""
-    grid = across(build([found.run for found in group.runs]))
+    grid = across(group.table)
     slugs = {subject.name: subject.slug for subject in group.subjects}
-    headings = tuple(
-        dataclasses.replace(heading, link=f"benchmarks/{slugs[heading.text]}.html")
-        if index >= grid.keys and heading.text in slugs
-        else heading
-        for index, heading in enumerate(grid.headings)
-    )
-    return dataclasses.replace(grid, headings=headings)
+    headings = list(grid.headings)
+    for index, slot in enumerate(slots(group.table), start=grid.keys):
+        if isinstance(slot, Column):
+            link = f"benchmarks/{slugs[slot.benchmark]}.html"
+            headings[index] = dataclasses.replace(headings[index], link=link)
+    return dataclasses.replace(grid, headings=tuple(headings))
 
 
 def _runs(groups: Sequence[Group]) -> str:
@@ -66,7 +65,7 @@ def _runs(groups: Sequence[Group]) -> str:
                 number(step, str(step)),
                 words(short(checkpoint.digest)),
                 words(str(run.settings.get("dtype", ABSENT))),
-                words(group.prompts),
+                words(group.table.prompts),
                 words(run.limit or ABSENT),
                 words((run.finished or "unfinished")[: len("2026-01-31")]),
                 words(run.evalsuite),

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from evalsuite.errors import UsageError
 from evalsuite.report.joined import Row, join
-from evalsuite.report.table import build, by_prompts
+from evalsuite.report.notes import is_blind
+from evalsuite.report.reported import tables
+from evalsuite.report.table import Table
 from evalsuite.results import FoundRun, Outcome, Score, read_samples
 
 _LONGEST = 80
@@ -57,7 +59,7 @@ class Subject:
 class Group:
     """Runs under one prompt profile, which may share a table."""
 
-    prompts: str
+    table: Table
     runs: tuple[FoundRun, ...]
     labels: tuple[str, ...]
     subjects: tuple[Subject, ...]
@@ -67,10 +69,8 @@ def groups(found: Sequence[FoundRun]) -> list[Group]:
     """Part `found` by prompt profile, and each part by benchmark, in the order of its table."""
     taken: set[str] = set()
     by_run = {id(item.run): item for item in found}
-    parted = by_prompts([item.run for item in found])
     made = []
-    for number, runs in enumerate(parted):
-        table = build(runs)
+    for number, table in enumerate(tables(found)):
         items = tuple(by_run[id(row.run)] for row in table.rows)
         labels = tuple(_label(item, row.label) for item, row in zip(items, table.rows, strict=True))
         suffix = f"-{table.prompts}" if number else ""
@@ -79,7 +79,7 @@ def groups(found: Sequence[FoundRun]) -> list[Group]:
             slug = _slug(column.benchmark + suffix, taken)
             parts = _parts(column.benchmark, items, labels)
             subjects.append(Subject(column.benchmark, slug, table.prompts, parts))
-        made.append(Group(table.prompts, items, labels, tuple(subjects)))
+        made.append(Group(table, items, labels, tuple(subjects)))
     return made
 
 
@@ -91,7 +91,7 @@ def rows_of(subject: Subject) -> tuple[Subject, list[Row]]:
         if part.score and not trouble:
             try:
                 tables.append(read_samples(part.found.samples(subject.name)))
-                blind.append(is_blind(part.found))
+                blind.append(is_blind(part.found.run))
             except UsageError as error:
                 trouble = str(error)
         parts.append(Part(part.found, part.label, part.outcome, trouble))
@@ -99,13 +99,8 @@ def rows_of(subject: Subject) -> tuple[Subject, list[Row]]:
     return whole, join(tables, blind)
 
 
-def is_blind(found: FoundRun) -> bool:
-    """Whether the run answered without seeing the images."""
-    return bool(found.run.settings.get("blind", False))
-
-
 def _label(found: FoundRun, label: str) -> str:
-    return f"{label} (blind)" if is_blind(found) and "blind" not in label else label
+    return f"{label} (blind)" if is_blind(found.run) and "blind" not in label else label
 
 
 def _parts(name: str, items: Sequence[FoundRun], labels: Sequence[str]) -> tuple[Part, ...]:
