@@ -32,10 +32,10 @@ class Shot:
 
 
 SHOTS = (
-    Shot("page-table", "index.html", 400),
+    Shot("page-table", "index.html", 430),
     Shot("page-benchmark", "benchmarks/DemoVideo.html", 680),
     Shot(
-        "page-samples", "samples/DemoYesNo.html#show=worse&from=demo-early&to=demo&sample=38", 640
+        "page-samples", "samples/DemoYesNo.html#show=worse&from=demo&to=demo-early&sample=26", 640
     ),
     Shot("page-dark", "samples/DemoVideo.html#show=wrong&in=demo-early&sample=29", 700, dark=True),
 )

@@ -52,6 +52,8 @@ def _lead(subject: Subject, rows: Sequence[Row]) -> str:
         changes = [change(row[0], row[-1]) for row in rows]
         worse, better = sum(c < 0 for c in changes), sum(c > 0 for c in changes)
         for count, kind in ((worse, "worse"), (better, "better")):
+            if not count:
+                continue
             said = f"{count:,} {kind} from {first} to {last}"
             links.append((said, browse(subject, show=kind, **{"from": first, "to": last}), ""))
     shown = "\n".join(
@@ -65,8 +67,12 @@ def _scores(subject: Subject) -> str:
                                             for part in subject.parts)]  # fmt: skip
     headings = [("checkpoint", False), ("score", True), ("±", True), ("95 % interval", False),
                 ("samples", True), ("images" if not subject.video else "videos", True),
-                *((name, True) for name in kept), ("notes", False)]  # fmt: skip
+                *((name, True) for name in kept)]  # fmt: skip
     rows = [[words(part.label), *_score_fields(part, kept)] for part in subject.parts]
+    notes = [words("; ".join(_notes(part))) for part in subject.parts]
+    if any(note.markup for note in notes):
+        headings.append(("notes", False))
+        rows = [[*row, note] for row, note in zip(rows, notes, strict=True)]
     remarks = "±: standard error, clustered by image or video; interval: t, or exact where nothing "
     remarks += "varies. Failed, empty, cut and unparsed answers are among the samples."
     return f'{table(headings, rows)}<p class="note">{remarks}</p>\n'
@@ -85,7 +91,6 @@ def _score_fields(part: Part, kept: Sequence[str]) -> Iterator[Field]:
         yield number(score.clusters, f"{score.clusters:,}")
         for name in kept:
             yield number(getattr(score, name), str(getattr(score, name)))
-    yield words("; ".join(_notes(part)))
 
 
 def _interval(score: Score) -> Field:

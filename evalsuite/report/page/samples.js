@@ -568,6 +568,8 @@
     byId("list-head").append(...head.map((text, at) =>
       el("span", { class: ["id", "thumb", "question", "target"][at] || "answer" }, visible(text))));
     page.style.setProperty("--runs", runs);
+    const longest = index.ids.reduce((most, id) => Math.max(most, id.length), 0);
+    page.style.setProperty("--id", `${0.6 * Math.min(Math.max(longest, 3), 14)}rem`);
     page.classList.toggle("many", runs > 3);
     window.addEventListener("hashchange", follow);
     document.addEventListener("keydown", key);
