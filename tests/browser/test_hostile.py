@@ -54,6 +54,7 @@ def test_a_hostile_sample_is_shown_as_it_is(browser: Browser, page: Path, number
     assert_untouched(browser)
     # The address with this id and a reload lead to the same; a half of a character has no address.
     if "\ud800" not in text:
+        browser.until(lambda: "sample=" in browser.hash)
         browser.browse(page, "Bench", browser.hash)
         browser.until(lambda: len(browser.all("#detail .card .text")) == 2)
         assert browser.texts("#detail .card .text") == [shown(text)] * 2

@@ -232,8 +232,8 @@ def test_the_address_says_what_is_shown(browser: Browser, page: Path) -> None:
     browser.until(lambda: "q=number" in browser.hash)
     browser.one("#row-1").click()
     browser.until(lambda: "Sample 6" in (browser.detail or ""))
-    address = browser.hash
-    assert address == "#show=worse&from=first&to=second&cat=even&q=number&sample=6"
+    address = "#show=worse&from=first&to=second&cat=even&q=number&sample=6"
+    browser.until(lambda: browser.hash == address)
     browser.browse(page, "Bench", address)
     browser.until(lambda: "Sample 6" in (browser.detail or ""))
     assert browser.shown_ids() == ["4", "6", "8"]
@@ -248,6 +248,20 @@ def test_the_address_says_what_is_shown(browser: Browser, page: Path) -> None:
     browser.browse(page, "Bench", "#%E0%A4%A&&=&show=toString")
     assert browser.status == "40 samples"
     assert browser.complaints() == []
+
+
+def test_many_runs_share_a_column(browser: Browser, tmp_path: Path) -> None:
+    runs = [stored(tmp_path / "results", f"run-{i}", {"Bench": [row(0, i % 2), row(1, 1)]})
+            for i in range(9)]  # fmt: skip
+    written(runs, tmp_path / "page")
+    browser.browse(tmp_path / "page", "Bench", "#sample=0")
+    assert browser.texts(".row .answer") == ["4 of 9 right", "9 of 9 right"]
+    browser.until(lambda: len(browser.all(".card")) == 9)
+    assert browser.one("#show-worse .count").text == "0"  # from the first to the last
+    browser.browse(tmp_path / "page", "Bench", "#show=wrong&in=run-3")
+    assert browser.shown_ids() == []
+    browser.browse(tmp_path / "page", "Bench", "#show=better&from=run-2&to=run-3")
+    assert browser.shown_ids() == ["0"]
 
 
 def test_light_and_dark(browser: Browser, page: Path) -> None:

@@ -9,6 +9,9 @@
   const KEPT_CHUNKS = 60;
   const IDLE_MS = 60;
   const TYPING_MS = 90;
+  const ADDRESS_MS = 150; // browsers refuse an address that changes all the time
+  const SIDE_BY_SIDE = 6; // runs with a column of their own in the list
+  const WITH_TEXTS = 3; // and with their answers in it
   const ANY = "any";
 
   const page = document.getElementById("browser");
@@ -234,6 +237,7 @@
     byId("in-box").hidden = !(chosen.of && runs > 1);
     for (const id of ["from-box", "to-box"]) byId(id).hidden = !chosen.flip;
     list.show(matches, matches.indexOf(kept));
+    if (opened >= 0) drawDetail(opened); // its place among the others is another
     tell();
   }
 
@@ -302,10 +306,11 @@
     const question = there ? brief(there.question) || "(no question)" : "…";
     cells.push(thumbnail(there), el("span", { class: "question", dir: "auto" }, question));
     cells.push(el("span", { class: "target", dir: "auto" }, there ? brief(there.target) : ""));
-    for (let run = 0; run < runs; run += 1) {
+    if (runs > SIDE_BY_SIDE) cells.push(el("span", { class: "answer" }, howMany(row)));
+    for (let run = 0; run < runs && runs <= SIDE_BY_SIDE; run += 1) {
       const cell = el("span", { class: "answer" }, badge(run, row));
       const answer = there && there.answers[run];
-      if (answer && runs <= 3) {
+      if (answer && runs <= WITH_TEXTS) {
         const empty = index.flags[run][row] & EMPTY;
         const text = answer[1] ? brief(answer[1]) : empty ? "empty" : brief(answer[0]);
         cell.append(el("span", { class: answer[1] || empty ? "faint" : "", dir: "auto" }, text));
@@ -313,6 +318,18 @@
       cells.push(cell);
     }
     element.replaceChildren(...cells);
+  }
+
+  /* In how many of many runs it is right. */
+  function howMany(row) {
+    let right = 0;
+    let asked = 0;
+    for (let run = 0; run < runs; run += 1) {
+      if (!counts(run, row)) continue;
+      asked += 1;
+      if (index.values[run][row] >= 1) right += 1;
+    }
+    return `${right} of ${asked} right`;
   }
 
   function thumbnail(there) {
@@ -469,8 +486,14 @@
   /* The address. */
 
   let written = null;
+  let writing = 0;
 
   function write() {
+    clearTimeout(writing);
+    writing = setTimeout(writeNow, ADDRESS_MS);
+  }
+
+  function writeNow() {
     const words = new URLSearchParams();
     if (state.show !== "all") words.set("show", state.show);
     if (state.in >= 0) words.set("in", labels[state.in]);
@@ -519,6 +542,8 @@
   }
 
   async function follow() {
+    clearTimeout(writing);
+    if (location.hash === written) return;
     const row = read();
     written = location.hash || "#";
     opened = row;
@@ -564,13 +589,14 @@
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
     byId("keys-button").addEventListener("click", () => byId("keys").showModal());
     byId("keys-close").addEventListener("click", () => byId("keys").close());
-    const head = ["id", "", "question", "target", ...labels];
+    const columns = runs > SIDE_BY_SIDE ? ["checkpoints"] : labels;
+    const head = ["id", "", "question", "target", ...columns];
     byId("list-head").append(...head.map((text, at) =>
       el("span", { class: ["id", "thumb", "question", "target"][at] || "answer" }, visible(text))));
-    page.style.setProperty("--runs", runs);
+    page.style.setProperty("--runs", columns.length);
     const longest = index.ids.reduce((most, id) => Math.max(most, id.length), 0);
     page.style.setProperty("--id", `${0.6 * Math.min(Math.max(longest, 3), 14)}rem`);
-    page.classList.toggle("many", runs > 3);
+    page.classList.toggle("many", columns.length > WITH_TEXTS);
     window.addEventListener("hashchange", follow);
     document.addEventListener("keydown", key);
   }
