@@ -307,7 +307,7 @@ def test_a_benchmark_page_says_what_came_of_it(tmp_path: Path) -> None:
     written([first, second, third], tmp_path / "page")
     text = "".join(Texts((tmp_path / "page/benchmarks/Bench.html").read_text()).texts)
     assert "Browse 4 samples" in text
-    assert "0.0 to 100.0" in text  # 75 ± 3.18 × 25
+    assert "13.1 to 98.4" in text  # Wilson of 75 % of 3 answers, with t of 3
     assert "50.0 ± 50.0" in text
     assert "second: no samples samples.jsonl is not there" in text
     assert "third: no score score: a < b. kit.log has the whole story" in text

@@ -1,27 +1,30 @@
-"""Where the true score of a benchmark lies, from what is printed beside a score."""
+"""The interval of one score, which never leaves the scale."""
 
 from __future__ import annotations
 
-from scipy.special import stdtrit
+import math
 
-from evalsuite.stats.unseen import largest_unseen
+from scipy.special import stdtrit
 
 
 def score_interval(
-    score: float, stderr: float | None, clusters: int, level: float = 0.95
+    value: float, error: float | None, clusters: int, level: float = 0.95
 ) -> tuple[float, float] | None:
-    """Return the interval of a score from 0 to 100; None without a standard error.
+    """The two-sided interval of a score from 0 to 1 whose clustered standard error is `error`.
 
-    A t interval with one degree of freedom less than clusters, kept within the scale. Without any
-    spread, which only a score at an end of the scale usually has, it is the exact binomial bound
-    for 0 of so many clusters (`largest_unseen`): 20 right answers prove little.
+    Wilson's score interval (JASA 22 (1927) 209) for as many independent answers as would have the
+    same standard error, ``value (1 - value) / error^2``, with Student's t for the normal quantile:
+    what Franco, Little, Louis & Slud recommend for complex samples (Journal of Survey Statistics
+    and Methodology 7 (2019) 334). Where nothing varies, every cluster counts as one answer, so that
+    100 % of a few is no certainty. None if there are fewer than two clusters.
     """
-    if stderr is None or clusters < 2:
+    if error is None or clusters < 2:
         return None
-    tail = (1 - level) / 2
-    reach = (
-        -float(stdtrit(clusters - 1, tail)) * stderr
-        if stderr > 0
-        else 100 * largest_unseen([(1.0, clusters)], tail)
-    )
-    return max(score - reach, 0.0), min(score + reach, 100.0)
+    spread = value * (1 - value)
+    n = spread / error**2 if error > 0 and spread > 0 else float(clusters)
+    t = -float(stdtrit(clusters - 1, (1 - level) / 2))
+    shrink = 1 + t**2 / n
+    centre = (value + t**2 / (2 * n)) / shrink
+    half = t * math.sqrt(spread / n + t**2 / (4 * n**2)) / shrink
+    # Rounding must not leave a perfect score outside its own interval.
+    return max(min(centre - half, value), 0.0), min(max(centre + half, value), 1.0)

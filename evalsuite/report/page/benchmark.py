@@ -73,8 +73,10 @@ def _scores(subject: Subject) -> str:
     if any(note.markup for note in notes):
         headings.append(("notes", False))
         rows = [[*row, note] for row, note in zip(rows, notes, strict=True)]
-    remarks = "±: standard error, clustered by image or video; interval: t, or exact where nothing "
-    remarks += "varies. Failed, empty, cut and unparsed answers are among the samples."
+    remarks = (
+        "±: standard error, clustered by image or video; interval: Wilson’s, with Student’s t. "
+    )
+    remarks += "Failed, empty, truncated and unparsed answers are among the samples."
     return f'{table(headings, rows)}<p class="note">{remarks}</p>\n'
 
 
@@ -96,10 +98,11 @@ def _score_fields(part: Part, kept: Sequence[str]) -> Iterator[Field]:
 def _interval(score: Score) -> Field:
     from evalsuite.stats.interval import score_interval  # scipy is for those who draw it
 
-    found = score_interval(score.score, score.stderr, score.clusters)
+    error = None if score.stderr is None else score.stderr / 100
+    found = score_interval(score.score / 100, error, score.clusters)
     if found is None:
         return Field(ABSENT, number=False)
-    low, high = found
+    low, high = (100 * bound for bound in found)
     text = f'<span class="range">{points(low)} to {points(high)}</span>'
     return Field(drawn(score.score, low, high) + text, score.score, number=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from evalsuite.report.html import escaped
-from evalsuite.report.page.skeleton import Style, document
+from evalsuite.report.page.skeleton import BROWSER, Style, document
 from evalsuite.report.page.subject import Subject
 
 _KEYS = (
@@ -66,6 +66,6 @@ role="presentation"></div></div>
             ("../index.html", "All runs"),
             (f"../benchmarks/{subject.slug}.html", subject.name),
         ],
-        scripts=("page.js", "list.js", "samples.js"),
+        scripts=BROWSER,
         kind="browser",
     )

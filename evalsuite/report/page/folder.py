@@ -21,6 +21,7 @@ from pathlib import Path
 
 from evalsuite.errors import UsageError
 from evalsuite.files import disk_errors, write_atomically
+from evalsuite.report.page.skeleton import ASSETS
 
 MARKER = "evalsuite-page.json"
 """Lies in every folder that is ours."""
@@ -28,7 +29,9 @@ SCHEMA = 1
 INDEX = "index.html"
 _STAMP = re.compile(r"[0-9a-f]{16}")
 _PAGE = re.compile(r"(benchmarks|samples)/[A-Za-z0-9._-]+\.html")
-_DATA = re.compile(r"([A-Za-z0-9._-]+/)?(index|\d{4,}|search-\d{4,}|page|samples|list)\.(js|css)")
+_DATA = re.compile(
+    "|".join([*map(re.escape, ASSETS), r"[A-Za-z0-9._-]+/(index|\d{4,}|search-\d{4,})\.js"])
+)
 _MEDIA = re.compile(r"[0-9a-f]{2}/([0-9a-f]{32}\.webp|\.[0-9a-f]{16})")
 
 

@@ -10,7 +10,9 @@ from importlib.resources import files
 from evalsuite.report.html import escaped
 from evalsuite.version import VERSION
 
-ASSETS = ("page.css", "page.js", "list.js", "samples.js")
+BROWSER = ("page.js", "list.js", "data.js", "filter.js", "detail.js", "samples.js")
+"""Scripts of the page that browses samples, each before what needs it. All pages have the first."""
+ASSETS = ("page.css", *BROWSER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def document(
     here: str = "",
     root: str = "",
     trail: Sequence[tuple[str, str]] = (),
-    scripts: Sequence[str] = ("page.js",),
+    scripts: Sequence[str] = BROWSER[:1],
     kind: str = "report",
 ) -> str:
     """Return a whole page about `title`, which is escaped here; `body` is markup.
