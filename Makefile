@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test browser chromium screenshots lint format bench parity simulations clean
+.PHONY: install demo test browser chromium screenshots lint format golden bench parity simulations clean
 
 install: $(STAMP)
 
@@ -43,6 +43,9 @@ lint: install
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+golden: install  ## write tests/golden anew, all forms of reports; read the diff
+	EVALSUITE_GOLDEN=write $(BIN)/python -m pytest tests/test_report.py tests/test_render.py tests/test_leaderboard.py
 
 bench: install  ## side by side with VLMEvalKit's own loop; a few minutes
 	$(BIN)/python -m bench.side_by_side

@@ -125,6 +125,7 @@ def ours(
         dtype=on.dtype,
         resampling=resampling(),
         command="bench",
+        noise=0,  # VLMEvalKit's loop asks everything once
     )
     with Kit(work=directory / "kit", media=directory / "media", log=directory / "log") as kit:
         run = evaluate(checkpoint, chosen, options, SampleSource(kit), watch)

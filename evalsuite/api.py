@@ -42,6 +42,8 @@ def run(
     available: bool = False,
     yes: bool = False,
     fresh: bool = False,
+    blind: bool = False,
+    noise: int | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Evaluate a checkpoint and return its run; what was done before is not done again.
@@ -80,6 +82,8 @@ def run(
         available=available,
         yes=yes,
         fresh=fresh,
+        blind=blind,
+        noise=noise,
     )
     return run_all(request, progress or Silent()).runs[0]
 

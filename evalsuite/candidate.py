@@ -34,11 +34,9 @@ def as_run(baseline: FoundRun, request: Request, only: Sequence[str] = ()) -> Re
     """`request` with what decides whether answers can be compared taken from `baseline`.
 
     A limit or dtype that `request` names itself stays. Raises `UsageError` if `baseline` has no
-    score to be compared with, or had no images to look at.
+    score to be compared with.
     """
     settings = baseline.run.settings
-    if settings.get("blind"):
-        raise UsageError(f"{baseline.path}: was run without images; gate --candidate RUN instead")
     known = [score.benchmark for score in baseline.run.scores]
     for name in only:
         if name not in known:
@@ -54,6 +52,7 @@ def as_run(baseline: FoundRun, request: Request, only: Sequence[str] = ()) -> Re
         dtype=str(settings.get("dtype", "auto")) if request.dtype == "auto" else request.dtype,
         prompts=str(settings.get("prompts", request.prompts)),
         longest_edge=settings.get("longest_edge"),
+        blind=bool(settings.get("blind")),
         judge=judge,
         judge_base_url=address or None,
         settings=tuple(setting for score in scores for setting in _settings(score)),

@@ -22,22 +22,27 @@ from evalsuite.errors import DiskError, UsageError
 from evalsuite.files import disk_errors, to_json_line, write_atomically
 from evalsuite.results import SCHEMA, Prediction
 
-NAME = "predictions.jsonl"
-_SHARDS = "predictions.shard-*.jsonl"
+PREDICTIONS = "predictions"
+AGAIN = "again"
+"""What was asked once more, alone: see `evalsuite.runner.noise`."""
 
 
 class Journal:
     """The predictions of one benchmark of one run."""
 
-    def __init__(self, directory: Path, header: Mapping[str, Any], part: str = "") -> None:
+    def __init__(
+        self, directory: Path, header: Mapping[str, Any], part: str = "", name: str = PREDICTIONS
+    ) -> None:
         """Open the journal in `directory` for predictions under `header`.
 
         Predictions made under another header (other data, frames or token limit) are set aside
         under a name of their own, and found again when that header returns. `part` names a shard:
-        it knows what is in the journals beside its own, and never writes to them.
+        it knows what is in the journals beside its own, and never writes to them. `name` is the
+        file's.
         Raises `UsageError` for a journal of a newer evalsuite, `DiskError` if it cannot be written.
         """
-        self.path = directory / (f"predictions.{part}.jsonl" if part else NAME)
+        self._name = name
+        self.path = directory / (f"{name}.{part}.jsonl" if part else f"{name}.jsonl")
         self._header = {"schema": SCHEMA, **header}
         self._elsewhere: Mapping[str, Prediction] = {}
         with disk_errors(self.path):
@@ -46,13 +51,14 @@ class Journal:
             self._file = self.path.open("ab", buffering=0)
             self.predictions = self._recover()
             if part:
-                self._elsewhere = peek(directory, header)
+                self._elsewhere = peek(directory, header, name)
                 self.predictions = _merged([self._elsewhere, self.predictions])
             else:
                 self._take_in_shards(directory)
 
     def _take_in_shards(self, directory: Path) -> None:
-        shards = [p for p in sorted(directory.glob(_SHARDS)) if read_header(p) == self._header]
+        beside = sorted(directory.glob(_shards(self._name)))
+        shards = [path for path in beside if read_header(path) == self._header]
         if shards:
             self.predictions = _merged([self.predictions, *map(read_predictions, shards)])
             self.finish(self.predictions)
@@ -129,11 +135,13 @@ class Journal:
         self._file.close()
 
 
-def peek(directory: Path, header: Mapping[str, Any]) -> dict[str, Prediction]:
+def peek(
+    directory: Path, header: Mapping[str, Any], name: str = PREDICTIONS
+) -> dict[str, Prediction]:
     """The predictions on disk under `header`, those of shards included, touching nothing."""
     wanted = {"schema": SCHEMA, **header}
-    path = directory / NAME
-    candidates = [path, _aside(path, wanted), *sorted(directory.glob(_SHARDS))]
+    path = directory / f"{name}.jsonl"
+    candidates = [path, _aside(path, wanted), *sorted(directory.glob(_shards(name)))]
     found = [candidate for candidate in candidates if read_header(candidate) == wanted]
     return _merged(map(read_predictions, found))
 
@@ -207,6 +215,10 @@ def read_header(path: Path) -> dict[str, Any] | None:
             f"{SCHEMA}); update evalsuite or choose another --output-dir"
         )
     return header
+
+
+def _shards(name: str) -> str:
+    return f"{name}.shard-*.jsonl"
 
 
 def _aside(path: Path, header: Mapping[str, Any]) -> Path:

@@ -152,6 +152,29 @@ Outcome = Score | Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """What batching did to the answers: some were asked once more at batch size 1."""
+
+    samples: Mapping[str, int]
+    """How many, by benchmark."""
+    changed: int
+    """Whose answer reads differently."""
+    flipped: int
+    """Of these, whose value differs."""
+    effect: float
+    """By how many points their mean is higher in batches than alone."""
+    low: float
+    """The 95 % interval of `effect`, clustered by image or video: from here"""
+    high: float
+    """to here."""
+
+    @property
+    def count(self) -> int:
+        """How many samples, over all benchmarks."""
+        return sum(self.samples.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointRecord:
     """What a run keeps of its checkpoint."""
 
@@ -182,6 +205,8 @@ class Run:
     settings: Mapping[str, Any]
     environment: Mapping[str, Any]
     outcomes: tuple[Outcome, ...] = ()
+    noise: Noise | None = None
+    """None: not measured, or not finished."""
 
     @property
     def scores(self) -> tuple[Score, ...]:

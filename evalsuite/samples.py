@@ -82,6 +82,11 @@ class Sample:
         return tuple(m for m in self.messages if not isinstance(m, Text))
 
 
+def blinded(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The words alone: what is asked of a checkpoint that is not to see anything."""
+    return tuple(message for message in messages if isinstance(message, Text))
+
+
 def prompt_digest(prompt: str, media: tuple[Media, ...]) -> str:
     """Identify what was asked: the prompt before image tokens are expanded, and the media shown.
 

@@ -20,6 +20,7 @@ from evalsuite.judge import JudgeSettings, read_settings
 from evalsuite.places import DEMOS, expand
 from evalsuite.results import Run
 from evalsuite.runner import cluster, device
+from evalsuite.runner.noise import SAMPLES
 from evalsuite.runner.options import Mode, Options
 from evalsuite.runner.plan import Place, place, read_limit, read_shard
 from evalsuite.runner.progress import Progress
@@ -64,6 +65,10 @@ class Request:
     yes: bool = False
     """Fetch missing data however large it is."""
     fresh: bool = False
+    blind: bool = False
+    """Keep images and frames from the checkpoint."""
+    noise: int | None = None
+    """So many samples are asked again at batch size 1; None: as many as is usual."""
     dry_run: bool = False
 
 
@@ -133,6 +138,8 @@ def prepare(request: Request, progress: Progress) -> Prepared:
         batch_size=_batch_size(request.batch_size),
         longest_edge=request.longest_edge,
         fresh=request.fresh,
+        blind=request.blind,
+        noise=SAMPLES if request.noise is None else request.noise,
     )
     judge = _judge(request)
     known = catalogue.load(request.benchmarks_file)

@@ -90,8 +90,8 @@ def verify(request: Request, progress: Progress) -> Verified:
     Raises what `evalsuite.session.run_all` raises, and `IncompleteError` if a road fails.
     """
     request = dataclasses.replace(
-        # VLMEvalKit's loop is one process.
-        request, prompts="vlmevalkit", mode="all", fresh=False, workers="1", shard=None
+        # VLMEvalKit's loop is one process, and asks everything once.
+        request, prompts="vlmevalkit", mode="all", fresh=False, workers="1", shard=None, noise=0
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="evalsuite-verify-") as scratch:
         root = Path(scratch)

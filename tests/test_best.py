@@ -174,6 +174,7 @@ def test_a_blind_run_competes_for_nothing(tmp_path: Path) -> None:
     blind = stored(tmp_path, "b", {"A": samples(GOOD)}, settings=settings(blind=True))
     third = stored(tmp_path, "c", {"A": samples([0.0] * 100)})
     assert table_of(seeing, blind).contests == ()
+    assert [row.label for row in table_of(blind, seeing).rows] == ["a", "b (blind)"]
     assert grid.across(table_of(seeing, blind)).best.startswith("none, for no column has two")
     assert bold(table_of(seeing, blind, third)) == [("a", "average"), ("a", "A")]
 

@@ -59,8 +59,11 @@ def test_a_judge_is_asked_where_it_was(tmp_path: Path) -> None:
     assert request.judge_base_url == "http://localhost:8000/v1"
 
 
-def test_a_blind_baseline_and_an_empty_one_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="was run without images"):
-        as_run(baseline(tmp_path, settings=settings(blind=True)), ASKED)
+def test_beside_a_blind_baseline_the_candidate_is_blind(tmp_path: Path) -> None:
+    assert as_run(baseline(tmp_path, settings=settings(blind=True)), ASKED).blind
+    assert not as_run(baseline(tmp_path), ASKED).blind
+
+
+def test_an_empty_baseline_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no score; finish it"):
         as_run(stored(tmp_path, "none", {}), ASKED)

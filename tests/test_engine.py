@@ -232,6 +232,25 @@ def test_each_medium_is_encoded_once_also_across_windows(
         }
 
 
+def test_one_asked_alone_shares_nothing(
+    checkpoint: Path, model: Model, questions: list[Question], expected: dict[str, Answer]
+) -> None:
+    again = [replace(q, id=f"again {q.id}", alone=True) for q in questions]
+    # In the midst of others, right behind itself, and several in a row.
+    asked = [*questions[:10], again[9], *questions[10:], *again[:9], *again[10:]]
+    with Engine(checkpoint, model=model) as engine:
+        batches = list(engine.answer(asked))
+    found = {answer.id: answer for batch in batches for answer in batch}
+    assert len(found) == len(asked)
+    for batch in batches:
+        assert len(batch) == 1 or not any(answer.id.startswith("again") for answer in batch)
+    for question in again:
+        answer, known = found[question.id], expected[question.id.removeprefix("again ")]
+        assert (answer.text, answer.ended) == (known.text, known.ended)
+        assert answer.cost.read_tokens == answer.cost.prompt_tokens
+        assert bool(answer.cost.tiles) == bool(question.prompt.media), "encoded once more"
+
+
 def test_the_longest_edge_changes_how_images_are_cut(
     checkpoint: Path, model: Model, images: list[Image]
 ) -> None:

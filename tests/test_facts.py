@@ -9,7 +9,7 @@ from evalsuite.report import detail, facts, grid, reported
 from evalsuite.report.facts import FACTS
 from evalsuite.report.table import Table
 from evalsuite.results import Run
-from tests.reported import failure, found, run, score
+from tests.reported import failure, found, run, score, settings
 
 ALL = tuple(FACTS)
 
@@ -55,6 +55,13 @@ def test_a_part_is_never_shown_as_the_whole(missing: dict[str, Any]) -> None:
             run("b", took("A", 10, 1.0, 10**9), took("B", 10, 1.0, 10**9))]  # fmt: skip
     memory, speed = shown(table_of(runs, ("memory", "speed")))[0]
     assert (memory == "–", speed == "–") == (missing["peak"] is None, missing["speed"] is None)
+
+
+def test_a_blind_run_that_has_not_all_shows_none() -> None:
+    blind = run("b", took("A", 10, 1.0, 10**9), settings=settings(blind=True))
+    seeing = run("a", took("A", 10, 1.0, 10**9), took("B", 10, 1.0, 10**9))
+    shown_facts = shown(table_of([seeing, blind], ("memory", "speed", "parameters")))
+    assert shown_facts == [["1.00", "1.00", "2.0M"], ["–", "–", "2.0M"]]
 
 
 def test_nothing_in_common_nothing_measured() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalsuite.errors import UsageError
-from evalsuite.journal import NAME, Journal, answered, peek
+from evalsuite.journal import Journal, answered, peek
 from evalsuite.results import Prediction
 
 HEADER = {"benchmark": "B", "data_digest": "d", "max_new_tokens": 8}
@@ -60,15 +60,15 @@ def test_a_journal_cut_anywhere_keeps_its_whole_lines(data: st.DataObject) -> No
         journal = Journal(directory, HEADER)
         journal.append([prediction("1", "a\nb"), prediction("2", "ü"), prediction("3")])
         journal.close()
-        raw = (directory / NAME).read_bytes()
+        raw = (directory / "predictions.jsonl").read_bytes()
         cut = data.draw(st.integers(0, len(raw)))
-        (directory / NAME).write_bytes(raw[:cut])
+        (directory / "predictions.jsonl").write_bytes(raw[:cut])
         whole = max(0, raw[:cut].count(b"\n") - 1)
         again = Journal(directory, HEADER)
         assert list(again.predictions) == ["1", "2", "3"][:whole]
         again.append([prediction("4")])
         again.close()
-        lines = (directory / NAME).read_text().splitlines()
+        lines = (directory / "predictions.jsonl").read_text().splitlines()
         assert [json.loads(line)["id"] for line in lines[1:]] == [*["1", "2", "3"][:whole], "4"]
 
 
@@ -92,7 +92,7 @@ def test_a_finished_journal_does_not_tell_how_it_was_filled(tmp_path: Path) -> N
         journal.finish(["1", "2", "3"])
         journal.append([])
         journal.close()
-        contents.append((tmp_path / name / NAME).read_bytes())
+        contents.append((tmp_path / name / "predictions.jsonl").read_bytes())
     assert contents[0] == contents[1]
     assert contents[0].count(b"\n") == 4
 
@@ -115,14 +115,14 @@ def test_shards_write_beside_each_other_and_are_taken_in(tmp_path: Path) -> None
     whole = Journal(tmp_path, HEADER)
     whole.append([prediction("1", "known"), prediction("2", "", "error")])
     whole.close()
-    before = (tmp_path / NAME).read_bytes()
+    before = (tmp_path / "predictions.jsonl").read_bytes()
     first, second = (Journal(tmp_path, HEADER, f"shard-{i}-of-2") for i in (1, 2))
     assert answered(first.predictions, "1")
     assert not answered(first.predictions, "2")
     first.append([prediction("2", "better"), prediction("3", "", "error")])
     second.append([prediction("5"), prediction("4")])
     second.finish(["4", "5"])
-    assert (tmp_path / NAME).read_bytes() == before
+    assert (tmp_path / "predictions.jsonl").read_bytes() == before
     lines = (tmp_path / "predictions.shard-2-of-2.jsonl").read_text().splitlines()
     assert [json.loads(line)["id"] for line in lines[1:]] == ["4", "5"], "its own alone"
     with (tmp_path / "predictions.shard-2-of-2.jsonl").open("a") as file:
@@ -142,15 +142,15 @@ def test_shards_write_beside_each_other_and_are_taken_in(tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "predictions.jsonl", "predictions.shard-1-of-2.jsonl",
     ]  # fmt: skip
-    assert (tmp_path / NAME).read_bytes().count(b"\n") == 6
+    assert (tmp_path / "predictions.jsonl").read_bytes().count(b"\n") == 6
 
 
 def test_a_newer_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
     text = '{"schema": 99, "benchmark": "B"}\n{"id": "1"}\n'
-    (tmp_path / NAME).write_text(text)
+    (tmp_path / "predictions.jsonl").write_text(text)
     with pytest.raises(UsageError, match=r"newer evalsuite.*schema 99"):
         Journal(tmp_path, HEADER)
-    assert (tmp_path / NAME).read_text() == text
+    assert (tmp_path / "predictions.jsonl").read_text() == text
 
 
 FILL = """
@@ -177,7 +177,7 @@ def test_a_full_disk_leaves_whole_lines_and_a_clear_word(tmp_path: Path) -> None
     batches, _, message = out.partition(" ")
     assert "disk is full" in message
     assert "run the same command again" in message
-    raw = (tmp_path / NAME).read_bytes()
+    raw = (tmp_path / "predictions.jsonl").read_bytes()
     assert raw.endswith(b"\n")
     assert len(raw) <= 20_000
     again = Journal(tmp_path, HEADER)

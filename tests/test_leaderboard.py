@@ -235,8 +235,8 @@ def test_what_is_not_ranked_is_named() -> None:
     board = leaderboard.leaderboard(found(runs))
     assert [row[0] for row in parsed(board)[1:]] == ["whole"]
     assert board.endswith(
-        "Left out, for being blind: guess.\n\nLeft out, for being unfinished: cut.\n\n"
-        "Left out, for being run with --limit: part.\n"
+        "Not ranked: blind runs of guess.\n\nNot ranked: unfinished runs of cut.\n\n"
+        "Not ranked: runs with --limit of part.\n"
     )
 
 

@@ -1,6 +1,6 @@
 """Reports: values, golden files, hostile names.
 
-`EVALSUITE_GOLDEN=write pytest tests/test_report.py` writes tests/golden anew; read the diff.
+`make golden` writes tests/golden anew; read the diff.
 """
 
 import io
@@ -75,7 +75,7 @@ def parsed(source: str) -> list[list[str]]:
     rows: list[list[str]] = []
     cell = False
     bold = {"strong_open", "strong_close"}
-    for token in MarkdownIt("commonmark").enable("table").parse(source):
+    for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(source):
         if token.type == "tr_open":
             rows.append([])
         if token.type in ("th_open", "td_open", "paragraph_open"):
@@ -144,6 +144,14 @@ def test_footnotes_are_collected_once_a_meaning() -> None:
     ]
     assert [row.marks for row in built.rows] == [("a",), ("d",)]
     assert [row.cells[0].marks for row in built.rows] == [("b", "c"), ("e", "f", "c")]
+
+
+def test_of_very_many_cases_a_footnote_names_the_first() -> None:
+    built = table.build([run(f"r{n}", score("A", 1.0, empty=n + 1)) for n in range(25)])
+    [note] = built.footnotes
+    assert note.text.startswith("empty answers: r0 A 1 of 300; r1 A 2 of 300; ")
+    assert note.text.endswith("; r19 A 20 of 300; and 5 more")
+    assert all(row.cells[0].marks == ("a",) for row in built.rows)
 
 
 def test_what_makes_scores_incomparable_is_noted_at_the_benchmark() -> None:
@@ -302,6 +310,15 @@ def test_no_number_is_ever_cut_short(runs: int, benchmarks: int) -> None:
         assert numbers(written(console)) == numbers(written(piped))
         assert "…" not in written(console)
         assert max(map(len, written(console).splitlines())) <= width
+
+
+def test_a_benchmark_with_a_long_name_leaves_room_for_its_numbers() -> None:
+    runs = [run("x" * 250, score("y" * 120, 12.5), score("A", 1.0)), run("b", score("A", 3.5))]
+    for drawn in (grid.across(table.build(runs)), grid.down(table.build(runs))):
+        console = terminal(80)
+        text.print_grid(drawn, console)
+        assert {"12.5", "1.0", "3.5", "2.2"} <= numbers(written(console))
+        assert max(map(len, written(console).splitlines())) <= 80
 
 
 def test_a_table_is_turned_round_where_only_that_fits() -> None:
@@ -540,6 +557,11 @@ def test_reports_load_nothing_heavy_and_fast() -> None:
         for _ in range(3)
     ]
     assert min(float(done.stdout) for done in runs) < 0.5
+
+
+def test_github_makes_no_links_of_names() -> None:
+    """It does so without being asked: GFM 6.9, extended autolinks."""
+    assert escaped("http://a.b/c//d www.a.b WWW.x") == r"http:\//a.b/c//d www\.a.b WWW\.x"
 
 
 def test_escaping_leaves_plain_names_alone() -> None:

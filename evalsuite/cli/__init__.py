@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 
@@ -61,6 +62,9 @@ def _dashed(words: list[str]) -> list[str]:
 
 def run_safely() -> int:
     """`main`, with an error of ours reported as such and its traceback kept in a file."""
+    # A terminal that cannot show a letter shows its number.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return main()
     except Exception:  # noqa: BLE001 - the process boundary: whatever it was, it is ours

@@ -116,6 +116,22 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget earlier predictions of these benchmarks.")
     ] = False,
+    blind: Annotated[
+        bool,
+        typer.Option(
+            "--blind",
+            help="Keep images and frames from the checkpoint: what it scores without looking.",
+        ),
+    ] = False,
+    noise: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Ask N samples again at batch size 1, to see what batching does to the scores; "
+            "64 if nobody says, 0: none.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and stop.")
     ] = False,
@@ -154,6 +170,8 @@ def run(
         available=available,
         yes=yes,
         fresh=fresh,
+        blind=blind,
+        noise=noise,
         dry_run=dry_run,
     )
     with progress.make() as shown:

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from evalsuite.gating import Gated, Judged
+from evalsuite.report import noise
 from evalsuite.report.gated import name_of, row_texts
 from evalsuite.report.reasons import MEAN, Kind, Reason, because, reasons
 from evalsuite.report.words import visible
@@ -86,5 +87,9 @@ def _properties(judged: Judged) -> Iterator[tuple[str, str]]:
     yield "margin", f"{judged.terms.margin:g}"
     yield "alpha", f"{judged.terms.alpha:g}"
     yield "power", f"{judged.terms.power:g}"
+    for side in ("baseline", "candidate"):
+        found = getattr(judged.comparison, side)[0].run.noise
+        if found is not None:
+            yield f"{side} noise", noise.described(found)
     if judged.outlook is not None:
         yield "pass if equal", f"{judged.outlook.pass_if_equal:.3f}"

@@ -35,7 +35,7 @@ _FENCED = re.compile(
 """A block of code: what stands in it is shown, not meant."""
 _NOTED = "†"
 """Marks a score of which the run's line below the table says more."""
-_LEFT_OUT = ("blind", "unfinished", "run with --limit")
+_LEFT_OUT = ("blind runs", "unfinished runs", "runs with --limit")
 
 
 def write(found: Sequence[FoundRun], path: Path) -> None:
@@ -66,10 +66,10 @@ def leaderboard(found: Sequence[FoundRun]) -> str:
 def _why_not(run: Run) -> str | None:
     """One of `_LEFT_OUT`, or None for a run that has a place."""
     if is_blind(run):
-        return "blind"
+        return "blind runs"
     if run.finished is None:
-        return "unfinished"
-    return None if run.limit is None else "run with --limit"
+        return "unfinished runs"
+    return None if run.limit is None else "runs with --limit"
 
 
 def _once(found: Sequence[FoundRun]) -> list[FoundRun]:
@@ -176,9 +176,7 @@ def _left_out(runs: Sequence[Run]) -> list[str]:
         for why in _LEFT_OUT
     }
     return [
-        f"Left out, for being {why}: {escaped(listed(those))}.\n"
-        for why, those in names.items()
-        if those
+        f"Not ranked: {why} of {escaped(listed(those))}.\n" for why, those in names.items() if those
     ]
 
 

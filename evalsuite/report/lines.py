@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from evalsuite.report.table import Cell, PublishedRow, Row, Table
+from evalsuite.report.table import Cell, Row, Table
 from evalsuite.report.words import visible
 from evalsuite.results import Failure, Run, Score
 
@@ -31,10 +31,11 @@ def to_csv(tables: Sequence[Table]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for table in tables:
-        writer.writerows(
-            {name: field(value) for name, value in line.items()} for line in _lines(table)
-        )
+    lines = [line for table in tables for line in _lines(table)]
+    # Tables of several prompt profiles have the same published scores beside them.
+    others = [line for table in tables for line in _published(table)]
+    lines += [line for index, line in enumerate(others) if line not in others[:index]]
+    writer.writerows({name: field(value) for name, value in line.items()} for line in lines)
     return text.getvalue()
 
 
@@ -59,8 +60,6 @@ def _lines(table: Table) -> Iterator[dict[str, Any]]:
                     "best": table.won(column, number) if table.contests is not None else None,
                     "notes": "; ".join(notes),
                 }
-    for published in table.published or ():
-        yield from _of_published(published, table)
 
 
 def _of_run(row: Row) -> dict[str, Any]:
@@ -85,15 +84,16 @@ def _of_cell(cell: Cell) -> dict[str, Any]:
     return {name: getattr(cell.outcome, name) for name in _OF_SCORE}
 
 
-def _of_published(row: PublishedRow, table: Table) -> Iterator[dict[str, Any]]:
-    for column, cell in zip(table.columns, row.cells, strict=True):
-        if cell is not None:
-            how = "read" if cell.read else "recalled, check it"
-            yield {
-                "kind": "published",
-                "checkpoint": row.model,
-                "benchmark": column.benchmark,
-                "modality": column.modality,
-                "score": cell.score,
-                "notes": f"{cell.source} ({how})",
-            }
+def _published(table: Table) -> Iterator[dict[str, Any]]:
+    for row in table.published or ():
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            if cell is not None:
+                how = "read" if cell.read else "recalled, check it"
+                yield {
+                    "kind": "published",
+                    "checkpoint": row.model,
+                    "benchmark": column.benchmark,
+                    "modality": column.modality,
+                    "score": cell.score,
+                    "notes": f"{cell.source} ({how})",
+                }

@@ -16,6 +16,10 @@ _STAGES = {
 }
 
 
+_MOST = 20
+"""So many cases of a footnote are named."""
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """What there is to be known of a run, or of its score on a benchmark."""
@@ -43,8 +47,12 @@ class Footnote:
 
     @property
     def text(self) -> str:
-        """Meaning and cases in one line."""
-        return f"{self.meaning}: {'; '.join(self.cases)}" if self.cases else self.meaning
+        """Meaning and cases in one line, of very many cases the first."""
+        if not self.cases:
+            return self.meaning
+        more = len(self.cases) - _MOST
+        rest = f"; and {more} more" if more > 0 else ""
+        return f"{self.meaning}: {'; '.join(self.cases[:_MOST])}{rest}"
 
 
 class Notes:

@@ -36,7 +36,7 @@ def _added(table: Table, number: int) -> dict[str, Any]:
             {
                 "of": contest.slot.name,
                 "before": table.rows[contest.second].label,
-                "p_adjusted": contest.p,
+                "p_adjusted": None if contest.p is None else float(f"{contest.p:.6g}"),
                 "best": contest.won,
                 "why_not": contest.why_not or None,
             }

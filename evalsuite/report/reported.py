@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from evalsuite.errors import UsageError
 from evalsuite.report.detail import detail
 from evalsuite.report.grid import Grid, across
+from evalsuite.report.notes import is_blind
 from evalsuite.report.table import Table, build, prompts_of
 from evalsuite.results import FoundRun
 
@@ -54,6 +55,7 @@ def tables(found: Sequence[FoundRun], wanted: Wanted = NOTHING) -> list[Table]:
 
 
 def _table(found: Sequence[FoundRun], wanted: Wanted) -> Table:
+    found = sorted(found, key=lambda item: is_blind(item.run))  # below those that can see
     table = dataclasses.replace(build([item.run for item in found]), facts=wanted.facts)
     if len(found) > 1:
         from evalsuite.report.best import contested  # numpy and scipy: a single run needs neither

@@ -25,6 +25,8 @@ _GAP = 2
 """Blanks between columns."""
 _FOLDED = 20
 """The narrowest a column that may be folded is made."""
+_LONGEST = 30
+"""The longest piece of a heading on one line."""
 _INDENT = "  "
 BEST = "*"
 """Marks the best of a column, which is bold as well where that can be seen."""
@@ -147,10 +149,15 @@ def marks(entry: Entry) -> tuple[str, ...]:
 
 def _heading(heading: Heading, width: int, grid: Grid) -> Text:
     blank = " " * width if heading.numeric and not heading.marks else ""
-    text = Text.assemble(visible(heading.text), (_marks(heading.marks, 0), "cyan"), blank)
+    text = Text.assemble(_folded(visible(heading.text)), (_marks(heading.marks, 0), "cyan"), blank)
     if heading.group and grid.grouped_columns:
         text.append(f"\n{heading.group}{blank}", style="dim")
     return text
+
+
+def _folded(name: str) -> str:
+    """A name that would leave no room for numbers, on several lines."""
+    return "\n".join(name[i : i + _LONGEST] for i in range(0, len(name), _LONGEST))
 
 
 def _marks(marks: Sequence[str], width: int) -> str:

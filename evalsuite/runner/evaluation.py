@@ -12,12 +12,14 @@ import queue
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from evalsuite.errors import EvalsuiteError, InterruptedRun
 from evalsuite.files import remove_scratch
 from evalsuite.journal import answered
 from evalsuite.results import Failure, Outcome, Prediction, Run
 from evalsuite.runner.cluster import Cluster
+from evalsuite.runner.hiring import connect, hire
 from evalsuite.runner.job import (
     Built,
     Defect,
@@ -36,19 +38,29 @@ from evalsuite.runner.progress import Progress
 from evalsuite.runner.requests import Requests
 from evalsuite.runner.score import without_answer
 from evalsuite.runner.source import SampleSource
-from evalsuite.runner.work import Worker, WorkerSettings
-from evalsuite.samples import Sample, prompt_digest
+from evalsuite.samples import Sample, blinded, prompt_digest
 from evalsuite.smolvlm import prompts
+from evalsuite.smolvlm.prompts import Prompt
 from evalsuite.smolvlm.questions import Question, add_seconds
 from evalsuite.vlmevalkit.kit import BrokenSample
 
-HAND = 1536
-"""Questions a worker has in hand: three of the engine's windows, so that one is answered, the next
-prepared and one more read; or twelve batches, if those are larger."""
 OUTSTANDING = 4096
 """Questions of a checkpoint that may wait for an answer: bounds the memory of this process."""
+ALONE = 8
+"""Questions to be asked alone that a worker takes at a time, so that all workers have some."""
 REQUESTS = 2
 """To the kit process at a time: it finds the next when it is done with one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question without an answer."""
+
+    job: Job
+    digest: str
+    """Of its prompt."""
+    again: bool
+    """Whether it was answered before, and is asked alone now."""
 
 
 class Evaluation:
@@ -76,8 +88,8 @@ class Evaluation:
         self._requests = Requests(source, self._events.put)
         self._pool: Pool | None = None
         self._cluster: Cluster | None = None
-        self._asked: dict[tuple[int, str], tuple[Job, str]] = {}
-        """Job and prompt digest of every question without an answer, by run and question's id."""
+        self._asked: dict[tuple[int, str], Asked] = {}
+        """Every question without an answer, by run and question's id."""
 
     def __enter__(self) -> Evaluation:
         return self
@@ -128,7 +140,8 @@ class Evaluation:
             self._source.kit.check_judge()
         asks = todo and self._options.mode != "eval"
         if asks and self._options.ray is not None:
-            self._cluster = self._connected(self._options.ray)
+            media = self._source.kit.media
+            self._cluster = connect(self._options.ray, self._options, self._ledgers, media)
         if todo:
             where = ", ".join(dict.fromkeys(self._options.devices))
             count = len(self._options.devices)
@@ -143,21 +156,9 @@ class Evaluation:
                 self._progress.note(f"workers log to {log}, Ray to ray.log beside it")
             self._source.kit.warm()
         if asks:
-            self._pool = self._hired()
-
-    def _connected(self, address: str) -> Cluster:
-        options = self._options
-        cluster = Cluster(address, options.output / "ray.log", options.patience_seconds)
-        try:
-            cluster.check(
-                options.device,
-                [ledger.checkpoint for ledger in self._ledgers],
-                [self._source.kit.media, options.output],
+            self._pool = hire(
+                self._options, self._ledgers, self._cluster, self._events.put, self._progress.note
             )
-        except BaseException:
-            cluster.close()
-            raise
-        return cluster
 
     def _take_turns(self) -> bool:
         """Close runs that are done, open others for workers to turn to; whether any is at work.
@@ -175,32 +176,6 @@ class Evaluation:
             self._at_work.append(ledger)
             self._open(ledger)
         return any(ledger.open for ledger in self._at_work)
-
-    def _hired(self) -> Pool:
-        options = self._options
-        return Pool(
-            [
-                WorkerSettings(
-                    directory=ledger.checkpoint.path,
-                    base=ledger.checkpoint.base_path,
-                    processor=ledger.checkpoint.processor_path,
-                    device=options.device,
-                    dtype=options.dtype,
-                    batch_size=options.batch_size,
-                    longest_edge=options.longest_edge,
-                    log=(options.output / "worker.log").absolute(),
-                    threads=options.threads,
-                    workers_a_device=options.workers_a_device,
-                )
-                for ledger in self._ledgers
-            ],
-            options.devices,
-            hand=max(HAND, 12 * (options.batch_size or 0)),
-            coming=lambda run: sum(job.coming for job in self._ledgers[run].jobs),
-            post=self._events.put,
-            note=self._progress.note,
-            hire=Worker if self._cluster is None else self._cluster.hire,
-        )
 
     def _open(self, ledger: Ledger) -> None:
         """Find out what there is to do, and say it."""
@@ -254,7 +229,9 @@ class Evaluation:
                 if job.benchmark.name in self._ledgers[job.run].open:
                     job.stop()
                     self._settle(self._ledgers[job.run], failure)
-            case Settled(job, outcome):
+            case Settled(job, outcome, remark):
+                if remark:
+                    self._progress.note(remark)
                 self._settle(self._ledgers[job.run], outcome)
             case Said():
                 self._hear(event)
@@ -264,14 +241,12 @@ class Evaluation:
     def _take_in(self, job: Job, samples: Iterable[Sample | BrokenSample]) -> None:
         """Ask what has no prediction yet; what cannot be asked is a failed sample."""
         questions, broken = [], []
-        style = self._ledgers[job.run].style
         for sample in samples:
             job.samples[sample.id] = sample
             if isinstance(sample, BrokenSample):
                 broken.append(failed_prediction(sample))
                 continue
-            wanted = job.benchmark.prompt_of(sample.part)
-            prompt = prompts.build(wanted, sample.messages, style)
+            prompt = self._prompt(job, sample)
             digest = prompt_digest(prompt.text, prompt.media)
             known = job.journal.predictions
             if answered(known, sample.id) and known[sample.id].prompt_digest == digest:
@@ -281,12 +256,39 @@ class Evaluation:
                 f"{job.benchmark.name}\t{sample.id}", prompt, job.benchmark.max_new_tokens
             )
             if self._pool is not None:
-                self._asked[job.run, question.id] = (job, digest)
+                self._asked[job.run, question.id] = Asked(job, digest, again=False)
             questions.append(question)
         self._write_down(job, broken)
         if self._pool is not None and questions:
             job.asked += len(questions)
             self._pool.ask(job.run, questions)
+
+    def _prompt(self, job: Job, sample: Sample) -> Prompt:
+        wanted = job.benchmark.prompt_of(sample.part)
+        shown = blinded(sample.messages) if self._options.blind else sample.messages
+        return prompts.build(wanted, shown, self._ledgers[job.run].style)
+
+    def _ask_again(self, job: Job) -> bool:
+        """Ask some of what was answered once more, alone; whether there was any such."""
+        job.asked_again = True
+        if self._pool is None or job.again is None:
+            return False
+        questions = []
+        for id_ in job.wanted_again:
+            sample, first = job.samples[id_], job.journal.predictions[id_]
+            known = job.again.predictions
+            done = answered(known, id_) and known[id_].prompt_digest == first.prompt_digest
+            if done or first.ended == "error" or isinstance(sample, BrokenSample):
+                continue
+            limit = job.benchmark.max_new_tokens
+            asked = f"{job.benchmark.name} again\t{id_}"
+            questions.append(Question(asked, self._prompt(job, sample), limit, alone=True))
+            self._asked[job.run, asked] = Asked(job, first.prompt_digest, again=True)
+            job.pending_again.add(id_)
+        for start in range(0, len(questions), ALONE):
+            # Ahead of what waits, so that the score does not wait for that.
+            self._pool.ask(job.run, questions[start : start + ALONE], first=True)
+        return bool(questions)
 
     def _hear(self, said: Said) -> None:
         assert self._pool is not None
@@ -300,17 +302,24 @@ class Evaluation:
                     self._lose(self._ledgers[run], error)
 
     def _keep(self, heard: Heard) -> None:
-        by_job: dict[str, tuple[Job, list[Prediction]]] = {}
+        by_job: dict[tuple[str, bool], tuple[Job, list[Prediction]]] = {}
         for answer in heard.answers:
-            job, digest = self._asked.pop((heard.run, answer.id))
-            job.charge(answer)
-            _, predictions = by_job.setdefault(job.benchmark.name, (job, []))
-            predictions.append(prediction(answer, digest))
-        for job, predictions in by_job.values():
-            job.began = min(job.began or heard.since, heard.since)
-            job.measured(heard.peak_memory_bytes, heard.host_memory_bytes)
-            job.pending.difference_update(p.id for p in predictions)
-            self._write_down(job, predictions)
+            asked = self._asked.pop((heard.run, answer.id))
+            if not asked.again:
+                asked.job.charge(answer)
+            name = asked.job.benchmark.name
+            _, predictions = by_job.setdefault((name, asked.again), (asked.job, []))
+            predictions.append(prediction(answer, asked.digest))
+        for (_, again), (job, predictions) in by_job.items():
+            if again:
+                assert job.again is not None
+                job.pending_again.difference_update(p.id for p in predictions)
+                job.again.append(predictions)
+            else:
+                job.began = min(job.began or heard.since, heard.since)
+                job.measured(heard.peak_memory_bytes, heard.host_memory_bytes)
+                job.pending.difference_update(p.id for p in predictions)
+                self._write_down(job, predictions)
             self._move_on(job)
 
     def _lose(self, ledger: Ledger, error: EvalsuiteError) -> None:
@@ -345,10 +354,15 @@ class Evaluation:
                     remedy="run with --mode all or infer first, and every --shard there is",
                 ),
             )
-        elif not job.pending:
-            if job.began is not None:
-                job.seconds = time.monotonic() - job.began
-            job.journal.finish(job.order)
+        elif not (job.pending or job.pending_again):
+            if not job.asked_again:
+                if job.began is not None:
+                    job.seconds = time.monotonic() - job.began
+                job.journal.finish(job.order)
+                if self._ask_again(job):
+                    return
+            if job.again is not None:
+                job.again.finish(job.order)
             # A shard may have none of those that could be answered.
             if not self._options.shard and (failure := without_answer(job)) is not None:
                 self._settle(ledger, failure)

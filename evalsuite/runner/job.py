@@ -40,6 +40,14 @@ class Job:
     order: list[str]
     """The same in data order."""
     journal: Journal
+    whole: list[str]
+    """Of all shards, if this is one; otherwise as `chosen`."""
+    again: Journal | None = None
+    """Answers given alone; None if none are wanted."""
+    wanted_again: list[str] = field(default_factory=list)
+    """Ids of the samples to be asked once more, alone."""
+    pending_again: set[str] = field(default_factory=set)
+    asked_again: bool = False
     left_out: int
     """Samples that only a judge could score."""
     before: Score | None
@@ -125,6 +133,8 @@ class Settled:
 
     job: Job
     outcome: Score | Failure
+    remark: str = ""
+    """What else a person should know."""
 
 
 @dataclass(frozen=True, slots=True)

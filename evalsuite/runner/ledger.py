@@ -11,8 +11,9 @@ from typing import Any
 from evalsuite.benchmarks import Benchmark
 from evalsuite.checkpoint import Checkpoint, record
 from evalsuite.errors import EvalsuiteError
-from evalsuite.journal import Journal, answered
-from evalsuite.results import Failure, Outcome, Run, Score, read_run, write_run
+from evalsuite.journal import AGAIN, Journal, answered
+from evalsuite.results import Failure, Noise, Outcome, Run, Score, read_run, write_run
+from evalsuite.runner import noise
 from evalsuite.runner.environment import PACKAGES, versions
 from evalsuite.runner.job import Job, Piece
 from evalsuite.runner.options import Options
@@ -106,12 +107,27 @@ class Ledger:
             else:
                 failed.append((benchmark, job))
         self.open = {job.benchmark.name for job in self.jobs}
+        self._choose_again()
         return failed
+
+    def _choose_again(self) -> None:
+        """Share out which samples are asked once more, alone."""
+        sizes = {job.benchmark.name: len(job.whole) for job in self.jobs}
+        standing = {s.benchmark: s.n for s in self._scores if s.benchmark not in sizes}
+        share = noise.shares({**standing, **sizes}, self._options.noise)
+        for job in self.jobs:
+            mine = set(job.chosen)
+            picked = noise.pick(job.whole, share[job.benchmark.name])
+            job.wanted_again = [id_ for id_ in picked if id_ in mine]
+
+    @property
+    def _scores(self) -> list[Score]:
+        return [o for o in self._outcomes.values() if isinstance(o, Score)]
 
     @property
     def asking(self) -> bool:
         """Whether there is something yet to ask, or an answer to come."""
-        return any(not job.built or job.pending for job in self.jobs)
+        return any(not job.built or job.pending or job.pending_again for job in self.jobs)
 
     def plan(self) -> list[Planned]:
         """What there is to do, benchmark by benchmark."""
@@ -142,12 +158,14 @@ class Ledger:
                 message=f"only a judge can score the {choice.left_out} samples chosen",
                 remedy="name one with --judge, or raise --limit",
             )
-        journal = Journal(
-            self.where.journal(benchmark.name), header(benchmark, digest), self.where.part
-        )
+        place = self.where.journal(benchmark.name), header(benchmark, digest), self.where.part
+        journal = Journal(*place)
+        again = Journal(*place, name=AGAIN) if options.noise else None
         # With --mode eval, --fresh means scoring afresh.
         if options.fresh and options.mode != "eval":
             journal.forget(chosen)
+            if again is not None:
+                again.forget(chosen)
         missing = {id_ for id_ in chosen if not answered(journal.predictions, id_)}
         size = self._piece_size(benchmark, len(missing))
         most = WHOLE * PIECE[benchmark.modality]
@@ -163,6 +181,8 @@ class Ledger:
             order=in_data_order(outline, chosen),
             left_out=choice.left_out,
             journal=journal,
+            whole=choice.whole,
+            again=again,
             before=self._before.get(benchmark.name),
             done=len(chosen) - len(missing),
             to_build=deque(pieces),
@@ -221,6 +241,7 @@ class Ledger:
             settings=self._options.settings,
             environment=self._environment,
             outcomes=tuple(outcomes),
+            noise=self._noise() if complete else None,
         )
         write_run(self.where.record, self._run)
         for shard in self._shards:
@@ -228,10 +249,17 @@ class Ledger:
         self._shards = []
         return self._run
 
+    def _noise(self) -> Noise | None:
+        files = {score.benchmark: self.where.noise(score.benchmark) for score in self._scores}
+        sizes = {score.benchmark: score.n for score in self._scores}
+        return noise.pool(files, sizes, self._options.noise)
+
     def close(self) -> None:
         """Close the journals, and let go of the samples."""
         for job in self.jobs:
             job.journal.close()
+            if job.again is not None:
+                job.again.close()
         self.jobs = []
 
 

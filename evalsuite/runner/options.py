@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from evalsuite.runner.noise import SAMPLES
 from evalsuite.runner.plan import Limit, Shard
 from evalsuite.smolvlm.prompts import Profile
 
@@ -31,6 +32,10 @@ class Options:
     batch_size: int | None = None
     longest_edge: int | None = None
     fresh: bool = False
+    blind: bool = False
+    """Whether images and frames are kept from the checkpoint."""
+    noise: int = SAMPLES
+    """So many samples are asked once more at batch size 1."""
     shard: Shard | None = None
     devices: tuple[str, ...] = ()
     """One a worker. Left out: one worker, on `device`."""
@@ -65,7 +70,7 @@ class Options:
             "prompts": self.prompts,
             "dtype": self.dtype,
             "engine": ENGINE,
-            "blind": False,
+            "blind": self.blind,
             "resampling": self.resampling,
         }
         if self.longest_edge is not None:

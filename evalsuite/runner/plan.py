@@ -95,6 +95,8 @@ class Choice:
     """Their ids, those of one cluster side by side."""
     left_out: int
     """How many more there would be, had somebody to score them."""
+    whole: list[str]
+    """The ids that all shards together ask."""
 
 
 def choose(samples: Sequence[Grouped], limit: Limit | None) -> list[str]:
@@ -131,7 +133,8 @@ def choose_scorable(
     parts = {sample.id: sample.part for sample in samples}
     asked = [id_ for id_ in chosen if all_parts or benchmark.scorable(parts[id_])]
     left_out = len(chosen) - len(asked)
-    return Choice(asked if shard is None else part_of(samples, asked, shard), left_out)
+    mine = asked if shard is None else part_of(samples, asked, shard)
+    return Choice(mine, left_out, whole=asked)
 
 
 def part_of(samples: Iterable[Grouped], chosen: Sequence[str], shard: Shard) -> list[str]:
@@ -216,6 +219,10 @@ class Place:
     def samples(self, benchmark: str) -> Path:
         """The scored samples of `benchmark`."""
         return self.directory / benchmark / f"samples{self._suffix}.jsonl"
+
+    def noise(self, benchmark: str) -> Path:
+        """The samples of `benchmark` that were asked again, alone."""
+        return self.directory / benchmark / f"noise{self._suffix}.jsonl"
 
     def evidence(self, benchmark: str) -> Path:
         """What VLMEvalKit wrote while scoring `benchmark`."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from evalsuite.benchmarks import Benchmark
-from evalsuite.results import Failure
+from evalsuite.results import Failure, SampleScore
+from evalsuite.runner import noise
 from evalsuite.runner.job import Built, Defect, Event, Job, Piece, Settled, Unbuilt
 from evalsuite.runner.plan import Place
 from evalsuite.runner.score import score_benchmark, with_figures
@@ -60,7 +61,7 @@ class Requests:
     def _score(self, job: Job, where: Place, profile: Profile) -> None:
         try:
             started = time.monotonic()
-            score = score_benchmark(
+            score, rows = score_benchmark(
                 self._source.kit,
                 job.benchmark,
                 [job.samples[id_] for id_ in job.order],
@@ -70,8 +71,28 @@ class Requests:
             )
             score = dataclasses.replace(score, profile=profile, unscored=job.left_out)
             seconds = {"score": round(time.monotonic() - started, 3)}
-            self._post(Settled(job, with_figures(score, job, seconds)))
+            remark = self._look_again(job, where, rows)
+            self._post(Settled(job, with_figures(score, job, seconds), remark))
         except KitError as error:
             self._post(Settled(job, self.failure(job.benchmark, error)))
         except BaseException as error:  # noqa: BLE001 - a thread's defect must reach the main one
             self._post(Defect(error))
+
+    def _look_again(self, job: Job, where: Place, rows: Sequence[SampleScore]) -> str:
+        """Write down what came of asking samples again; returns why not, if it cannot be told."""
+        name = job.benchmark.name
+        path = where.noise(name)
+        path.unlink(missing_ok=True)  # of an earlier score
+        if job.again is None:
+            return ""
+        known = job.again.predictions
+        try:
+            found = noise.look_again(
+                self._source.kit, job.benchmark, rows, job.journal.predictions,
+                {id_: known[id_] for id_ in job.wanted_again if id_ in known},
+            )  # fmt: skip
+        except KitError as error:
+            # The score itself is there, and right.
+            return f"{name}: what changed at batch size 1 cannot be scored: {error}"
+        noise.write(path, found)
+        return ""

@@ -23,9 +23,10 @@ def score_benchmark(
     predictions: Mapping[str, Prediction],
     evidence: Path,
     samples_file: Path,
-) -> Score:
+) -> tuple[Score, list[SampleScore]]:
     """Score `predictions` to `samples`, which are in data order, and write samples.jsonl.
 
+    Returns the score, and what that file holds.
     Raises `KitError` if VLMEvalKit cannot score them or its number and ours disagree.
     """
     wanted = {sample.id: predictions[sample.id] for sample in samples}
@@ -43,7 +44,7 @@ def score_benchmark(
     given = [row for row in counting if row.ended != "error"]
     empty = [row for row in given if not row.prediction.strip()]
     unparsed = [row for row in given if row.prediction.strip() and not row.parsed]
-    return Score(
+    score = Score(
         benchmark=benchmark.name,
         dataset=benchmark.dataset,
         modality=benchmark.modality,
@@ -71,6 +72,7 @@ def score_benchmark(
         frames=str(benchmark.frames) if benchmark.frames else None,
         max_new_tokens=benchmark.max_new_tokens,
     )
+    return score, rows
 
 
 def with_figures(score: Score, job: Job, seconds: Mapping[str, float]) -> Score:

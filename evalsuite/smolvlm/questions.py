@@ -16,6 +16,9 @@ class Question:
     id: str
     prompt: Prompt
     max_new_tokens: int
+    alone: bool = False
+    """Asked at batch size 1, its media encoded for it alone: what batching does is the difference
+    to the answer it has in company."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,8 @@ class Windows:
         self._reader = reader
         self._size = size
         self._max_bytes = max_bytes
+        self._next: Question | None = None
+        """Taken, but for the window after this."""
         self._questions = Ahead(questions, size).start()
         self._windows = Ahead(self._prepare(), 1)
         self._windows.start()
@@ -172,8 +174,9 @@ class Windows:
                 for question in questions
                 for medium in question.prompt.media
             }
-            known = {key: known[key] for key in wanted if key in known}
-            unfit = {key: unfit[key] for key in wanted if key in unfit}
+            kept = () if questions[0].alone else wanted
+            known = {key: known[key] for key in kept if key in known}
+            unfit = {key: unfit[key] for key in kept if key in unfit}
             tiles: dict[MediaKey, Tiled] = {}
             seconds = {"read": 0.0, "tiles": 0.0}
             fresh = {k: m for k, m in wanted.items() if k not in known and k not in unfit}
@@ -186,19 +189,27 @@ class Windows:
             yield Window(questions, known, unfit, tiles, seconds)
 
     def _gather(self) -> list[Question]:
-        """Take as many questions as fit a window, fewer if no more come; none at the end."""
+        """Take as many questions as fit a window, fewer if no more come; none at the end.
+
+        One to be asked alone has a window of its own.
+        """
         questions: list[Question] = []
         seen: set[str] = set()
         size = 0
         while len(questions) < self._size and size < self._max_bytes:
             try:
-                question = self._questions.take(LINGER if questions else None)
+                question = self._take(LINGER if questions else None)
             except queue.Empty:
                 # The sender may be waiting for answers before it asks more.
                 if self._windows.starved:
                     break
                 continue
             except StopIteration:
+                break
+            if question.alone:
+                if not questions:
+                    return [question]
+                self._next = question
                 break
             questions.append(question)
             for medium in question.prompt.media:
@@ -207,3 +218,9 @@ class Windows:
                     images = len(medium.paths) if isinstance(medium, Frames) else 1
                     size += self._reader.tiler.most_bytes(images, question.prompt.split)
         return questions
+
+    def _take(self, timeout: float | None) -> Question:
+        if self._next is not None:
+            question, self._next = self._next, None
+            return question
+        return self._questions.take(timeout)

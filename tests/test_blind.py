@@ -1,0 +1,76 @@
+"""The same questions with the images kept from the checkpoint."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from evalsuite.cli import main
+from evalsuite.results import Run, read_run, read_samples
+from evalsuite.samples import Frames, Image, Text, blinded
+from tests.conftest import Bench, Reference
+
+CHANCE = {"DemoYesNo": 50, "DemoShapes": 25, "DemoVideo": 25}
+
+
+@dataclass(frozen=True)
+class Blind:
+    directory: Path
+    run: Run
+
+
+@pytest.fixture(scope="module")
+def blind(tmp_path_factory: pytest.TempPathFactory) -> Blind:
+    output = tmp_path_factory.mktemp("blind")
+    code = main([
+        "run", "--ckpt", "demo", "--blind", "-b", ",".join(CHANCE), "--limit", "120",
+        "--noise", "5", "--output-dir", str(output),
+    ])  # fmt: skip
+    assert code == 0
+    (record,) = output.glob("*/*/run@120.json")
+    return Blind(record.parent, read_run(record))
+
+
+def test_only_words_are_left() -> None:
+    shown = (Image("i.png", "1"), Text("What?", "user"), Frames(("f.png",), (0.0,), "2"))
+    assert blinded(shown) == (Text("What?", "user"),)
+
+
+def test_without_looking_a_checkpoint_can_but_guess(blind: Blind, reference: Reference) -> None:
+    assert blind.run.settings["blind"] is True
+    assert blind.run.noise is not None
+    assert blind.run.noise.count == 5
+    seeing = {score.benchmark: score for score in reference.run.scores}
+    assert {score.benchmark for score in blind.run.scores} == set(CHANCE)
+    for score in blind.run.scores:
+        assert score.failed == 0
+        assert abs(score.score - CHANCE[score.benchmark]) < 15, score
+        assert score.score < seeing[score.benchmark].score - 20
+        assert score.tokens["tiles"] == 0
+
+
+def test_the_questions_are_the_same_and_no_prediction_is_shared(
+    blind: Blind, bench: Bench, reference: Reference
+) -> None:
+    assert blind.directory.name != bench.directory(Path()).name
+    rows = read_samples(blind.directory / "DemoShapes" / "samples@120.jsonl")
+    known = {r.id: r for r in read_samples(reference.directory / "DemoShapes" / "samples.jsonl")}
+    assert len(rows) == 120
+    for row in rows:
+        assert row.question == known[row.id].question
+        assert row.cluster == known[row.id].cluster
+        assert row.prompt_digest != known[row.id].prompt_digest
+        assert row.media, "for people, who may look"
+
+
+def test_blind_and_seeing_are_not_compared(
+    blind: Blind, reference: Reference, capfd: pytest.CaptureFixture[str]
+) -> None:
+    of = ["-b", "DemoShapes"]
+    assert main(["compare", str(reference.directory), str(blind.directory), *of]) == 4
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert "blind: False, True" in said
+    sides = ["--baseline", str(reference.directory), "--candidate", str(blind.directory)]
+    assert main(["gate", *sides, *of]) == 4
+    assert "blind: False, True" in capfd.readouterr().out

@@ -1,0 +1,153 @@
+"""Samples asked once more, alone: which, what came of it, and what a run keeps."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from evalsuite.journal import read_predictions
+from evalsuite.results import read_run
+from evalsuite.runner.noise import SAMPLES, Twice, pick, pool, shares, write
+from evalsuite.runner.run import evaluate
+from tests.conftest import Bench, Reference, Watched, demo
+
+
+@pytest.mark.parametrize(
+    ("sizes", "total", "wanted"),
+    [
+        ({"a": 100, "b": 100}, 64, {"a": 32, "b": 32}),
+        ({"a": 100, "b": 100, "c": 100}, 64, {"a": 21, "b": 21, "c": 22}),
+        ({"a": 10, "b": 100, "c": 100}, 64, {"a": 10, "b": 27, "c": 27}),
+        ({"a": 3, "b": 2}, 64, {"a": 3, "b": 2}),
+        ({"a": 9, "b": 9, "c": 9}, 2, {"a": 0, "b": 1, "c": 1}),
+        ({"a": 9}, 0, {"a": 0}),
+        ({}, 64, {}),
+    ],
+)
+def test_benchmarks_share_evenly(sizes: dict[str, int], total: int, wanted: dict[str, int]) -> None:
+    assert shares(sizes, total) == wanted
+    assert shares(dict(reversed(sizes.items())), total) == wanted
+
+
+def test_the_lot_decides_and_a_smaller_draw_is_part_of_a_larger() -> None:
+    ids = [str(i) for i in range(500)]
+    drawn = pick(ids, 64)
+    assert len(set(drawn)) == 64
+    assert pick(reversed(ids), 64) == drawn
+    assert pick(ids, 32) == drawn[:32]
+    # Not the front of the data: the mean place of 64 of 500 is 250 ± 18.
+    assert 200 < sum(map(int, drawn)) / 64 < 300
+
+
+def twice(id_: str, value: float, alone: float, cluster: str = "") -> Twice:
+    return Twice(
+        id=id_,
+        cluster=cluster or id_,
+        prediction=f"{value:g}",
+        alone=f"{alone:g}",
+        value=value,
+        value_alone=alone,
+    )
+
+
+def test_the_pooled_effect(tmp_path: Path) -> None:
+    rows = {
+        "A": [twice(str(i), 1, 1 if i else 0) for i in range(32)],
+        "B": [twice(str(i), float(i > 1), 1 if i else 0) for i in range(32)],
+    }
+    files = {name: tmp_path / name for name in rows}
+    for name, some in rows.items():
+        write(files[name], some)
+    found = pool(files, {"A": 32, "B": 32}, 64)
+    assert found is not None
+    assert found.samples == {"A": 32, "B": 32}
+    assert (found.count, found.changed, found.flipped) == (64, 2, 2)
+    # One right answer won in batches, one lost: nothing in sum, and a score interval around it.
+    assert found.effect == 0
+    assert found.low == pytest.approx(-found.high)
+    assert 4 < found.high < 8
+
+
+def test_no_change_in_few_samples_proves_little(tmp_path: Path) -> None:
+    write(tmp_path / "A", [twice(str(i), 1, 1) for i in range(64)])
+    found = pool({"A": tmp_path / "A", "gone": tmp_path / "gone"}, {"A": 500}, 64)
+    assert found is not None
+    assert found.changed == found.flipped == found.effect == 0
+    # 0 of 64, two-sided at 95 % (Clopper and Pearson).
+    assert found.high == pytest.approx(100 * (1 - 0.025 ** (1 / 64)))
+    assert found.low == -found.high
+    assert pool({"gone": tmp_path / "gone"}, {}, 64) is None
+
+
+def test_a_run_asks_some_again(reference: Reference) -> None:
+    noise = reference.run.noise
+    assert noise is not None
+    assert noise.count == SAMPLES
+    assert set(noise.samples) == {b.name for b in demo()}
+    assert {12, 13} == set(noise.samples.values())
+    # float32: an answer does not depend on its company.
+    assert noise.changed == noise.flipped == noise.effect == 0
+    assert read_run(reference.directory / "run.json").noise == noise
+    for name, count in noise.samples.items():
+        lines = (reference.directory / name / "noise.jsonl").read_text().splitlines()
+        found = [Twice(**json.loads(line)) for line in lines]
+        assert len(found) == count
+        first = read_predictions(reference.journal(name))
+        alone = read_predictions(reference.directory / name / "again.jsonl")
+        assert {t.id: t.alone for t in found} == {i: p.text for i, p in alone.items()}
+        assert all(first[i].prompt_digest == p.prompt_digest for i, p in alone.items())
+
+
+def test_it_does_not_matter_whether_benchmarks_come_one_by_one(
+    bench: Bench, tmp_path: Path
+) -> None:
+    together = bench.run(tmp_path / "a", demo("DemoOCR", "DemoShapes"), limit="40")
+    bench.run(tmp_path / "b", demo("DemoShapes"), limit="40")
+    merged = bench.run(tmp_path / "b", demo("DemoOCR"), limit="40")
+    assert merged.noise == together.noise
+    assert together.noise is not None
+    assert together.noise.samples == {"DemoOCR": 32, "DemoShapes": 32}
+
+
+def test_what_changed_is_scored_and_what_was_asked_is_not_asked_again(
+    bench: Bench, tmp_path: Path
+) -> None:
+    first = bench.run(tmp_path, demo("DemoOCR"), limit="40")
+    directory = bench.directory(tmp_path) / "DemoOCR"
+    journal = directory / "again.jsonl"
+    header, *lines = journal.read_text().splitlines(keepends=True)
+    assert len(lines) == 40
+    # As if batches had helped: alone, three answers are wrong, and one reads otherwise.
+    samples = [json.loads(line) for line in (directory / "samples@40.jsonl").open()]
+    right = {row["id"] for row in samples if row["value"] == 1}
+    answers = [json.loads(line) for line in lines]
+    for answer in [a for a in answers if a["id"] in right][:3]:
+        answer["text"] = "nothing of the kind"
+    other = next(a for a in answers if a["id"] in right and "nothing" not in a["text"])
+    other["text"] = f" {other['text']}"
+    journal.write_text(header + "".join(json.dumps(a) + "\n" for a in answers))
+    changed = bench.run(tmp_path, demo("DemoOCR"), limit="40", mode="eval", fresh=True)
+    assert changed.scores[0].score == first.scores[0].score
+    noise = changed.noise
+    assert noise is not None
+    assert (noise.count, noise.changed, noise.flipped) == (40, 4, 3)
+    assert noise.effect == pytest.approx(100 * 3 / 40)
+    assert noise.low < noise.effect < noise.high
+    assert [json.loads(line) for line in journal.read_text().splitlines()[1:]] == answers
+    # What was asked otherwise, or failed, is not counted.
+    answers[0]["prompt_digest"] = "0" * 16
+    answers[1] |= {"ended": "error", "error": "made up"}
+    journal.write_text(header + "".join(json.dumps(a) + "\n" for a in answers))
+    fewer = bench.run(tmp_path, demo("DemoOCR"), limit="40", mode="eval", fresh=True)
+    assert fewer.noise is not None
+    assert fewer.noise.count == 38
+
+
+def test_nothing_is_asked_again_if_nobody_wants_to_know(bench: Bench, tmp_path: Path) -> None:
+    options = dataclasses.replace(bench.options(tmp_path, limit="20"), noise=0)
+    run = evaluate(bench.checkpoint, demo("DemoOCR"), options, bench.source, Watched())
+    assert run is not None
+    assert run.noise is None
+    names = {path.name for path in (bench.directory(tmp_path) / "DemoOCR").iterdir()}
+    assert names == {"predictions.jsonl", "samples@20.jsonl", "vlmevalkit@20"}

@@ -1,0 +1,114 @@
+"""`evalsuite report` and `leaderboard` from the command line."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lxml import html
+
+from evalsuite.cli import main
+from evalsuite.report.render import FORMATS
+from tests.compared import samples, stored
+from tests.test_report import parsed
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    good, poor = ([1.0] * n + [0.0] * (60 - n) for n in (50, 20))
+    stored(tmp_path / "results", "new", {"OCRBench": samples(good), "Mine": samples(poor)})
+    stored(tmp_path / "results", "old", {"OCRBench": samples(poor), "Mine": samples(poor)})
+    return tmp_path / "results"
+
+
+def shown(results: Path, capfd: pytest.CaptureFixture[str], *more: str) -> str:
+    assert main(["report", "--output-dir", str(results), *more]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    return out
+
+
+def test_every_format_by_its_name(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert "83.3 ± 2.2 *" in shown(results, capfd)
+    assert "**83.3 ± 2.2**" in shown(results, capfd, "--format", "markdown")
+    page = html.document_fromstring(shown(results, capfd, "--format", "html"))
+    assert [e.text for e in page.iter("strong")] == ["58.3", "83.3 ± 2.2", "bold"]
+    rows = list(csv.DictReader(io.StringIO(shown(results, capfd, "--format", "csv"))))
+    assert [row["best"] for row in rows] == ["true", "false", "false", "false"]
+    [new, _] = json.loads(shown(results, capfd, "--format", "json"))
+    assert [lead["best"] for lead in new["report"]["leads"]] == [True, True, False]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_into_a_file(results: Path, capfd: pytest.CaptureFixture[str], form: str) -> None:
+    printed = shown(results, capfd, "--format", form)
+    path = results / "deep" / "report"
+    assert shown(results, capfd, "--format", form, "-o", str(path)) == ""
+    assert path.read_text() == printed
+
+
+def test_what_stands_beside_scores(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    wide = ("--format", "markdown", "--columns", "speed,digest", "--reference")
+    rows = parsed(shown(results, capfd, *wide))
+    assert rows[0][-2:] == ["samples/s", "digest"]
+    assert rows[1][-2:] == ["12.3", "6e65776e"]
+    named = {row[0].split(" (")[0]: row[2] for row in rows[3:]}
+    assert named["SmolVLM 256M"] == "52.6"
+    assert named["SmolVLM 500M"].startswith("61.0 "), "marked: recalled"
+
+
+def test_one_run_alone(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    [directory] = results.glob("new-*")
+    alone = parsed(shown(results, capfd, str(directory), "--format", "markdown"))
+    assert alone[0] == ["benchmark", "score", "±", "n", "samples/s"]
+    beside = parsed(shown(results, capfd, str(directory), "--format", "markdown", "--reference"))
+    assert beside[0] == ["checkpoint", "average", "OCRBench", "Mine"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--format", "htm"], "--format htm: unknown (did you mean 'html'?)"),
+        (["--columns", "memroy"], "--columns: unknown column 'memroy' (did you mean 'memory'?)"),
+        (
+            ["--benchmarks-file", "x.yaml"],
+            "--benchmarks-file: is where --reference",
+        ),
+        (["--reference", "--benchmarks-file", "x.yaml"], "x.yaml: cannot be read"),
+        (["nowhere"], "nowhere: no such run"),
+    ],
+)
+def test_wrong_arguments_say_so_in_a_line(
+    results: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+) -> None:
+    assert main(["report", "--output-dir", str(results), *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(f"evalsuite: {complaint}")
+    assert err.count("\n") == 1
+
+
+def test_the_leaderboard_says_where_it_is(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["leaderboard", "--output-dir", str(results)]) == 0
+    path = results / "LEADERBOARD.md"
+    assert capfd.readouterr().out == f"{path}\n"
+    assert [row[0] for row in parsed(path.read_text())[1:]] == ["new", "old"]
+    before = path.read_bytes()
+    assert main(["leaderboard", "--output-dir", str(results)]) == 0
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_terminal_that_knows_few_letters(results: Path, form: str) -> None:
+    command = [sys.executable, "-m", "evalsuite", "report", "--output-dir", str(results)]
+    done = subprocess.run(
+        [*command, "--format", form],
+        capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=True,
+    )  # fmt: skip
+    assert done.stderr == b""
+    assert done.stdout.isascii()
+    assert b"83.3" in done.stdout
