@@ -330,6 +330,18 @@ def test_all_of_the_runs_are_in_the_overview_a_table_a_profile(tmp_path: Path) -
     assert loaded(tmp_path / "page", "Bench-native")["index"]["runs"] == ["b"]
 
 
+def test_changes_are_between_runs_that_see(tmp_path: Path) -> None:
+    def flipped(*blind: bool) -> tuple[int, int]:
+        runs = [changed(stored(tmp_path, f"run-{index}", {"Bench": samples([1, 0])}), blind=value)
+                for index, value in enumerate(blind)]  # fmt: skip
+        return groups(runs)[0].subjects[0].flipped
+
+    assert flipped(False, False, False) == (0, 2)
+    assert flipped(False, False, True) == (0, 1)
+    assert flipped(False, True) == (0, 1)
+    assert flipped(False) == (0, 0)
+
+
 def test_names_of_files_are_ours(tmp_path: Path) -> None:
     names = ["../../up", "a/b", "a b", "A-B", "<>", "index", "x" * 300]
     found = [stored(tmp_path, "run", {})]

@@ -43,7 +43,7 @@ def shown(results: Path, checkpoint: str = "second", *, width: int = 0, **asked:
     out = io.StringIO()
     console = Console(file=out, width=width or 80, force_terminal=bool(width), color_system=None)
     facts = {"benchmark": "Bench", **asked}
-    show(name(results, checkpoint), Asked(**facts), results, console)  # type: ignore[arg-type]
+    show(name(results, checkpoint), Asked(**facts), results, console)
     return out.getvalue()
 
 

@@ -51,4 +51,4 @@ def dark(driver: WebDriver, on: bool) -> None:
     """Make the system's colours dark or light, as the page sees them."""
     features = [{"name": "prefers-color-scheme", "value": "dark" if on else "light"}]
     command = {"features": features}
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", command)  # type: ignore[attr-defined]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", command)

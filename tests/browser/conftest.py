@@ -27,6 +27,9 @@ class Browser:
         # From a blank page, so that another hash is another loading.
         self.driver.get("about:blank")
         self.driver.get(page.as_uri() + hash_)
+        # On a busy machine the driver may return before the page has a body.
+        ready = "return location.href !== 'about:blank' && document.readyState === 'complete'"
+        self.until(lambda: self.js(ready))
 
     def browse(self, page: Path, slug: str, hash_: str = "") -> None:
         """Open the samples, and wait until they stand there."""
@@ -100,7 +103,7 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What the browser logged since it was last asked."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in self.driver.get_log("browser")]
 
 
 @pytest.fixture(scope="session")

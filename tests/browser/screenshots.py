@@ -55,7 +55,7 @@ def main(results: Path, pictures: Path) -> None:
 
 
 def _taken(driver: WebDriver, page: Path, shot: Shot) -> bytes:
-    driver.execute_cdp_cmd(  # type: ignore[attr-defined]
+    driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": shot.width, "height": shot.height, "deviceScaleFactor": SCALE, "mobile": False},
     )

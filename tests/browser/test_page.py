@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 def row(index: int, value: float, **more: object) -> SampleScore:
     words = ("red", "green", "blue")[index % 3]
     facts = {"question": f"Which {words} thing is number {index}?", "media": ()}
-    return sample(index, value, **{**facts, **more})  # type: ignore[arg-type]
+    return sample(index, value, **{**facts, **more})
 
 
 @pytest.fixture(scope="session")
@@ -287,7 +287,7 @@ def test_light_and_dark(browser: Browser, page: Path) -> None:
 
 def test_a_browser_without_storage(browser: Browser, page: Path) -> None:
     code = "Object.defineProperty(window, 'localStorage', { get() { throw new Error('no'); } })"
-    script = browser.driver.execute_cdp_cmd(  # type: ignore[attr-defined]
+    script = browser.driver.execute_cdp_cmd(
         "Page.addScriptToEvaluateOnNewDocument", {"source": code}
     )
     try:
@@ -296,15 +296,13 @@ def test_a_browser_without_storage(browser: Browser, page: Path) -> None:
         assert browser.js("return document.documentElement.dataset.theme") == "dark"
         assert browser.complaints() == []
     finally:
-        browser.driver.execute_cdp_cmd(  # type: ignore[attr-defined]
-            "Page.removeScriptToEvaluateOnNewDocument", script
-        )
+        browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
 
 
 @pytest.mark.parametrize("width", [420, 800, 1280])
 @pytest.mark.parametrize("name", ["index.html", "benchmarks/Bench.html", "samples/Bench.html"])
 def test_no_window_is_too_narrow(browser: Browser, page: Path, name: str, width: int) -> None:
-    browser.driver.execute_cdp_cmd(  # type: ignore[attr-defined]
+    browser.driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False},
     )
@@ -319,7 +317,7 @@ def test_no_window_is_too_narrow(browser: Browser, page: Path, name: str, width:
             assert browser.one("#list").is_displayed() == (width > 1000)
             assert browser.js(code) == 0
     finally:
-        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_contrast_is_enough_in_both_colours(browser: Browser, page: Path) -> None:

@@ -48,8 +48,9 @@ def _lead(subject: Subject, rows: Sequence[Row]) -> str:
     links.append(("wrong ones", browse(subject, show="wrong"), ""))
     parts = subject.browsed
     if len(parts) > 1:
-        first, last = parts[0].label, parts[-1].label
-        changes = [change(row[0], row[-1]) for row in rows]
+        before, after = subject.flipped
+        first, last = parts[before].label, parts[after].label
+        changes = [change(row[before], row[after]) for row in rows]
         worse, better = sum(c < 0 for c in changes), sum(c > 0 for c in changes)
         for count, kind in ((worse, "worse"), (better, "better")):
             if not count:

@@ -20,14 +20,15 @@ _KEYS = (
 )
 
 
-def browser(style: Style, subject: Subject, count: int) -> str:
-    """Draw the frame for `count` samples of `subject`."""
+def browser(style: Style, subject: Subject) -> str:
+    """Draw the frame for the samples of `subject`."""
     keys = "".join(
         f"<div><dt>{escaped(key)}</dt><dd>{escaped(what)}</dd></div>" for key, what in _KEYS
     )
     labels = escaped(json.dumps([part.label for part in subject.browsed]))
+    before, after = subject.flipped
     body = f"""<main id="browser" data-stem="{escaped(f"data/{style.stamp}/{subject.slug}")}" \
-data-runs="{labels}" data-video="{int(subject.video)}" data-count="{count}">
+data-runs="{labels}" data-video="{int(subject.video)}" data-from="{before}" data-to="{after}">
 <noscript><p class="told">Browsing samples needs scripts; this page has only its own.</p></noscript>
 <form id="filters" role="search" aria-label="Which samples">
 <div class="line">

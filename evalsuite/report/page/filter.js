@@ -10,13 +10,13 @@ class Filter {
   static WORSE = 16;
   static BETTER = 32;
 
-  constructor(samples) {
+  /* `flipped`: the two runs between which answers are first said to have changed. */
+  constructor(samples, flipped) {
     this.samples = samples;
-    this.last = Math.max(0, samples.runs - 1);
+    this.flipped = flipped;
     this.show = "all"; // a key of `kinds`
     this.in = -1; // in which run; -1: in any
-    this.from = 0; // flipped between these two
-    this.to = this.last;
+    [this.from, this.to] = flipped;
     this.category = ""; // as the breakdown names it; empty: all
     this.search = "";
     this.hits = null; // of the search, a byte a row; null: all
@@ -137,8 +137,8 @@ class Filter {
     };
     this.show = this.kinds.has(words.get("show")) ? words.get("show") : "all";
     this.in = run("in", -1);
-    this.from = run("from", 0);
-    this.to = run("to", this.last);
+    this.from = run("from", this.flipped[0]);
+    this.to = run("to", this.flipped[1]);
     this.category = words.get("cat") || "";
     this.search = words.get("q") || "";
   }

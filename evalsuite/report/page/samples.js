@@ -290,6 +290,7 @@
     const longest = samples.index.ids.reduce((most, id) => Math.max(most, id.length), 0);
     page.style.setProperty("--id", `${0.6 * Math.min(Math.max(longest, 3), 14)}rem`);
     page.style.setProperty("--runs", drawing.columns.length);
+    page.classList.toggle("some", drawing.columns.length === Drawing.WITH_TEXTS);
     page.classList.toggle("many", drawing.columns.length > Drawing.WITH_TEXTS);
   }
 
@@ -349,7 +350,7 @@
       say(error.message);
       return;
     }
-    filter = new Filter(samples);
+    filter = new Filter(samples, [Number(page.dataset.from), Number(page.dataset.to)]);
     drawing = new Drawing(samples, { video: page.dataset.video === "1" });
     list = new List(byId("list"), {
       height: ROW_HEIGHT,

@@ -54,6 +54,12 @@ class Subject:
         """The runs whose samples can be shown."""
         return tuple(part for part in self.parts if part.score and not part.trouble)
 
+    @property
+    def flipped(self) -> tuple[int, int]:
+        """Between which of `browsed` changes are shown unless others are chosen."""
+        seeing = [i for i, part in enumerate(self.browsed) if not is_blind(part.found.run)]
+        return (seeing[0], seeing[-1]) if len(seeing) > 1 else (0, max(len(self.browsed) - 1, 0))
+
 
 @dataclass(frozen=True, slots=True)
 class Group:

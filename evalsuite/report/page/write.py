@@ -96,7 +96,7 @@ def _subject(
             folder.write(f"{script.name}.js", script.text)
     pages[f"benchmarks/{subject.slug}.html"] = benchmark(style, subject, rows)
     if rows:
-        pages[f"samples/{subject.slug}.html"] = browser(style, subject, len(rows))
+        pages[f"samples/{subject.slug}.html"] = browser(style, subject)
     return len(rows)
 
 
