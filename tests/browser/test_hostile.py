@@ -132,7 +132,8 @@ def test_the_policy_stops_what_is_slipped_in(
         "addEventListener('securitypolicyviolation', (e) =>"
         " seen.push(`${e.effectiveDirective} ${e.blockedURI}`));"
         f"const p = {{ createScriptURL: (x) => x }};"
-        f"try {{ {INJECTED[what]} }} catch (error) {{ seen.push(`threw ${{error.name}}: ${{error.message}}`); }}"
+        f"try {{ {INJECTED[what]} }}"
+        " catch (error) { seen.push(`threw ${error.name}: ${error.message}`); }"
         # Until it is reported and has had time to run all the same, or for three seconds.
         "const end = performance.now() + 3000; const wait = () =>"
         " seen.some((line) => !line.startsWith('threw')) || performance.now() > end"
