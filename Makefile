@@ -17,8 +17,9 @@ demo: install  ## evaluate both bundled checkpoints on all bundled benchmarks
 	$(BIN)/evalsuite run --ckpt demo --ckpt demo:early
 	$(BIN)/evalsuite leaderboard
 
+# By file, as fixtures of a module are dear; in the order of their names, as some of few tests are long.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 browser: install chromium  ## the page in a headless Chromium
 	$(BIN)/python -m pytest -m browser -s tests/browser

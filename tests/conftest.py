@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import signal
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +21,15 @@ from evalsuite.data.steps import Step
 from evalsuite.digests import cache_directory
 from evalsuite.results import Outcome, Run
 from evalsuite.runner.device import resampling
+from evalsuite.runner.local import Hire
 from evalsuite.runner.options import Mode, Options
 from evalsuite.runner.plan import place, read_limit
 from evalsuite.runner.progress import Planned
 from evalsuite.runner.run import evaluate
 from evalsuite.runner.source import SampleSource
+from evalsuite.runner.work import Worker
 from evalsuite.vlmevalkit.kit import Kit
+from tests.workers import Kept
 
 # The background jobs of a shell ignore SIGINT, and so would all processes that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -33,15 +39,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests neither find nor leave anything in the user's cache."""
-    before = os.environ.get("EVALSUITE_CACHE")
-    os.environ["EVALSUITE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["EVALSUITE_CACHE"]
-    else:
-        os.environ["EVALSUITE_CACHE"] = before
+def private_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither find nor leave anything in the user's cache, nor beside pytest's own folders.
+
+    A process that is killed, as many here are, cannot tidy up.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVALSUITE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        scratch = str(tmp_path_factory.mktemp("scratch"))
+        patch.setenv("TMPDIR", scratch)
+        patch.setattr(tempfile, "tempdir", scratch)
+        yield
 
 
 @dataclass
@@ -74,10 +82,15 @@ class Watched:
 
 @dataclass
 class Bench:
-    """Runs benchmarks in this process with one kit process for all tests."""
+    """Runs benchmarks in this process with one kit process for all tests.
+
+    A run's worker is one of those `kept`, if it keeps any; several, or one that is to answer in
+    batches of a certain size, are its own.
+    """
 
     source: SampleSource
     checkpoint: Checkpoint
+    kept: Kept | None = None
 
     def run(
         self,
@@ -92,9 +105,20 @@ class Bench:
         workers: int = 1,
     ) -> Run:
         options = self.options(output, batch_size, limit, mode, fresh, workers)
-        run = evaluate(self.checkpoint, chosen, options, self.source, progress or Watched())
+        plain = workers == 1 and batch_size is None
+        shown, hire = progress or Watched(), self.hire if plain else Worker
+        run = evaluate(self.checkpoint, chosen, options, self.source, shown, hire=hire)
         assert run is not None
         return run
+
+    @property
+    def hire(self) -> Hire:
+        """Where a run's worker may come from."""
+        return Worker if self.kept is None else self.kept.hire
+
+    def of(self, checkpoint: Checkpoint) -> Bench:
+        """The same for another checkpoint."""
+        return dataclasses.replace(self, checkpoint=checkpoint)
 
     def options(
         self,
@@ -135,9 +159,12 @@ def demo(*names: str) -> list[Benchmark]:
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     root = tmp_path_factory.mktemp("kit")
-    with Kit(work=root / "work", media=cache_directory() / "media", log=root / "kit.log") as kit:
+    with (
+        Kit(work=root / "work", media=cache_directory() / "media", log=root / "kit.log") as kit,
+        contextlib.closing(Kept()) as kept,
+    ):
         kit.warm()
-        yield Bench(SampleSource(kit), checkpoint.read("demo"))
+        yield Bench(SampleSource(kit), checkpoint.read("demo"), kept)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ It ends, with all of it, when its standard input does.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TextIO
 
 NOTICED_AFTER = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500,
                  "health_check_timeout_ms": 2000, "health_check_failure_threshold": 4}  # fmt: skip
@@ -89,13 +89,23 @@ def _parent(process: int) -> int:
 
 
 def main() -> None:
+    # What Ray prints goes elsewhere.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    # A socket's path has to be short.
+    with tempfile.TemporaryDirectory(
+        prefix="ray-", dir="/tmp", ignore_cleanup_errors=True
+    ) as directory:
+        # It writes the address of the last cluster into a folder here that it does not make.
+        os.environ["RAY_TMPDIR"] = directory
+        Path(directory, "ray").mkdir()
+        serve(directory, answers)
+
+
+def serve(directory: str, answers: TextIO) -> None:
     import ray
     from ray.cluster_utils import Cluster
 
-    # What Ray prints goes elsewhere; a socket's path has to be short.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    directory = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     machine = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "temp_dir": directory}
     head = {**machine, "include_dashboard": False, "_system_config": NOTICED_AFTER}
     cluster = Cluster(initialize_head=True, head_node_args=head)
@@ -129,7 +139,6 @@ def main() -> None:
     finally:
         ray.shutdown()
         cluster.shutdown()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":

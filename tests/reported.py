@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evalsuite.results import CheckpointRecord, Failure, FoundRun, Outcome, Run, Score
+from evalsuite.results import CheckpointRecord, Failure, FoundRun, Noise, Outcome, Run, Score
 
 
 def score(benchmark: str, value: float, **more: Any) -> Score:
@@ -76,6 +76,8 @@ def one() -> Run:
         score("DemoYesNo", 100.0, stderr=0.0, partial=True, agreement="mme_scale",
               vlmevalkit_score=98.0),
         step=500,
+        noise=Noise(samples={"DemoDigits": 40, "DemoYesNo": 24}, changed=3, flipped=1,
+                    effect=1.5625, low=-1.2, high=8.25),
     )  # fmt: skip
 
 

@@ -554,7 +554,8 @@ def test_a_link_into_nothing(tiny: Path) -> None:
 def nobody() -> Iterator[Path]:
     """A directory anyone may enter, and a user who is not root, who may read everything."""
     user = os.geteuid()
-    with tempfile.TemporaryDirectory() as directory:
+    # Not among pytest's own, which nobody else may enter.
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
         Path(directory).chmod(0o755)
         yield Path(directory)
         if user == 0:

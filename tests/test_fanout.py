@@ -1,5 +1,6 @@
 """Several workers, checkpoints, shards: the same files as one worker writes, whatever happens."""
 
+import dataclasses
 import itertools
 import os
 import shutil
@@ -17,8 +18,8 @@ from evalsuite.errors import UsageError
 from evalsuite.journal import read_predictions
 from evalsuite.places import expand
 from evalsuite.results import Run, read_run, read_samples
-from evalsuite.runner.plan import place
-from evalsuite.runner.run import evaluate_all
+from evalsuite.runner.plan import place, read_shard
+from evalsuite.runner.run import evaluate, evaluate_all
 from tests.conftest import Bench, Reference, Watched, demo
 from tests.test_run import own, png, same_files, scores
 
@@ -52,12 +53,13 @@ class Counting(Watched):
         super().__init__()
         self.counts: Counter[str] = Counter()
         self.workers: set[int] = set()
+        self._others = set(workers_of(os.getpid()))
         self._kill = kill
 
     def advanced(self, benchmark: str, done: int) -> None:
         self.counts[benchmark] += done - self.done.get(benchmark, 0)
         super().advanced(benchmark, done)
-        self.workers.update(workers_of(os.getpid()))
+        self.workers.update(set(workers_of(os.getpid())) - self._others)
         if self._kill and len(self.workers) == 2:
             self._kill = False
             os.kill(min(self.workers), signal.SIGKILL)
@@ -92,7 +94,7 @@ def test_a_worker_that_is_killed_costs_what_it_held(
 
 def test_two_checkpoints_are_one_queue(bench: Bench, reference: Reference, tmp_path: Path) -> None:
     early = checkpoint.read("demo:early")
-    alone = Bench(bench.source, early).run(tmp_path / "alone", demo("DemoOCR"), limit="150")
+    alone = bench.of(early).run(tmp_path / "alone", demo("DemoOCR"), limit="150")
     watched = Counting()
     options = bench.options(tmp_path / "both", limit="150", workers=2)
     again = checkpoint.read(str(bench.checkpoint.path), name="demo")
@@ -226,7 +228,9 @@ def the_run(output: Path) -> tuple[Path, Run]:
     return path.parent, read_run(path)
 
 
-def test_a_signal_ends_two_workers_within_seconds(reference: Reference, tmp_path: Path) -> None:
+def test_a_signal_ends_two_workers_within_seconds(
+    bench: Bench, reference: Reference, tmp_path: Path
+) -> None:
     with start(tmp_path, "--workers", "2", "--batch-size", "2") as process:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
@@ -246,17 +250,14 @@ def test_a_signal_ends_two_workers_within_seconds(reference: Reference, tmp_path
     assert "Traceback" not in errors
     assert "on cpu with 2 workers" in errors
     assert all(journal.read_bytes().endswith(b"\n") for journal in journals)
-    with start(tmp_path, "--workers", "2") as process:
-        code, errors = finish(process)
-    assert code == 0, errors
-    directory, run = the_run(tmp_path)
+    run = bench.run(tmp_path, demo(*NAMES), workers=2)
     assert scores(run) == wanted(reference)
-    for name in NAMES:
-        assert (directory / name / "predictions.jsonl").read_bytes() == reference.predictions(name)
-        assert (directory / name / "samples.jsonl").read_bytes() == reference.samples(name)
+    same_files(tmp_path, bench, reference, NAMES)
 
 
-def test_three_shards_and_then_the_score(reference: Reference, tmp_path: Path) -> None:
+def test_three_shards_and_then_the_score(
+    bench: Bench, reference: Reference, tmp_path: Path
+) -> None:
     shards = [start(tmp_path, "--shard", f"{i}/3", "--workers", "1") for i in (1, 2)]
     for shard in shards:
         with shard:
@@ -276,30 +277,22 @@ def test_three_shards_and_then_the_score(reference: Reference, tmp_path: Path) -
         assert all(abs(len(part) - len(rows) / 3) < len(rows) / 10 for part in (first, second))
     assert not (directory / "run.json").exists()
 
-    with start(tmp_path, "--mode", "eval") as process:
-        code, errors = finish(process)
-    assert code == 4, errors
-    missing = {
-        name: len(read_predictions(reference.journal(name))) - sum(map(len, journals[name]))
-        for name in NAMES
-    }
-    for name in NAMES:
-        assert f"{missing[name]} of" in errors
-        assert "have no prediction" in errors
-        assert "every --shard there is" in errors
+    early = bench.run(tmp_path, demo(*NAMES), mode="eval")
+    for name, failure in zip(NAMES, early.failures, strict=True):
+        missing = len(read_predictions(reference.journal(name))) - sum(map(len, journals[name]))
+        total = len(read_predictions(reference.journal(name)))
+        assert failure.message == f"{missing} of {total} samples have no prediction"
+        assert "every --shard there is" in failure.remedy
 
-    with start(tmp_path, "--shard", "3/3") as process:
-        code, errors = finish(process)
-    assert code == 0, errors
+    last = dataclasses.replace(bench.options(tmp_path), shard=read_shard("3/3"))
+    evaluate(bench.checkpoint, demo(*NAMES), last, bench.source, Watched(), hire=bench.hire)
     with start(tmp_path, "--mode", "eval") as process:
         code, errors = finish(process)
     assert code == 0, errors
     _, run = the_run(tmp_path)
     assert scores(run) == wanted(reference)
     assert run.environment["device"] == "cpu"
-    for name in NAMES:
-        assert (directory / name / "predictions.jsonl").read_bytes() == reference.predictions(name)
-        assert (directory / name / "samples.jsonl").read_bytes() == reference.samples(name)
+    same_files(tmp_path, bench, reference, NAMES)
     left = [p.name for p in directory.rglob("*") if "shard" in p.name and "lock" not in p.name]
     assert left == [], "all gathered"
 

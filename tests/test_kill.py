@@ -1,41 +1,50 @@
-"""Ten kills, at chosen writes of one run, and the files equal an uninterrupted run's.
+"""Ten moments at which a run may be killed, and the files equal an uninterrupted run's.
 
-The program under test is the real command; only the operating system's ``fsync`` is wrapped, to
-send SIGKILL at the n-th write of a certain file: the worst moment, with data written and not named.
+The program under test is the real command; only the operating system's ``fsync`` is wrapped, to act
+at the n-th write of a certain file: the worst moment, with data written and not named. Three times
+it sends SIGKILL. At the seven other moments it copies the results as they lie, which is what a kill
+would leave, and goes on; each copy is continued as well.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 
 from evalsuite.journal import read_predictions
 from evalsuite.results import Run, read_run
-from tests.conftest import Reference
+from tests.conftest import Bench, Reference, Watched, demo
 from tests.test_run import scores
 
 BENCHMARKS = ["DemoOCR", "DemoVideo"]
 COMMAND = ["run", "--ckpt", "demo", "-b", ",".join(BENCHMARKS), "--batch-size", "16"]
 
-KILLER = """
-import os, signal, sys
-needle, nth, text = sys.argv.pop(1), int(sys.argv.pop(1)), sys.argv.pop(1)
-seen, real = 0, os.fsync
+AT = """
+import json, os, shutil, signal, sys
+output, moments, real = sys.argv[-1], json.loads(sys.argv.pop(1)), os.fsync
 
 def fsync(handle):
-    global seen
     path = os.readlink(f"/proc/self/fd/{handle}")
-    if needle in path and text in open(path).read():
-        seen += 1
-        if seen == nth:
-            os.kill(os.getpid(), signal.SIGKILL)
+    for moment in moments:
+        if moment["file"] in path and moment["text"] in open(path).read():
+            moment["write"] -= 1
+            if moment["write"] == 0 and moment["copy"]:
+                try:
+                    shutil.copytree(output, moment["copy"])
+                except shutil.Error:
+                    pass  # the kit process does not stand still: a file of its own is gone again
+            elif moment["write"] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
     real(handle)
 
 os.fsync = fsync
@@ -43,25 +52,54 @@ from evalsuite.__main__ import main
 main()
 """
 
-# (file, n, text in it): from the first journal line to the last, scoring, and writing run.json.
-KILLS = [
-    ("DemoOCR/predictions.jsonl", 1, '"id"'),
-    ("DemoOCR/predictions.jsonl", 6, '"id"'),
-    ("DemoOCR/predictions.jsonl", 9, '"id"'),
-    ("DemoOCR/.samples.jsonl", 1, ""),  # while scoring
-    (".run.json", 1, '"score":'),  # the record, with its first score
-    ("DemoVideo/predictions.jsonl", 2, '"id"'),
-    ("DemoVideo/predictions.jsonl", 12, '"id"'),
-    ("DemoVideo/.predictions.jsonl", 1, '"id"'),  # the journal being put in order
-    ("DemoVideo/.samples.jsonl", 1, ""),
-    (".run.json", 1, '"finished": "2'),  # the finished record
+
+@dataclass(frozen=True)
+class Moment:
+    """The n-th write of a file with a certain text in it."""
+
+    file: str
+    write: int
+    text: str = ""
+
+
+LINE = '"id"'
+
+# From the first journal line to the last, scoring, and writing run.json: of each run, where it is
+# copied and where it is killed. The fourth is let go.
+RUNS: list[tuple[list[Moment], Moment | None]] = [
+    (
+        [
+            Moment("DemoOCR/predictions.jsonl", 1, LINE),
+            Moment("DemoOCR/predictions.jsonl", 6, LINE),
+        ],
+        Moment("DemoOCR/predictions.jsonl", 9, LINE),
+    ),
+    ([], Moment("DemoOCR/.samples.jsonl", 1)),  # while scoring
+    (
+        [
+            Moment(".run.json", 1, '"score":'),  # the record, with its first score
+            Moment("DemoVideo/predictions.jsonl", 2, LINE),
+        ],
+        Moment("DemoVideo/predictions.jsonl", 9, LINE),
+    ),
+    (
+        [
+            Moment("DemoVideo/.predictions.jsonl", 1, LINE),  # the journal being put in order
+            Moment("DemoVideo/.samples.jsonl", 1),
+            Moment(".run.json", 1, '"finished": "2'),  # the finished record
+        ],
+        None,
+    ),
 ]
 
 
-def killed_at(needle: str, nth: int, text: str, output: Path) -> int:
-    command = [sys.executable, "-c", KILLER, needle, str(nth), text, *COMMAND]
+def run_at(copied: Mapping[Path, Moment], killed: Moment | None, output: Path) -> int:
+    """Run the command, copy `output` at those moments, and kill it at that one."""
+    told = [{**asdict(moment), "copy": str(path)} for path, moment in copied.items()]
+    if killed is not None:
+        told.append({**asdict(killed), "copy": ""})
     # Small batches, so that there are many lines to be killed at.
-    command += ["--batch-size", "16", "--output-dir", str(output)]
+    command = [sys.executable, "-c", AT, json.dumps(told), *COMMAND, "--output-dir", str(output)]
     return subprocess.run(command, capture_output=True, check=False).returncode
 
 
@@ -75,17 +113,13 @@ def only_run(output: Path) -> tuple[Path, Run]:
     return path.parent, read_run(path)
 
 
-def test_ten_kills(reference: Reference, tmp_path: Path) -> None:
-    lines = 0
-    for needle, nth, text in KILLS:
-        code = killed_at(needle, nth, text, tmp_path)
-        assert code == -signal.SIGKILL, (needle, nth, code)
-        journals = list(tmp_path.glob("*/*/*/predictions.jsonl"))
-        answered = sum(len(read_predictions(journal)) for journal in journals)
-        assert answered >= lines, "an answer was lost"
-        lines = answered
-    assert run(tmp_path).returncode == 0
-    directory, continued = only_run(tmp_path)
+def answers(output: Path) -> int:
+    """How many are in the journals."""
+    return sum(len(read_predictions(path)) for path in output.glob("*/*/*/predictions.jsonl"))
+
+
+def as_uninterrupted(output: Path, reference: Reference) -> None:
+    directory, continued = only_run(output)
     assert continued.finished
     wanted = {n: s for n, s in scores(reference.run).items() if n in BENCHMARKS}
     assert scores(continued) == wanted
@@ -95,10 +129,30 @@ def test_ten_kills(reference: Reference, tmp_path: Path) -> None:
     left = {p.name for p in directory.rglob("*") if p.is_file()}
     assert not [name for name in left if name.startswith(".")], "scratch files were left behind"
 
+
+def test_ten_moments_to_be_killed_at(bench: Bench, reference: Reference, tmp_path: Path) -> None:
+    output, lines = tmp_path / "killed", 0
+    for number, (copied, killed) in enumerate(RUNS):
+        copies = {tmp_path / f"{number}.{n}": moment for n, moment in enumerate(copied)}
+        code = run_at(copies, killed, output)
+        assert code == (-signal.SIGKILL if killed else 0), (number, code)
+        for copy, moment in copies.items():
+            assert copy.is_dir(), moment
+            known, watched = answers(copy), Watched()
+            assert known >= lines, "an answer was lost"
+            bench.run(copy, demo(*BENCHMARKS), progress=watched)
+            (plan,) = watched.plans
+            assert sum(benchmark.done for benchmark in plan) == known, "asked again"
+            as_uninterrupted(copy, reference)
+        assert answers(output) >= lines, "an answer was lost"
+        lines = answers(output)
+    as_uninterrupted(output, reference)
+
     # A finished run is found finished: no inference, nothing heavy, nothing rewritten.
+    directory, _ = only_run(output)
     before = {p: p.stat().st_mtime_ns for p in directory.rglob("*") if p.is_file()}
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    again = run(tmp_path)
+    again = run(output)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert again.returncode == 0
     assert "DemoOCR" in again.stdout
@@ -108,7 +162,7 @@ def test_ten_kills(reference: Reference, tmp_path: Path) -> None:
 
     code = (
         "import sys; from evalsuite.cli import main\n"
-        f"assert main({[*COMMAND, '--output-dir', str(tmp_path)]!r}) == 0\n"
+        f"assert main({[*COMMAND, '--output-dir', str(output)]!r}) == 0\n"
         "heavy = {'torch', 'transformers', 'vlmeval', 'pandas', 'decord'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
@@ -146,7 +200,7 @@ def test_a_signal_ends_a_run_within_seconds(how: signal.Signals, tmp_path: Path)
 
 
 def test_a_full_disk_ends_a_run_with_a_clear_word_and_it_continues(
-    reference: Reference, tmp_path: Path
+    bench: Bench, reference: Reference, tmp_path: Path
 ) -> None:
     code = (
         "import resource, signal, sys\n"
@@ -166,7 +220,5 @@ def test_a_full_disk_ends_a_run_with_a_clear_word_and_it_continues(
     assert "Traceback" not in full.stderr
     for journal in tmp_path.glob("*/*/*/predictions.jsonl"):
         assert journal.read_bytes().endswith(b"\n")
-    assert run(tmp_path).returncode == 0
-    _, continued = only_run(tmp_path)
-    wanted = {n: s for n, s in scores(reference.run).items() if n in BENCHMARKS}
-    assert scores(continued) == wanted
+    bench.run(tmp_path, demo(*BENCHMARKS))
+    as_uninterrupted(tmp_path, reference)

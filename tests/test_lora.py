@@ -16,6 +16,7 @@ from evalsuite.checkpoint import Checkpoint, read, record
 from evalsuite.errors import UsageError
 from evalsuite.lora import require_peft
 from evalsuite.results import read_run
+from tests.conftest import Bench, demo
 from tests.model_factory import merge_with_peft, train_adapter
 from tests.test_checkpoint import (
     PARAMETERS,
@@ -345,11 +346,12 @@ def test_a_run_answers_as_one_that_peft_merged(tmp_path: Path) -> None:
     assert len(set(said["merged"].values())) > 5
 
 
-def test_what_only_loading_shows_is_one_line(tmp_path: Path) -> None:
+def test_what_only_loading_shows_is_one_line(bench: Bench, tmp_path: Path) -> None:
     adapter = train_adapter(read("demo").path, tmp_path / "adapter", steps=1)
     change(adapter / "adapter_config.json", target_modules=["q_proj"])
-    result = evalsuite("run", "--ckpt", str(adapter), "-b", "DemoOCR", "--limit", "1")
-    assert result.returncode == 2
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith(f"evalsuite: {adapter}: cannot be loaded: ValueError: {adapter}: ")
-    assert "weights have no place in the base" in last
+    with pytest.raises(UsageError) as refusal:
+        bench.of(read(str(adapter))).run(tmp_path / "out", demo("DemoOCR"), limit="1")
+    said = str(refusal.value)
+    assert said.startswith(f"{adapter}: cannot be loaded: ValueError: {adapter}: ")
+    assert "weights have no place in the base" in said
+    assert "\n" not in said

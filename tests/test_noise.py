@@ -146,7 +146,9 @@ def test_what_changed_is_scored_and_what_was_asked_is_not_asked_again(
 
 def test_nothing_is_asked_again_if_nobody_wants_to_know(bench: Bench, tmp_path: Path) -> None:
     options = dataclasses.replace(bench.options(tmp_path, limit="20"), noise=0)
-    run = evaluate(bench.checkpoint, demo("DemoOCR"), options, bench.source, Watched())
+    run = evaluate(
+        bench.checkpoint, demo("DemoOCR"), options, bench.source, Watched(), hire=bench.hire
+    )
     assert run is not None
     assert run.noise is None
     names = {path.name for path in (bench.directory(tmp_path) / "DemoOCR").iterdir()}

@@ -192,6 +192,9 @@ def test_why_samples_failed_is_said() -> None:
     failing = score("A", 40.0, failed=2, reasons=reasons)
     text = markdown([run("a", failing), run("b", score("A", 1.0))])
     assert "a A 2 of 300 (3, 8: a.png: not an image in a known format)" in text
+    assert "A 2 of 300 (3, 8: a.png: not an image in a known format)" in markdown(
+        [run("a", failing)]
+    )
 
 
 def test_a_partial_score_is_no_part_of_an_average() -> None:

@@ -94,13 +94,27 @@ def test_what_each_benchmark_cost_is_in_the_record(reference: Reference) -> None
     assert busy <= sum(score.seconds["predict"] for score in reference.run.scores)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize("batch_size", [7, 64])
 def test_the_batch_size_changes_nothing(
     bench: Bench, reference: Reference, tmp_path: Path, batch_size: int
 ) -> None:
     run = bench.run(tmp_path, demo(), batch_size=batch_size)
     assert scores(run) == scores(reference.run)
     same_files(tmp_path, bench, reference, [b.name for b in demo()])
+
+
+def test_one_at_a_time_changes_nothing(bench: Bench, reference: Reference, tmp_path: Path) -> None:
+    """A fifth of the samples: one at a time takes long."""
+    run = bench.run(tmp_path, demo(), batch_size=1, limit="0.2")
+    assert [score.benchmark for score in run.scores] == [b.name for b in demo()]
+    for score in run.scores:
+        directory = bench.directory(tmp_path) / score.benchmark
+        whole = reference.directory / score.benchmark
+        assert 40 <= score.n < 100
+        for part, all_of_it in (("predictions", "predictions"), ("samples@0.2", "samples")):
+            lines = (directory / f"{part}.jsonl").read_text().splitlines()[-score.n :]
+            known = (whole / f"{all_of_it}.jsonl").read_text().splitlines()
+            assert len(lines) == len(set(lines) & set(known)) == score.n
 
 
 @pytest.mark.parametrize(
@@ -237,7 +251,7 @@ def test_a_processor_from_elsewhere_answers_the_same(
         checkpoint.read(str(bare))
     trained = checkpoint.read(str(bare), processor=str(bench.checkpoint.path))
     assert (trained.name, trained.step) == ("sft-checkpoint-500", 500)
-    run = Bench(bench.source, trained).run(tmp_path / "out", demo("DemoOCR"))
+    run = bench.of(trained).run(tmp_path / "out", demo("DemoOCR"))
     assert scores(run) == {"DemoOCR": scores(reference.run)["DemoOCR"]}
 
 
@@ -304,6 +318,8 @@ def test_a_worker_that_dies_is_replaced(bench: Bench, reference: Reference, tmp_
                 self.killed = worker_pid()
                 os.kill(self.killed, signal.SIGKILL)
 
+    assert bench.kept is not None
+    bench.kept.close()  # else it might be one of those
     killer = Killer()
     run = bench.run(tmp_path, demo("DemoOCR"), progress=killer, batch_size=16)
     assert killer.killed

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from evalsuite.report.facts import FACTS
 from evalsuite.report.grid import STANDARD_ERROR, Entry, Grid, Heading, Line, entries, of_average
-from evalsuite.report.notes import Notes, is_blind, outcome_notes, run_notes
+from evalsuite.report.noise import described
+from evalsuite.report.notes import Notes, failed_note, is_blind, outcome_notes, run_notes
 from evalsuite.report.table import Table, build
 from evalsuite.report.words import (
     ABSENT,
@@ -52,6 +53,7 @@ def detail(run: Run, also: Sequence[str] = ()) -> Grid:
             *(f"{note.meaning} {note.detail}".strip() for note in run_notes(run)),
             *((STANDARD_ERROR, _about_average(table)) if run.scores else ()),
             *_own_facts(table),
+            *((f"noise: {described(run.noise)}",) if run.noise else ()),
         ),
         footnotes=notes.footnotes(),
     )  # fmt: skip
@@ -107,11 +109,15 @@ def _detail_entries(
         Entry(points(outcome.score) + (" partial" if outcome.partial else ""), marks,
               outcome.score),
         Entry(points(outcome.stderr), value=outcome.stderr),
-        *(_count(number) for number in (outcome.n, *(getattr(outcome, name) for name in counts))),
+        Entry(str(outcome.n), value=outcome.n),
+        *(_count(outcome, name, notes) for name in counts),
         Entry(rate(outcome.samples_per_second), value=outcome.samples_per_second),
         *([Entry(gigabytes(peak), value=peak)] if with_memory else []),
     )  # fmt: skip
 
 
-def _count(number: int) -> Entry:
-    return Entry(str(number), value=number)
+def _count(score: Score, name: str, notes: Notes) -> Entry:
+    number = getattr(score, name)
+    why = name == "failed" and number
+    marks = (notes.mark(failed_note(score), score.benchmark),) if why else ()
+    return Entry(str(number), marks, number)

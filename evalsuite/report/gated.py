@@ -10,7 +10,7 @@ from evalsuite.comparison import Difference
 from evalsuite.files import write_atomically
 from evalsuite.gating import Gated, Judged
 from evalsuite.outlook import Prospect
-from evalsuite.report import noise
+from evalsuite.report import gate_noise
 from evalsuite.report.compared import pair_marks
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
 from evalsuite.report.notes import Notes
@@ -35,7 +35,7 @@ def show(gated: Gated, *, github: bool = False) -> None:
     console = Console()
     for judged in gated.judged:
         print_grid(table(judged), console)
-    for line in (headline(gated), *because(gated), *noise.warnings(gated), *advice(gated)):
+    for line in (headline(gated), *because(gated), *gate_noise.warnings(gated), *advice(gated)):
         print(visible(line))
     if github:
         from evalsuite.report.github import marked_lines
@@ -184,5 +184,5 @@ def _remarks(judged: Judged) -> Iterator[str]:
             f"detectable: the smallest true drop found {times(terms.power)}, if answers vary as "
             "they do here"
         )
-    yield from noise.remarks(judged)
+    yield from gate_noise.remarks(judged)
     yield from judged.comparison.notes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evalsuite.files import disk_errors
 from evalsuite.gating import Gated
-from evalsuite.report import noise
+from evalsuite.report import gate_noise
 from evalsuite.report.gated import headline, table
 from evalsuite.report.markdown import escaped, grid_markdown
 from evalsuite.report.reasons import advice, because
@@ -23,7 +23,7 @@ _CUT = "\n\n… cut here, as GitHub shows at most 1 MiB.\n"
 def to_markdown(gated: Gated) -> str:
     """Render the verdict, what made it so, what to do, and a table for each run held against."""
     lines = [f"## evalsuite gate: {gated.verdict}", ""]
-    said = (*because(gated), *noise.warnings(gated), *advice(gated))
+    said = (*because(gated), *gate_noise.warnings(gated), *advice(gated))
     lines += [f"- {escaped(line)}" for line in said]
     return "\n".join(lines) + "\n\n" + "\n".join(grid_markdown(table(j)) for j in gated.judged)
 

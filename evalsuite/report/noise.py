@@ -1,16 +1,9 @@
-"""What is said of noise: what batching does to answers, and whether a margin can bear it."""
+"""What batching did to a run's answers, in words."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-
-from evalsuite.gating import Gated, Judged
 from evalsuite.report.words import counted, signed
-from evalsuite.results import FoundRun, Noise
-
-SHARE = 4
-"""Noise must be shown to be less than one such part of a margin."""
+from evalsuite.results import Noise
 
 
 def described(noise: Noise) -> str:
@@ -20,59 +13,3 @@ def described(noise: Noise) -> str:
         f"differently and {noise.flipped} changed value; effect {signed(noise.effect)} points "
         f"({signed(noise.low)} to {signed(noise.high)})"
     )
-
-
-def remarks(judged: Judged) -> Iterator[str]:
-    """Say of each run what batching did to it."""
-    for role, found in _runs(judged):
-        noise = found.run.noise
-        said = "not measured" if noise is None else described(noise)
-        yield f"noise of the {role} {found.run.checkpoint.name}: {said}"
-
-
-def warnings(gated: Gated) -> Iterator[str]:
-    """Warn of each run whose noise is not shown to lie within a part of the margin.
-
-    It changes neither margin nor verdict.
-    """
-    warned = set()
-    for judged in gated.judged:
-        most = judged.terms.margin / SHARE
-        for role, found in _runs(judged):
-            noise = found.run.noise
-            if found.path in warned or _within(noise, most):
-                continue
-            warned.add(found.path)
-            yield (
-                f"warning: that batching moves the {role} {found.run.checkpoint.name} by less than "
-                f"{most:g} points, a quarter of the margin, is not shown: {_remedy(noise, most)}"
-            )
-
-
-def _within(noise: Noise | None, most: float) -> bool:
-    return noise is not None and -most <= noise.low and noise.high <= most
-
-
-def _remedy(noise: Noise | None, most: float) -> str:
-    if noise is None:
-        return "run again with --noise 64 or more"
-    needed = _needed(noise, most)
-    if needed is None:
-        return f"the effect is {signed(noise.effect)}; run with --dtype float32 or --batch-size 1"
-    return f"{counted(noise.count, 'sample')} cannot tell, --noise {needed} might"
-
-
-def _needed(noise: Noise, most: float) -> int | None:
-    """About how many samples would show it if they are like those there were; None: none would."""
-    if abs(noise.effect) >= most:
-        return None
-    if not noise.flipped:
-        # 0 of N: see `evalsuite.stats.unseen`.
-        return math.ceil(math.log(0.025) / math.log1p(-most / 100)) if most < 100 else 1
-    reach = max(noise.high - noise.effect, noise.effect - noise.low)
-    return math.ceil(noise.count * (reach / (most - abs(noise.effect))) ** 2)
-
-
-def _runs(judged: Judged) -> Iterator[tuple[str, FoundRun]]:
-    yield judged.role, judged.comparison.baseline[0]
-    yield "candidate", judged.comparison.candidate[0]

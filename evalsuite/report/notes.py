@@ -121,15 +121,23 @@ def outcome_notes(outcome: Score | Failure) -> Iterator[Note]:
 
 def count_notes(score: Score) -> Iterator[Note]:
     """Say how many answers are missing, empty, cut or not understood."""
-    for count, meaning, reasons in (
-        (score.failed, "samples without a prediction, which count as wrong", score.reasons),
-        (score.empty, "empty answers", ()),
-        (score.truncated, "answers cut at the token limit", ()),
-        (score.unparsed, "answers in which no option was found", ()),
+    if score.failed:
+        yield failed_note(score)
+    for count, meaning in (
+        (score.empty, "empty answers"),
+        (score.truncated, "answers cut at the token limit"),
+        (score.unparsed, "answers in which no option was found"),
     ):
         if count:
-            why = f" ({'; '.join(map(sentence, reasons))})" if reasons else ""
-            yield Note(meaning, f"{count} of {score.n}{why}")
+            yield Note(meaning, f"{count} of {score.n}")
+
+
+def failed_note(score: Score) -> Note:
+    """Say how many samples failed, and why."""
+    why = f" ({'; '.join(map(sentence, score.reasons))})" if score.reasons else ""
+    return Note(
+        "samples without a prediction, which count as wrong", f"{score.failed} of {score.n}{why}"
+    )
 
 
 def _letters(index: int) -> str:

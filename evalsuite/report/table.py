@@ -6,11 +6,12 @@ so that what one form says, all say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evalsuite.errors import UsageError
+from evalsuite.report.labels import labels
 from evalsuite.report.notes import (
     Footnote,
     Note,
@@ -207,18 +208,10 @@ def build(runs: Sequence[Run]) -> Table:
     differing = _differing([run.settings for run in runs])
     rows = tuple(
         _row(run, label, columns, averages, [key for key in differing if key != "blind"], notes)
-        for run, label in zip(runs, _labels(runs), strict=True)
+        for run, label in zip(runs, labels(runs), strict=True)
     )
     return Table(prompts=prompts, columns=columns, rows=rows, averages=averages,
                  footnotes=notes.footnotes())  # fmt: skip
-
-
-def by_prompts(runs: Sequence[Run]) -> list[list[Run]]:
-    """Part `runs` into those that may share a table, in the order they first come."""
-    parts: dict[str, list[Run]] = {}
-    for run in runs:
-        parts.setdefault(prompts_of(run), []).append(run)
-    return list(parts.values())
 
 
 def prompts_of(run: Run) -> str:
@@ -329,26 +322,3 @@ def _prompts(runs: Sequence[Run]) -> str:
                 "report them separately"
             )
     return prompts_of(first)
-
-
-def _labels(runs: Sequence[Run]) -> list[str]:
-    """Name the rows: at length only where the checkpoint's name alone is not enough."""
-    more: tuple[Callable[[Run], str], ...] = (
-        lambda run: short(run.checkpoint.digest),
-        lambda run: str(run.settings.get("dtype")),
-        lambda run: f"@{run.limit}" if run.limit else "",
-        lambda run: run.started,
-    )
-    labels = [run.checkpoint.name + (" (blind)" if is_blind(run) else "") for run in runs]
-    for part in more:
-        shared = [labels.count(label) > 1 for label in labels]
-        parts = [part(run) for run in runs]
-        labels = [
-            f"{label} {extra}".strip() if same and _tells_apart(label, labels, parts) else label
-            for label, same, extra in zip(labels, shared, parts, strict=True)
-        ]
-    return labels
-
-
-def _tells_apart(label: str, labels: Sequence[str], parts: Sequence[str]) -> bool:
-    return len({part for known, part in zip(labels, parts, strict=True) if known == label}) > 1

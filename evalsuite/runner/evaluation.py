@@ -19,7 +19,7 @@ from evalsuite.files import remove_scratch
 from evalsuite.journal import answered
 from evalsuite.results import Failure, Outcome, Prediction, Run
 from evalsuite.runner.cluster import Cluster
-from evalsuite.runner.hiring import connect, hire
+from evalsuite.runner.hiring import connect, staff
 from evalsuite.runner.job import (
     Built,
     Defect,
@@ -31,7 +31,7 @@ from evalsuite.runner.job import (
     prediction,
 )
 from evalsuite.runner.ledger import Assignment, Ledger
-from evalsuite.runner.local import Said
+from evalsuite.runner.local import Hire, Said
 from evalsuite.runner.options import Options
 from evalsuite.runner.pool import Heard, Loaded, Lost, Pool
 from evalsuite.runner.progress import Progress
@@ -72,6 +72,7 @@ class Evaluation:
         options: Options,
         source: SampleSource,
         progress: Progress,
+        hire: Hire,
     ) -> None:
         several = len(assignments) > 1
         self._ledgers = [
@@ -84,6 +85,7 @@ class Evaluation:
         self._options = options
         self._source = source
         self._progress = progress
+        self._hire = hire
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._requests = Requests(source, self._events.put)
         self._pool: Pool | None = None
@@ -156,8 +158,9 @@ class Evaluation:
                 self._progress.note(f"workers log to {log}, Ray to ray.log beside it")
             self._source.kit.warm()
         if asks:
-            self._pool = hire(
-                self._options, self._ledgers, self._cluster, self._events.put, self._progress.note
+            hire = self._hire if self._cluster is None else self._cluster.hire
+            self._pool = staff(
+                self._options, self._ledgers, hire, self._events.put, self._progress.note
             )
 
     def _take_turns(self) -> bool:

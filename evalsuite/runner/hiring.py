@@ -7,10 +7,10 @@ from pathlib import Path
 
 from evalsuite.runner.cluster import Cluster
 from evalsuite.runner.ledger import Ledger
-from evalsuite.runner.local import Said
+from evalsuite.runner.local import Hire, Said
 from evalsuite.runner.options import Options
 from evalsuite.runner.pool import Pool
-from evalsuite.runner.work import Worker, WorkerSettings
+from evalsuite.runner.work import WorkerSettings
 
 HAND = 1536
 """Questions a worker has in hand: three of the engine's windows, so that one is answered, the next
@@ -32,14 +32,14 @@ def connect(address: str, options: Options, ledgers: Sequence[Ledger], media: Pa
     return cluster
 
 
-def hire(
+def staff(
     options: Options,
     ledgers: Sequence[Ledger],
-    cluster: Cluster | None,
+    hire: Hire,
     post: Callable[[Said], None],
     note: Callable[[str], None],
 ) -> Pool:
-    """Start the workers for the runs of `ledgers`; `post` and `note` are as of `Pool`."""
+    """Hire the workers for the runs of `ledgers`; `post` and `note` are as of `Pool`."""
     return Pool(
         [
             WorkerSettings(
@@ -61,5 +61,5 @@ def hire(
         coming=lambda run: sum(job.coming for job in ledgers[run].jobs),
         post=post,
         note=note,
-        hire=Worker if cluster is None else cluster.hire,
+        hire=hire,
     )

@@ -15,11 +15,13 @@ from evalsuite.lora import require_peft
 from evalsuite.results import Run
 from evalsuite.runner.evaluation import Evaluation
 from evalsuite.runner.ledger import Assignment
+from evalsuite.runner.local import Hire
 from evalsuite.runner.options import Options
 from evalsuite.runner.plan import Place, choose_scorable, place
 from evalsuite.runner.progress import Planned, Progress
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.state import State, header, look
+from evalsuite.runner.work import Worker
 from evalsuite.vlmevalkit.kit import KitError
 
 
@@ -31,9 +33,12 @@ def evaluate(
     progress: Progress,
     *,
     dry_run: bool = False,
+    hire: Hire = Worker,
 ) -> Run | None:
     """`evaluate_all` for one checkpoint; None for a dry run."""
-    runs = evaluate_all([checkpoint], benchmarks, options, source, progress, dry_run=dry_run)
+    runs = evaluate_all(
+        [checkpoint], benchmarks, options, source, progress, dry_run=dry_run, hire=hire
+    )
     return runs[0] if runs else None
 
 
@@ -45,9 +50,11 @@ def evaluate_all(
     progress: Progress,
     *,
     dry_run: bool = False,
+    hire: Hire = Worker,
 ) -> list[Run]:
     """Run `checkpoints` on `benchmarks`, whose data is located; continue what was begun before.
 
+    Workers come from `hire`, or from the Ray cluster of `options`.
     Returns a run for each with all outcomes known so far, those of other benchmarks included; none
     for a dry run. Raises `UsageError` (a directory is in use, a checkpoint cannot be loaded),
     `IncompleteError` (the workers keep dying, the disk is full) and `InterruptedRun`; whatever was
@@ -81,7 +88,7 @@ def evaluate_all(
             state = look(where, benchmarks, digests, fresh=options.fresh)
             todo.append(Assignment(checkpoint, benchmarks, digests, where, state))
         if todo:
-            with Evaluation(todo, options, source, progress) as evaluation:
+            with Evaluation(todo, options, source, progress, hire) as evaluation:
                 done = evaluation.work()
             runs.update((given.where, run) for given, run in zip(todo, done, strict=True))
     return [runs[where] for where in places if where in runs]

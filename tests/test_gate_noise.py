@@ -7,9 +7,10 @@ import pytest
 from evalsuite import benchmarks
 from evalsuite.gating import Gated, gate
 from evalsuite.policy import Policy
+from evalsuite.report.gate_noise import remarks, warnings
 from evalsuite.report.github import to_markdown
 from evalsuite.report.junit import to_junit
-from evalsuite.report.noise import described, remarks, warnings
+from evalsuite.report.noise import described
 from evalsuite.results import Noise
 from tests.compared import samples, stored
 
