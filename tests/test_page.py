@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalsuite.errors import UsageError
+from evalsuite.errors import DiskError, UsageError
 from evalsuite.report.joined import join, known
 from evalsuite.report.page import data, pictures
 from evalsuite.report.page.data import Picture, scripts, shown
@@ -440,6 +440,26 @@ def test_an_interrupted_page_leaves_the_earlier_one(one: list[FoundRun], tmp_pat
     written(found, page)
     assert len(list((page / "data").iterdir())) == 1
     assert "benchmarks/New.html" in files(page)
+
+
+def test_a_page_cut_off_while_it_is_put_in_place_leaves_whole_ones(
+    one: list[FoundRun], tmp_path: Path
+) -> None:
+    page = tmp_path / "page"
+    written(one, page)
+    (page / "samples/Bench.html").unlink()
+    (page / "samples/Bench.html").mkdir()
+    with pytest.raises(DiskError, match=r"samples/Bench\.html: cannot be written"):
+        written(one, page)
+    stamps = set()
+    for path in (path for path in page.rglob("*.html") if path.is_file()):
+        (stamp,) = set(re.findall(r"data/([0-9a-f]{16})/", path.read_text()))
+        stamps.add(stamp)
+        assert (page / "data" / stamp / "Bench" / "index.js").exists()
+    assert len(stamps) == 2, "old ones and new ones"
+    (page / "samples/Bench.html").rmdir()
+    written(one, page)
+    assert len(list((page / "data").iterdir())) == 1
 
 
 def test_one_at_a_time(one: list[FoundRun], tmp_path: Path) -> None:

@@ -55,6 +55,16 @@ class Folder:
         """Where thumbnails go, each named by its content: writings share them."""
         return self.path / "media"
 
+    @contextmanager
+    def drafted(self) -> Iterator[None]:
+        """Write data; whatever ends that before it is whole leaves none of them behind."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):
+                _remove(self.data, _DATA, keep=())
+            raise
+
     def write(self, name: str, text: str) -> None:
         """Write a file of data; nobody looks at it before `publish`."""
         path = self.data / name
@@ -65,6 +75,7 @@ class Folder:
     def publish(self, pages: Mapping[str, str], media: Collection[str]) -> None:
         """Put `pages`, of which one is the index, in place; remove what only older ones needed.
 
+        Cut off, it leaves old pages beside new ones, each with its data; the next one clears up.
         `media` names the thumbnails that are shown, as ``ab/abcdef….webp``.
         """
         others = [name for name in pages if name != INDEX]
@@ -81,7 +92,7 @@ class Folder:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Folder]:
-    """Begin a page in `path`; whatever ends it before `publish` leaves no data behind.
+    """Hold the folder `path` to write a page there.
 
     Raises `UsageError` if the folder is somebody else's or another process writes there.
     """
@@ -90,13 +101,7 @@ def opened(path: Path) -> Iterator[Folder]:
         path.mkdir(parents=True, exist_ok=True)
     with _alone(path):
         _mark(path, pages)
-        folder = Folder(path, secrets.token_hex(8), pages)
-        try:
-            yield folder
-        except BaseException:
-            with contextlib.suppress(OSError):
-                _remove(folder.data, _DATA, keep=())
-            raise
+        yield Folder(path, secrets.token_hex(8), pages)
 
 
 def claim(path: Path) -> tuple[str, ...]:

@@ -61,17 +61,18 @@ def write(found: Sequence[FoundRun], output: Path, images: str, steps: Steps) ->
     claim(output)  # before minutes of work
     parted = groups(found)
     with opened(output) as folder:
-        style = new_style(folder.stamp)
-        for name, text in assets():
-            folder.write(name, text)
         pages: dict[str, str] = {}
         seen: dict[str, Picture] = {}
         samples = 0
-        for group in parted:
-            for subject in group.subjects:
-                samples += _subject(subject, style, folder, images, steps, pages, seen)
-        missing = sum(not picture.source for picture in seen.values())
-        pages[INDEX] = overview(style, parted, _told(missing, images))
+        with folder.drafted():
+            style = new_style(folder.stamp)
+            for name, text in assets():
+                folder.write(name, text)
+            for group in parted:
+                for subject in group.subjects:
+                    samples += _subject(subject, style, folder, images, steps, pages, seen)
+            missing = sum(not picture.source for picture in seen.values())
+            pages[INDEX] = overview(style, parted, _told(missing, images))
         folder.publish(pages, pictures.names(seen.values()))
     return Written(output / INDEX, folder.bytes(), samples, missing)
 
