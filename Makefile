@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint format golden bench parity simulations clean
+.PHONY: install demo test browser chromium screenshots lint format golden bench parity simulations clean
 
 install: $(STAMP)
 
@@ -20,6 +20,21 @@ demo: install  ## evaluate both bundled checkpoints on all bundled benchmarks
 # By file, as fixtures of a module are dear; in the order of their names, as some of few tests are long.
 test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+browser: install chromium  ## the page in a headless Chromium
+	$(BIN)/python -m pytest -m browser -s tests/browser
+
+screenshots: install chromium  ## docs/pictures/page-*.png, from the demo's runs
+	$(BIN)/evalsuite run --ckpt demo --ckpt demo:early
+	$(BIN)/python -m tests.browser.screenshots results docs/pictures
+
+chromium:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
+	  command -v apt-get >/dev/null || { echo "make: install chromium and chromedriver first: there is no apt-get here to do it" >&2; exit 1; }; \
+	  [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null || { echo "make: install chromium and chromedriver first, as root: apt-get install chromium chromium-driver" >&2; exit 1; }; \
+	  as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$as_root apt-get update -q && $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium chromium-driver fonts-noto-core; \
+	}
 
 lint: install
 	$(BIN)/ruff check .

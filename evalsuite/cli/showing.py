@@ -62,6 +62,52 @@ def report(
 
 
 @app.command(rich_help_panel=PANEL)
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, as 'report' takes it.")],
+    benchmark: Annotated[
+        str | None, typer.Option("--benchmark", "--benchmarks", "-b", help="Which one.")
+    ] = (None),
+    wrong: Annotated[bool, typer.Option("--wrong", help="Worth less than a right answer.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Without an answer.")] = False,
+    unparsed: Annotated[
+        bool, typer.Option("--unparsed", help="In whose text no answer was found.")
+    ] = False,
+    flipped: Annotated[
+        str | None,
+        typer.Option(metavar="OTHER", help="Worth more or less than in that run."),
+    ] = None,
+    search: Annotated[
+        str, typer.Option(metavar="TEXT", help="With this in id, question, target or prediction.")
+    ] = "",
+    count: Annotated[int, typer.Option("-n", min=1, help="Show so many.")] = 10,
+    id_: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="This one alone, in full.")
+    ] = None,
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Show samples of one benchmark: question, target, what was answered and what it is worth.
+
+    'evalsuite page' has the same to browse, with images.
+    """
+    from evalsuite.errors import UsageError
+    from evalsuite.report import shown
+
+    flags = {"wrong": wrong, "failed": failed, "unparsed": unparsed}
+    kinds = [kind for kind, on in flags.items() if on]
+    if len(kinds) + (flipped is not None) > 1:
+        raise UsageError("--wrong, --failed, --unparsed and --flipped: give one of them")
+    asked = shown.Asked(
+        benchmark=benchmark,
+        kind=kinds[0] if kinds else None,
+        flipped=flipped,
+        search=search,
+        count=count,
+        id=id_,
+    )
+    shown.show(run, asked, output_dir)
+
+
+@app.command(rich_help_panel=PANEL)
 def leaderboard(
     runs: Runs = None,
     output: Annotated[
@@ -80,3 +126,28 @@ def leaderboard(
     path = output or output_dir / "LEADERBOARD.md"
     leaderboard.write(find.find(runs or [], output_dir), path)
     print(path)
+
+
+@app.command(rich_help_panel=PANEL)
+def page(
+    runs: Runs = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The folder; default 'page' among the results."),
+    ] = None,
+    images: Annotated[
+        str,
+        typer.Option(
+            help="thumbnails (small copies in the folder), reference (from where they lie) or none."
+        ),
+    ] = "thumbnails",
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Write a folder of pages that open from disk: tables, and every sample to browse.
+
+    It needs no server and no network (docs/page.md). A page that is there is replaced.
+    """
+    from evalsuite.report import find
+    from evalsuite.report.page import write
+
+    write.show(find.find(runs or [], output_dir), output or output_dir / "page", images)

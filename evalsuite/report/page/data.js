@@ -1,0 +1,132 @@
+"use strict";
+/* The samples of a benchmark: what filters go by at once, texts where they are seen, the search
+   index at the first search. */
+
+const FLAG = Object.freeze({ failed: 1, unparsed: 2, empty: 4, truncated: 8, unscored: 16, blank: 32 });
+
+class Samples {
+  static KEPT = 60; // files of texts that stay in memory
+
+  /* Load the index of what lies below `stem`. */
+  static async load(stem, labels) {
+    const samples = new Samples(stem, labels);
+    samples.index = await samples.get("index");
+    return samples;
+  }
+
+  constructor(stem, labels) {
+    this.stem = stem;
+    this.labels = labels;
+    this.index = null;
+    this.files = new Map(); // of texts, by number; the latest used last
+    this.loading = new Map();
+    this.searched = null; // a promise of one text a row
+  }
+
+  get(part) {
+    const slug = this.stem.split("/").pop();
+    return evalsuite.load(`../${this.stem}/${part}.js`, `${slug}/${part}`);
+  }
+
+  get size() {
+    return this.index.ids.length;
+  }
+
+  get runs() {
+    return this.labels.length;
+  }
+
+  /* What is said of an answer. */
+
+  has(run, row, flag) {
+    return (this.index.flags[run][row] & flag) !== 0;
+  }
+
+  value(run, row) {
+    return this.index.values[run][row];
+  }
+
+  counts(run, row) {
+    return !this.has(run, row, FLAG.blank | FLAG.unscored);
+  }
+
+  /* How much more a sample is worth in the run `to`; 0 unless it counts in both. */
+  change(from, to, row) {
+    if (!this.counts(from, row) || !this.counts(to, row)) return 0;
+    return this.value(to, row) - this.value(from, row);
+  }
+
+  /* A sign, its kind, and the same in words. */
+  mark(run, row) {
+    const value = this.value(run, row);
+    if (this.has(run, row, FLAG.blank)) return ["–", "none", "not in this run"];
+    if (this.has(run, row, FLAG.failed)) return ["!", "bad", "failed"];
+    if (this.has(run, row, FLAG.unscored)) return ["○", "none", "not scored"];
+    if (value >= 1) return ["✓", "good", "right"];
+    if (value > 0) return [String(Math.round(value * 100) / 100), "part", "partly right"];
+    const unparsed = this.has(run, row, FLAG.unparsed);
+    return ["✗", "bad", unparsed ? "wrong, no answer found in it" : "wrong"];
+  }
+
+  /* Texts. */
+
+  /* Which file has the texts of `row`. */
+  fileOf(row) {
+    const { starts } = this.index;
+    let low = 0;
+    let high = starts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (starts[middle] <= row) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /* The texts of a row if they are there, otherwise null. */
+  texts(row) {
+    const number = this.fileOf(row);
+    const file = this.files.get(number);
+    if (!file) return null;
+    const at = row - this.index.starts[number];
+    const [question, target, answers, images, shown, digest] = file.rows[at];
+    const pictures = images.map((image) => file.images[image]);
+    return { question, target, answers, pictures, shown, digest };
+  }
+
+  /* Resolves when the texts of `row` are there. */
+  need(row) {
+    const number = this.fileOf(row);
+    const file = this.files.get(number);
+    if (file) {
+      this.files.delete(number);
+      this.files.set(number, file);
+      return Promise.resolve();
+    }
+    if (!this.loading.has(number)) {
+      const loaded = this.get(String(number + 1).padStart(4, "0"))
+        .then((texts) => {
+          this.files.set(number, texts);
+          if (this.files.size > Samples.KEPT) this.files.delete(this.files.keys().next().value);
+        })
+        .finally(() => this.loading.delete(number));
+      this.loading.set(number, loaded);
+    }
+    return this.loading.get(number);
+  }
+
+  /* A promise of what is searched, a text a row. */
+  search() {
+    this.searched ??= (async () => {
+      const parts = [];
+      for (let number = 1; number <= this.index.searched; number += 1) {
+        parts.push(this.get(`search-${String(number).padStart(4, "0")}`));
+      }
+      return (await Promise.all(parts)).flat();
+    })().catch((error) => {
+      this.searched = null; // it may be there the next time
+      throw error;
+    });
+    return this.searched;
+  }
+}

@@ -1,0 +1,194 @@
+"""What a browser of samples loads: an index at once, texts where they are seen, a search index.
+
+Pure. Rows are those of `evalsuite.report.joined`, numbered from 0; runs are columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evalsuite.report.joined import Row, is_empty, is_failed, is_truncated, is_unparsed, known
+from evalsuite.report.page.script import to_script
+from evalsuite.results import SampleScore
+
+CHUNK_ROWS = 500
+"""Rows in a file of texts, at most;"""
+CHUNK_CHARACTERS = 100_000
+"""fewer where texts are long: so that what a screen shows is soon loaded."""
+SEARCH_CHARACTERS = 2_000_000
+"""In a file of the search index, about."""
+SEARCHED_QUESTION, SEARCHED_ANSWER = 1000, 500
+"""Characters of a question, and of a target or prediction, that are searched."""
+SHOWN_FRAMES = 6
+"""Frames of a video that are shown: the first, the last and those evenly between."""
+SHOWN_IMAGES = 24
+"""Images of one question that are shown."""
+
+FAILED, UNPARSED, EMPTY, TRUNCATED, UNSCORED, BLANK = 1, 2, 4, 8, 16, 32
+"""Flags of an answer; `BLANK`: the run does not have the sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image as a page shows it."""
+
+    source: str
+    """Relative to the page's folder, or a ``file:`` address; empty if there is nothing to show."""
+    why: str = ""
+    """Why there is nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A file of data."""
+
+    name: str
+    text: str
+
+
+def scripts(
+    rows: Sequence[Row],
+    labels: Sequence[str],
+    pictures: Mapping[str, Picture],
+    *,
+    stem: str,
+    video: bool,
+) -> Iterator[Script]:
+    """Write `rows` as scripts, each named `stem` and a part of its own; the index comes last.
+
+    An image that `pictures` does not have is one that nobody asked to be shown.
+    """
+    starts = []
+    for number, start, stop in _chunks(rows):
+        starts.append(start)
+        name = f"{stem}/{number:04}"
+        yield Script(name, to_script(name, _texts(rows[start:stop], pictures, video=video)))
+    searched = 0
+    cut = 0
+    for number, (texts, longer) in enumerate(_search(rows), start=1):
+        name = f"{stem}/search-{number:04}"
+        yield Script(name, to_script(name, texts))
+        searched, cut = number, cut + longer
+    name = f"{stem}/index"
+    yield Script(name, to_script(name, _index(rows, labels, starts, searched, cut)))
+
+
+def shown(media: Sequence[str], *, video: bool) -> list[str]:
+    """Pick what is shown of a sample's images or frames."""
+    limit = SHOWN_FRAMES if video else SHOWN_IMAGES
+    if len(media) <= limit or not video:
+        return list(media[:limit])
+    last = len(media) - 1
+    return [media[round(step * last / (limit - 1))] for step in range(limit)]
+
+
+def _index(
+    rows: Sequence[Row], labels: Sequence[str], starts: Sequence[int], searched: int, cut: int
+) -> dict[str, Any]:
+    """What filters go by, a list a field."""
+    columns = [[row[index] for row in rows] for index in range(len(labels))]
+    return {
+        "runs": list(labels),
+        "starts": list(starts),
+        "ids": [known(row).id for row in rows],
+        "values": [[0 if s is None else round(s.value, 4) for s in column] for column in columns],
+        "flags": [[BLANK if s is None else _flags(s) for s in column] for column in columns],
+        "facets": list(_facets([known(row) for row in rows])),
+        "searched": searched,
+        "cut": cut,
+        "limits": [SEARCHED_QUESTION, SEARCHED_ANSWER],
+    }
+
+
+def _flags(sample: SampleScore) -> int:
+    return (
+        FAILED * is_failed(sample)
+        | UNPARSED * is_unparsed(sample)
+        | EMPTY * is_empty(sample)
+        | TRUNCATED * is_truncated(sample)
+        | UNSCORED * (not sample.counts)
+    )
+
+
+def _facets(samples: Sequence[SampleScore]) -> Iterator[dict[str, Any]]:
+    """What samples are grouped by, unless it is the same everywhere, as the breakdown is."""
+    fields: dict[str, list[str]] = {
+        "category": [sample.category for sample in samples],
+        "part": [sample.part for sample in samples],
+    }
+    columns = dict.fromkeys(column for sample in samples for column, _ in sample.labels)
+    for column in columns:
+        fields[column] = [dict(sample.labels).get(column, "") for sample in samples]
+    for name, texts in fields.items():
+        values = sorted({text or "none" for text in texts})
+        if len(values) > 1:
+            code = {value: index for index, value in enumerate(values)}
+            codes = [code[text or "none"] for text in texts]
+            yield {"name": name, "values": values, "codes": codes}
+
+
+def _chunks(rows: Sequence[Row]) -> Iterator[tuple[int, int, int]]:
+    """Number, first row and the row after the last of each file of texts."""
+    number, start, size = 1, 0, 0
+    for index, row in enumerate(rows):
+        size += _length(row)
+        if index > start and (index - start == CHUNK_ROWS or size > CHUNK_CHARACTERS):
+            yield number, start, index
+            number, start, size = number + 1, index, _length(row)
+    if rows:
+        yield number, start, len(rows)
+
+
+def _length(row: Row) -> int:
+    sample = known(row)
+    answers = sum(len(s.prediction) + len(s.error or "") for s in row if s is not None)
+    return len(sample.question) + len(sample.target) + answers
+
+
+def _texts(
+    rows: Sequence[Row], pictures: Mapping[str, Picture], *, video: bool
+) -> dict[str, list[Any]]:
+    """The texts of `rows`; what many share about images stands once."""
+    numbers: dict[str, int] = {}
+    texts = []
+    for row in rows:
+        sample = known(row)
+        # A blind run was shown nothing; whoever was asked the same may have been.
+        media = next((s.media for s in row if s is not None and s.media), ())
+        there = [path for path in shown(media, video=video) if path in pictures]
+        images = [numbers.setdefault(path, len(numbers)) for path in there]
+        answers = [None if s is None else [s.prediction, s.error or ""] for s in row]
+        texts.append(
+            [sample.question, sample.target, answers, images, len(media), sample.prompt_digest]
+        )
+    seen = [[pictures[path].source, pictures[path].why] for path in numbers]
+    return {"rows": texts, "images": seen}
+
+
+def _search(rows: Sequence[Row]) -> Iterator[tuple[list[str], int]]:
+    """Texts to be searched, in lower case, a part at a time; and how many are longer than that."""
+    part: list[str] = []
+    size = longer = 0
+    for row in rows:
+        text, cut = _searched(row)
+        part.append(text)
+        size += len(text)
+        longer += cut
+        if size > SEARCH_CHARACTERS:
+            yield part, longer
+            part, size, longer = [], 0, 0
+    if part:
+        yield part, longer
+
+
+def _searched(row: Row) -> tuple[str, bool]:
+    sample = known(row)
+    answers = [sample.target]
+    answers += [text for s in row if s is not None for text in (s.prediction, s.error or "")]
+    cut = len(sample.question) > SEARCHED_QUESTION or max(map(len, answers)) > SEARCHED_ANSWER
+    pieces = [sample.id, sample.question[:SEARCHED_QUESTION]]
+    pieces += [text[:SEARCHED_ANSWER] for text in answers]
+    plain = (" ".join(piece.split()).lower() for piece in pieces)
+    return "\n".join(dict.fromkeys(piece for piece in plain if piece)), cut

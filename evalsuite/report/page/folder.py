@@ -1,0 +1,176 @@
+"""The folder of a page: whose it is, and how a new page takes the place of an old one.
+
+Data of each writing lie in a folder of their own name; the pages that lead to them are replaced one
+by one when everything is there, and what the old ones had is removed last. So a writing that is cut
+off leaves the earlier page as it was. Only files of our names are ever removed, and only where our
+marker says that the folder is ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import secrets
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalsuite.errors import UsageError
+from evalsuite.files import disk_errors, write_atomically
+from evalsuite.report.page.skeleton import ASSETS
+
+MARKER = "evalsuite-page.json"
+"""Lies in every folder that is ours."""
+SCHEMA = 1
+INDEX = "index.html"
+_STAMP = re.compile(r"[0-9a-f]{16}")
+_PAGE = re.compile(r"(benchmarks|samples)/[A-Za-z0-9._-]+\.html")
+_DATA = re.compile(
+    "|".join([*map(re.escape, ASSETS), r"[A-Za-z0-9._-]+/(index|\d{4,}|search-\d{4,})\.js"])
+)
+_MEDIA = re.compile(r"[0-9a-f]{2}/([0-9a-f]{32}\.webp|\.[0-9a-f]{16})")
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A page being written."""
+
+    path: Path
+    stamp: str
+    """Names this writing."""
+    pages: tuple[str, ...]
+    """What an earlier page has, besides the index."""
+
+    @property
+    def data(self) -> Path:
+        """Where scripts, style and data of this writing go."""
+        return self.path / "data" / self.stamp
+
+    @property
+    def media(self) -> Path:
+        """Where thumbnails go, each named by its content: writings share them."""
+        return self.path / "media"
+
+    @contextmanager
+    def drafted(self) -> Iterator[None]:
+        """Write data; whatever ends that before it is whole leaves none of them behind."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):
+                _remove(self.data, _DATA, keep=())
+            raise
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of data; nobody looks at it before `publish`."""
+        path = self.data / name
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+
+    def publish(self, pages: Mapping[str, str], media: Collection[str]) -> None:
+        """Put `pages`, of which one is the index, in place; remove what only older ones needed.
+
+        Cut off, it leaves old pages beside new ones, each with its data; the next one clears up.
+        `media` names the thumbnails that are shown, as ``ab/abcdef….webp``.
+        """
+        others = [name for name in pages if name != INDEX]
+        _mark(self.path, [*self.pages, *others])
+        for name in (*others, INDEX):
+            write_atomically(self.path / name, pages[name])
+        _sweep(self, others, media)
+        _mark(self.path, others)
+
+    def bytes(self) -> int:
+        """Everything in the folder."""
+        return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file())
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Folder]:
+    """Hold the folder `path` to write a page there.
+
+    Raises `UsageError` if the folder is somebody else's or another process writes there.
+    """
+    pages = claim(path)
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    with _alone(path):
+        _mark(path, pages)
+        yield Folder(path, secrets.token_hex(8), pages)
+
+
+def claim(path: Path) -> tuple[str, ...]:
+    """Return the pages that an earlier writing left in `path`; raises `UsageError` as `opened`."""
+    if not path.exists():
+        return ()
+    if not path.is_dir():
+        raise UsageError(f"{path}: is a file, and a page is a folder; choose another with -o")
+    try:
+        marker = json.loads((path / MARKER).read_text(encoding="utf-8"))
+        schema, pages = int(marker["schema"]), [str(page) for page in marker["pages"]]
+    except FileNotFoundError:
+        if any(path.iterdir()):
+            raise UsageError(
+                f"{path}: is not empty and not a page of ours (no {MARKER}); nothing there is "
+                "touched; choose another folder with -o"
+            ) from None
+        return ()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}; choose another -o") from None
+    except (ValueError, TypeError, KeyError):
+        raise UsageError(
+            f"{path / MARKER}: is damaged; remove the folder, or choose another with -o"
+        ) from None
+    if schema > SCHEMA:
+        raise UsageError(f"{path}: written by a newer evalsuite; choose another folder with -o")
+    # Whatever the marker says: these names alone are ours.
+    return tuple(page for page in pages if _PAGE.fullmatch(page))
+
+
+def _mark(path: Path, pages: Collection[str]) -> None:
+    plain = {"schema": SCHEMA, "what": "a folder that 'evalsuite page' writes and replaces",
+             "pages": sorted(set(pages))}  # fmt: skip
+    write_atomically(path / MARKER, json.dumps(plain, indent=2) + "\n")
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(
+                f"{path}: another process is writing it; wait for it, or choose another -o"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sweep(folder: Folder, pages: Collection[str], media: Collection[str]) -> None:
+    """Remove what earlier writings left, cut off or whole."""
+    with disk_errors(folder.path):
+        for name in set(folder.pages) - set(pages):
+            (folder.path / name).unlink(missing_ok=True)
+        for old in (folder.path / "data").iterdir():
+            if _STAMP.fullmatch(old.name) and old.name != folder.stamp:
+                _remove(old, _DATA, keep=())
+        _remove(folder.media, _MEDIA, keep=media)
+
+
+def _remove(root: Path, ours: re.Pattern[str], keep: Collection[str]) -> None:
+    """Remove files of our names below `root`, then the directories that are empty."""
+    for directory, _, files in os.walk(root, topdown=False):
+        for name in files:
+            path = Path(directory, name)
+            relative = path.relative_to(root).as_posix()
+            if ours.fullmatch(relative) and relative not in keep:
+                path.unlink()
+        with contextlib.suppress(OSError):  # something of somebody's is in it
+            Path(directory).rmdir()

@@ -1,0 +1,130 @@
+"""Images and frames for a page: small copies by content, addresses of the originals, or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from evalsuite.errors import UsageError, nearest
+from evalsuite.files import disk_errors
+from evalsuite.report.page.data import Picture
+
+KINDS = ("thumbnails", "reference", "none")
+SIDE = 256
+"""The longest side of a thumbnail, in pixels."""
+_QUALITY = 78
+_RECIPE = f"webp-{SIDE}-{_QUALITY}"
+"""Part of a thumbnail's name, so that another size or quality is another file."""
+GONE = "the image is no longer there"
+
+
+def check(kind: str) -> None:
+    """Raise `UsageError` if `kind` is not a way to show images."""
+    if kind not in KINDS:
+        raise UsageError(
+            f"--images {kind}: unknown{nearest(kind, KINDS)}; expected {', '.join(KINDS)}"
+        )
+
+
+def prepare(
+    paths: Collection[str], kind: str, page: Path, advanced: Callable[[], None]
+) -> dict[str, Picture]:
+    """Say for each of `paths` how it is shown; thumbnails are made below ``media`` of `page`.
+
+    `advanced` is called after each. Of an image that cannot be had it says why. Raises `DiskError`.
+    """
+    if kind == "none":
+        return {}
+    if kind == "reference":
+        return {path: _referenced(Path(path), page) for path in paths}
+    made: dict[str, Picture] = {}
+    workers = ThreadPoolExecutor(os.cpu_count())  # decoding and scaling let other threads run
+    # Huge pictures are scans here, and no attack: only pixels few enough for memory are decoded.
+    with warnings.catch_warnings(), contextlib.ExitStack() as stack:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        stack.callback(workers.shutdown, cancel_futures=True)
+        for path, picture in zip(
+            paths, workers.map(lambda path: _thumbnail(Path(path), page), paths), strict=True
+        ):
+            made[path] = picture
+            advanced()
+    return made
+
+
+def names(pictures: Collection[Picture]) -> set[str]:
+    """Name the thumbnails among `pictures`, relative to ``media``."""
+    return {
+        picture.source.removeprefix("media/")
+        for picture in pictures
+        if picture.source.startswith("media/")
+    }
+
+
+def _referenced(path: Path, page: Path) -> Picture:
+    where = path.absolute()
+    if not os.path.isfile(where):  # noqa: PTH113 - also takes what can be no path
+        return Picture("", GONE)
+    with contextlib.suppress(ValueError):
+        return Picture(_quoted(where.relative_to(page.absolute())))
+    return Picture(where.as_uri())
+
+
+def _quoted(path: Path) -> str:
+    from urllib.parse import quote
+
+    return quote(path.as_posix())
+
+
+def _thumbnail(path: Path, page: Path) -> Picture:
+    try:
+        if not os.path.isfile(path):  # noqa: PTH113 - as above
+            return Picture("", GONE)
+        content = path.read_bytes()
+    except OSError as error:
+        return Picture("", f"the image cannot be read: {error.strerror}")
+    digest = hashlib.sha256(_RECIPE.encode() + content).hexdigest()[:32]
+    name = f"media/{digest[:2]}/{digest}.webp"
+    target = page / name
+    if target.exists():  # the same image under another path, or from an earlier writing
+        return Picture(name)
+    try:
+        small = _small(content)
+    except Exception as error:  # noqa: BLE001 - decoders raise what they like
+        why = " ".join(str(error).split()) or type(error).__name__
+        return Picture("", f"the image cannot be read: {why}"[:200])
+    _place(target, small)
+    return Picture(name)
+
+
+def _small(content: bytes) -> bytes:
+    with Image.open(io.BytesIO(content)) as image:
+        image.draft("RGB", (2 * SIDE, 2 * SIDE))  # a JPEG need not be decoded at full size
+        turned = ImageOps.exif_transpose(image)
+        clear = turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info
+        plain = turned.convert("RGBA" if clear else "RGB")
+        plain.thumbnail((SIDE, SIDE))
+        out = io.BytesIO()
+        plain.save(out, "WEBP", quality=_QUALITY)
+    return out.getvalue()
+
+
+def _place(target: Path, content: bytes) -> None:
+    """Put a thumbnail there as a whole; two threads may do so at once."""
+    import secrets
+
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = target.with_name(f".{secrets.token_hex(8)}")
+        try:
+            scratch.write_bytes(content)
+            scratch.replace(target)
+        finally:
+            scratch.unlink(missing_ok=True)
