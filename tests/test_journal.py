@@ -40,6 +40,7 @@ def test_whatever_was_said_comes_back_exactly(tmp_path: Path) -> None:
     assert list(peek(tmp_path, HEADER).values()) == wanted
 
 
+@settings(deadline=None)  # it waits for the disk
 @given(st.text(st.characters(exclude_categories=()), max_size=50))
 def test_any_text_survives(text: str) -> None:
     import tempfile

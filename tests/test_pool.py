@@ -2,6 +2,7 @@
 
 import dataclasses
 import queue
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -47,10 +48,12 @@ class Fake(Worker):
         self._said: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._said.put(start)
         self.asked: list[list[str]] = []
+        self.when: list[int] = []
         self.killed = False
 
     def ask(self, questions: Sequence[Question]) -> None:
         self.asked.append([question.id for question in questions])
+        self.when.append(time.monotonic_ns())
         # As the engine does: all of a window dies with the one that kills.
         if any(question.id in self._poison for question in questions):
             self._said.put(None)
@@ -152,7 +155,10 @@ def test_each_poison_costs_itself_alone(poison: str, workers: int) -> None:
         if id_ in poison:
             assert answer.error is not None
             assert "was killed (out of memory?) on this sample, the third" in answer.error
-            held = [asked for fake in team.hired for asked in fake.asked if id_ in asked]
+            asked = [
+                turn for fake in team.hired for turn in zip(fake.when, fake.asked, strict=True)
+            ]
+            held = [ids for _, ids in sorted(asked) if id_ in ids]
             assert len(held) >= 3, "three workers died on it"
             assert held[-1] == [id_], "the last one with nothing else in hand"
     assert len([note for note in team.notes if "left out" in note]) == len(poison)
