@@ -34,14 +34,15 @@ def disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text`: at every moment it holds the old text or the new one, whole."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace `path`: at every moment it holds the old content or the new one, whole."""
+    raw = content.encode("utf-8") if isinstance(content, str) else content
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with scratch.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with scratch.open("wb") as file:
+                file.write(raw)
                 file.flush()
                 os.fsync(file.fileno())
             scratch.replace(path)
