@@ -146,8 +146,8 @@ def _what_error(best: Best) -> str:
         return f"from unpaired standard errors, {best.error:.1f} for a difference: an upper figure"
     pair = "it and the second best" if best.best is best.last else "it and the last"
     return (
-        f"from {best.error:.1f}, the standard error of the difference of {pair}, which answered the "
-        "same questions"
+        f"from {best.error:.1f}, the standard error of the difference of {pair}, which answered "
+        "the same questions"
     )
 
 

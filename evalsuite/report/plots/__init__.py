@@ -111,7 +111,10 @@ _DRAWN = {
 def _table(runs: Sequence[FoundRun], say: Say) -> tuple[list[FoundRun], Table]:
     """The runs that can share a picture, in one table."""
     left_out = [LeftOut(found, "it has no score yet") for found in runs if not found.run.scores]
-    kept = alike([found for found in runs if found.run.scores], left_out)
+    scored = [found for found in runs if found.run.scores]
+    if not scored:
+        raise UsageError("no run has a score yet; finish one with 'evalsuite run'")
+    kept = alike(scored, left_out)
     _say_left_out(left_out, say)
     return kept, build([found.run for found in kept])
 

@@ -49,7 +49,7 @@ def draw(lines: Sequence[Line], series: Sequence[str], title: str, caption: str)
     axes = made.add_subplot()
     places = _places(lines)
     apart = min(_APART, _WIDEST / max(len(series) - 1, 1))
-    for index, name in enumerate(series):
+    for index in range(len(series)):
         shift = apart * (index - (len(series) - 1) / 2)
         known = [
             (place + shift, dot)
@@ -67,7 +67,7 @@ def draw(lines: Sequence[Line], series: Sequence[str], title: str, caption: str)
             color=COLOURS[index],
             markersize=5.5,
             elinewidth=1.8,
-            label=shown(name),
+            label=f"series {index}",
         )
     axes.set_yticks(places, [shown(line.name) for line in lines])
     axes.set_ylim(places[-1] + 0.6, -0.6)
@@ -79,7 +79,7 @@ def draw(lines: Sequence[Line], series: Sequence[str], title: str, caption: str)
     for place, line in zip(places, lines, strict=True):
         if line.apart:
             axes.axhline(place - 0.85, color=INK, linewidth=0.8, alpha=0.6)
-    legend(made, axes)
+    legend(made, axes, series)
     headed(made, title, caption)
     return made
 

@@ -111,14 +111,14 @@ def draw(found: Sequence[Spot], averaged: Sequence[str]) -> Figure | None:
     ways = list(dict.fromkeys(spot.memory.how for spot in found))
     for index, how in enumerate(ways):
         some = [spot for spot in found if spot.memory.how == how]
-        _points(axes, min(index, SERIES - 1), how, some, named)
+        _points(axes, min(index, SERIES - 1), f"series {index}", some, named)
     _scales(axes, found)
     axes.set_xlabel("peak memory, GB")
     axes.set_ylabel(
         shown(averaged[0]) if len(averaged) == 1
         else f"mean of {counted(len(averaged), 'benchmark')}"
     )  # fmt: skip
-    legend(made, axes)
+    legend(made, axes, ways)
     ways_told = f" Memory: {ways[0]}." if len(ways) == 1 else ""
     few = (
         f" {len(found)} checkpoints; named: those that no other beats in score and memory."
@@ -130,7 +130,7 @@ def draw(found: Sequence[Spot], averaged: Sequence[str]) -> Figure | None:
     return made
 
 
-def _points(axes: Axes, kind: int, how: str, some: Sequence[Spot], named: Sequence[Spot]) -> None:
+def _points(axes: Axes, kind: int, label: str, some: Sequence[Spot], named: Sequence[Spot]) -> None:
     """Draw what was measured one way: those with names with their bars, the others faintly."""
     plain = [spot for spot in some if spot not in named]
     clear = [spot for spot in some if spot in named]
@@ -138,14 +138,14 @@ def _points(axes: Axes, kind: int, how: str, some: Sequence[Spot], named: Sequen
         [spot.memory.bytes / _GIGA for spot in plain],
         [spot.score for spot in plain],
         linestyle="none", marker=MARKERS[kind], color=COLOURS[kind], markersize=5, alpha=0.35,
-        label=None if clear else how,
+        label=None if clear else label,
     )  # fmt: skip
     if clear:
         axes.errorbar(
             [spot.memory.bytes / _GIGA for spot in clear],
             [spot.score for spot in clear],
             yerr=[[s.score - s.low for s in clear], [s.high - s.score for s in clear]],
-            fmt=MARKERS[kind], color=COLOURS[kind], markersize=7, elinewidth=1.6, label=how,
+            fmt=MARKERS[kind], color=COLOURS[kind], markersize=7, elinewidth=1.6, label=label,
         )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ def draw_mean(found: Curves) -> Figure | None:
     )  # fmt: skip
     axes.set_ylabel(shown(over))
     _steps(axes, 7)
-    legend(made, axes)
+    legend(made, axes, [curve.name for curve in kept])
     headed(made, "Score by training step", _ABOUT + note)
     return made
 
@@ -75,7 +75,7 @@ def draw_benchmarks(found: Curves) -> Figure | None:
         if position + across >= len(found.benchmarks):
             axes.set_xlabel("training step")
     assert first is not None
-    legend(made, first, made.add_subplot(cells[0, :]))
+    legend(made, first, [curve.name for curve in kept], made.add_subplot(cells[0, :]))
     headed(made, "Benchmarks by training step", _ABOUT + note)
     return made
 
@@ -92,7 +92,7 @@ def _line(axes: Axes, index: int, curve: Curve, value: Callable[[Point], Dot | N
     axes.plot(
         steps, [d.value for _, d in known],
         color=colour, marker=MARKERS[index], linestyle=DASHES[index], markersize=5, linewidth=1.8,
-        label=shown(curve.name),
+        label=f"series {index}",
     )  # fmt: skip
 
 

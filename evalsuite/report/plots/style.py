@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ SERIES = len(COLOURS)
 SMALL, NORMAL, LARGE = 9.0, 10.0, 12.0
 """Sizes of text, in points."""
 _DOTS_PER_INCH = 144
-_LONGEST = 34
+_LONGEST, _LONGEST_TITLE = 34, 60
 _INKED = (
     "text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color",
     "ytick.color",
@@ -107,7 +107,7 @@ def shown(text: str, most: int = _LONGEST) -> str:
 
 def headed(made: Figure, title: str, caption: str) -> None:
     """Give `made` its title, and say beneath what is to be seen."""
-    made.suptitle(title, x=0.01, ha="left", weight="bold")
+    made.suptitle(shown(title, _LONGEST_TITLE), x=0.01, ha="left", weight="bold")
     made.supxlabel(wrapped(caption, made), x=0.01, ha="left", fontsize=SMALL)
 
 
@@ -116,15 +116,19 @@ def wrapped(text: str, made: Figure) -> str:
     return "\n".join(textwrap.wrap(text, int(made.get_figwidth() * 15.5)))
 
 
-def legend(made: Figure, axes: Axes, place: Axes | None = None) -> None:
-    """Name the series of `axes` above it, or in `place`, if there are several."""
+def legend(made: Figure, axes: Axes, names: Sequence[str], place: Axes | None = None) -> None:
+    """Name the series that `axes` has labels for above it, or in `place`, if there are several."""
     if place is not None:
         place.set_axis_off()
     handles, labels = axes.get_legend_handles_labels()
-    if len(labels) > 1:
-        widest = max(map(len, labels))
-        columns = max(1, min(len(labels), int(made.get_figwidth() * 12 / (widest + 7))))
-        (place or axes).legend(
-            handles, labels, loc="lower left", bbox_to_anchor=(0, 0 if place else 1),
-            ncols=columns, borderaxespad=0.2, handlelength=2.6,
-        )  # fmt: skip
+    if len(names) < 2:
+        return
+    texts = [shown(name) for name in names]
+    columns = max(1, min(len(texts), int(made.get_figwidth() * 12 / (max(map(len, texts)) + 7))))
+    drawn = (place or axes).legend(
+        handles, labels, loc="lower left", bbox_to_anchor=(0, 0 if place else 1), ncols=columns,
+        borderaxespad=0.2, handlelength=2.6,
+    )  # fmt: skip
+    # Only now: a label with an underscore in front would not be drawn.
+    for entry, text in zip(drawn.get_texts(), texts, strict=True):
+        entry.set_text(text)
