@@ -122,5 +122,31 @@ def plot(
         print(path)
 
 
+@app.command(rich_help_panel=PANEL)
+def card(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, as for report.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="README.md",
+            help="The card, new or already there; printed if not given.",
+        ),
+    ] = None,
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Write a run's scores into a Hugging Face model card (docs/export.md).
+
+    They go into the front matter's model-index: our earlier ones are replaced, others' results and
+    the rest of the file stay as they are, byte for byte. A run with --limit is refused.
+    """
+    from evalsuite.report import card, find
+
+    card.write(find.find([run], output_dir)[0].run, output)
+    if output is not None:
+        print(output)
+
+
 def _tell(line: str) -> None:
     print(f"evalsuite: {visible(line)}", file=sys.stderr)
