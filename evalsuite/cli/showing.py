@@ -10,6 +10,7 @@ import typer
 
 from evalsuite.cli.app import app
 from evalsuite.cli.options import BenchmarksFile, ResultsDir, Runs, names
+from evalsuite.errors import UsageError
 from evalsuite.report.words import visible
 
 PANEL = "Show"
@@ -146,6 +147,35 @@ def card(
     card.write(find.find([run], output_dir)[0].run, output)
     if output is not None:
         print(output)
+
+
+@app.command(rich_help_panel=PANEL)
+def export(
+    runs: Runs = None,
+    format_: Annotated[str, typer.Option("--format", help="lm-eval.")] = "lm-eval",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Where the files go; default lm-eval under the results.",
+        ),
+    ] = None,
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Write runs as other harnesses do (docs/export.md).
+
+    lm-eval: results_DATE.json and samples_BENCHMARK_DATE.jsonl in a folder a checkpoint, as
+    lm-evaluation-harness has them, with scores from 0 to 1.
+    """
+    from evalsuite.report import find, lm_eval
+
+    if format_ != "lm-eval":
+        raise UsageError(f"--format {format_}: unknown; expected lm-eval")
+    found = find.find(runs or [], output_dir)
+    for path in lm_eval.write(found, output or output_dir / "lm-eval", _tell):
+        print(path)
 
 
 def _tell(line: str) -> None:

@@ -24,7 +24,7 @@ _TASKS = {
     "image": ("image-text-to-text", "Image-Text-to-Text"),
     "video": ("video-text-to-text", "Video-Text-to-Text"),
 }
-_METRICS = {
+METRIC_NAMES = {
     "vqa-accuracy": ("vqa_accuracy", "VQA accuracy"),
     "relaxed-accuracy": ("relaxed_accuracy", "Relaxed accuracy"),
     "anls": ("anls", "ANLS"),
@@ -117,7 +117,7 @@ def _result(score: Score, run: Run, known: Benchmark | None) -> EvalResult:
     from huggingface_hub.repocard_data import EvalResult
 
     task = _TASKS.get(score.modality, _TASKS["image"])
-    metric = _METRICS.get(score.metric, ("accuracy", "Accuracy"))
+    metric = METRIC_NAMES.get(score.metric, ("accuracy", "Accuracy"))
     repository, split, revision = _dataset(score, known)
     return EvalResult(
         task_type=task[0],

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from evalsuite.curves import Curves, LeftOut, alike, curves
 from evalsuite.errors import UsageError, nearest
-from evalsuite.places import safe_name
+from evalsuite.places import file_name
 from evalsuite.report.plots import categories, intervals, memory, steps
 from evalsuite.report.plots.style import save, styled
 from evalsuite.report.table import Table, build
@@ -91,7 +91,7 @@ def _categories(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Pat
                 [read_samples(path) for _, path in there],
                 note,
             )
-            made += _saved(picture, directory, f"plot-categories-{safe_name(column.benchmark)}")
+            made += _saved(picture, directory, f"plot-categories-{file_name(column.benchmark)}")
     if not made:
         raise UsageError(
             "no benchmark has samples.jsonl with categories beside the run; name a run directory "
