@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint format bench parity simulations clean
+.PHONY: install demo test lint format bench parity pictures simulations clean
 
 install: $(STAMP)
 
@@ -34,6 +34,9 @@ bench: install  ## side by side with VLMEvalKit's own loop; a few minutes
 
 parity: install  ## both roads over every benchmark: the table in docs/parity.md
 	$(BIN)/python -m tests.parity.table > docs/parity.md
+
+pictures: demo  ## the plots in docs/pictures
+	$(BIN)/python -m tools.pictures
 
 simulations: install  ## what intervals and verdicts promise, on made answers; some minutes
 	$(BIN)/python -m pytest -m slow tests/test_simulations.py

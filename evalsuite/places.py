@@ -91,7 +91,7 @@ def safe_name(name: str) -> str:
 def file_name(name: str) -> str:
     """Turn any `name` into one of a file: itself if it can be, else made to differ."""
     safe = _UNSAFE.sub("-", name).strip("-.")[:_LONGEST_NAME]
-    if safe == name:
+    if safe and safe == name:
         return name
     told = hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:8]
     return f"{safe}-{told}".lstrip("-")

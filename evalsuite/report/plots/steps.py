@@ -26,6 +26,8 @@ from evalsuite.report.plots.style import (
 from evalsuite.report.words import counted
 
 _ACROSS = 3
+_ROUND = [1, 2, 5, 10]
+"""What steps between numbers on the axes are multiples of."""
 _ABOUT = (
     "Bands: 95 % intervals, clustered by image or video, of each score for itself. Checkpoints "
     "answer the same questions, so a difference is surer than the bands let it look: evalsuite "
@@ -98,9 +100,9 @@ def _line(axes: Axes, index: int, curve: Curve, value: Callable[[Point], Dot | N
 
 def _steps(axes: Axes, most: int) -> None:
     """Number the axes: whole steps without an offset, and a grid."""
-    axes.xaxis.set_major_locator(MaxNLocator(most, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(most, integer=True, steps=_ROUND))
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=_ROUND))
     axes.yaxis.set_major_formatter(lambda score, _: f"{score:g}")
     axes.grid()
 
