@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint format bench parity pictures simulations clean
+.PHONY: install demo test lint format bench parity simulations clean
 
 install: $(STAMP)
 
@@ -35,11 +35,12 @@ bench: install  ## side by side with VLMEvalKit's own loop; a few minutes
 parity: install  ## both roads over every benchmark: the table in docs/parity.md
 	$(BIN)/python -m tests.parity.table > docs/parity.md
 
-pictures: demo  ## the plots in docs/pictures
-	$(BIN)/python -m tools.pictures
-
 simulations: install  ## what intervals and verdicts promise, on made answers; some minutes
 	$(BIN)/python -m pytest -m slow tests/test_simulations.py
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
+
+.PHONY: pictures
+pictures: demo  ## the plots in docs/pictures
+	$(BIN)/python -m tools.pictures

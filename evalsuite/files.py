@@ -34,15 +34,14 @@ def disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace `path`: at every moment it holds the old content or the new one, whole."""
-    raw = content.encode("utf-8") if isinstance(content, str) else content
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text`: at every moment it holds the old text or the new one, whole."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with scratch.open("wb") as file:
-                file.write(raw)
+            with scratch.open("w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             scratch.replace(path)
@@ -69,6 +68,18 @@ def sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_bytes_atomically(path: Path, raw: bytes) -> None:
+    """`write_atomically` for what is no text, a picture say."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            scratch.write_bytes(raw)
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
 
 
 def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:

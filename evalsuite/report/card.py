@@ -29,7 +29,7 @@ def write(run: Run, path: Path | None) -> None:
     if path is None:
         sys.stdout.write(_new(run))
     else:
-        write_atomically(path, updated(_read(path), run, path).encode("utf-8"))
+        write_atomically(path, updated(_read(path), run, path))
 
 
 def updated(known: str, run: Run, path: Path) -> str:

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from evalsuite.files import write_atomically
+from evalsuite.files import write_bytes_atomically
 from evalsuite.report.words import visible
 
 INK = "#767b83"
@@ -92,7 +92,7 @@ def save(made: Figure, directory: Path, name: str) -> list[Path]:
         content = io.BytesIO()
         made.savefig(content, format=kind, metadata=metadata, dpi=_DOTS_PER_INCH)
         files.append(directory / f"{name}.{kind}")
-        write_atomically(files[-1], content.getvalue())
+        write_bytes_atomically(files[-1], content.getvalue())
     return files
 
 
