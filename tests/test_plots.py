@@ -302,6 +302,16 @@ def test_of_many_those_that_nothing_beats_are_named() -> None:
     assert [each.name for each in memory.frontier(found)] == ["large", "small"]
 
 
+def test_of_very_many_that_nothing_beats_the_best_are_named(tmp_path: Path) -> None:
+    runs = [at(f"c{i:02}", 1 + i / 10, 20.0 + i) for i in range(20)]
+    plots.draw(runs, tmp_path, ["memory"], silent)
+    said = texts(tmp_path / "plot-memory.svg")
+    assert sorted(name for name in said if re.fullmatch(r"c\d\d", name)) == [
+        f"c{i:02}" for i in range(4, 20)
+    ]
+    assert "named: the 16 best of those that no other beats" in " ".join(said)
+
+
 def test_a_hundred_runs_stay_readable(tmp_path: Path) -> None:
     chance = random.Random(1)
     runs = []

@@ -120,11 +120,7 @@ def draw(found: Sequence[Spot], averaged: Sequence[str]) -> Figure | None:
     )  # fmt: skip
     legend(made, axes, ways)
     ways_told = f" Memory: {ways[0]}." if len(ways) == 1 else ""
-    few = (
-        f" {len(found)} checkpoints; named: those that no other beats in score and memory."
-        if crowded
-        else ""
-    )
+    few = f" {len(found)} checkpoints; named: {_which(len(named))}." if crowded else ""
     headed(made, "Score against memory", _about(ways_told, few))
     _name(made, axes, named, found)
     return made
@@ -160,6 +156,11 @@ def frontier(found: Sequence[Spot]) -> list[Spot]:
         if not best or spot.score > best[-1].score:
             best.append(spot)
     return best[::-1][:NAMED]
+
+
+def _which(named: int) -> str:
+    most = f"the {NAMED} best of " if named == NAMED else ""
+    return f"{most}those that no other beats in score and memory"
 
 
 def _scales(axes: Axes, found: Sequence[Spot]) -> None:
