@@ -110,6 +110,7 @@ def test_partial_and_modified_show_in_the_name() -> None:
     [
         (made(limit="50"), "run with --limit 50"),
         (made(finished=None), "unfinished"),
+        (made(settings=settings(blind=True)), "without images"),
         (run("empty"), "has no score"),
     ],
 )

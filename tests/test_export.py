@@ -181,12 +181,14 @@ def test_a_sample(tmp_path: Path) -> None:
 def test_what_is_not_whole_says_so(tmp_path: Path) -> None:
     told: list[str] = []
     known = run(
-        "sft", score("P", 50.0, partial=True, unscored=7), failure("F"), limit="50", finished=None
-    )
+        "sft", score("P", 50.0, partial=True, unscored=7), failure("F"), limit="50", finished=None,
+        settings={"dtype": "float32", "blind": True},
+    )  # fmt: skip
     (path,) = lm_eval.write([FoundRun(tmp_path / "run.json", known)], tmp_path, told.append)
     plain = read(path)
     assert plain["results"]["P"]["alias"] == "P (partial)"
     assert plain["configs"]["P"]["metadata"]["partial"] is True
+    assert plain["configs"]["P"]["metadata"]["blind"] is True
     assert plain["n-samples"]["P"] == {"original": None, "effective": 300}
     assert plain["config"]["limit"] == 50.0
     assert plain["total_evaluation_time_seconds"] is None

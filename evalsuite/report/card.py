@@ -10,9 +10,12 @@ from typing import Any
 
 from evalsuite.errors import UsageError
 from evalsuite.files import write_atomically
-from evalsuite.report.markdown import escaped, markdown
+from evalsuite.report.grid import STANDARD_ERROR, Grid, Heading, Line, entries
+from evalsuite.report.markdown import escaped, grid_markdown
 from evalsuite.report.model_index import KEY, with_ours
+from evalsuite.report.words import counted, plus_minus, points
 from evalsuite.results import Run
+from evalsuite.stats import mean
 
 BEGIN = "<!-- evalsuite:card:begin -->"
 END = "<!-- evalsuite:card:end -->"
@@ -59,7 +62,34 @@ def _new(run: Run) -> str:
 
 
 def _table(run: Run) -> str:
-    return f"\nWritten by `evalsuite card`.\n\n{markdown([run])}\n"
+    return f"\nWritten by `evalsuite card`.\n\n{grid_markdown(_grid(run))}\n"
+
+
+def _grid(run: Run) -> Grid:
+    """A line a benchmark, with what a reader of the card needs beside the score."""
+    whole = [score for score in run.scores if not score.partial]
+    over = f"mean over {counted(len(whole), 'benchmark')}, each counting the same"
+    average = (
+        (f"average {points(mean([score.score for score in whole]))}: {over}",) if whole else ()
+    )
+    return Grid(
+        headings=(
+            Heading("benchmark", numeric=False),
+            Heading("score, 0 to 100"),
+            Heading("samples"),
+            Heading("rule", numeric=False),
+        ),
+        lines=tuple(
+            Line(entries((s.benchmark, plus_minus(s), str(s.n), s.metric))) for s in run.scores
+        ),
+        remarks=(
+            STANDARD_ERROR,
+            *average,
+            *(f"{failure.benchmark}: no score" for failure in run.failures),
+            *(f"{s.benchmark}: data modified" for s in run.scores if s.modified_data),
+            f"prompts: {run.settings.get('prompts', 'unknown')}; evalsuite {run.evalsuite}",
+        ),
+    )
 
 
 def _with_table(text: str, run: Run) -> str:

@@ -15,7 +15,6 @@ from evalsuite.curves import Best, Curve, Curves, Point, best_of
 from evalsuite.errors import UsageError, nearest
 from evalsuite.files import write_atomically
 from evalsuite.report.grid import STANDARD_ERROR, Entry, Grid, Heading, Line
-from evalsuite.report.table import Notes
 from evalsuite.report.words import (
     ABSENT,
     counted,
@@ -60,12 +59,11 @@ def grids(found: Curves, bests: Sequence[Best | None]) -> list[Grid]:
 
 
 def _grid(curve: Curve, found: Curves, about_best: tuple[str, ...], *, about_all: bool) -> Grid:
-    notes = Notes()
     lines = tuple(
         Line((
             Entry(str(point.step)),
             Entry(_with_error(point.mean, point.stderr)),
-            *(_cell(point, name, notes) for name in found.benchmarks),
+            *(_cell(point, name) for name in found.benchmarks),
         ))
         for point in curve.points
     )  # fmt: skip
@@ -74,19 +72,27 @@ def _grid(curve: Curve, found: Curves, about_best: tuple[str, ...], *, about_all
         headings=(Heading("step"), Heading("mean"), *(Heading(n) for n in found.benchmarks)),
         lines=lines,
         keys=2,
-        remarks=(*about_best, *(_about_all(found) if about_all else ())),
-        footnotes=notes.footnotes(),
+        remarks=(
+            *about_best,
+            *_about_failures(curve, found.benchmarks),
+            *(_about_all(found) if about_all else ()),
+        ),
     )
 
 
-def _cell(point: Point, name: str, notes: Notes) -> Entry:
+def _cell(point: Point, name: str) -> Entry:
     score = point.scores.get(name)
-    if score is not None:
-        return Entry(plus_minus(score))
-    why = [f.message for f in point.found.run.failures if f.benchmark == name]
-    if not why:
-        return Entry(ABSENT)
-    return Entry(ABSENT, (notes.add(f"no score: {sentence(why[0])}", f"step {point.step} {name}"),))
+    return Entry(ABSENT if score is None else plus_minus(score))
+
+
+def _about_failures(curve: Curve, benchmarks: Sequence[str]) -> Iterator[str]:
+    for point in curve.points:
+        for failure in point.found.run.failures:
+            if failure.benchmark in benchmarks:
+                yield (
+                    f"step {point.step} has no score of {failure.benchmark}: "
+                    f"{sentence(failure.message)}"
+                )
 
 
 def _with_error(value: float | None, error: float | None) -> str:

@@ -62,7 +62,7 @@ def results(run: Run, samples: dict[str, list[dict[str, Any]]]) -> dict[str, Any
     return {
         "results": {name: _metrics(score) for name, score in by_name.items()},
         "group_subtasks": {name: [] for name in by_name},
-        "configs": {name: _config(score) for name, score in by_name.items()},
+        "configs": {name: _config(score, run) for name, score in by_name.items()},
         "versions": {name: score.vlmevalkit or "N/A" for name, score in by_name.items()},
         "n-shot": dict.fromkeys(by_name, 0),
         "higher_is_better": {name: {metric(score): True} for name, score in by_name.items()},
@@ -102,7 +102,7 @@ def _metrics(score: Score) -> dict[str, Any]:
     }
 
 
-def _config(score: Score) -> dict[str, Any]:
+def _config(score: Score, run: Run) -> dict[str, Any]:
     return {
         "task": score.benchmark,
         "dataset_path": score.dataset,
@@ -121,6 +121,7 @@ def _config(score: Score) -> dict[str, Any]:
             "rule": score.metric,
             "prompts": score.profile,
             "prompt_format": score.prompt,
+            "blind": bool(run.settings.get("blind", False)),
             "frames": score.frames,
             "judge": score.judge,
             "partial": score.partial,

@@ -48,13 +48,15 @@ _ON_THE_HUB = {
 
 
 def results_of(run: Run) -> list[EvalResult]:
-    """Describe each score of `run`; raises `UsageError` for a limited or unfinished one."""
+    """Describe each score of `run`; raises `UsageError` for a limited, blind or unfinished one."""
     name = run.checkpoint.name
     if run.limit is not None:
         raise UsageError(
             f"{name}: run with --limit {run.limit}, and a card is about whole benchmarks; name a "
             "run without --limit"
         )
+    if run.settings.get("blind"):
+        raise UsageError(f"{name}: run with --blind, so without images; name a run that saw them")
     if run.finished is None:
         raise UsageError(f"{name}: unfinished; run the same 'evalsuite run' again, then the card")
     if not run.scores:
