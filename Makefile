@@ -59,3 +59,7 @@ simulations: install  ## what intervals and verdicts promise, on made answers; s
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
+
+.PHONY: pictures
+pictures: demo  ## the plots in docs/pictures
+	$(BIN)/python -m tools.pictures

@@ -93,6 +93,18 @@ def sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
+def write_bytes_atomically(path: Path, raw: bytes) -> None:
+    """`write_atomically` for what is no text, a picture say."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            scratch.write_bytes(raw)
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
 def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:
     """Read a YAML file of options; raises `UsageError`, which calls the file `named`."""
     import yaml

@@ -72,6 +72,12 @@ class Incomparable:
     """What differs or is missing, a line each."""
 
 
+def asked_and_scored(score: Score) -> dict[str, object]:
+    """What scores of one benchmark must share to be comparable, by the words for it."""
+    facts = {name: fact(score) for name, fact in _ALIKE.items()}
+    return {**facts, "definition": score.definition}
+
+
 def pair(
     baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], only: Sequence[str] = ()
 ) -> list[Paired | Incomparable]:

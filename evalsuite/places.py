@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ DEMOS = {"demo": "demo", "demo:early": "early"}
 STEP = re.compile(r"checkpoint-(\d+)")
 """What a Trainer calls the directory of a training step."""
 _LONGEST_NAME = 100
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +80,21 @@ def _by_number(path: str) -> list[tuple[int, str]]:
 
 def safe_name(name: str) -> str:
     """Turn `name` into a directory's name: letters, digits, ``.``, ``_`` and ``-``."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:_LONGEST_NAME]
+    safe = _UNSAFE.sub("-", name).strip("-.")[:_LONGEST_NAME]
     if not safe:
         raise UsageError(
             f"'{name}' is no name for a checkpoint; give --name one of letters, digits, . _ and -"
         )
     return safe
+
+
+def file_name(name: str) -> str:
+    """Turn any `name` into one of a file: itself if it can be, else made to differ."""
+    safe = _UNSAFE.sub("-", name).strip("-.")[:_LONGEST_NAME]
+    if safe and safe == name:
+        return name
+    told = hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:8]
+    return f"{safe}-{told}".lstrip("-")
 
 
 def _demo(source: str) -> Place:

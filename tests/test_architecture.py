@@ -22,7 +22,7 @@ ORDER = [
     {"vlmevalkit", "data", "pairs", "policy"},
     {"runner", "comparison", "outlook"},
     {"session", "gating"},
-    {"verify", "profiling", "sweeps", "candidate", "promoted"},
+    {"verify", "profiling", "sweeps", "curves", "candidate", "promoted"},
     {"report"},
     {"api"},
     {"cli"},

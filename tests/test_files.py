@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from evalsuite.errors import DiskError, UsageError
-from evalsuite.files import RunLock, write_atomically
+from evalsuite.files import RunLock, write_atomically, write_bytes_atomically
 
 
 def test_a_write_replaces_the_whole(tmp_path: Path) -> None:
@@ -143,3 +143,14 @@ def test_shards_share_a_directory_with_each_other_alone(tmp_path: Path) -> None:
         pytest.raises(UsageError, match=f"pid {os.getpid()} on .* is running"),
     ):
         RunLock(tmp_path, "shard-1-of-2").__enter__()
+
+
+def test_bytes_are_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "picture.png"
+    write_bytes_atomically(path, b"\x00first")
+    write_bytes_atomically(path, b"\xff\r\n")
+    assert path.read_bytes() == b"\xff\r\n"
+    assert list(path.parent.iterdir()) == [path]
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskError, match="cannot be written"):
+        write_bytes_atomically(tmp_path / "file" / "picture.png", b"")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from evalsuite.cli.app import app
-from evalsuite.cli.options import BenchmarksFile, ResultsDir, Runs
+from evalsuite.cli.options import BenchmarksFile, ResultsDir, Runs, names
+from evalsuite.errors import UsageError
+from evalsuite.report.words import visible
 
 PANEL = "Show"
 
@@ -151,3 +154,125 @@ def page(
     from evalsuite.report.page import write
 
     write.show(find.find(runs or [], output_dir), output or output_dir / "page", images)
+
+
+@app.command(rich_help_panel=PANEL)
+def curve(
+    runs: Runs = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="table, markdown, csv or json.")
+    ] = "table",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write there instead of printing.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw the curves there, too.")
+    ] = None,
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Show training runs as learning curves: their checkpoints by step.
+
+    A step is read from a directory named checkpoint-500 or from trainer_state.json. The best is
+    held against the last answer by answer, with a warning of how much of its lead may be luck
+    (docs/plots.md). Runs that were asked or scored otherwise than most are named and left out.
+    """
+    from evalsuite.curves import curves
+    from evalsuite.report import curve, find
+
+    curve.check_format(format_)
+    found = curves(find.find(runs or [], output_dir))
+    curve.write(found, format_, output)
+    if plot is not None:
+        from evalsuite.report import plots
+
+        for path in plots.draw_curves(found, plot):
+            print(path, file=sys.stderr)
+
+
+@app.command(rich_help_panel=PANEL)
+def plot(
+    runs: Runs = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Where the pictures go; default plots under the results.",
+        ),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(help="Some of memory, steps, intervals, categories, separated by commas."),
+    ] = None,
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Draw runs as SVG and PNG, for light and dark pages (docs/plots.md).
+
+    memory: score against peak memory; steps: learning curves; intervals: every benchmark with its
+    95 % interval; categories: each benchmark by category. Says what cannot be drawn, and why.
+    """
+    from evalsuite.report import find, plots
+
+    found = find.find(runs or [], output_dir)
+    for path in plots.draw(found, output or output_dir / "plots", names(only), _tell):
+        print(path)
+
+
+@app.command(rich_help_panel=PANEL)
+def card(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, as for report.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="README.md",
+            help="The card, new or already there; printed if not given.",
+        ),
+    ] = None,
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Write a run's scores into a Hugging Face model card (docs/export.md).
+
+    They go into the front matter's model-index: our earlier ones are replaced, others' results and
+    the rest of the file stay as they are, byte for byte. A run with --limit is refused.
+    """
+    from evalsuite.report import card, find
+
+    card.write(find.find([run], output_dir)[0].run, output)
+    if output is not None:
+        print(output)
+
+
+@app.command(rich_help_panel=PANEL)
+def export(
+    runs: Runs = None,
+    format_: Annotated[str, typer.Option("--format", help="lm-eval.")] = "lm-eval",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Where the files go; default lm-eval under the results.",
+        ),
+    ] = None,
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Write runs as other harnesses do (docs/export.md).
+
+    lm-eval: results_DATE.json and samples_BENCHMARK_DATE.jsonl in a folder a checkpoint, as
+    lm-evaluation-harness has them, with scores from 0 to 1.
+    """
+    from evalsuite.report import find, lm_eval
+
+    if format_ != "lm-eval":
+        raise UsageError(f"--format {format_}: unknown; expected lm-eval")
+    found = find.find(runs or [], output_dir)
+    for path in lm_eval.write(found, output or output_dir / "lm-eval", _tell):
+        print(path)
+
+
+def _tell(line: str) -> None:
+    print(f"evalsuite: {visible(line)}", file=sys.stderr)

@@ -8,6 +8,6 @@ Only `means` is imported here: the rest needs numpy, for which commands that jud
 not have to wait.
 """
 
-from evalsuite.stats.means import clustered_standard_error, mean
+from evalsuite.stats.means import clustered_standard_error, mean, mean_standard_error
 
-__all__ = ["clustered_standard_error", "mean"]
+__all__ = ["clustered_standard_error", "mean", "mean_standard_error"]

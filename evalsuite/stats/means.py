@@ -31,3 +31,15 @@ def clustered_standard_error(values: Sequence[float], clusters: Sequence[Hashabl
         return None
     squares = math.fsum(math.fsum(group) ** 2 for group in residuals.values())
     return math.sqrt(count / (count - 1) * squares) / len(values)
+
+
+def mean_standard_error(errors: Sequence[float | None]) -> float | None:
+    """Standard error of the mean of independent scores, each with its own standard error.
+
+    Benchmarks share no image, so their variances add: ``sqrt(sum_k e_k^2) / K``. None if there is
+    no score, or one without a standard error.
+    """
+    known = [error for error in errors if error is not None]
+    if not errors or len(known) < len(errors):
+        return None
+    return math.sqrt(math.fsum(error**2 for error in known)) / len(errors)

@@ -1,0 +1,74 @@
+"""Every benchmark's score with its 95 % interval, for several checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from evalsuite.report.plots import dots
+from evalsuite.report.plots.style import SERIES
+from evalsuite.report.table import Row, Table
+from evalsuite.report.words import counted
+from evalsuite.results import Score
+from evalsuite.stats import mean_standard_error
+from evalsuite.stats.interval import score_interval
+
+ABOUT = "Bars: 95 % intervals, clustered by image or video."
+
+
+def draw(table: Table) -> Figure | None:
+    """Draw the benchmarks of `table`, their mean beneath; None if nothing has an interval."""
+    rows, note = best_rows(table)
+    lines = [
+        dots.Line(column.benchmark, tuple(_dot(row.cells[index].score) for row in rows))
+        for index, column in enumerate(table.columns)
+    ]
+    lines = [line for line in lines if any(line.dots)]
+    if not lines:
+        return None
+    if len(table.averaged) > 1:
+        lines.append(dots.Line("mean", tuple(_mean(row, table) for row in rows), apart=True))
+    over = "" if len(table.averaged) in (0, len(table.columns)) else (
+        f" Mean: over the {counted(len(table.averaged), 'benchmark')} that every checkpoint has."
+    )  # fmt: skip
+    return dots.draw(lines, [row.label for row in rows], "Scores by benchmark", ABOUT + over + note)
+
+
+def best_rows(table: Table) -> tuple[Sequence[Row], str]:
+    """The rows that fit into one plot, in their order, and which these are if not all do."""
+    if len(table.rows) <= SERIES:
+        return table.rows, ""
+    ranked = sorted(table.rows, key=lambda row: (row.average is None, -(row.average or 0.0)))
+    kept = {id(row) for row in ranked[:SERIES]}
+    note = f" The {SERIES} best of {len(table.rows)} checkpoints, by their mean."
+    return [row for row in table.rows if id(row) in kept], note
+
+
+def dot(value: float, error: float | None, clusters: int) -> dots.Dot:
+    """A score of 0 to 100 as it is drawn; without an interval where none can be had."""
+    inside = score_interval(value / 100, None if error is None else error / 100, clusters)
+    low, high = (value / 100, value / 100) if inside is None else inside
+    return dots.Dot(value, 100 * low, 100 * high)
+
+
+def mean_dot(scores: Sequence[Score], average: float) -> dots.Dot:
+    """The mean of `scores`, with what their own errors say of it."""
+    error = mean_standard_error([score.stderr for score in scores])
+    return dot(average, error, sum(score.clusters for score in scores))
+
+
+def _dot(score: Score | None) -> dots.Dot | None:
+    return None if score is None else dot(score.score, score.stderr, score.clusters)
+
+
+def _mean(row: Row, table: Table) -> dots.Dot | None:
+    if row.average is None:
+        return None
+    return mean_dot(averaged_scores(row, table), row.average)
+
+
+def averaged_scores(row: Row, table: Table) -> list[Score]:
+    """The scores that the average of `row` is over."""
+    known = {cell.score.benchmark: cell.score for cell in row.cells if cell.score is not None}
+    return [known[name] for name in table.averaged]

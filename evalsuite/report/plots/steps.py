@@ -1,0 +1,128 @@
+"""Score against training step: the mean, and every benchmark small."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from evalsuite.curves import Curve, Curves, Point
+from evalsuite.report.plots.dots import Dot
+from evalsuite.report.plots.intervals import dot, mean_dot
+from evalsuite.report.plots.style import (
+    COLOURS,
+    DASHES,
+    MARKERS,
+    SERIES,
+    figure,
+    headed,
+    legend,
+    shown,
+)
+from evalsuite.report.words import counted
+
+_ACROSS = 3
+_ROUND = [1, 2, 5, 10]
+"""What steps between numbers on the axes are multiples of."""
+_ABOUT = (
+    "Bands: 95 % intervals, clustered by image or video, of each score for itself. Checkpoints "
+    "answer the same questions, so a difference is surer than the bands let it look: evalsuite "
+    "compare."
+)
+
+
+def draw_mean(found: Curves) -> Figure | None:
+    """Draw the mean of every training run; None if there is none."""
+    if not found.averaged:
+        return None
+    kept, note = _kept(found)
+    made = figure(7.2, 4.4)
+    axes = made.add_subplot()
+    for index, curve in enumerate(kept):
+        _line(axes, index, curve, partial(_mean, found.averaged))
+    axes.set_xlabel("training step")
+    over = found.averaged[0] if len(found.averaged) == 1 else (
+        f"mean of {counted(len(found.averaged), 'benchmark')}"
+    )  # fmt: skip
+    axes.set_ylabel(shown(over))
+    _steps(axes, 7)
+    legend(made, axes, [curve.name for curve in kept])
+    headed(made, "Score by training step", _ABOUT + note)
+    return made
+
+
+def draw_benchmarks(found: Curves) -> Figure | None:
+    """Draw every benchmark on axes of its own; None if there is only one."""
+    if len(found.benchmarks) < 2:
+        return None
+    kept, note = _kept(found)
+    across = 2 if len(found.benchmarks) in (2, 4) else _ACROSS
+    down = math.ceil(len(found.benchmarks) / across)
+    made = figure(7.2, 1.7 + 1.9 * down)
+    # The first row is the legend's.
+    cells = made.add_gridspec(down + 1, across, height_ratios=[0.12, *[1.0] * down])
+    first: Axes | None = None
+    for position, name in enumerate(found.benchmarks):
+        place = divmod(position, across)
+        axes = made.add_subplot(cells[place[0] + 1, place[1]], sharex=first)
+        first = first or axes
+        for index, curve in enumerate(kept):
+            _line(axes, index, curve, partial(_score, name))
+        axes.set_title(shown(name, 24), loc="left")
+        _steps(axes, 3)
+        if position + across >= len(found.benchmarks):
+            axes.set_xlabel("training step")
+    assert first is not None
+    legend(made, first, [curve.name for curve in kept], made.add_subplot(cells[0, :]))
+    headed(made, "Benchmarks by training step", _ABOUT + note)
+    return made
+
+
+def _line(axes: Axes, index: int, curve: Curve, value: Callable[[Point], Dot | None]) -> None:
+    """Draw one training run with its band, under its name even where it has no score."""
+    known = [(point.step, dot) for point in curve.points if (dot := value(point)) is not None]
+    steps = [step for step, _ in known]
+    colour = COLOURS[index]
+    axes.fill_between(
+        steps, [d.low for _, d in known], [d.high for _, d in known],
+        color=colour, alpha=0.2, linewidth=0,
+    )  # fmt: skip
+    axes.plot(
+        steps, [d.value for _, d in known],
+        color=colour, marker=MARKERS[index], linestyle=DASHES[index], markersize=5, linewidth=1.8,
+        label=f"series {index}",
+    )  # fmt: skip
+
+
+def _steps(axes: Axes, most: int) -> None:
+    """Number the axes: whole steps without an offset, and a grid."""
+    axes.xaxis.set_major_locator(MaxNLocator(most, integer=True, steps=_ROUND))
+    axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=_ROUND))
+    axes.yaxis.set_major_formatter(lambda score, _: f"{score:g}")
+    axes.grid()
+
+
+def _kept(found: Curves) -> tuple[Sequence[Curve], str]:
+    """The training runs that fit into one plot, and which these are if not all do."""
+    if len(found.curves) <= SERIES:
+        return found.curves, ""
+    ranked = sorted(found.curves, key=lambda curve: -max(p.mean or 0.0 for p in curve.points))
+    kept = {id(curve) for curve in ranked[:SERIES]}
+    note = f" The {SERIES} of {len(found.curves)} training runs with the best checkpoints."
+    return [curve for curve in found.curves if id(curve) in kept], note
+
+
+def _mean(averaged: Sequence[str], point: Point) -> Dot | None:
+    if point.mean is None:
+        return None
+    return mean_dot([point.scores[name] for name in averaged], point.mean)
+
+
+def _score(name: str, point: Point) -> Dot | None:
+    score = point.scores.get(name)
+    return None if score is None else dot(score.score, score.stderr, score.clusters)

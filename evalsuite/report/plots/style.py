@@ -1,0 +1,134 @@
+"""How plots look: the same file on white and on black, for every kind of eye, from any text.
+
+Backgrounds are transparent. Every colour has a contrast of 3 and more, text of 4, on white as on
+GitHub's dark page; colours stay apart for red-, green- and blue-blind eyes, and never stand alone:
+marker and dashes differ too. tests/test_plots.py computes all of this.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from evalsuite.files import write_bytes_atomically
+from evalsuite.report.words import visible
+
+INK = "#767b83"
+"""Text and axes."""
+COLOURS = ("#1f62fa", "#cc7a00", "#297a55", "#089ae6", "#c0421a", "#a37fae")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
+    "-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 3)),
+)  # fmt: skip
+SERIES = len(COLOURS)
+"""So many lines or rows of dots one plot holds."""
+SMALL, NORMAL, LARGE = 9.0, 10.0, 12.0
+"""Sizes of text, in points."""
+_DOTS_PER_INCH = 144
+_LONGEST, _LONGEST_TITLE = 34, 60
+_INKED = (
+    "text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color",
+    "ytick.color",
+    "grid.color", "legend.labelcolor",
+)  # fmt: skip
+_RC: dict[Any, Any] = {
+    "svg.hashsalt": "evalsuite",  # and no date: the same scores give the same file
+    "svg.fonttype": "none",  # text stays text
+    "text.parse_math": False,  # a name may hold $
+    "text.usetex": False,
+    "axes.formatter.use_mathtext": False,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Helvetica", "Arial", "sans-serif"],
+    "font.size": NORMAL,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "axes.titlesize": NORMAL,
+    "figure.titlesize": LARGE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    **dict.fromkeys(_INKED, INK),
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.8,
+}  # fmt: skip
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw and save within this."""
+    with matplotlib.rc_context(_RC), warnings.catch_warnings():
+        # A name in a script that the font lacks gets boxes in the PNG and is whole in the SVG.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def figure(width: float, height: float) -> Figure:
+    """Make an empty figure, in inches; pyplot and its global state stay out of it."""
+    made = Figure(figsize=(width, height), layout="constrained")
+    made.set_layout_engine("constrained", w_pad=0.1, h_pad=0.07)
+    FigureCanvasAgg(made)
+    return made
+
+
+def save(made: Figure, directory: Path, name: str) -> list[Path]:
+    """Write `made` as SVG and PNG; returns the files. Raises `DiskError`."""
+    files = []
+    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+        content = io.BytesIO()
+        made.savefig(content, format=kind, metadata=metadata, dpi=_DOTS_PER_INCH)
+        files.append(directory / f"{name}.{kind}")
+        write_bytes_atomically(files[-1], content.getvalue())
+    return files
+
+
+def shown(text: str, most: int = _LONGEST) -> str:
+    """`text` on one line, with its middle left out if it is long: names differ at their ends."""
+    line = visible(text)
+    if len(line) <= most:
+        return line
+    tail = (most - 1) // 2
+    return f"{line[: most - 1 - tail]}…{line[-tail:]}"
+
+
+def headed(made: Figure, title: str, caption: str) -> None:
+    """Give `made` its title, and say beneath what is to be seen."""
+    made.suptitle(shown(title, _LONGEST_TITLE), x=0.01, ha="left", weight="bold")
+    made.supxlabel(wrapped(caption, made), x=0.01, ha="left", fontsize=SMALL)
+
+
+def wrapped(text: str, made: Figure) -> str:
+    """Break `text` into lines that fit into `made`."""
+    return "\n".join(textwrap.wrap(text, int(made.get_figwidth() * 15.5)))
+
+
+def legend(made: Figure, axes: Axes, names: Sequence[str], place: Axes | None = None) -> None:
+    """Name the series that `axes` has labels for above it, or in `place`, if there are several."""
+    if place is not None:
+        place.set_axis_off()
+    handles, labels = axes.get_legend_handles_labels()
+    if len(names) < 2:
+        return
+    texts = [shown(name) for name in names]
+    columns = max(1, min(len(texts), int(made.get_figwidth() * 12 / (max(map(len, texts)) + 7))))
+    drawn = (place or axes).legend(
+        handles, labels, loc="lower left", bbox_to_anchor=(0, 0 if place else 1), ncols=columns,
+        borderaxespad=0.2, handlelength=2.6,
+    )  # fmt: skip
+    # Only now: a label with an underscore in front would not be drawn.
+    for entry, text in zip(drawn.get_texts(), texts, strict=True):
+        entry.set_text(text)
