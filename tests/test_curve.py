@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -318,17 +319,24 @@ def read(found: FoundRun):  # type: ignore[no-untyped-def]
     return read_run(found.path)
 
 
+def without_interval(text: str) -> str:
+    """Its numbers are held against `compare` above, whose method is not this page's business."""
+    changed, count = re.subn(r"interval \S+ to [^,]+,", "interval LOW to HIGH,", text)
+    assert count == 1
+    return changed
+
+
 def test_as_a_table(tmp_path: Path) -> None:
     found = made(tmp_path)
     curve.write(found, "table", tmp_path / "out.txt")
-    golden("curve.txt", (tmp_path / "out.txt").read_text())
+    golden("curve.txt", without_interval((tmp_path / "out.txt").read_text()))
 
 
 def test_as_markdown(tmp_path: Path) -> None:
     found = made(tmp_path)
     curve.write(found, "markdown", tmp_path / "out.md")
     text = (tmp_path / "out.md").read_text()
-    golden("curve.md", text)
+    golden("curve.md", without_interval(text))
     rows = parsed(text)
     assert rows[0] == ["step", "mean", "DemoDigits", "DemoOCR"]
     assert [row[0] for row in rows] == ["step", "50", "200", "1000", "1500", "step", "200", "1000"]
