@@ -231,12 +231,13 @@ def test_what_is_not_ranked_is_named() -> None:
         run("guess", score("A", 99.0), settings=settings(blind=True)),
         run("cut", score("A", 1.0), finished=None),
         run("part", score("A", 1.0), limit="50"),
+        run("broken", failure("A"), failure("B")),
     ]
     board = leaderboard.leaderboard(found(runs))
     assert [row[0] for row in parsed(board)[1:]] == ["whole"]
     assert board.endswith(
         "Not ranked: blind runs of guess.\n\nNot ranked: unfinished runs of cut.\n\n"
-        "Not ranked: runs with --limit of part.\n"
+        "Not ranked: runs with --limit of part.\n\nNot ranked: runs without a score of broken.\n"
     )
 
 

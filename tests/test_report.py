@@ -117,6 +117,15 @@ def test_the_average_is_over_what_every_row_has() -> None:
     assert both.rows[0].average == pytest.approx((40.0 + 61.04 + 25.0) / 3)
 
 
+def test_a_run_without_a_score_takes_nothing_from_the_average() -> None:
+    runs = [run("a", score("A", 1.0), score("B", 3.0)), run("broken", failure("A"), failure("B")),
+            run("new", finished=None)]  # fmt: skip
+    built = table.build(runs)
+    assert built.averaged == ("A", "B")
+    assert [row.average for row in built.rows] == [2.0, None, None]
+    assert table.build(runs[1:]).averaged == ()
+
+
 def test_without_a_common_benchmark_there_is_no_average() -> None:
     built = table.build([run("a", score("A", 1.0)), run("b", score("B", 2.0))])
     assert [row.average for row in built.rows] == [None, None]

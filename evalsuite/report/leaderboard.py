@@ -35,7 +35,7 @@ _FENCED = re.compile(
 """A block of code: what stands in it is shown, not meant."""
 _NOTED = "†"
 """Marks a score of which the run's line below the table says more."""
-_LEFT_OUT = ("blind runs", "unfinished runs", "runs with --limit")
+_LEFT_OUT = ("blind runs", "unfinished runs", "runs with --limit", "runs without a score")
 
 
 def write(found: Sequence[FoundRun], path: Path) -> None:
@@ -55,7 +55,8 @@ def leaderboard(found: Sequence[FoundRun]) -> str:
     if not whole:
         raise UsageError(
             f"no complete run among {counted(len(found), 'run')}: a leaderboard leaves out "
-            "blind and unfinished runs and those with --limit; finish one with 'evalsuite run'"
+            "blind and unfinished runs, those with --limit and those without a score; finish one "
+            "with 'evalsuite run'"
         )
     whole.sort(key=lambda item: (prompts_of(item.run), _identity(item.run)))
     sections = map(_section, tables([_ordered(item) for item in whole]))
@@ -69,7 +70,9 @@ def _why_not(run: Run) -> str | None:
         return "blind runs"
     if run.finished is None:
         return "unfinished runs"
-    return None if run.limit is None else "runs with --limit"
+    if run.limit is not None:
+        return "runs with --limit"
+    return None if run.scores else "runs without a score"
 
 
 def _once(found: Sequence[FoundRun]) -> list[FoundRun]:

@@ -260,8 +260,10 @@ def _cell(outcome: Outcome | None, notes: Notes, label: str) -> Cell:
 
 
 def _averages(columns: Sequence[Column], runs: Sequence[Run]) -> tuple[Average, ...]:
-    # A blind run stands beside the others: what it lacks takes nothing from their average.
-    deciding = [run for run in runs if not is_blind(run)] or runs
+    # A blind run stands beside the others, and so does one that has no score at all: what it lacks
+    # takes nothing from their average.
+    scored = [run for run in runs if any(map(_whole, run.outcomes))] or runs
+    deciding = [run for run in scored if not is_blind(run)] or scored
     outcomes = [{o.benchmark: o for o in run.outcomes} for run in deciding]
     everywhere = [c for c in columns if all(_whole(known.get(c.benchmark)) for known in outcomes)]
     parts = [
