@@ -191,6 +191,8 @@ def test_what_is_not_whole_says_so(tmp_path: Path) -> None:
     assert plain["configs"]["P"]["metadata"]["blind"] is True
     assert plain["n-samples"]["P"] == {"original": None, "effective": 300}
     assert plain["config"]["limit"] == 50.0
+    # Nobody may take it for the checkpoint's own.
+    assert (plain["model_name"], path.parent.name) == ("sft-blind", "sft-blind")
     assert plain["total_evaluation_time_seconds"] is None
     assert told == [
         "left out: sft F: no module named foo",
@@ -199,9 +201,13 @@ def test_what_is_not_whole_says_so(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_exported(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has no score to export"):
-        lm_eval.write([FoundRun(tmp_path / "run.json", run("a"))], tmp_path, quiet)
+    none = FoundRun(tmp_path / "run.json", run("none"))
+    with pytest.raises(UsageError, match="none: no score to export"):
+        lm_eval.write([none], tmp_path, quiet)
     one = FoundRun(tmp_path / "run.json", run("a", score("P", 50.0)))
+    told: list[str] = []
+    assert len(lm_eval.write([none, one], tmp_path, told.append)) == 1
+    assert told[0] == "left out: none: it has no score yet"
     with pytest.raises(UsageError, match="ended at the same moment"):
         lm_eval.write([one, one], tmp_path, quiet)
     odd = FoundRun(tmp_path / "run.json", run("a", score("P", 50.0), started="yesterday"))

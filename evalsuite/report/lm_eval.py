@@ -17,6 +17,8 @@ from evalsuite.errors import UsageError
 from evalsuite.files import to_json_line, write_atomically
 from evalsuite.places import file_name
 from evalsuite.report.model_index import METRIC_NAMES
+from evalsuite.report.notes import is_blind
+from evalsuite.report.words import listed
 from evalsuite.results import FoundRun, Run, SampleScore, Score, read_samples
 
 FILTER = "none"
@@ -27,15 +29,19 @@ _NO_ERROR = "N/A"
 def write(runs: Sequence[FoundRun], directory: Path, say: Callable[[str], None]) -> list[Path]:
     """Write `runs` below `directory`, a folder a checkpoint; returns the files.
 
-    `say` is told what has no score, or no samples, to write. Raises `UsageError` if a run has no
-    score at all, and if two would be one file; `DiskError`.
+    `say` is told what has no score, or no samples, to write. Raises `UsageError` if no run has a
+    score, and if two would be one file; `DiskError`.
     """
+    if not any(found.run.scores for found in runs):
+        names = listed([found.run.checkpoint.name for found in runs])
+        raise UsageError(f"{names}: no score to export; finish it first, with 'evalsuite run'")
     made: list[Path] = []
     for found in runs:
         run = found.run
         if not run.scores:
-            raise UsageError(f"{run.checkpoint.name}: has no score to export; finish it first")
-        folder, date = directory / file_name(run.checkpoint.name), _date(run)
+            say(f"left out: {run.checkpoint.name}: it has no score yet")
+            continue
+        folder, date = directory / file_name(_name(run)), _date(run)
         path = folder / f"results_{date}.json"
         if path in made:
             raise UsageError(
@@ -75,8 +81,8 @@ def results(run: Run, samples: dict[str, list[dict[str, Any]]]) -> dict[str, Any
         "evalsuite_version": run.evalsuite,
         "task_hashes": {name: _task_hash(rows) for name, rows in samples.items() if rows},
         "model_source": "evalsuite",
-        "model_name": run.checkpoint.name,
-        "model_name_sanitized": file_name(run.checkpoint.name),
+        "model_name": _name(run),
+        "model_name_sanitized": file_name(_name(run)),
         "system_instruction": None,
         "system_instruction_sha": None,
         "fewshot_as_multiturn": False,
@@ -137,6 +143,11 @@ def _counts(score: Score, run: Run) -> dict[str, int | None]:
     """How many samples the benchmark has and how many count; the first is unknown with --limit."""
     whole = score.n + score.unscored if run.limit is None else None
     return {"original": whole, "effective": score.n}
+
+
+def _name(run: Run) -> str:
+    """What readers know the model by: they would take a blind run for the checkpoint's own."""
+    return f"{run.checkpoint.name}-blind" if is_blind(run) else run.checkpoint.name
 
 
 def _model(run: Run) -> dict[str, Any]:
