@@ -31,9 +31,16 @@ def draw(runs: Sequence[FoundRun], directory: Path, only: Sequence[str], say: Sa
                 f"--only {kind}: unknown{nearest(kind, KINDS)}; expected {', '.join(KINDS)}"
             )
     made: list[Path] = []
+    told: set[str] = set()
+
+    def once(line: str) -> None:  # each picture leaves out the same runs
+        if line not in told:
+            told.add(line)
+            say(line)
+
     for kind in only or KINDS:
         try:
-            made += _DRAWN[kind](runs, directory, say)
+            made += _DRAWN[kind](runs, directory, once)
         except UsageError as error:
             if only or (kind == KINDS[-1] and not made):
                 raise
