@@ -92,7 +92,7 @@ def check(name: str) -> None:
     assert [shown(tree.find(place)) for place in places] == [visible] * len(places)
     for attribute in (value for element in tree.iter() for value in element.attrib.values()):
         assert attribute in {"grid", "scroll", "group", "number", "0", "1", "2", "col", "row",
-                             "colgroup", "rowgroup"}  # fmt: skip
+                             "colgroup", "rowgroup", "region", "Scores"}  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -307,6 +307,8 @@ def test_a_benchmark_page_says_what_came_of_it(tmp_path: Path) -> None:
     written([first, second, third], tmp_path / "page")
     text = "".join(Texts((tmp_path / "page/benchmarks/Bench.html").read_text()).texts)
     assert "Browse 4 samples" in text
+    html = (tmp_path / "page/benchmarks/Bench.html").read_text()
+    assert '<td class="number" data-sort="75.0">75.0</td>' in html, "bold means really the best"
     assert "13.1 to 98.4" in text  # Wilson of 75 % of 3 answers, with t of 3
     assert "50.0 ± 50.0" in text
     assert "second: no samples samples.jsonl is not there" in text

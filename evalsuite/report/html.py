@@ -88,7 +88,7 @@ def grid_html(grid: Grid) -> str:
     return (
         '<div class="grid">\n'
         # Whoever has no mouse scrolls it with the arrow keys, once it has the focus.
-        '<div class="scroll" tabindex="0">\n'
+        '<div class="scroll" role="region" aria-label="Scores" tabindex="0">\n'
         f"<table>\n{caption}<thead>\n{_head(grid)}</thead>\n{_bodies(grid)}{_foot(grid)}</table>\n"
         f"</div>\n{notes}</div>\n"
     )

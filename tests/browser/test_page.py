@@ -320,6 +320,58 @@ def test_no_window_is_too_narrow(browser: Browser, page: Path, name: str, width:
         browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_rows_grow_with_the_size_of_text(browser: Browser, page: Path) -> None:
+    code = """document.addEventListener("DOMContentLoaded",
+      () => (document.documentElement.style.fontSize = "32px"))"""
+    script = browser.driver.execute_cdp_cmd(
+        "Page.addScriptToEvaluateOnNewDocument", {"source": code}
+    )
+    try:
+        browser.browse(page, "Bench")
+        code = """return [...document.querySelectorAll(".row")]
+          .map((row) => row.getBoundingClientRect()).map(({ top, height }) => [top, height])"""
+        (first, height), (second, _) = browser.js(code)[:2]
+        line = "return parseFloat(getComputedStyle(document.querySelector('.question')).lineHeight)"
+        assert (height, second - first) == (112, 112)
+        assert 2 * browser.js(line) < height, "two lines of a question"
+    finally:
+        browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+def test_what_is_chosen_shows_where_the_system_chooses_colours(
+    browser: Browser, page: Path
+) -> None:
+    features = [{"name": "forced-colors", "value": "active"}]
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    try:
+        browser.browse(page, "Bench", "#sample=1")
+        styles = """return arguments[0]
+          .map((e) => getComputedStyle(document.querySelector(e)).outlineStyle)"""
+        chosen = ["[aria-pressed=true]", "[aria-selected=true]"]
+        others = ["[aria-pressed=false]", "[aria-selected=false]"]
+        assert browser.js(styles, [*chosen, *others]) == ["solid", "solid", "none", "none"]
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.parametrize("name", ["index.html", "benchmarks/Bench.html", "samples/Bench.html"])
+def test_a_screen_reader_has_a_heading_and_names(browser: Browser, page: Path, name: str) -> None:
+    browser.open(page / name)
+    assert len(browser.all("h1")) == 1
+    code = """return [...document.querySelectorAll("[tabindex='0']")]
+      .map((e) => [e.getAttribute("role") !== null, e.getAttribute("aria-label") !== null])"""
+    assert browser.js(code)
+    assert all(each == [True, True] for each in browser.js(code))
+
+
+def test_one_sample_is_one(browser: Browser, tmp_path: Path) -> None:
+    written([stored(tmp_path, "run", {"Bench": [sample(1, 1.0)]})], tmp_path / "page")
+    browser.open(tmp_path / "page" / "benchmarks" / "Bench.html")
+    assert browser.one(".go").text == "Browse 1 sample"
+    browser.browse(tmp_path / "page", "Bench")
+    assert browser.one("#status").text == "1 sample"
+
+
 def test_contrast_is_enough_in_both_colours(browser: Browser, page: Path) -> None:
     code = """
       const luminance = (c) => c.map((v) => v / 255)

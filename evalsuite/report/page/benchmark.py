@@ -44,7 +44,8 @@ def browse(subject: Subject, **chosen: str) -> str:
 def _lead(subject: Subject, rows: Sequence[Row]) -> str:
     if not rows:
         return '<p class="lead">There are no samples to browse.</p>\n'
-    links = [(f"Browse {len(rows):,} samples", browse(subject), ' class="go"')]
+    samples = f"{len(rows):,} sample{'' if len(rows) == 1 else 's'}"
+    links = [(f"Browse {samples}", browse(subject), ' class="go"')]
     links.append(("wrong ones", browse(subject, show="wrong"), ""))
     parts = subject.browsed
     if len(parts) > 1:
@@ -78,7 +79,7 @@ def _scores(subject: Subject) -> str:
         "±: standard error, clustered by image or video; interval: Wilson’s, with Student’s t. "
     )
     remarks += "Failed, empty, truncated and unparsed answers are among the samples."
-    return f'{table(headings, rows)}<p class="note">{remarks}</p>\n'
+    return f'{table("Scores", headings, rows)}<p class="note">{remarks}</p>\n'
 
 
 def _score_fields(part: Part, kept: Sequence[str]) -> Iterator[Field]:
@@ -87,7 +88,7 @@ def _score_fields(part: Part, kept: Sequence[str]) -> Iterator[Field]:
         yield Field(f'<span class="bad">{FAILED}</span>')
         yield from [Field(ABSENT)] * (4 + len(kept))
     else:
-        yield Field(f"<strong>{points(score.score)}</strong>", score.score)
+        yield number(score.score)
         yield number(score.stderr)
         yield _interval(score)
         yield number(score.n, f"{score.n:,}")
@@ -167,7 +168,7 @@ def _categories(subject: Subject, rows: Sequence[Row]) -> str:
             known = [row[index] for row in members] if index is not None else []
             fields.append(_category(part, name, [s for s in known if s is not None and s.counts]))
         lines.append(fields)
-    return f"<h2>By category</h2>\n{table(headings, lines)}"
+    return f"<h2>By category</h2>\n{table('By category', headings, lines)}"
 
 
 def _category(part: Part, name: str, samples: Sequence[SampleScore]) -> Field:

@@ -29,6 +29,7 @@ def browser(style: Style, subject: Subject) -> str:
     before, after = subject.flipped
     body = f"""<main id="browser" data-stem="{escaped(f"data/{style.stamp}/{subject.slug}")}" \
 data-runs="{labels}" data-video="{int(subject.video)}" data-from="{before}" data-to="{after}">
+<h1 class="hidden">{escaped(subject.name)}: samples</h1>
 <noscript><p class="told">Browsing samples needs scripts; this page has only its own.</p></noscript>
 <form id="filters" role="search" aria-label="Which samples">
 <div class="line">

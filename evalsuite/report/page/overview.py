@@ -70,4 +70,4 @@ def _runs(groups: Sequence[Group]) -> str:
                 words((run.finished or "unfinished")[: len("2026-01-31")]),
                 words(run.evalsuite),
             ])  # fmt: skip
-    return table(headings, rows)
+    return table("Runs", headings, rows)

@@ -3,7 +3,7 @@
 
 (() => {
   const { el, visible } = evalsuite;
-  const ROW_HEIGHT = 56; // as in page.css
+  const ROW_REM = 3.5; // as in page.css
   const IDLE_MS = 60;
   const TYPING_MS = 60;
   const ADDRESS_MS = 150; // browsers refuse an address that changes all the time
@@ -83,7 +83,8 @@
   function told() {
     const { cut, limits } = samples.index;
     const all = matches.length === samples.size;
-    const parts = [`${all ? "" : `${number(matches.length)} of `}${number(samples.size)} samples`];
+    const parts = [`${all ? "" : `${number(matches.length)} of `}${number(samples.size)} ${
+      samples.size === 1 ? "sample" : "samples"}`];
     if (!matches.length) parts.push("none fits");
     if (filter.search && cut) {
       parts.push(
@@ -286,7 +287,7 @@
     const kinds = ["id", "thumb", "question", "target"];
     const head = ["id", "", "question", "target", ...drawing.columns];
     byId("list-head").append(...head.map((text, at) =>
-      el("span", { class: kinds[at] || "answer" }, visible(text))));
+      el("span", { class: kinds[at] || "answer", title: visible(text) }, visible(text))));
     const longest = samples.index.ids.reduce((most, id) => Math.max(most, id.length), 0);
     page.style.setProperty("--id", `${0.6 * Math.min(Math.max(longest, 3), 14)}rem`);
     page.style.setProperty("--runs", drawing.columns.length);
@@ -353,7 +354,7 @@
     filter = new Filter(samples, [Number(page.dataset.from), Number(page.dataset.to)]);
     drawing = new Drawing(samples, { video: page.dataset.video === "1" });
     list = new List(byId("list"), {
-      height: ROW_HEIGHT,
+      height: ROW_REM * parseFloat(getComputedStyle(document.documentElement).fontSize),
       draw: (element, row) => element.replaceChildren(...drawing.row(row)),
       seen,
       choose: (position) => {

@@ -32,17 +32,18 @@ def number(value: float | None, shown: str | None = None) -> Field:
     return Field(escaped(ABSENT if value is None else text), value)
 
 
-def table(headings: Sequence[tuple[str, bool]], rows: Sequence[Sequence[Field]]) -> str:
+def table(name: str, headings: Sequence[tuple[str, bool]], rows: Sequence[Sequence[Field]]) -> str:
     """Draw a table; a heading is its text and whether numbers stand below it.
 
-    The first column says what a row is about.
+    The first column says what a row is about. `name`, which is ours, is for screen readers.
     """
     head = "".join(
         f'<th scope="col"{_class(numeric)}>{escaped(text)}</th>' for text, numeric in headings
     )
     lines = "".join(f"<tr>{_line(row)}</tr>\n" for row in rows)
     return (
-        '<div class="grid"><div class="scroll" tabindex="0"><table>\n'
+        f'<div class="grid"><div class="scroll" role="region" aria-label="{name}" tabindex="0">'
+        "<table>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}</tbody>\n</table></div></div>\n"
     )
 
