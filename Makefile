@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test browser chromium screenshots lint format golden bench parity simulations clean
+.PHONY: install demo test browser chromium screenshots pictures lint format golden bench parity simulations clean
 
 install: $(STAMP)
 
@@ -60,6 +60,5 @@ simulations: install  ## what intervals and verdicts promise, on made answers; s
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: pictures
 pictures: demo  ## the plots in docs/pictures
 	$(BIN)/python -m tools.pictures

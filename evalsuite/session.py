@@ -18,7 +18,7 @@ from evalsuite.digests import cache_directory
 from evalsuite.errors import UsageError, nearest
 from evalsuite.judge import JudgeSettings, read_settings
 from evalsuite.places import DEMOS, expand
-from evalsuite.results import Run
+from evalsuite.results import FoundRun, Run
 from evalsuite.runner import cluster, device
 from evalsuite.runner.noise import SAMPLES
 from evalsuite.runner.options import Mode, Options
@@ -76,9 +76,14 @@ class Request:
 class Evaluated:
     """The runs of a request."""
 
-    runs: list[Run]
+    found: list[FoundRun]
     benchmarks: frozenset[str]
     """Those that were asked for; a run may know outcomes of others."""
+
+    @property
+    def runs(self) -> list[Run]:
+        """As they stand."""
+        return [item.run for item in self.found]
 
     @property
     def complete(self) -> bool:
@@ -111,7 +116,9 @@ def run_all(request: Request, progress: Progress) -> Evaluated:
     """
     prepared = prepare(request, progress)
     runs = evaluate_prepared(prepared, progress)
-    return Evaluated(runs, frozenset(b.name for b in prepared.benchmarks))
+    places = [] if prepared.dry_run else map(prepared.place, prepared.checkpoints)
+    found = [FoundRun(at.run_json, run) for at, run in zip(places, runs, strict=True)]
+    return Evaluated(found, frozenset(b.name for b in prepared.benchmarks))
 
 
 def prepare(request: Request, progress: Progress) -> Prepared:

@@ -270,7 +270,7 @@ def test_rates_and_durations() -> None:
 
 def test_the_closing_table() -> None:
     console = terminal(80)
-    text.print_runs([one()], console)
+    text.print_runs(found([one()]), console)
     golden("one.txt", written(console))
 
 
@@ -282,7 +282,7 @@ def test_several_runs() -> None:
 
 def test_a_limited_unfinished_run_says_so() -> None:
     console = pipe()
-    text.print_runs([run("demo", score("A", 1.0), limit="50", finished=None)], console)
+    text.print_runs(found([run("demo", score("A", 1.0), limit="50", finished=None)]), console)
     lines = written(console).splitlines()
     assert "unfinished, so benchmarks may be missing" in lines
     assert "only a part of the samples, by --limit 50" in lines
@@ -295,7 +295,7 @@ def test_no_counts_no_columns() -> None:
 
 def test_a_run_without_scores() -> None:
     console = pipe()
-    text.print_runs([run("demo")], console)
+    text.print_runs(found([run("demo")]), console)
     assert written(console) == "demo: no benchmark has a score yet; run with --mode all\n"
     text.print_runs([], console)
 
@@ -348,7 +348,7 @@ def test_a_table_is_turned_round_where_only_that_fits() -> None:
 def test_text_shows_hostile_names_as_they_are(name: str) -> None:
     console = pipe()
     runs = [run(name, score(name, 12.5), failure("x", name)), run("b", score(name, 12.5))]
-    text.print_runs(runs, console)
+    text.print_runs(found(runs), console)
     shown = written(console)
     assert words.visible(name) in shown
     assert shown.isascii() or "\x1b" not in shown

@@ -176,7 +176,7 @@ def run(
     )
     with progress.make() as shown:
         evaluated = run_all(request, shown)
-    text.print_runs(evaluated.runs)
+    text.print_runs(evaluated.found)
     if not evaluated.complete:
         raise typer.Exit(INCOMPLETE)
 

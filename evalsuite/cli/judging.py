@@ -24,6 +24,7 @@ from evalsuite.cli.options import (
     Dtype,
     Margin,
     Names,
+    Output,
     PolicyFile,
     Power,
     Processor,
@@ -66,9 +67,7 @@ def compare(
     format_: Annotated[
         str, typer.Option("--format", help="table, markdown, json or csv.")
     ] = "table",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write there instead of printing.")
-    ] = None,
+    output: Output = None,
     output_dir: ResultsDir = Path("results"),
 ) -> None:
     """Show how a candidate differs from a baseline, sample by sample, and how sure that is.

@@ -61,6 +61,9 @@ Runs = Annotated[
         "all runs there if none is named.",
     ),
 ]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Write there instead of printing.")
+]
 PolicyFile = Annotated[
     Path | None,
     typer.Option(

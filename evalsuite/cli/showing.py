@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from evalsuite.cli.app import app
-from evalsuite.cli.options import BenchmarksFile, ResultsDir, Runs, names
+from evalsuite.cli.options import BenchmarksFile, Output, ResultsDir, Runs, names
 from evalsuite.errors import UsageError
 from evalsuite.report.words import visible
 
@@ -34,9 +34,7 @@ def report(
     format_: Annotated[
         str, typer.Option("--format", help="table, markdown, html, csv or json.")
     ] = "table",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write there instead of printing.")
-    ] = None,
+    output: Output = None,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -162,9 +160,7 @@ def curve(
     format_: Annotated[
         str, typer.Option("--format", help="table, markdown, csv or json.")
     ] = "table",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write there instead of printing.")
-    ] = None,
+    output: Output = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Draw the curves there, too.")
     ] = None,

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from evalsuite.report.detail import detail
 from evalsuite.report.grid import Entry, Grid, Heading, Line, across, down
-from evalsuite.report.reported import alone
-from evalsuite.report.table import Table, build
+from evalsuite.report.reported import alone, tables
+from evalsuite.report.table import Table
 from evalsuite.report.words import FAILED, OTHER, visible
-from evalsuite.results import Run
+from evalsuite.results import FoundRun, Run
 
 _GAP = 2
 """Blanks between columns."""
@@ -38,13 +38,13 @@ def can_draw(console: Console) -> bool:
     return console.is_interactive and console.file.isatty()
 
 
-def print_runs(runs: Sequence[Run], console: Console | None = None) -> None:
+def print_runs(found: Sequence[FoundRun], console: Console | None = None) -> None:
     """Print what came of each run, and all of them side by side if there are several."""
     console = console or Console()
-    for run in runs:
-        print_run(run, console)
-    if len(runs) > 1:
-        print_table(build(runs), console)
+    for item in found:
+        print_run(item.run, console)
+    if len(found) > 1:
+        print_reports(tables(found), console)
 
 
 def print_reports(tables: Sequence[Table], console: Console) -> None:
