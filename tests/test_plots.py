@@ -527,6 +527,19 @@ def test_a_title_does_not_leave_the_picture() -> None:
             assert text.get_window_extent().x1 <= figure.bbox.x1, text.get_text()
 
 
+def test_a_single_step_has_its_interval_too(tmp_path: Path) -> None:
+    found = curves(sweep(tmp_path, {"A": (0.3,), "B": (0.5,)}, (100,)))
+    with styled():
+        figure = steps.draw_mean(found)
+    assert figure is not None
+    (reach,) = figure.axes[0].collections[0].get_paths()
+    (point,) = found.curves[0].points
+    assert point.mean is not None
+    assert reach.vertices[:, 0].tolist() == [100, 100]  # type: ignore[index, union-attr]
+    low, high = reach.vertices[:, 1]  # type: ignore[index]
+    assert low < point.mean < high
+
+
 # What cannot be drawn
 
 

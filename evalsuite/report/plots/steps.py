@@ -87,10 +87,11 @@ def _line(axes: Axes, index: int, curve: Curve, value: Callable[[Point], Dot | N
     known = [(point.step, dot) for point in curve.points if (dot := value(point)) is not None]
     steps = [step for step, _ in known]
     colour = COLOURS[index]
-    axes.fill_between(
-        steps, [d.low for _, d in known], [d.high for _, d in known],
-        color=colour, alpha=0.2, linewidth=0,
-    )  # fmt: skip
+    low, high = [d.low for _, d in known], [d.high for _, d in known]
+    if len(known) == 1:  # a band over one step would have no width
+        axes.vlines(steps, low, high, color=colour, alpha=0.4, linewidth=5)
+    else:
+        axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.plot(
         steps, [d.value for _, d in known],
         color=colour, marker=MARKERS[index], linestyle=DASHES[index], markersize=5, linewidth=1.8,
