@@ -249,6 +249,20 @@ def test_what_cannot_be_kept_is_refused_and_the_file_untouched(
     assert path.read_text() == known
 
 
+def test_markers_in_a_block_of_code_are_an_example() -> None:
+    example = f"```\n{card.BEGIN}\nhere\n{card.END}\n```\n"
+    assert updated(f"{BODY}{example}", made()).endswith(f"{BODY}{example}")
+
+
+def test_a_table_that_has_lost_a_marker_does_not_stay_old_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(updated("", made()).replace(card.END, ""))
+    known = path.read_bytes()
+    with pytest.raises(UsageError, match=r"no single pair of lines .*; mend them, or remove them"):
+        card.write(made(), path)
+    assert path.read_bytes() == known
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names(name: str) -> None:
     known = run(name, score(name, 50.0, judge=name), settings=settings(dtype="x"))

@@ -12,6 +12,7 @@ from evalsuite.errors import UsageError
 from evalsuite.files import write_atomically
 from evalsuite.report.grid import STANDARD_ERROR, Grid, Heading, Line, entries
 from evalsuite.report.markdown import escaped, grid_markdown
+from evalsuite.report.markers import read_document, renewed
 from evalsuite.report.model_index import KEY, with_ours
 from evalsuite.report.words import counted, plus_minus, points
 from evalsuite.results import Run
@@ -32,7 +33,7 @@ def write(run: Run, path: Path | None) -> None:
     if path is None:
         sys.stdout.write(_new(run))
     else:
-        write_atomically(path, updated(_read(path), run, path))
+        write_atomically(path, updated(read_document(path), run, path))
 
 
 def updated(known: str, run: Run, path: Path) -> str:
@@ -94,16 +95,8 @@ def _grid(run: Run) -> Grid:
 
 def _with_table(text: str, run: Run) -> str:
     """`text` with our table anew between the markers that a card of ours has."""
-    begins, ends = (
-        list(re.finditer(rf"^{re.escape(marker)}\r?$", text, re.MULTILINE))
-        for marker in (BEGIN, END)
-    )
-    if len(begins) != 1 or len(ends) != 1 or ends[0].start() < begins[0].end():
-        return text
-    table = _table(run)
-    if begins[0].group().endswith("\r"):
-        table = table.replace("\n", "\r\n")
-    return f"{text[: begins[0].end()]}\n{table}{text[ends[0].start() :]}"
+    table = renewed(text, BEGIN, END, _table(run))
+    return text if table is None else table
 
 
 # Front matter
@@ -182,12 +175,3 @@ def _dumped(index: list[dict[str, Any]], line: str) -> str:
     data = CardData()
     data[KEY] = index
     return f"{data.to_yaml()}\n".replace("\n", line)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8") if path.exists() else ""
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}; choose another -o") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: is not UTF-8 text; choose another file with -o") from None

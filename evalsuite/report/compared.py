@@ -47,7 +47,9 @@ def write(
     if output is not None:
         write_atomically(output, _rendered(comparison, leading, grids, form))
     elif form == "table":
-        _print(grids, None)
+        from evalsuite.report.text import print_grids
+
+        print_grids(grids)
     else:
         sys.stdout.write(_rendered(comparison, leading, grids, form))
 
@@ -248,16 +250,8 @@ def _rendered(
         from evalsuite.report.markdown import grid_markdown
 
         return "\n".join(grid_markdown(grid) for grid in grids)
+    from evalsuite.report.text import print_grids
+
     text = io.StringIO()
-    _print(grids, text)
+    print_grids(grids, text)
     return text.getvalue()
-
-
-def _print(grids: Sequence[Grid], file: io.StringIO | None) -> None:
-    from rich.console import Console
-
-    from evalsuite.report.text import print_grid
-
-    console = Console() if file is None else Console(file=file, force_terminal=False, no_color=True)
-    for grid in grids:
-        print_grid(grid, console)

@@ -44,7 +44,9 @@ def write(found: Curves, form: str, output: Path | None = None) -> None:
     if output is not None:
         write_atomically(output, _rendered(found, bests, form))
     elif form == "table":
-        _print(grids(found, bests), None)
+        from evalsuite.report.text import print_grids
+
+        print_grids(grids(found, bests))
     else:
         sys.stdout.write(_rendered(found, bests, form))
 
@@ -170,19 +172,11 @@ def _rendered(found: Curves, bests: Sequence[Best | None], form: str) -> str:
         from evalsuite.report.markdown import grid_markdown
 
         return "\n".join(grid_markdown(grid) for grid in made)
+    from evalsuite.report.text import print_grids
+
     text = io.StringIO()
-    _print(made, text)
+    print_grids(made, text)
     return text.getvalue()
-
-
-def _print(made: Sequence[Grid], file: io.StringIO | None) -> None:
-    from rich.console import Console
-
-    from evalsuite.report.text import print_grid
-
-    console = Console() if file is None else Console(file=file, force_terminal=False, no_color=True)
-    for grid in made:
-        print_grid(grid, console)
 
 
 def _csv(found: Curves) -> str:

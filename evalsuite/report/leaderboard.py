@@ -8,7 +8,6 @@ So columns are not aligned, and what there is to be known of a run stands in a l
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from evalsuite.files import write_atomically
 from evalsuite.report.facts import FACTS
 from evalsuite.report.grid import Entry, Grid, Heading, Line, about_best, remarks, scores, slots
 from evalsuite.report.markdown import escaped, grid_markdown
+from evalsuite.report.markers import read_document, renewed
 from evalsuite.report.notes import is_blind
 from evalsuite.report.reported import tables
 from evalsuite.report.table import Row, Table, prompts_of
@@ -28,11 +28,6 @@ END = "<!-- evalsuite:leaderboard:end -->"
 _TITLE = "# Leaderboard"
 _FACTS = ("parameters", "step", "digest", "dtype")
 _DATED = ("evalsuite", "date")
-_FENCED = re.compile(
-    r"^ {0,3}(`{3,}(?=[^`\n]*$)|~{3,}(?!~)).*?(?:^ {0,3}\1[`~]*[ \t]*\r?$|\Z)",
-    re.MULTILINE | re.DOTALL,
-)
-"""A block of code: what stands in it is shown, not meant."""
 _NOTED = "†"
 """Marks a score of which the run's line below the table says more."""
 _LEFT_OUT = ("blind runs", "unfinished runs", "runs with --limit", "runs without a score")
@@ -45,7 +40,7 @@ def write(found: Sequence[FoundRun], path: Path) -> None:
     `DiskError`.
     """
     path = path.resolve()
-    known = _read(path)
+    known = read_document(path)
     write_atomically(path, _placed(leaderboard(found), known, path))
 
 
@@ -183,36 +178,17 @@ def _left_out(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8") if path.exists() else ""
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}; choose another -o") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: is not UTF-8 text; choose another file with -o") from None
-
-
 def _placed(board: str, known: str, path: Path) -> str:
     """`known` with `board` between its markers; a new file if it is empty."""
     if not known.strip():
         return f"{_TITLE}\n\n{BEGIN}\n{board}{END}\n"
-    begins, ends = _marks(known, BEGIN), _marks(known, END)
-    if len(begins) != 1 or len(ends) != 1 or ends[0].start() < begins[0].end():
+    try:
+        placed = renewed(known, BEGIN, END, board)
+    except UsageError:
+        placed = None
+    if placed is None:
         raise UsageError(
             f"{path}: has no single pair of lines '{BEGIN}' and '{END}', and nothing else of it "
             "is overwritten; add them where the leaderboard belongs, or choose another file with -o"
         )
-    # The lines of a file made on Windows end as the marker does.
-    newline = "\r\n" if begins[0].group().endswith("\r") else "\n"
-    between = f"{BEGIN}\n{board}".replace("\n", newline)
-    return known[: begins[0].start()] + between + known[ends[0].start() :]
-
-
-def _marks(text: str, marker: str) -> list[re.Match[str]]:
-    """Where `marker` stands: on a line of its own, so that no checkpoint's name can be one.
-
-    In a fenced block it is an example, not a marker.
-    """
-    fenced = [match.span() for match in _FENCED.finditer(text)]
-    found = re.finditer(rf"^{re.escape(marker)}\r?$", text, re.MULTILINE)
-    return [m for m in found if not any(start < m.start() < end for start, end in fenced)]
+    return placed

@@ -7,6 +7,7 @@ but never with a number cut short. Piped, it is as wide as it needs to be.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import IO
 
 from rich import box
 from rich.cells import cell_len
@@ -93,6 +94,13 @@ def print_grid(grid: Grid, console: Console) -> None:
     for note in grid.footnotes:
         _print_line(f"{note.mark}  {note.text}", console)
     console.print()
+
+
+def print_grids(grids: Sequence[Grid], file: IO[str] | None = None) -> None:
+    """Print `grids` to standard output or into `file`, which gets no colours."""
+    console = Console() if file is None else Console(file=file, force_terminal=False, no_color=True)
+    for grid in grids:
+        print_grid(grid, console)
 
 
 def _print_line(line: str, console: Console, style: str = "") -> None:
