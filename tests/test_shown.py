@@ -130,6 +130,7 @@ def test_what_cannot_be_shown(results: Path) -> None:
         ({"benchmark": "Other", "flipped": name(results, "first")}, "first has no such benchmark"),
         ({"id": "7"}, "Bench has no such sample"),
         ({"flipped": "nothing"}, "no such run"),
+        ({"flipped": name(results, "second")}, "is the run itself; name another"),
     ):
         with pytest.raises(UsageError, match=said):
             shown(results, **asked)

@@ -46,7 +46,10 @@ def show(name: str, asked: Asked, results: Path, console: Console | None = None)
     found = find([name], results)
     if asked.flipped is not None:
         # What changed is read from the older to the newer: OTHER first.
-        found = [*find([asked.flipped], results), *found]
+        other = find([asked.flipped], results)
+        if other[0].path.resolve() == found[0].path.resolve():
+            raise UsageError(f"--flipped {asked.flipped}: is the run itself; name another")
+        found = [*other, *found]
     benchmark = _benchmark(found, asked.benchmark)
     rows = join(
         [read_samples(item.samples(benchmark)) for item in found],
