@@ -540,6 +540,19 @@ def test_a_single_step_has_its_interval_too(tmp_path: Path) -> None:
     assert low < point.mean < high
 
 
+@pytest.mark.parametrize(
+    ("common", "said"),
+    [(1, ""), (2, "Mean: over the 2 benchmarks that every checkpoint has."), (3, "")],
+)
+def test_a_mean_is_told_of_where_one_is_drawn(common: int, said: str, tmp_path: Path) -> None:
+    runs = [at("a", 1.0, *(50.0,) * common), at("b", 1.0, 60.0, 50.0, 40.0)]
+    plots.draw(runs, tmp_path, ["intervals"], silent)
+    found = texts(tmp_path / "plot-intervals.svg")
+    assert ("mean" in found) == (common > 1)
+    assert ("Mean:" in " ".join(found)) == bool(said)
+    assert said in " ".join(found)
+
+
 # What cannot be drawn
 
 

@@ -27,11 +27,12 @@ def draw(table: Table) -> Figure | None:
     lines = [line for line in lines if any(line.dots)]
     if not lines:
         return None
+    over = ""
     if len(table.averaged) > 1:
         lines.append(dots.Line("mean", tuple(_mean(row, table) for row in rows), apart=True))
-    over = "" if len(table.averaged) in (0, len(table.columns)) else (
-        f" Mean: over the {counted(len(table.averaged), 'benchmark')} that every checkpoint has."
-    )  # fmt: skip
+        if len(table.averaged) < len(table.columns):
+            many = counted(len(table.averaged), "benchmark")
+            over = f" Mean: over the {many} that every checkpoint has."
     return dots.draw(lines, [row.label for row in rows], "Scores by benchmark", ABOUT + over + note)
 
 
