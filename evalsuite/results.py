@@ -133,6 +133,8 @@ class Score:
     ``generated``; and ``tiles``, images' tiles encoded."""
     peak_memory_bytes: int | None = None
     host_memory_bytes: int | None = None
+    asked_again: int = 0
+    """Samples that were asked once more, alone, answered or not: see `Noise`."""
 
     def __post_init__(self) -> None:
         # Also refuses NaN, which would compare as "no regression".

@@ -68,7 +68,7 @@ class Ledger:
         self._label = label
         self._rank = {b.name: i for i, b in enumerate(given.benchmarks)}
         previous = self.state.previous
-        redone = {b.name for b in self.state.todo}
+        redone = {b.name for b in self.state.todo} - self.state.reopened
         # Predicting alone takes no score away.
         lasting = Score if options.mode == "infer" and options.shard is None else ()
         self._outcomes: dict[str, Outcome] = {
