@@ -172,6 +172,11 @@ class Noise:
     high: float
     """to here."""
 
+    def __post_init__(self) -> None:
+        # Also refuses NaN, which no bound would catch.
+        if not all(-100 <= points <= 100 for points in (self.effect, self.low, self.high)):
+            raise ValueError("effect and interval are not within -100 and 100")
+
     @property
     def count(self) -> int:
         """How many samples, over all benchmarks."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from evalsuite.errors import UsageError
 from evalsuite.journal import read_predictions
-from evalsuite.results import Run, read_run
+from evalsuite.results import Noise, Run, read_run
 from evalsuite.runner.noise import SAMPLES, Twice, pick, pool, shares, write
 from evalsuite.runner.run import evaluate
 from tests.conftest import Bench, Reference, Watched, demo
@@ -185,3 +186,38 @@ def test_a_finished_run_is_asked_for_more_by_name_alone(bench: Bench, tmp_path: 
     assert most.noise is not None
     assert most.noise.count == 40
     assert run(noise=1000, noise_named=True) == most
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "5",
+        "garbage",
+        '{"id": "1"}',
+        '{"id":"1","cluster":"1","prediction":"a","alone":"b","value":"x","value_alone":0}',
+        '{"id":"1","cluster":"1","prediction":"a","alone":"b","value":NaN,"value_alone":0}',
+        '{"id":"1","cluster":[],"prediction":"a","alone":"b","value":1,"value_alone":0}',
+        '{"id":"1","cluster":"1","prediction":"a","alone":"b","value":7,"value_alone":0}',
+    ],
+)
+def test_a_damaged_file_is_found_before_anything_is_asked(
+    bench: Bench, tmp_path: Path, line: str
+) -> None:
+    bench.run(tmp_path, demo("DemoDigits"), limit="5")
+    damaged = bench.directory(tmp_path) / "DemoDigits" / "noise@5.jsonl"
+    kept = damaged.read_text()
+    damaged.write_text(line + "\n")
+    with pytest.raises(UsageError, match=r"noise@5\.jsonl: is damaged; delete it"):
+        bench.run(tmp_path, demo("DemoOCR"), limit="5")
+    assert not (bench.directory(tmp_path) / "DemoOCR").exists()
+    # What the message says to do.
+    damaged.unlink()
+    bench.run(tmp_path, demo("DemoDigits"), limit="5", mode="eval", fresh=True)
+    assert damaged.read_text() == kept
+
+
+def test_no_run_has_noise_that_is_no_number() -> None:
+    good = Noise(samples={"A": 2}, changed=0, flipped=0, effect=0.0, low=-100.0, high=100.0)
+    for wrong in ({"effect": float("nan")}, {"low": -101.0}, {"high": float("inf")}):
+        with pytest.raises(ValueError, match="within"):
+            dataclasses.replace(good, **wrong)

@@ -76,6 +76,8 @@ class Ledger:
             for o in (previous.outcomes if previous else ())
             if o.benchmark not in redone or isinstance(o, lasting)
         }
+        for score in self._scores:
+            noise.read(self.where.noise(score.benchmark))  # or it were found damaged at the end
         self._before = {s.benchmark: s for s in previous.scores} if previous else {}
         self._started = previous.started if previous else now()
         self._environment: dict[str, Any] = {**(previous.environment if previous else {})}
