@@ -37,6 +37,13 @@ class Twice:
     value: float
     value_alone: float
 
+    def __post_init__(self) -> None:
+        # It comes from disk, too. Also refuses NaN.
+        if not (0 <= self.value <= 1 and 0 <= self.value_alone <= 1):
+            raise ValueError(f"{self.id}: values are not within 0-1")
+        if not all(isinstance(text, str) for text in (self.id, self.cluster, self.alone)):
+            raise TypeError("id, cluster and answers are texts")
+
 
 def shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
     """Share out `total` samples among benchmarks of these sizes, as evenly as they allow."""
@@ -111,7 +118,7 @@ def pool(files: Mapping[str, Path], sizes: Mapping[str, int], total: int) -> Noi
 
     wanted = shares(sizes, total)
     found = {
-        name: sorted(_read(path), key=lambda twice: _draw(twice.id))[: wanted[name]]
+        name: sorted(read(path), key=lambda twice: _draw(twice.id))[: wanted[name]]
         for name, path in sorted(files.items())
         if path.exists()
     }
@@ -132,11 +139,16 @@ def pool(files: Mapping[str, Path], sizes: Mapping[str, int], total: int) -> Noi
     )
 
 
-def _read(path: Path) -> list[Twice]:
+def read(path: Path) -> list[Twice]:
+    """What `write` wrote; nothing if there is no file. Raises `UsageError` if it is damaged."""
+    if not path.exists():
+        return []
     try:
         return [Twice(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
     except (ValueError, TypeError):
-        raise UsageError(f"{path}: is damaged; delete it, and score again with --fresh") from None
+        raise UsageError(
+            f"{path}: is damaged; delete it, and score again with --mode eval --fresh"
+        ) from None
 
 
 def _draw(id_: str) -> bytes:
