@@ -17,7 +17,7 @@ from pathlib import Path
 
 from evalsuite.benchmarks import Benchmark
 from evalsuite.errors import UsageError
-from evalsuite.files import to_json_line, write_atomically
+from evalsuite.files import disk_errors, to_json_line, write_atomically
 from evalsuite.results import Noise, Prediction, SampleScore
 from evalsuite.stats import mean
 from evalsuite.vlmevalkit.kit import Kit
@@ -70,7 +70,7 @@ def look_again(
 
     Where an answer has changed, all are scored once more with it in its place, since there are
     metrics that look at several answers together. What failed either time is left out. Raises
-    `KitError`.
+    `KitError`, `DiskError`.
     """
     known = {
         row.id: again[row.id]
@@ -86,7 +86,10 @@ def look_again(
     if changed:
         ids = [row.id for row in rows]
         replaced = {**{id_: predictions[id_] for id_ in ids}, **changed}
-        with tempfile.TemporaryDirectory(prefix="evalsuite-again-") as scratch:
+        with (
+            disk_errors(Path(tempfile.gettempdir())),
+            tempfile.TemporaryDirectory(prefix="evalsuite-again-") as scratch,
+        ):
             scored = kit.score(benchmark, ids, replaced, Path(scratch) / "vlmevalkit")
         alone = {id_: value.value for id_, value in zip(ids, scored.values, strict=True)}
     return [
