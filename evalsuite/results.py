@@ -133,6 +133,8 @@ class Score:
     ``generated``; and ``tiles``, images' tiles encoded."""
     peak_memory_bytes: int | None = None
     host_memory_bytes: int | None = None
+    asked_again: int = 0
+    """Samples that were asked once more, alone, answered or not: see `Noise`."""
 
     def __post_init__(self) -> None:
         # Also refuses NaN, which would compare as "no regression".
@@ -169,6 +171,11 @@ class Noise:
     """The 95 % interval of `effect`, clustered by image or video: from here"""
     high: float
     """to here."""
+
+    def __post_init__(self) -> None:
+        # Also refuses NaN, which no bound would catch.
+        if not all(-100 <= points <= 100 for points in (self.effect, self.low, self.high)):
+            raise ValueError("effect and interval are not within -100 and 100")
 
     @property
     def count(self) -> int:

@@ -83,8 +83,24 @@ class Sample:
 
 
 def blinded(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The words alone: what is asked of a checkpoint that is not to see anything."""
-    return tuple(message for message in messages if isinstance(message, Text))
+    """The words alone: what is asked of a checkpoint that is not to see anything.
+
+    Where an image stood between words, white space keeps them apart.
+    """
+    words: list[Text] = []
+    parted = False
+    for message in messages:
+        if not isinstance(message, Text):
+            parted = bool(words)
+        elif parted and words[-1].role == message.role:
+            before, after = words[-1].text, message.text
+            spaced = before[-1:].isspace() or after[:1].isspace()
+            words[-1] = Text(f"{before}{'' if spaced else ' '}{after}", message.role)
+            parted = False
+        else:
+            words.append(message)
+            parted = False
+    return tuple(words)
 
 
 def prompt_digest(prompt: str, media: tuple[Media, ...]) -> str:

@@ -147,6 +147,7 @@ def prepare(request: Request, progress: Progress) -> Prepared:
         fresh=request.fresh,
         blind=request.blind,
         noise=SAMPLES if request.noise is None else request.noise,
+        noise_named=request.noise is not None,
     )
     judge = _judge(request)
     known = catalogue.load(request.benchmarks_file)

@@ -8,6 +8,7 @@ import pytest
 from evalsuite.cli import main
 from evalsuite.results import Run, read_run, read_samples
 from evalsuite.samples import Frames, Image, Text, blinded
+from evalsuite.smolvlm.prompts import FORMATS
 from tests.conftest import Bench, Reference
 
 CHANCE = {"DemoYesNo": 50, "DemoShapes": 25, "DemoVideo": 25}
@@ -34,6 +35,16 @@ def blind(tmp_path_factory: pytest.TempPathFactory) -> Blind:
 def test_only_words_are_left() -> None:
     shown = (Image("i.png", "1"), Text("What?", "user"), Frames(("f.png",), (0.0,), "2"))
     assert blinded(shown) == (Text("What?", "user"),)
+
+
+def test_words_do_not_run_together_where_an_image_stood() -> None:
+    image, user = Image("i.png", "1"), "user"
+    shown = (image, Text("In "), image, image, Text("and"), image, Text("\nwhich?"), image)
+    assert blinded(shown) == (Text("In and\nwhich?"),)
+    shown = (Text("Compare"), image, Text("with"), image, Text("it.", user), Text(" Now.", user))
+    assert blinded(shown) == (Text("Compare with"), Text("it.", user), Text(" Now.", user))
+    asked = [Text("Given"), image, Text("what is x?")]
+    assert "Given what is x?" in FORMATS["mmmu"](blinded(tuple(asked)))
 
 
 def test_without_looking_a_checkpoint_can_but_guess(blind: Blind, reference: Reference) -> None:

@@ -56,6 +56,9 @@ def test_what_was_found_is_said_of_each_run(tmp_path: Path) -> None:
         (None, 2, "run again with --noise 64 or more"),
         # 1 - 0.025^(1/736) = 0.5 %
         (noise(64, -5.6, 5.6), 2, "64 samples cannot tell, --noise 736 might"),
+        # Three share an image, or so: 100 bear as little as 38 would.
+        (noise(100, -9.2, 9.2), 2, "100 samples cannot tell, --noise 1926 might"),
+        (noise(64, -100, 100), 40, "64 samples cannot tell, --noise 6400 might"),
         (noise(100, -1.0, 1.4, 0.2, 2), 4, "100 samples cannot tell, --noise 225 might"),
         (noise(500, 0.5, 1.1, 0.8, 6), 2, "the effect is +0.80; run with --dtype float32"),
         (noise(500, -1.1, -0.5, -0.8, 6), 2, "the effect is -0.80; run with --dtype float32"),

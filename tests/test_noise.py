@@ -3,11 +3,13 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from evalsuite.errors import UsageError
 from evalsuite.journal import read_predictions
-from evalsuite.results import read_run
+from evalsuite.results import Noise, Run, read_run
 from evalsuite.runner.noise import SAMPLES, Twice, pick, pool, shares, write
 from evalsuite.runner.run import evaluate
 from tests.conftest import Bench, Reference, Watched, demo
@@ -153,3 +155,69 @@ def test_nothing_is_asked_again_if_nobody_wants_to_know(bench: Bench, tmp_path: 
     assert run.noise is None
     names = {path.name for path in (bench.directory(tmp_path) / "DemoOCR").iterdir()}
     assert names == {"predictions.jsonl", "samples@20.jsonl", "vlmevalkit@20"}
+
+
+def test_a_finished_run_is_asked_for_more_by_name_alone(bench: Bench, tmp_path: Path) -> None:
+    def run(**changes: Any) -> Run:
+        options = dataclasses.replace(bench.options(tmp_path, limit="20"), **changes)
+        chosen = demo("DemoOCR", "DemoDigits")
+        made = evaluate(bench.checkpoint, chosen, options, bench.source, Watched(), hire=bench.hire)
+        assert made is not None
+        return made
+
+    first = run(noise=0)
+    assert first.noise is None
+    assert run() == first, "finished is finished"
+    more = run(noise=10, noise_named=True)
+    assert more.noise is not None
+    assert more.noise.samples == {"DemoDigits": 5, "DemoOCR": 5}
+    assert [score.asked_again for score in more.scores] == [5, 5]
+    for before, after in zip(first.scores, more.scores, strict=True):
+        seconds = {**after.seconds, "score": before.seconds["score"]}
+        assert dataclasses.replace(after, asked_again=0, seconds=seconds) == before
+    journal = bench.directory(tmp_path) / "DemoOCR" / "again.jsonl"
+    asked = journal.read_bytes()
+    assert run(noise=6, noise_named=True) == more
+    assert run(noise=0, noise_named=True) == more
+    assert run(noise=10) == more
+    assert journal.read_bytes() == asked
+    # More than there are is all of them.
+    most = run(noise=1000, noise_named=True)
+    assert most.noise is not None
+    assert most.noise.count == 40
+    assert run(noise=1000, noise_named=True) == most
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "5",
+        "garbage",
+        '{"id": "1"}',
+        '{"id":"1","cluster":"1","prediction":"a","alone":"b","value":"x","value_alone":0}',
+        '{"id":"1","cluster":"1","prediction":"a","alone":"b","value":NaN,"value_alone":0}',
+        '{"id":"1","cluster":[],"prediction":"a","alone":"b","value":1,"value_alone":0}',
+        '{"id":"1","cluster":"1","prediction":"a","alone":"b","value":7,"value_alone":0}',
+    ],
+)
+def test_a_damaged_file_is_found_before_anything_is_asked(
+    bench: Bench, tmp_path: Path, line: str
+) -> None:
+    bench.run(tmp_path, demo("DemoDigits"), limit="5")
+    damaged = bench.directory(tmp_path) / "DemoDigits" / "noise@5.jsonl"
+    kept = damaged.read_text()
+    damaged.write_text(line + "\n")
+    with pytest.raises(UsageError, match=r"noise@5\.jsonl: is damaged; delete it"):
+        bench.run(tmp_path, demo("DemoOCR"), limit="5")
+    assert not (bench.directory(tmp_path) / "DemoOCR").exists()
+    # What the message says to do.
+    damaged.unlink()
+    bench.run(tmp_path, demo("DemoDigits"), limit="5", mode="eval", fresh=True)
+    assert damaged.read_text() == kept
+
+
+def test_no_run_has_noise_that_is_no_number() -> None:
+    good = Noise(samples={"A": 2}, changed=0, flipped=0, effect=0.0, low=-100.0, high=100.0)
+    for wrong in ({"effect": float("nan")}, {"low": -101.0}, {"high": float("inf")}):
+        with pytest.raises(ValueError, match="within"):
+            dataclasses.replace(good, **wrong)

@@ -36,6 +36,7 @@ def comparable(score: Score) -> Score:
         tokens={},
         peak_memory_bytes=None,
         host_memory_bytes=None,
+        asked_again=0,
     )
 
 

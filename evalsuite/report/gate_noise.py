@@ -60,9 +60,10 @@ def _needed(noise: Noise, most: float) -> int | None:
     """About how many samples would show it if they are like those there were; None: none would."""
     if abs(noise.effect) >= most:
         return None
-    if not noise.flipped:
-        # 0 of N: see `evalsuite.stats.unseen`.
-        return math.ceil(math.log(0.025) / math.log1p(-most / 100)) if most < 100 else 1
+    if not noise.flipped and noise.high < 100:
+        # 0 of N: see `evalsuite.stats.unseen`; such samples share images as these do.
+        unseen = math.log1p(-noise.high / 100) / math.log1p(-most / 100)
+        return math.ceil(round(noise.count * unseen, 6))
     reach = max(noise.high - noise.effect, noise.effect - noise.low)
     return math.ceil(noise.count * (reach / (most - abs(noise.effect))) ** 2)
 

@@ -68,7 +68,7 @@ class Ledger:
         self._label = label
         self._rank = {b.name: i for i, b in enumerate(given.benchmarks)}
         previous = self.state.previous
-        redone = {b.name for b in self.state.todo}
+        redone = {b.name for b in self.state.todo} - self.state.reopened
         # Predicting alone takes no score away.
         lasting = Score if options.mode == "infer" and options.shard is None else ()
         self._outcomes: dict[str, Outcome] = {
@@ -76,6 +76,8 @@ class Ledger:
             for o in (previous.outcomes if previous else ())
             if o.benchmark not in redone or isinstance(o, lasting)
         }
+        for score in self._scores:
+            noise.read(self.where.noise(score.benchmark))  # or it were found damaged at the end
         self._before = {s.benchmark: s for s in previous.scores} if previous else {}
         self._started = previous.started if previous else now()
         self._environment: dict[str, Any] = {**(previous.environment if previous else {})}

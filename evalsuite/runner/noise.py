@@ -17,7 +17,7 @@ from pathlib import Path
 
 from evalsuite.benchmarks import Benchmark
 from evalsuite.errors import UsageError
-from evalsuite.files import to_json_line, write_atomically
+from evalsuite.files import disk_errors, to_json_line, write_atomically
 from evalsuite.results import Noise, Prediction, SampleScore
 from evalsuite.stats import mean
 from evalsuite.vlmevalkit.kit import Kit
@@ -36,6 +36,13 @@ class Twice:
     alone: str
     value: float
     value_alone: float
+
+    def __post_init__(self) -> None:
+        # It comes from disk, too. Also refuses NaN.
+        if not (0 <= self.value <= 1 and 0 <= self.value_alone <= 1):
+            raise ValueError(f"{self.id}: values are not within 0-1")
+        if not all(isinstance(text, str) for text in (self.id, self.cluster, self.alone)):
+            raise TypeError("id, cluster and answers are texts")
 
 
 def shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
@@ -63,7 +70,7 @@ def look_again(
 
     Where an answer has changed, all are scored once more with it in its place, since there are
     metrics that look at several answers together. What failed either time is left out. Raises
-    `KitError`.
+    `KitError`, `DiskError`.
     """
     known = {
         row.id: again[row.id]
@@ -79,7 +86,10 @@ def look_again(
     if changed:
         ids = [row.id for row in rows]
         replaced = {**{id_: predictions[id_] for id_ in ids}, **changed}
-        with tempfile.TemporaryDirectory(prefix="evalsuite-again-") as scratch:
+        with (
+            disk_errors(Path(tempfile.gettempdir())),
+            tempfile.TemporaryDirectory(prefix="evalsuite-again-") as scratch,
+        ):
             scored = kit.score(benchmark, ids, replaced, Path(scratch) / "vlmevalkit")
         alone = {id_: value.value for id_, value in zip(ids, scored.values, strict=True)}
     return [
@@ -111,7 +121,7 @@ def pool(files: Mapping[str, Path], sizes: Mapping[str, int], total: int) -> Noi
 
     wanted = shares(sizes, total)
     found = {
-        name: sorted(_read(path), key=lambda twice: _draw(twice.id))[: wanted[name]]
+        name: sorted(read(path), key=lambda twice: _draw(twice.id))[: wanted[name]]
         for name, path in sorted(files.items())
         if path.exists()
     }
@@ -132,11 +142,16 @@ def pool(files: Mapping[str, Path], sizes: Mapping[str, int], total: int) -> Noi
     )
 
 
-def _read(path: Path) -> list[Twice]:
+def read(path: Path) -> list[Twice]:
+    """What `write` wrote; nothing if there is no file. Raises `UsageError` if it is damaged."""
+    if not path.exists():
+        return []
     try:
         return [Twice(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
     except (ValueError, TypeError):
-        raise UsageError(f"{path}: is damaged; delete it, and score again with --fresh") from None
+        raise UsageError(
+            f"{path}: is damaged; delete it, and score again with --mode eval --fresh"
+        ) from None
 
 
 def _draw(id_: str) -> bytes:

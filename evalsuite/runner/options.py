@@ -36,6 +36,8 @@ class Options:
     """Whether images and frames are kept from the checkpoint."""
     noise: int = SAMPLES
     """So many samples are asked once more at batch size 1."""
+    noise_named: bool = False
+    """Whether somebody said so: scores that stand are then taken up again if fewer were."""
     shard: Shard | None = None
     devices: tuple[str, ...] = ()
     """One a worker. Left out: one worker, on `device`."""
@@ -57,6 +59,11 @@ class Options:
         if self.ray is not None and self.device != "cpu":
             return 1  # Ray gives each its own
         return self.devices.count(self.device)
+
+    @property
+    def noise_owed(self) -> int:
+        """So many samples must have been asked once more for a score to stand."""
+        return self.noise if self.noise_named else 0
 
     @property
     def scores(self) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from evalsuite.benchmarks import Benchmark
-from evalsuite.results import Failure, SampleScore
+from evalsuite.results import Failure, Prediction, SampleScore
 from evalsuite.runner import noise
 from evalsuite.runner.job import Built, Defect, Event, Job, Piece, Settled, Unbuilt
 from evalsuite.runner.plan import Place
@@ -69,7 +69,12 @@ class Requests:
                 where.evidence(job.benchmark.name),
                 where.samples(job.benchmark.name),
             )
-            score = dataclasses.replace(score, profile=profile, unscored=job.left_out)
+            score = dataclasses.replace(
+                score,
+                profile=profile,
+                unscored=job.left_out,
+                asked_again=len(_again(job)),
+            )
             seconds = {"score": round(time.monotonic() - started, 3)}
             remark = self._look_again(job, where, rows)
             self._post(Settled(job, with_figures(score, job, seconds), remark))
@@ -85,14 +90,18 @@ class Requests:
         path.unlink(missing_ok=True)  # of an earlier score
         if job.again is None:
             return ""
-        known = job.again.predictions
         try:
             found = noise.look_again(
-                self._source.kit, job.benchmark, rows, job.journal.predictions,
-                {id_: known[id_] for id_ in job.wanted_again if id_ in known},
-            )  # fmt: skip
+                self._source.kit, job.benchmark, rows, job.journal.predictions, _again(job)
+            )
         except KitError as error:
             # The score itself is there, and right.
             return f"{name}: what changed at batch size 1 cannot be scored: {error}"
         noise.write(path, found)
         return ""
+
+
+def _again(job: Job) -> dict[str, Prediction]:
+    """What came of asking samples again, of those that were to be."""
+    known = {} if job.again is None else job.again.predictions
+    return {id_: known[id_] for id_ in job.wanted_again if id_ in known}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 
 from evalsuite.benchmarks import Benchmark
@@ -67,11 +68,18 @@ def evaluate_all(
     # Two names of the same weights are one run.
     named = dict(zip(places, checkpoints, strict=True))
     digests = {benchmark.name: data_digest(benchmark) for benchmark in benchmarks}
+    look_at = functools.partial(
+        look,
+        benchmarks=benchmarks,
+        digests=digests,
+        fresh=options.fresh,
+        noise=options.noise_owed,
+    )
     runs: dict[Place, Run] = {}
     todo: list[Assignment] = []
     with contextlib.ExitStack() as locks:
         for where, checkpoint in named.items():
-            state = look(where, benchmarks, digests, fresh=options.fresh)
+            state = look_at(where)
             if state.complete:
                 progress.planned(checkpoint, where.directory, state.standing)
                 if state.previous is not None and not dry_run:
@@ -85,7 +93,7 @@ def evaluate_all(
                 continue
             locks.enter_context(RunLock(where.directory, where.part))
             # Whoever held the lock may have done some of it since.
-            state = look(where, benchmarks, digests, fresh=options.fresh)
+            state = look_at(where)
             todo.append(Assignment(checkpoint, benchmarks, digests, where, state))
         if todo:
             with Evaluation(todo, options, source, progress, hire) as evaluation:

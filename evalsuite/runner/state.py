@@ -8,6 +8,7 @@ from typing import Any
 
 from evalsuite.benchmarks import Benchmark
 from evalsuite.results import Run, Score, read_run
+from evalsuite.runner import noise as noises
 from evalsuite.runner.environment import installed
 from evalsuite.runner.plan import Place
 from evalsuite.runner.progress import Planned
@@ -21,6 +22,8 @@ class State:
     standing: list[Planned]
     """Benchmarks whose score need not be made again."""
     todo: list[Benchmark]
+    reopened: frozenset[str] = frozenset()
+    """Of these the names of those whose score is right, but says too little of noise."""
 
     @property
     def complete(self) -> bool:
@@ -29,19 +32,31 @@ class State:
 
 
 def look(
-    where: Place, benchmarks: Sequence[Benchmark], digests: Mapping[str, str], *, fresh: bool
+    where: Place,
+    benchmarks: Sequence[Benchmark],
+    digests: Mapping[str, str],
+    *,
+    fresh: bool,
+    noise: int = 0,
 ) -> State:
-    """What is at `where` and what is left of `benchmarks`; raises `UsageError`."""
+    """What is at `where` and what is left of `benchmarks`; raises `UsageError`.
+
+    A score stands only if its share of `noise` samples was asked once more.
+    """
     previous = read_run(where.run_json) if where.run_json.exists() else None
     scores = {s.benchmark: s for s in previous.scores} if previous and not fresh else {}
-    standing, todo = [], []
+    shares = noises.shares({name: score.n for name, score in scores.items()}, noise)
+    standing, todo, reopened = [], [], set()
     for benchmark in benchmarks:
         score = scores.get(benchmark.name)
-        if score is not None and _stands(score, benchmark, digests[benchmark.name]):
-            standing.append(Planned(benchmark, score.n, score.n, finished=True))
-        else:
+        if score is None or not _stands(score, benchmark, digests[benchmark.name]):
             todo.append(benchmark)
-    return State(previous, standing, todo)
+        elif score.asked_again < shares[benchmark.name]:
+            todo.append(benchmark)
+            reopened.add(benchmark.name)
+        else:
+            standing.append(Planned(benchmark, score.n, score.n, finished=True))
+    return State(previous, standing, todo, frozenset(reopened))
 
 
 def header(benchmark: Benchmark, digest: str) -> dict[str, Any]:
