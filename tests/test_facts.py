@@ -65,8 +65,11 @@ def test_a_blind_run_that_has_not_all_shows_none() -> None:
 
 
 def test_nothing_in_common_nothing_measured() -> None:
-    runs = [run("a", took("A", 10, 1.0, 10**9)), run("b", failure("A"))]
+    runs = [run("a", took("A", 10, 1.0, 10**9)), run("b", took("B", 10, 1.0, 10**9))]
     assert shown(table_of(runs, ("memory", "speed"))) == [["–", "–"], ["–", "–"]]
+    # A run without a score takes nothing from the other.
+    failed = [runs[0], run("b", failure("A"))]
+    assert shown(table_of(failed, ("memory", "speed"))) == [["1.00", "1.00"], ["–", "–"]]
 
 
 def test_one_run_has_its_memory_by_benchmark() -> None:
