@@ -113,7 +113,7 @@ def test_without_samples_nothing_is_bold_and_it_says_so(tmp_path: Path) -> None:
     assert bold(table) == []
     assert grid.across(table).best == "none; not told of average, A (samples.jsonl is missing)"
     runs[0].samples("A").write_text("{")
-    assert why_not(table_of(*runs)) == {"samples.jsonl is damaged"}
+    assert why_not(table_of(*runs)) == {"samples.jsonl is damaged or not what was scored"}
 
 
 def test_samples_of_another_score_tell_nothing(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_samples_of_another_score_tell_nothing(tmp_path: Path) -> None:
     [score] = first.run.scores
     shifted = dataclasses.replace(score, score=score.score + 1)
     changed = FoundRun(first.path, dataclasses.replace(first.run, outcomes=(shifted,)))
-    assert why_not(table_of(changed, second)) == {"samples.jsonl is not what was scored"}
+    assert why_not(table_of(changed, second)) == {"samples.jsonl is damaged or not what was scored"}
 
 
 @pytest.mark.parametrize(

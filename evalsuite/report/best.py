@@ -13,15 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evalsuite.errors import UsageError
-from evalsuite.pairs import Incomparable, Matched, Paired, pair
+from evalsuite.pairs import Incomparable, Matched, pair
 from evalsuite.report.table import LEVEL, Average, Column, Contest, Table
 from evalsuite.results import FoundRun
-from evalsuite.stats import mean
 from evalsuite.stats.drop import FEW_CLUSTERS, Drop, estimate_drop, mean_drop
 from evalsuite.stats.multiple import holm
-
-_STALE = 1e-6
-"""Points by which a score may differ from the mean of its samples: rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +80,14 @@ def _lead(best: FoundRun, second: FoundRun, name: str) -> _Lead | str:
     try:
         [paired] = pair([best], [second], [name])
     except UsageError:
-        return "samples.jsonl is damaged"
+        return "samples.jsonl is damaged or not what was scored"
     if isinstance(paired, Incomparable):
         return f"not comparable: {'; '.join(paired.why)}"
     if paired.left_out or paired.asked_otherwise:
         return "not on the same samples"
-    if _stale(paired):
-        return "samples.jsonl is not what was scored"
     drop = _drop(paired.samples)
     answered = [sample for sample in paired.samples if not sample.failed]
     return _Lead(drop, _drop(answered) if 0 < len(answered) < len(paired.samples) else drop)
-
-
-def _stale(paired: Paired) -> bool:
-    means = (
-        (paired.baseline[0], mean([sample.baseline[0].value for sample in paired.samples])),
-        (paired.candidate[0], mean([sample.candidate[0].value for sample in paired.samples])),
-    )
-    return any(abs(score.score - 100 * value) > _STALE for score, value in means)
 
 
 def _drop(samples: Sequence[Matched]) -> Drop:
