@@ -233,7 +233,7 @@ def test_counts_are_of_the_rows_that_count(bench: Bench, tmp_path: Path) -> None
     for at in (5, 11, 12):  # cut off: one that counts, and two that do not
         id = samples[at].id
         given[id] = replace(given[id], ended="length")
-    score = score_benchmark(
+    score, _ = score_benchmark(
         bench.kit, benchmark, samples, given, tmp_path / "out", tmp_path / "samples.jsonl"
     )
     assert score.n == 6

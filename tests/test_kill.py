@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -93,13 +93,20 @@ RUNS: list[tuple[list[Moment], Moment | None]] = [
 ]
 
 
-def run_at(copied: Mapping[Path, Moment], killed: Moment | None, output: Path) -> int:
+def run_at(
+    copied: Mapping[Path, Moment],
+    killed: Moment | None,
+    output: Path,
+    # When benchmarks are asked again, one by one, depends on the clock.
+    more: Sequence[str] = ("--noise", "0"),
+) -> int:
     """Run the command, copy `output` at those moments, and kill it at that one."""
     told = [{**asdict(moment), "copy": str(path)} for path, moment in copied.items()]
     if killed is not None:
         told.append({**asdict(killed), "copy": ""})
     # Small batches, so that there are many lines to be killed at.
-    command = [sys.executable, "-c", AT, json.dumps(told), *COMMAND, "--output-dir", str(output)]
+    command = [sys.executable, "-c", AT, json.dumps(told), *COMMAND, *more]
+    command += ["--output-dir", str(output)]
     return subprocess.run(command, capture_output=True, check=False).returncode
 
 
@@ -167,6 +174,21 @@ def test_ten_moments_to_be_killed_at(bench: Bench, reference: Reference, tmp_pat
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_killed_while_samples_are_asked_again(bench: Bench, tmp_path: Path) -> None:
+    some = ["-b", "DemoOCR", "--limit", "40"]
+    killed = Moment("DemoOCR/again.jsonl", 5, LINE)
+    assert run_at({}, killed, tmp_path / "killed", some) == -signal.SIGKILL
+    journal = bench.directory(tmp_path / "killed") / "DemoOCR" / "again.jsonl"
+    known = read_predictions(journal)
+    assert 0 < len(known) < 40
+    runs = [bench.run(tmp_path / name, demo("DemoOCR"), limit="40") for name in ("killed", "whole")]
+    assert runs[0].noise == runs[1].noise
+    whole = bench.directory(tmp_path / "whole") / "DemoOCR"
+    for name in ("again.jsonl", "noise@40.jsonl", "predictions.jsonl", "samples@40.jsonl"):
+        assert (journal.parent / name).read_bytes() == (whole / name).read_bytes(), name
+    assert known.items() <= read_predictions(journal).items()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
