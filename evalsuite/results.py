@@ -133,8 +133,9 @@ class Score:
     ``generated``; and ``tiles``, images' tiles encoded."""
     peak_memory_bytes: int | None = None
     host_memory_bytes: int | None = None
-    asked_again: int = 0
-    """Samples that were asked once more, alone, answered or not: see `Noise`."""
+    asked_again: int | None = 0
+    """Samples that were asked once more, alone, answered or not: see `Noise`. None while answers
+    are yet to come."""
 
     def __post_init__(self) -> None:
         # Also refuses NaN, which would compare as "no regression".

@@ -214,6 +214,10 @@ class _Stopwatch:
         """Pass it on."""
         self._progress.finished(outcome)
 
+    def again(self, run: str, done: int, total: int) -> None:
+        """Pass it on."""
+        self._progress.again(run, done, total)
+
     def note(self, text: str) -> None:
         """Pass it on."""
         self._progress.note(text)

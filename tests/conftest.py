@@ -60,6 +60,7 @@ class Watched:
     outcomes: list[Outcome] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     done: dict[str, int] = field(default_factory=dict)
+    answered_again: list[tuple[int, int]] = field(default_factory=list)
 
     def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
         self.plans.append(tuple(plan))
@@ -72,6 +73,9 @@ class Watched:
 
     def finished(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
+
+    def again(self, run: str, done: int, total: int) -> None:
+        self.answered_again.append((done, total))
 
     def note(self, text: str) -> None:
         self.notes.append(text)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from evalsuite.errors import UsageError
 from evalsuite.journal import read_predictions
-from evalsuite.results import Noise, Run, read_run
+from evalsuite.results import Noise, Outcome, Run, read_run
 from evalsuite.runner.noise import SAMPLES, Twice, pick, pool, shares, write
 from evalsuite.runner.run import evaluate
+from evalsuite.runner.work import Answered, Message, Worker, WorkerSettings
 from tests.conftest import Bench, Reference, Watched, demo
 
 
@@ -144,6 +146,53 @@ def test_what_changed_is_scored_and_what_was_asked_is_not_asked_again(
     fewer = bench.run(tmp_path, demo("DemoOCR"), limit="40", mode="eval", fresh=True)
     assert fewer.noise is not None
     assert fewer.noise.count == 38
+
+
+class Seen(Watched):
+    """Looks into run.json whenever answers given alone are in."""
+
+    def __init__(self, record: Path) -> None:
+        super().__init__()
+        self.record = record
+        self.scored = threading.Event()
+        self.records: list[Run] = []
+
+    def finished(self, outcome: Outcome) -> None:
+        super().finished(outcome)
+        self.scored.set()
+
+    def again(self, run: str, done: int, total: int) -> None:
+        super().again(run, done, total)
+        self.records.append(read_run(self.record))
+
+
+def test_the_score_does_not_wait_for_what_is_asked_again(bench: Bench, tmp_path: Path) -> None:
+    seen = Seen(bench.directory(tmp_path) / "run@40.json")
+
+    def hire(settings: WorkerSettings) -> Worker:
+        worker = bench.hire(settings)
+        receive = worker.receive
+
+        def slow() -> Message:
+            said = receive()
+            if isinstance(said, Answered) and " again" in said.answers[0].id:
+                assert seen.scored.wait(60)
+            return said
+
+        worker.receive = slow  # type: ignore[method-assign]
+        return worker
+
+    options = bench.options(tmp_path, limit="40")
+    run = evaluate(bench.checkpoint, demo("DemoOCR"), options, bench.source, seen, hire=hire)
+    assert run is not None
+    assert run.scores[0].asked_again == 40
+    assert run.finished
+    assert seen.outcomes == [dataclasses.replace(run.scores[0], asked_again=None)]
+    assert seen.answered_again[-1] == (40, 40)
+    for record in seen.records:
+        assert record.outcomes == tuple(seen.outcomes)
+        assert record.finished is None
+        assert record.noise is None
 
 
 def test_nothing_is_asked_again_if_nobody_wants_to_know(bench: Bench, tmp_path: Path) -> None:

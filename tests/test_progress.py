@@ -172,6 +172,32 @@ def test_bars() -> None:
     assert "Begun: 61.2 ± 2.2 (300 samples)\n" in written(console)
 
 
+def test_what_is_asked_again_is_work_of_its_own() -> None:
+    console, clock = terminal(), Clock()
+    shown = Live(console, clock)
+    shown.planned(checkpoint(), PLACE, PLAN)
+    shown.finished(score("Fresh", 61.24))
+    shown.again("", 8, 32)
+    clock.now += 4
+    shown.again("", 16, 64)
+    assert [line[:3] for line in drawn(shown)] == [
+        ["asked", "again,", "alone"],
+        ["and", "1", "more"],
+    ]
+    assert drawn(shown)[0][-5:] == ["16/64", "2.00", "samples/s,", "0:24", "left"]
+    shown.again("", 64, 64)
+    assert [line[0] for line in drawn(shown)] == ["Begun"]
+    console = pipe()
+    with Plain(console, clock) as plain:
+        plain.again("second", 8, 64)
+        clock.now += 10
+        plain.again("second", 40, 64)
+    assert said(console, 0) == [
+        "second asked again, alone: 40 of 64 (62%), 3.20 samples/s, 0:08 left",
+        "second asked again, alone: 40 of 64 predicted",
+    ]
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_the_terminal_is_left_as_it_was(error: type[BaseException]) -> None:
     def work() -> None:
@@ -222,5 +248,6 @@ def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
     shown.advanced("Fresh", 1)
     shown.scoring("Fresh")
     shown.finished(score("Fresh", 1.0))
+    shown.again("", 1, 2)
     shown.note("hello")
     assert capsys.readouterr() == ("", "")

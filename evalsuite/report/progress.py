@@ -68,6 +68,9 @@ class Silent:
     def finished(self, outcome: Outcome) -> None:
         """Say nothing."""
 
+    def again(self, run: str, done: int, total: int) -> None:
+        """Say nothing."""
+
     def note(self, text: str) -> None:
         """Say nothing."""
 
@@ -162,6 +165,15 @@ class Plain:
         self._say(_closing(outcome))
         for reason in () if isinstance(outcome, Failure) else outcome.reasons:
             self._say(Text(visible(f"  failed: {sentence(reason)}"), style="yellow"))
+
+    def again(self, run: str, done: int, total: int) -> None:
+        """Say so as of a benchmark."""
+        name = f"{run} asked again, alone".strip()
+        work = self._works.setdefault(name, _Work(name, total, done))
+        work.total = total
+        self.advanced(name, done)
+        if done == total:
+            del self._works[name]
 
     def note(self, text: str) -> None:
         """Say it."""

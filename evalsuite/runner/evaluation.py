@@ -11,13 +11,13 @@ import dataclasses
 import queue
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from evalsuite.errors import EvalsuiteError, InterruptedRun
 from evalsuite.files import remove_scratch
-from evalsuite.journal import answered
 from evalsuite.results import Failure, Outcome, Prediction, Run
+from evalsuite.runner import asking
+from evalsuite.runner.asking import Asked
 from evalsuite.runner.cluster import Cluster
 from evalsuite.runner.hiring import connect, staff
 from evalsuite.runner.job import (
@@ -25,10 +25,11 @@ from evalsuite.runner.job import (
     Defect,
     Event,
     Job,
-    Settled,
+    Looked,
+    Scored,
     Unbuilt,
+    Unscored,
     failed_prediction,
-    prediction,
 )
 from evalsuite.runner.ledger import Assignment, Ledger
 from evalsuite.runner.local import Hire, Said
@@ -38,10 +39,8 @@ from evalsuite.runner.progress import Progress
 from evalsuite.runner.requests import Requests
 from evalsuite.runner.score import without_answer
 from evalsuite.runner.source import SampleSource
-from evalsuite.samples import Sample, blinded, prompt_digest
-from evalsuite.smolvlm import prompts
-from evalsuite.smolvlm.prompts import Prompt
-from evalsuite.smolvlm.questions import Question, add_seconds
+from evalsuite.samples import Sample
+from evalsuite.smolvlm.questions import add_seconds
 from evalsuite.vlmevalkit.kit import BrokenSample
 
 OUTSTANDING = 4096
@@ -50,17 +49,6 @@ ALONE = 8
 """Questions to be asked alone that a worker takes at a time, so that all workers have some."""
 REQUESTS = 2
 """To the kit process at a time: it finds the next when it is done with one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question without an answer."""
-
-    job: Job
-    digest: str
-    """Of its prompt."""
-    again: bool
-    """Whether it was answered before, and is asked alone now."""
 
 
 class Evaluation:
@@ -232,66 +220,50 @@ class Evaluation:
                 if job.benchmark.name in self._ledgers[job.run].open:
                     job.stop()
                     self._settle(self._ledgers[job.run], failure)
-            case Settled(job, outcome, remark):
+            case Scored(job, score, rows):
+                job.score, job.rows = score, rows
+                self._ledgers[job.run].keep(score)
+                self._show(self._ledgers[job.run], score)
+                self._move_on(job)
+            case Unscored(job, failure):
+                self._settle(self._ledgers[job.run], failure)
+            case Looked(job, asked_again, remark):
                 if remark:
                     self._progress.note(remark)
-                self._settle(self._ledgers[job.run], outcome)
+                assert job.score is not None
+                score = dataclasses.replace(job.score, asked_again=asked_again)
+                self._ledgers[job.run].settle(score)
             case Said():
                 self._hear(event)
             case Defect(error):
                 raise error
 
-    def _take_in(self, job: Job, samples: Iterable[Sample | BrokenSample]) -> None:
+    def _take_in(self, job: Job, samples: Sequence[Sample | BrokenSample]) -> None:
         """Ask what has no prediction yet; what cannot be asked is a failed sample."""
-        questions, broken = [], []
-        for sample in samples:
-            job.samples[sample.id] = sample
-            if isinstance(sample, BrokenSample):
-                broken.append(failed_prediction(sample))
-                continue
-            prompt = self._prompt(job, sample)
-            digest = prompt_digest(prompt.text, prompt.media)
-            known = job.journal.predictions
-            if answered(known, sample.id) and known[sample.id].prompt_digest == digest:
-                continue
-            job.pending.add(sample.id)
-            question = Question(
-                f"{job.benchmark.name}\t{sample.id}", prompt, job.benchmark.max_new_tokens
-            )
-            if self._pool is not None:
-                self._asked[job.run, question.id] = Asked(job, digest, again=False)
-            questions.append(question)
+        job.samples.update((sample.id, sample) for sample in samples)
+        broken = [failed_prediction(s) for s in samples if isinstance(s, BrokenSample)]
         self._write_down(job, broken)
-        if self._pool is not None and questions:
-            job.asked += len(questions)
-            self._pool.ask(job.run, questions)
+        whole = [sample for sample in samples if isinstance(sample, Sample)]
+        asked = list(asking.ask(job, whole, self._ledgers[job.run].wording))
+        job.pending.update(one.sample for one in asked)
+        if self._pool is not None and asked:
+            job.asked += len(asked)
+            self._ask(self._pool, asked)
 
-    def _prompt(self, job: Job, sample: Sample) -> Prompt:
-        wanted = job.benchmark.prompt_of(sample.part)
-        shown = blinded(sample.messages) if self._options.blind else sample.messages
-        return prompts.build(wanted, shown, self._ledgers[job.run].style)
-
-    def _ask_again(self, job: Job) -> bool:
-        """Ask some of what was answered once more, alone; whether there was any such."""
+    def _ask_again(self, job: Job) -> None:
+        """Ask some of what was answered once more, alone, after all that is in line already."""
         job.asked_again = True
-        if self._pool is None or job.again is None:
-            return False
-        questions = []
-        for id_ in job.wanted_again:
-            sample, first = job.samples[id_], job.journal.predictions[id_]
-            known = job.again.predictions
-            done = answered(known, id_) and known[id_].prompt_digest == first.prompt_digest
-            if done or first.ended == "error" or isinstance(sample, BrokenSample):
-                continue
-            limit = job.benchmark.max_new_tokens
-            asked = f"{job.benchmark.name} again\t{id_}"
-            questions.append(Question(asked, self._prompt(job, sample), limit, alone=True))
-            self._asked[job.run, asked] = Asked(job, first.prompt_digest, again=True)
-            job.pending_again.add(id_)
-        for start in range(0, len(questions), ALONE):
-            # Ahead of what waits, so that the score does not wait for that.
-            self._pool.ask(job.run, questions[start : start + ALONE], first=True)
-        return bool(questions)
+        if self._pool is None:
+            return
+        asked = list(asking.ask_again(job, self._ledgers[job.run].wording))
+        job.pending_again.update(one.sample for one in asked)
+        for start in range(0, len(asked), ALONE):
+            self._ask(self._pool, asked[start : start + ALONE])
+
+    def _ask(self, pool: Pool, asked: Sequence[Asked]) -> None:
+        run = asked[0].job.run
+        self._asked.update(((run, one.question.id), one) for one in asked)
+        pool.ask(run, [one.question for one in asked])
 
     def _hear(self, said: Said) -> None:
         assert self._pool is not None
@@ -312,12 +284,15 @@ class Evaluation:
                 asked.job.charge(answer)
             name = asked.job.benchmark.name
             _, predictions = by_job.setdefault((name, asked.again), (asked.job, []))
-            predictions.append(prediction(answer, asked.digest))
+            predictions.append(asking.prediction(answer, asked))
         for (_, again), (job, predictions) in by_job.items():
             if again:
                 assert job.again is not None
                 job.pending_again.difference_update(p.id for p in predictions)
                 job.again.append(predictions)
+                ledger = self._ledgers[heard.run]
+                done, total = ledger.again
+                self._progress.again(ledger.name(""), done, total)
             else:
                 job.began = min(job.began or heard.since, heard.since)
                 job.measured(heard.peak_memory_bytes, heard.host_memory_bytes)
@@ -343,39 +318,59 @@ class Evaluation:
             self._progress.advanced(ledger.name(name), min(job.done, len(job.chosen)))
 
     def _move_on(self, job: Job) -> None:
-        """Once every sample has its prediction: score, or stop there."""
+        """Score once every sample has its prediction; end once those asked again have theirs."""
         ledger, name = self._ledgers[job.run], job.benchmark.name
         if not job.built or name not in ledger.open:
             return
-        if self._pool is None and job.pending:
-            self._settle(
-                ledger,
-                Failure(
-                    benchmark=name,
-                    stage="predict",
-                    message=f"{len(job.pending)} of {len(job.chosen)} samples have no prediction",
-                    remedy="run with --mode all or infer first, and every --shard there is",
-                ),
-            )
-        elif not (job.pending or job.pending_again):
-            if not job.asked_again:
-                if job.began is not None:
-                    job.seconds = time.monotonic() - job.began
-                job.journal.finish(job.order)
-                if self._ask_again(job):
-                    return
-            if job.again is not None:
-                job.again.finish(job.order)
-            # A shard may have none of those that could be answered.
-            if not self._options.shard and (failure := without_answer(job)) is not None:
-                self._settle(ledger, failure)
-            elif self._options.scores:
-                self._progress.scoring(ledger.name(name))
-                self._requests.score(job, ledger.where, self._options.prompts)
-            else:
-                ledger.open.discard(name)
+        if job.pending:
+            if self._pool is None:
+                self._settle(ledger, _unpredicted(job))
+        elif not job.asked_again:
+            self._all_predicted(job)
+        elif not job.pending_again and (job.score is not None or not self._options.scores):
+            self._end(job)
+
+    def _all_predicted(self, job: Job) -> None:
+        """Have a score made, while some samples are asked again."""
+        ledger, name = self._ledgers[job.run], job.benchmark.name
+        if job.began is not None:
+            job.seconds = time.monotonic() - job.began
+        job.journal.finish(job.order)
+        self._ask_again(job)
+        # A shard may have none of those that could be answered.
+        if not self._options.shard and (failure := without_answer(job)) is not None:
+            self._settle(ledger, failure)
+        elif self._options.scores:
+            self._progress.scoring(ledger.name(name))
+            self._requests.score(job, ledger.where, self._options.prompts)
+        else:
+            self._move_on(job)
+
+    def _end(self, job: Job) -> None:
+        """Leave a benchmark of which nothing more is to come."""
+        ledger = self._ledgers[job.run]
+        if job.again is not None:
+            job.again.finish(job.order)
+        if job.score is None:
+            ledger.open.discard(job.benchmark.name)
+        elif job.wanted_again:
+            self._requests.look_again(job, ledger.where)
+        else:
+            ledger.settle(dataclasses.replace(job.score, asked_again=0))
 
     def _settle(self, ledger: Ledger, outcome: Outcome) -> None:
         ledger.settle(outcome)
+        self._show(ledger, outcome)
+
+    def _show(self, ledger: Ledger, outcome: Outcome) -> None:
         shown = dataclasses.replace(outcome, benchmark=ledger.name(outcome.benchmark))
         self._progress.finished(shown)
+
+
+def _unpredicted(job: Job) -> Failure:
+    return Failure(
+        benchmark=job.benchmark.name,
+        stage="predict",
+        message=f"{len(job.pending)} of {len(job.chosen)} samples have no prediction",
+        remedy="run with --mode all or infer first, and every --shard there is",
+    )

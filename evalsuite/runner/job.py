@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from evalsuite.benchmarks import Benchmark
 from evalsuite.journal import Journal
-from evalsuite.results import Failure, Prediction, Score
+from evalsuite.results import Failure, Prediction, SampleScore, Score
 from evalsuite.runner.local import Said
 from evalsuite.samples import Sample
 from evalsuite.smolvlm.questions import Answer, add_seconds
@@ -48,6 +48,10 @@ class Job:
     """Ids of the samples to be asked once more, alone."""
     pending_again: set[str] = field(default_factory=set)
     asked_again: bool = False
+    score: Score | None = None
+    """Of this session."""
+    rows: list[SampleScore] = field(default_factory=list)
+    """What `score` was made of."""
     left_out: int
     """Samples that only a judge could score."""
     before: Score | None
@@ -128,13 +132,31 @@ class Unbuilt:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """A job has its score, or its failure."""
+class Scored:
+    """A job has its score."""
 
     job: Job
-    outcome: Score | Failure
+    score: Score
+    rows: list[SampleScore]
+    """What it was made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unscored:
+    """A job can have no score."""
+
+    job: Job
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What came of asking samples of a scored job again is written down."""
+
+    job: Job
+    asked_again: int
     remark: str = ""
-    """What else a person should know."""
+    """Why nothing is, if so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +166,7 @@ class Defect:
     error: BaseException
 
 
-Event = Built | Unbuilt | Settled | Said | Defect
-
-
-def prediction(answer: Answer, digest: str) -> Prediction:
-    """What is kept of `answer` to a question whose prompt has `digest`."""
-    return Prediction(
-        id=answer.id.partition("\t")[2],
-        prompt_digest=digest,
-        text=answer.text,
-        tokens=answer.tokens,
-        ended=answer.ended,
-        error=answer.error,
-    )
+Event = Built | Unbuilt | Scored | Unscored | Looked | Said | Defect
 
 
 def failed_prediction(sample: BrokenSample) -> Prediction:

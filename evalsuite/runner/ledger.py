@@ -14,6 +14,7 @@ from evalsuite.errors import EvalsuiteError
 from evalsuite.journal import AGAIN, Journal, answered
 from evalsuite.results import Failure, Noise, Outcome, Run, Score, read_run, write_run
 from evalsuite.runner import noise
+from evalsuite.runner.asking import Wording
 from evalsuite.runner.environment import PACKAGES, versions
 from evalsuite.runner.job import Job, Piece
 from evalsuite.runner.options import Options
@@ -21,7 +22,7 @@ from evalsuite.runner.plan import Place, choose_scorable, cut, in_data_order
 from evalsuite.runner.progress import Planned
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.state import State, header
-from evalsuite.smolvlm import prompts
+from evalsuite.smolvlm.prompts import Style
 from evalsuite.version import VERSION
 from evalsuite.vlmevalkit.kit import KitError
 
@@ -60,9 +61,8 @@ class Ledger:
         """Benchmarks still at work."""
         self.error: EvalsuiteError | None = None
         """Why the checkpoint cannot be loaded, if it cannot."""
-        self.style = prompts.Style(
-            options.prompts, self.checkpoint.family, self.checkpoint.chat_template
-        )
+        style = Style(options.prompts, self.checkpoint.family, self.checkpoint.chat_template)
+        self.wording = Wording(style, options.blind)
         self._options = options
         self._digests = given.digests
         self._label = label
@@ -130,6 +130,13 @@ class Ledger:
     def asking(self) -> bool:
         """Whether there is something yet to ask, or an answer to come."""
         return any(not job.built or job.pending or job.pending_again for job in self.jobs)
+
+    @property
+    def again(self) -> tuple[int, int]:
+        """Samples that were asked again so far: how many have their answer, and of how many."""
+        jobs = [job for job in self.jobs if job.asked_again]
+        total = sum(len(job.wanted_again) for job in jobs)
+        return total - sum(len(job.pending_again) for job in jobs), total
 
     def plan(self) -> list[Planned]:
         """What there is to do, benchmark by benchmark."""
@@ -210,6 +217,11 @@ class Ledger:
                 kinds = self._kinds.setdefault(key, set())
                 kinds.update(value.split(", "))
                 self._environment[key] = ", ".join(sorted(kinds))
+
+    def keep(self, score: Score) -> None:
+        """Keep the score of a benchmark that is still at work."""
+        self._outcomes[score.benchmark] = score
+        self.write()
 
     def settle(self, outcome: Outcome) -> None:
         """Keep what came of a benchmark."""

@@ -91,13 +91,9 @@ class Pool:
         for i, seat in enumerate(self._seats):  # checkpoints in parallel: each is loaded less often
             self._employ(seat, i % len(settings))
 
-    def ask(self, run: int, questions: Sequence[Question], *, first: bool = False) -> None:
-        """Put `questions`, which are about whole media, at the end of the queue, or in front."""
-        chunk = Chunk(run, {question.id: question for question in questions})
-        if first:
-            self._waiting[run].appendleft(chunk)
-        else:
-            self._waiting[run].append(chunk)
+    def ask(self, run: int, questions: Sequence[Question]) -> None:
+        """Put `questions`, which are about whole media, at the end of the queue."""
+        self._waiting[run].append(Chunk(run, {question.id: question for question in questions}))
 
     def owed(self, run: int) -> int:
         """How many of the questions asked of `run` have no answer yet."""

@@ -55,5 +55,11 @@ class Progress(Protocol):
     def finished(self, outcome: Outcome) -> None:
         """A benchmark has its score or its failure."""
 
+    def again(self, run: str, done: int, total: int) -> None:
+        """`done` of `total` samples that were to be asked again, alone, are answered.
+
+        `run` is the checkpoint's name where several are at work. The total grows.
+        """
+
     def note(self, text: str) -> None:
         """Something a person should know."""

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from evalsuite.benchmarks import Benchmark
-from evalsuite.results import Failure, Prediction, SampleScore
+from evalsuite.results import Failure, Prediction
 from evalsuite.runner import noise
-from evalsuite.runner.job import Built, Defect, Event, Job, Piece, Settled, Unbuilt
+from evalsuite.runner.job import (
+    Built,
+    Defect,
+    Event,
+    Job,
+    Looked,
+    Piece,
+    Scored,
+    Unbuilt,
+    Unscored,
+)
 from evalsuite.runner.plan import Place
 from evalsuite.runner.score import score_benchmark, with_figures
 from evalsuite.runner.source import SampleSource
@@ -32,8 +42,12 @@ class Requests:
         self._builder.submit(self._build, job, piece)
 
     def score(self, job: Job, where: Place, profile: Profile) -> None:
-        """Have `job` scored: `Settled` is posted."""
+        """Have `job` scored: `Scored` or `Unscored` is posted."""
         self._scorer.submit(self._score, job, where, profile)
+
+    def look_again(self, job: Job, where: Place) -> None:
+        """Have what was asked again held against the score of `job`: `Looked` is posted."""
+        self._scorer.submit(self._look_again, job, where)
 
     def failure(self, benchmark: Benchmark, error: KitError) -> Failure:
         """What came of `benchmark` if the kit process said `error`."""
@@ -69,36 +83,31 @@ class Requests:
                 where.evidence(job.benchmark.name),
                 where.samples(job.benchmark.name),
             )
+            where.noise(job.benchmark.name).unlink(missing_ok=True)  # of an earlier score
             score = dataclasses.replace(
-                score,
-                profile=profile,
-                unscored=job.left_out,
-                asked_again=len(_again(job)),
+                score, profile=profile, unscored=job.left_out, asked_again=None
             )
             seconds = {"score": round(time.monotonic() - started, 3)}
-            remark = self._look_again(job, where, rows)
-            self._post(Settled(job, with_figures(score, job, seconds), remark))
+            self._post(Scored(job, with_figures(score, job, seconds), rows))
         except KitError as error:
-            self._post(Settled(job, self.failure(job.benchmark, error)))
+            self._post(Unscored(job, self.failure(job.benchmark, error)))
         except BaseException as error:  # noqa: BLE001 - a thread's defect must reach the main one
             self._post(Defect(error))
 
-    def _look_again(self, job: Job, where: Place, rows: Sequence[SampleScore]) -> str:
-        """Write down what came of asking samples again; returns why not, if it cannot be told."""
-        name = job.benchmark.name
-        path = where.noise(name)
-        path.unlink(missing_ok=True)  # of an earlier score
-        if job.again is None:
-            return ""
+    def _look_again(self, job: Job, where: Place) -> None:
+        kit, name = self._source.kit, job.benchmark.name
+        again = _again(job)
+        remark = ""
         try:
-            found = noise.look_again(
-                self._source.kit, job.benchmark, rows, job.journal.predictions, _again(job)
-            )
+            found = noise.look_again(kit, job.benchmark, job.rows, job.journal.predictions, again)
+            noise.write(where.noise(name), found)
         except KitError as error:
             # The score itself is there, and right.
-            return f"{name}: what changed at batch size 1 cannot be scored: {error}"
-        noise.write(path, found)
-        return ""
+            remark = f"{name}: what changed at batch size 1 cannot be scored: {error}"
+        except BaseException as error:  # noqa: BLE001 - a thread's defect must reach the main one
+            self._post(Defect(error))
+            return
+        self._post(Looked(job, len(again), remark))
 
 
 def _again(job: Job) -> dict[str, Prediction]:

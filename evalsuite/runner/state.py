@@ -41,7 +41,7 @@ def look(
 ) -> State:
     """What is at `where` and what is left of `benchmarks`; raises `UsageError`.
 
-    A score stands only if its share of `noise` samples was asked once more.
+    A score stands only if all that was to be asked once more was, and its share of `noise` samples.
     """
     previous = read_run(where.run_json) if where.run_json.exists() else None
     scores = {s.benchmark: s for s in previous.scores} if previous and not fresh else {}
@@ -51,7 +51,7 @@ def look(
         score = scores.get(benchmark.name)
         if score is None or not _stands(score, benchmark, digests[benchmark.name]):
             todo.append(benchmark)
-        elif score.asked_again < shares[benchmark.name]:
+        elif score.asked_again is None or score.asked_again < shares[benchmark.name]:
             todo.append(benchmark)
             reopened.add(benchmark.name)
         else:
