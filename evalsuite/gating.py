@@ -15,6 +15,7 @@ from evalsuite.benchmarks import Benchmark
 from evalsuite.comparison import Comparison, Difference, compare_any
 from evalsuite.errors import GOOD, INCOMPLETE, INCONCLUSIVE, REGRESSION
 from evalsuite.outlook import Outlook, expect, look_ahead
+from evalsuite.pairs import Paired
 from evalsuite.policy import Policy, Terms
 from evalsuite.results import FoundRun
 from evalsuite.stats.drop import Drop
@@ -54,9 +55,15 @@ class Judged:
             return "incomplete"
         if self.decision.verdict == "regression":
             return "regression"
-        if self.comparison.incomparable or self.unanswered or self.unfinished:
+        missing = self.comparison.incomparable or self.asked_otherwise
+        if missing or self.unanswered or self.unfinished:
             return "incomplete"
         return self.decision.verdict
+
+    @property
+    def asked_otherwise(self) -> tuple[Paired, ...]:
+        """Benchmarks of which some samples were asked otherwise: the rest was compared alone."""
+        return tuple(paired for paired in self.comparison.paired if paired.asked_otherwise)
 
     @property
     def failed(self) -> int:

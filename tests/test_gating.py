@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -15,6 +16,7 @@ from evalsuite.errors import UsageError
 from evalsuite.gating import Gated, Judged, gate, judge
 from evalsuite.outlook import expect
 from evalsuite.policy import Policy
+from evalsuite.report.junit import to_junit
 from evalsuite.report.reasons import advice, because, points, reasons
 from evalsuite.results import FoundRun, SampleScore
 from tests.compared import failed, sample, samples, stored
@@ -163,6 +165,29 @@ def test_a_regression_elsewhere_counts_beside_a_broken_benchmark(tmp_path: Path)
     broken = [failed(row) for row in right(300)]
     gated = held(tmp_path, before, {"A": right(200), "B": broken})
     assert gated.verdict == "regression"
+
+
+def test_samples_asked_otherwise_are_no_pass(tmp_path: Path) -> None:
+    """The others are held against each other, and may show a regression."""
+    margins = Policy(margin=5, cliff=5)
+    after = right(300)
+    after[7] = dataclasses.replace(after[7], prompt_digest="otherwise")
+    gated = held(
+        tmp_path, {"A": right(300), "B": right(300)}, {"A": after, "B": right(300)}, margins
+    )
+    assert only(gated).decision is not None
+    assert (gated.verdict, gated.exit_code) == ("incomplete", 4)
+    assert list(because(gated)) == [
+        "A cannot be compared whole: 1 of 400 samples that both have were asked otherwise"
+    ]
+    assert "the same prompts" in " ".join(advice(gated))
+    case = ElementTree.fromstring(to_junit(gated)).find(".//testcase[@name='A']/error")
+    assert case is not None
+    worse = right(200)
+    worse[7] = after[7]
+    gated = held(tmp_path, {"A": right(300)}, {"A": worse}, margins)
+    assert gated.verdict == "regression"
+    assert any("asked otherwise" in line for line in because(gated))
 
 
 def test_an_open_benchmark_says_how_far_it_may_have_dropped(tmp_path: Path) -> None:

@@ -75,9 +75,9 @@ def hostile(name: str) -> Grid:
     return Grid(
         title=name,
         headings=(Heading(name, numeric=False, group=name, marks=(name,)),
-                  Heading("b", group="g")),
+                  Heading("b", group=f"not {name}")),
         lines=(Line((Entry(name), Entry(name, (name,))), name),
-               Line((Entry("x"), Entry("1")), "y")),
+               Line((Entry("x"), Entry("1")), f"not {name}")),
         summary=(Entry(name), Entry(name)),
         remarks=(name,),
         footnotes=(Footnote("a", name, (name,)),),

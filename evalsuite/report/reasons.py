@@ -54,6 +54,11 @@ def _reasons(judged: Judged) -> Iterator[Reason]:
     for item in judged.comparison.incomparable:
         why = sentence("; ".join(item.why))
         yield Reason(item.benchmark, "incomparable", f"{item.benchmark} cannot be compared: {why}")
+    for paired in judged.asked_otherwise:
+        some, name = paired.asked_otherwise, paired.benchmark
+        of = f"{some} of {counted(some + len(paired.samples), 'sample')}"
+        text = f"{name} cannot be compared whole: {of} that both have were asked otherwise"
+        yield Reason(name, "incomparable", text)
     for found in judged.unfinished:
         name = found.run.checkpoint.name
         yield Reason(MEAN, "unfinished", f"{name} is unfinished, so benchmarks may be missing")
