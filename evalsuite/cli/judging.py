@@ -78,9 +78,9 @@ def compare(
     exit code 4 if none can be.
     """
     from evalsuite.comparison import compare
-    from evalsuite.report import compared, compared_plain, find
+    from evalsuite.report import compared, compared_plain, find, forms
 
-    compared.check_format(format_)
+    forms.check_format(format_, compared.FORMATS)
     if group and (samples or samples_file):
         raise UsageError("--samples is about two runs, not --group; name one run a side")
     ours, theirs = find.find_sides(baseline, candidate, output_dir, group=group)

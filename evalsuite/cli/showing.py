@@ -55,9 +55,9 @@ def report(
     The best of a column is bold, or has a *, only where a paired test says that it is better than
     the second (docs/reports.md).
     """
-    from evalsuite.report import facts, find, render, reported
+    from evalsuite.report import facts, find, forms, render, reported
 
-    render.check_format(format_)
+    forms.check_format(format_, render.FORMATS)
     wanted = reported.want(facts.chosen(columns), reference=reference, file=benchmarks_file)
     render.write(find.find(runs or [], output_dir), format_, output, wanted)
 
@@ -173,9 +173,9 @@ def curve(
     (docs/plots.md). Runs that were asked or scored otherwise than most are named and left out.
     """
     from evalsuite.curves import curves
-    from evalsuite.report import curve, find
+    from evalsuite.report import curve, find, forms
 
-    curve.check_format(format_)
+    forms.check_format(format_, curve.FORMATS)
     found = curves(find.find(runs or [], output_dir))
     curve.write(found, format_, output)
     if plot is not None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evalsuite.comparison import Comparison, Difference
-from evalsuite.errors import UsageError, nearest
-from evalsuite.files import write_atomically
+from evalsuite.errors import UsageError
 from evalsuite.pairs import Matched, Paired
 from evalsuite.report.compared_plain import changed_samples, to_csv, to_json
 from evalsuite.report.find import find_all
+from evalsuite.report.forms import check_format, write_grids
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
 from evalsuite.report.notes import Notes
 from evalsuite.report.words import ABSENT, counted, listed, points, sentence, signed, written_p
@@ -40,18 +38,15 @@ def write(
     Tables show categories and the first `samples` changed answers of each benchmark if asked to;
     json and csv always have the categories.
     """
-    check_format(form)
+    check_format(form, FORMATS)
     grids = [table(comparison, leading)]
     grids += [by_category(d) for d in comparison.differences if categories and d.categories]
     grids += [changed(each, samples) for each in comparison.paired if samples]
-    if output is not None:
-        write_atomically(output, _rendered(comparison, leading, grids, form))
-    elif form == "table":
-        from evalsuite.report.text import print_grids
-
-        print_grids(grids)
-    else:
-        sys.stdout.write(_rendered(comparison, leading, grids, form))
+    plain = {
+        "json": lambda: to_json(comparison, tuple(_warning(leading))),
+        "csv": lambda: to_csv(comparison),
+    }
+    write_grids(grids, form, output, plain)
 
 
 def find_lead(comparison: Comparison, results: Path) -> Lead | None:
@@ -62,14 +57,6 @@ def find_lead(comparison: Comparison, results: Path) -> Lead | None:
         return lead(comparison, find_all(results, say=lambda _: None))
     except UsageError:  # no runs there: those compared lie elsewhere
         return None
-
-
-def check_format(form: str) -> None:
-    """Raise `UsageError` for an unknown form."""
-    if form not in FORMATS:
-        raise UsageError(
-            f"--format {form}: unknown{nearest(form, FORMATS)}; expected {', '.join(FORMATS)}"
-        )
 
 
 def table(comparison: Comparison, leading: Lead | None = None) -> Grid:
@@ -237,21 +224,3 @@ def _names(runs: Sequence[FoundRun]) -> str:
 def _cut(text: str) -> str:
     line = sentence(text)
     return line if len(line) <= _LENGTH else f"{line[:_LENGTH]}…"
-
-
-def _rendered(
-    comparison: Comparison, leading: Lead | None, grids: Sequence[Grid], form: str
-) -> str:
-    if form == "json":
-        return to_json(comparison, tuple(_warning(leading)))
-    if form == "csv":
-        return to_csv(comparison)
-    if form == "markdown":
-        from evalsuite.report.markdown import grid_markdown
-
-        return "\n".join(grid_markdown(grid) for grid in grids)
-    from evalsuite.report.text import print_grids
-
-    text = io.StringIO()
-    print_grids(grids, text)
-    return text.getvalue()

@@ -5,50 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from evalsuite.comparison import Difference
 from evalsuite.curves import Best, Curve, Curves, Point, best_of
-from evalsuite.errors import UsageError, nearest
-from evalsuite.files import write_atomically
+from evalsuite.report.forms import check_format, write_grids
 from evalsuite.report.grid import STANDARD_ERROR, Entry, Grid, Heading, Line
-from evalsuite.report.words import (
-    ABSENT,
-    counted,
-    listed,
-    plus_minus,
-    points,
-    sentence,
-    signed,
-    visible,
-)
+from evalsuite.report.lines import field
+from evalsuite.report.words import ABSENT, counted, listed, plus_minus, points, sentence, signed
 
 FORMATS = ("table", "markdown", "csv", "json")
 
 
-def check_format(form: str) -> None:
-    """Raise `UsageError` for an unknown form."""
-    if form not in FORMATS:
-        raise UsageError(
-            f"--format {form}: unknown{nearest(form, FORMATS)}; expected {', '.join(FORMATS)}"
-        )
-
-
 def write(found: Curves, form: str, output: Path | None = None) -> None:
     """Write `found` to `output`, or to standard output if it is None."""
-    check_format(form)
+    check_format(form, FORMATS)
     bests = [best_of(curve, found.averaged) for curve in found.curves]
-    if output is not None:
-        write_atomically(output, _rendered(found, bests, form))
-    elif form == "table":
-        from evalsuite.report.text import print_grids
-
-        print_grids(grids(found, bests))
-    else:
-        sys.stdout.write(_rendered(found, bests, form))
+    plain = {"json": lambda: _json(found, bests), "csv": lambda: _csv(found)}
+    write_grids(grids(found, bests), form, output, plain)
 
 
 def grids(found: Curves, bests: Sequence[Best | None]) -> list[Grid]:
@@ -162,23 +138,6 @@ def _what_error(best: Best) -> str:
 # For programs
 
 
-def _rendered(found: Curves, bests: Sequence[Best | None], form: str) -> str:
-    if form == "json":
-        return _json(found, bests)
-    if form == "csv":
-        return _csv(found)
-    made = grids(found, bests)
-    if form == "markdown":
-        from evalsuite.report.markdown import grid_markdown
-
-        return "\n".join(grid_markdown(grid) for grid in made)
-    from evalsuite.report.text import print_grids
-
-    text = io.StringIO()
-    print_grids(made, text)
-    return text.getvalue()
-
-
 def _csv(found: Curves) -> str:
     """A line a step and benchmark, with the mean as a benchmark of its own."""
     text = io.StringIO()
@@ -186,17 +145,11 @@ def _csv(found: Curves) -> str:
     writer.writerow(("training_run", "step", "checkpoint", "benchmark", "score", "stderr", "n"))
     for curve in found.curves:
         for point in curve.points:
-            before = (_field(curve.name), point.step, _field(point.found.run.checkpoint.name))
+            before = (field(curve.name), point.step, field(point.found.run.checkpoint.name))
             writer.writerow((*before, "mean", point.mean, point.stderr, None))
             for name, score in point.scores.items():
-                writer.writerow((*before, _field(name), score.score, score.stderr, score.n))
+                writer.writerow((*before, field(name), score.score, score.stderr, score.n))
     return text.getvalue()
-
-
-def _field(name: str) -> str:
-    """`name` on one line, and nothing that a spreadsheet would compute."""
-    line = visible(name)
-    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
 
 
 def _json(found: Curves, bests: Sequence[Best | None]) -> str:

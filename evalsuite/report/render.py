@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evalsuite.errors import UsageError, nearest
-from evalsuite.files import write_atomically
+from evalsuite.report.forms import check_format, put
 from evalsuite.report.reported import NOTHING, Wanted, grid, tables
 from evalsuite.report.table import Table
 from evalsuite.results import FoundRun
 
 FORMATS = ("table", "markdown", "html", "csv", "json")
-
-
-def check_format(form: str) -> None:
-    """Raise `UsageError` for an unknown form."""
-    if form not in FORMATS:
-        raise UsageError(
-            f"--format {form}: unknown{nearest(form, FORMATS)}; expected {', '.join(FORMATS)}"
-        )
 
 
 def write(
@@ -31,14 +21,12 @@ def write(
 
     Raises `UsageError` for an unknown form.
     """
-    check_format(form)
+    check_format(form, FORMATS)
     made = tables(found, wanted)
-    if output is not None:
-        write_atomically(output, _rendered(made, form))
-    elif form == "table":
+    if output is None and form == "table":
         _print(made, None)
     else:
-        sys.stdout.write(_rendered(made, form))
+        put(_rendered(made, form), output)
 
 
 def _rendered(made: Sequence[Table], form: str) -> str:
