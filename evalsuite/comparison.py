@@ -200,7 +200,7 @@ def _answered(samples: Sequence[Matched]) -> list[Matched]:
 
 def _drop(samples: Sequence[Matched]) -> Drop:
     """The drop on `samples` of a benchmark, with the runs' own spread where there are several."""
-    return _with_runs(_over_questions(samples), *_run_scores(samples))
+    return _with_runs(over_questions(samples), *_run_scores(samples))
 
 
 def _mean_drop(several: Sequence[Sequence[Matched]]) -> Drop:
@@ -211,10 +211,11 @@ def _mean_drop(several: Sequence[Sequence[Matched]]) -> Drop:
     scores = [_run_scores(samples) for samples in several]
     baseline = [mean(run) for run in zip(*(of for of, _ in scores), strict=True)]
     candidate = [mean(run) for run in zip(*(of for _, of in scores), strict=True)]
-    return _with_runs(mean_drop([_over_questions(s) for s in several]), baseline, candidate)
+    return _with_runs(mean_drop([over_questions(s) for s in several]), baseline, candidate)
 
 
-def _over_questions(samples: Sequence[Matched]) -> Drop:
+def over_questions(samples: Sequence[Matched]) -> Drop:
+    """The drop on `samples` of a benchmark, as far as questions vary."""
     return estimate_drop([s.drop for s in samples], [s.known.cluster for s in samples])
 
 
@@ -259,11 +260,16 @@ def _categories(paired: Paired) -> tuple[Difference, ...]:
     )
 
 
-def _notes(runs: Sequence[FoundRun]) -> Iterator[str]:
+def differing_settings(runs: Sequence[FoundRun], called: str) -> Iterator[str]:
+    """Say how the settings differ under which `runs`, `called` so, may all the same be compared."""
     for key in _NOTED:
-        values = [str(found.run.settings.get(key, "not set")) for found in runs]
-        if len(set(values)) > 1:
-            yield f"the runs differ in {key.replace('_', ' ')}: {', '.join(dict.fromkeys(values))}"
+        values = dict.fromkeys(str(found.run.settings.get(key, "not set")) for found in runs)
+        if len(values) > 1:
+            yield f"{called} differ in {key.replace('_', ' ')}: {', '.join(values)}"
+
+
+def _notes(runs: Sequence[FoundRun]) -> Iterator[str]:
+    yield from differing_settings(runs, "the runs")
     if len({found.run.checkpoint.digest for found in runs}) == 1:
         yield "all runs are of the same weights"
     if len({found.path.resolve() for found in runs}) < len(runs):

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from evalsuite.comparison import Difference, compare_any
+from evalsuite.comparison import Difference, compare_any, differing_settings
 from evalsuite.errors import UsageError
 from evalsuite.pairs import asked_and_scored
 from evalsuite.places import STEP
@@ -24,9 +24,6 @@ from evalsuite.stats.multiple import luck_of_the_best
 
 _ASKED = ("prompts", "blind")
 """Settings under which answers are to other questions."""
-NOTED = ("dtype", "engine", "resampling", "longest_edge")
-"""Settings that may differ along a curve, but not in silence."""
-
 _PADDING = re.compile(r"(?:[-_.=]+|(?<=[A-Za-z]))0*$")
 """What goes with a step at the end of a name: ``step_00500`` is of ``step``."""
 
@@ -279,13 +276,8 @@ def _one_a_step(runs: Sequence[FoundRun], left_out: list[LeftOut]) -> list[Found
 
 
 def _notes(runs: Sequence[FoundRun]) -> list[str]:
-    notes = []
-    for key in NOTED:
-        values = dict.fromkeys(str(found.run.settings.get(key, "not set")) for found in runs)
-        if len(values) > 1:
-            notes.append(f"the checkpoints differ in {key.replace('_', ' ')}: {', '.join(values)}")
-    if any(found.run.finished is None for found in runs):
-        names = [found.run.checkpoint.name for found in runs if found.run.finished is None]
+    notes = list(differing_settings(runs, "the checkpoints"))
+    if names := [found.run.checkpoint.name for found in runs if found.run.finished is None]:
         notes.append(f"unfinished, so benchmarks may be missing: {', '.join(names)}")
     return notes
 

@@ -12,11 +12,12 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from evalsuite.comparison import over_questions
 from evalsuite.errors import UsageError
-from evalsuite.pairs import Incomparable, Matched, pair
+from evalsuite.pairs import Incomparable, pair
 from evalsuite.report.table import LEVEL, Average, Column, Contest, Table
 from evalsuite.results import FoundRun
-from evalsuite.stats.drop import FEW_CLUSTERS, Drop, estimate_drop, mean_drop
+from evalsuite.stats.drop import FEW_CLUSTERS, Drop, mean_drop
 from evalsuite.stats.multiple import holm
 
 
@@ -85,13 +86,10 @@ def _lead(best: FoundRun, second: FoundRun, name: str) -> _Lead | str:
         return f"not comparable: {'; '.join(paired.why)}"
     if paired.left_out or paired.asked_otherwise:
         return "not on the same samples"
-    drop = _drop(paired.samples)
+    drop = over_questions(paired.samples)
     answered = [sample for sample in paired.samples if not sample.failed]
-    return _Lead(drop, _drop(answered) if 0 < len(answered) < len(paired.samples) else drop)
-
-
-def _drop(samples: Sequence[Matched]) -> Drop:
-    return estimate_drop([s.drop for s in samples], [s.known.cluster for s in samples])
+    some = 0 < len(answered) < len(paired.samples)
+    return _Lead(drop, over_questions(answered) if some else drop)
 
 
 def _judged(leads: Sequence[_Lead | str]) -> tuple[float | None, str]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from evalsuite.comparison import Difference
+from evalsuite.comparison import MEAN, Difference
 from evalsuite.files import write_atomically
 from evalsuite.gating import Gated, Judged
 from evalsuite.outlook import Prospect
@@ -14,7 +14,7 @@ from evalsuite.report import gate_noise
 from evalsuite.report.compared import pair_marks
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
 from evalsuite.report.notes import Notes
-from evalsuite.report.reasons import MEAN, advice, because, times
+from evalsuite.report.reasons import advice, because, times
 from evalsuite.report.words import ABSENT, counted, signed, visible, written_p
 from evalsuite.results import FoundRun
 from evalsuite.stats.drop import FEW_CLUSTERS

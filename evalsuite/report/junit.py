@@ -12,10 +12,11 @@ from datetime import datetime
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from evalsuite.comparison import MEAN
 from evalsuite.gating import Gated, Judged
 from evalsuite.report import noise
 from evalsuite.report.gated import name_of, row_texts
-from evalsuite.report.reasons import MEAN, Kind, Reason, because, reasons
+from evalsuite.report.reasons import Kind, Reason, because, reasons
 from evalsuite.report.words import visible
 
 _ELEMENTS: dict[Kind, str] = {

@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from evalsuite.comparison import MEAN
 from evalsuite.errors import UsageError, nearest
 from evalsuite.outlook import Outlook, Prospect, alike_needed, look_ahead, widening
 from evalsuite.policy import Terms
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
-from evalsuite.report.reasons import MEAN, times
+from evalsuite.report.reasons import times
 from evalsuite.report.words import ABSENT, at_least, counted
 from evalsuite.results import Run
 from evalsuite.stats.drop import FEW_CLUSTERS

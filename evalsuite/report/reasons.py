@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from evalsuite.comparison import MEAN
 from evalsuite.gating import Gated, Judged, Word
 from evalsuite.outlook import widening
 from evalsuite.report.words import at_least, counted, listed, sentence, signed, written_p
 from evalsuite.stats.drop import FEW_CLUSTERS
 from evalsuite.stats.verdict import Finding
 
-MEAN = "mean"
 Kind = Literal["regression", "incomparable", "unfinished", "failed samples", "open"]
 
 _TELLING: dict[Word, tuple[Kind, ...]] = {
