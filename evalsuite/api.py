@@ -7,7 +7,7 @@ from pathlib import Path
 from evalsuite import comparison, gating, policy
 from evalsuite.benchmarks import EXACT, load
 from evalsuite.report import sides
-from evalsuite.report.find import find
+from evalsuite.report.find import find_one
 from evalsuite.report.progress import Silent
 from evalsuite.results import Run
 from evalsuite.runner.progress import Progress
@@ -103,8 +103,8 @@ def compare(
     Raises `evalsuite.errors.UsageError` if there is no such run, `IncompleteError` if no benchmark
     can be compared.
     """
-    ours, theirs = (find([str(name)], Path(output_dir)) for name in (baseline, candidate))
-    return comparison.compare(ours, theirs, benchmarks or ())
+    ours, theirs = (find_one(str(name), Path(output_dir)) for name in (baseline, candidate))
+    return comparison.compare([ours], [theirs], benchmarks or ())
 
 
 def gate(
@@ -143,5 +143,5 @@ def gate(
         None if anchor is None else str(anchor),
         results,
     )
-    found = sides.find_one(str(candidate), results)
+    found = find_one(str(candidate), results)
     return gating.gate(against.baseline, found, allowed, known, against.anchor)

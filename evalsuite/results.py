@@ -93,7 +93,7 @@ class Score:
     clusters: int
     failed: int
     """Samples that gave no prediction."""
-    reasons: tuple[str, ...] = field(default=(), kw_only=True)
+    reasons: tuple[str, ...] = ()
     """Why, the commonest first, with the ids of some: at most five lines."""
     empty: int
     truncated: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +25,7 @@ from evalsuite.cli.options import (
     Suite,
     Yes,
     names,
+    typed,
 )
 from evalsuite.errors import INCOMPLETE
 
@@ -143,7 +143,7 @@ def run(
 
     request = Request(
         checkpoints=tuple(ckpt or ()),
-        command=shlex.join(["evalsuite", *sys.argv[1:]]),
+        command=typed(),
         suite=suite,
         benchmarks=names(benchmarks),
         limit=limit,
@@ -206,7 +206,7 @@ def verify(
 
     request = Request(
         checkpoints=(ckpt,),
-        command=shlex.join(["evalsuite", *sys.argv[1:]]),
+        command=typed(),
         base=base,
         suite=suite,
         benchmarks=names(benchmarks),
@@ -256,7 +256,7 @@ def profile(
 
     request = profiling.Request(
         checkpoint=ckpt,
-        command=shlex.join(["evalsuite", *sys.argv[1:]]),
+        command=typed(),
         processor=processor,
         base=base,
         device=device,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +29,7 @@ from evalsuite.cli.options import (
     ResultsDir,
     Yes,
     names,
+    typed,
 )
 from evalsuite.errors import REGRESSION, DiskError, UsageError
 
@@ -180,7 +179,7 @@ def gate(
     from evalsuite import gating
     from evalsuite import policy as policies
     from evalsuite.benchmarks import load
-    from evalsuite.report import gated, sides
+    from evalsuite.report import find, gated, sides
 
     if (candidate is None) == (ckpt is None):
         raise UsageError(
@@ -198,7 +197,7 @@ def gate(
         for flag, value in given:
             if value is not None:
                 raise UsageError(f"{flag}: goes with --ckpt, which is run; a --candidate was run")
-        found = sides.find_one(str(candidate), output_dir)
+        found = find.find_one(str(candidate), output_dir)
     else:
         from evalsuite import candidate as candidates
         from evalsuite.report import progress
@@ -206,7 +205,7 @@ def gate(
 
         request = Request(
             checkpoints=(ckpt,),
-            command=shlex.join(["evalsuite", *sys.argv[1:]]),
+            command=typed(),
             limit=limit,
             dtype=dtype,
             device=device,
@@ -276,7 +275,7 @@ def power(
     """
     from evalsuite import policy as policies
     from evalsuite.benchmarks import load
-    from evalsuite.report import planned, sides
+    from evalsuite.report import find, planned
 
     if (run is None) == (sizes is None):
         raise UsageError("sizes of what? name a run, or say --sizes BENCH=QUESTIONS")
@@ -291,7 +290,7 @@ def power(
             planned.read_sizes(str(sizes), list(known)), allowed.benchmarks, "--sizes has none"
         )
         if run is None
-        else planned.sizes_of(sides.find_one(run, output_dir).run, allowed.benchmarks)
+        else planned.sizes_of(find.find_one(run, output_dir).run, allowed.benchmarks)
     )
     planned.show(found, allowed.terms(list(found), known), shares, icc)
 
@@ -311,7 +310,7 @@ def promote(
 
     Commit that file and the run, and everybody's gate holds candidates against the same.
     """
-    from evalsuite.report import sides
+    from evalsuite.report import find, sides
 
-    for line in sides.promote(sides.find_one(run, output_dir), output_dir, anchor=anchor):
+    for line in sides.promote(find.find_one(run, output_dir), output_dir, anchor=anchor):
         print(line)

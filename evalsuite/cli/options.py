@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -121,6 +123,11 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
         defaults[str(parameter.name)] = value
     context.default_map = {**(context.default_map or {}), **defaults}
     return path
+
+
+def typed() -> str:
+    """The command line, as run.json keeps it."""
+    return shlex.join(["evalsuite", *sys.argv[1:]])
 
 
 def names(text: str | None) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run, as 'report' takes it.")],
     benchmark: Annotated[
         str | None, typer.Option("--benchmark", "--benchmarks", "-b", help="Which one.")
-    ] = (None),
+    ] = None,
     wrong: Annotated[bool, typer.Option("--wrong", help="Worth less than a right answer.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Without an answer.")] = False,
     unparsed: Annotated[
@@ -90,7 +90,6 @@ def show(
 
     'evalsuite page' has the same to browse, with images.
     """
-    from evalsuite.errors import UsageError
     from evalsuite.report import shown
 
     flags = {"wrong": wrong, "failed": failed, "unparsed": unparsed}
@@ -236,7 +235,7 @@ def card(
     """
     from evalsuite.report import card, find
 
-    card.write(find.find([run], output_dir)[0].run, output)
+    card.write(find.find_one(run, output_dir).run, output)
     if output is not None:
         print(output)
 

@@ -14,6 +14,7 @@ from evalsuite.report.grid import STANDARD_ERROR, Grid, Heading, Line, entries
 from evalsuite.report.markdown import escaped, grid_markdown
 from evalsuite.report.markers import read_document, renewed
 from evalsuite.report.model_index import KEY, with_ours
+from evalsuite.report.table import prompts_of
 from evalsuite.report.words import counted, plus_minus, points
 from evalsuite.results import Run
 from evalsuite.stats import mean
@@ -88,7 +89,7 @@ def _grid(run: Run) -> Grid:
             *average,
             *(f"{failure.benchmark}: no score" for failure in run.failures),
             *(f"{s.benchmark}: data modified" for s in run.scores if s.modified_data),
-            f"prompts: {run.settings.get('prompts', 'unknown')}; evalsuite {run.evalsuite}",
+            f"prompts: {prompts_of(run)}; evalsuite {run.evalsuite}",
         ),
     )
 

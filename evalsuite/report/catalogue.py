@@ -14,7 +14,7 @@ from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
 from evalsuite.report.notes import is_blind
 from evalsuite.report.table import average
 from evalsuite.report.text import print_grid
-from evalsuite.report.words import ABSENT, listed, points
+from evalsuite.report.words import ABSENT, day, listed, points
 from evalsuite.results import FoundRun
 
 SUBJECTS = ("benchmarks", "suites", "runs")
@@ -104,5 +104,5 @@ def _run(found: FoundRun, results: Path) -> tuple[Entry, ...]:
         points(average(run.outcomes)) + (" blind" if is_blind(run) else ""),
         run.limit or ABSENT,
         str(run.settings.get("dtype", ABSENT)),
-        (run.finished or "unfinished")[: len("2026-01-31")],
+        day(run.finished),
     ))  # fmt: skip

@@ -13,7 +13,7 @@ from evalsuite.report.find import find_all
 from evalsuite.report.forms import check_format, write_grids
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
 from evalsuite.report.notes import Notes
-from evalsuite.report.words import ABSENT, counted, listed, points, sentence, signed, written_p
+from evalsuite.report.words import ABSENT, counted, cut, listed, points, sentence, signed, written_p
 from evalsuite.results import FoundRun
 from evalsuite.stats.drop import FEW_CLUSTERS
 from evalsuite.sweeps import Lead, lead, sweep_of
@@ -124,7 +124,7 @@ def _sample(sample: Matched) -> tuple[str, ...]:
     return (
         sample.known.id,
         f"{before.value:g} → {after.value:g}",
-        *map(_cut, (sample.known.target, *shown)),
+        *(cut(sentence(text), _LENGTH) for text in (sample.known.target, *shown)),
     )
 
 
@@ -219,8 +219,3 @@ def pair_marks(paired: Paired, notes: Notes) -> tuple[str, ...]:
 
 def _names(runs: Sequence[FoundRun]) -> str:
     return listed([found.run.checkpoint.name for found in runs])
-
-
-def _cut(text: str) -> str:
-    line = sentence(text)
-    return line if len(line) <= _LENGTH else f"{line[:_LENGTH]}…"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evalsuite.errors import UsageError, nearest
 from evalsuite.report.table import Row, Table
-from evalsuite.report.words import ABSENT, gigabytes, listed, parameter_count, rate, short
+from evalsuite.report.words import ABSENT, day, gigabytes, listed, parameter_count, rate, short
 from evalsuite.results import Score
 
 Shown = tuple[str, float | None]
@@ -119,10 +119,6 @@ FACTS: Mapping[str, Fact] = {
         "dtype", lambda row, _: (str(row.run.settings.get("dtype", ABSENT)), None), numeric=False
     ),
     "evalsuite": Fact("evalsuite", lambda row, _: (row.run.evalsuite, None), numeric=False),
-    "date": Fact(
-        "date",
-        lambda row, _: ((row.run.finished or "unfinished")[: len("2026-01-31")], None),
-        numeric=False,
-    ),
+    "date": Fact("date", lambda row, _: (day(row.run.finished), None), numeric=False),
 }
 """By the name that --columns takes."""

@@ -28,6 +28,11 @@ def find(arguments: Sequence[str], results: Path) -> list[FoundRun]:
     return [FoundRun(path, read_run(path)) for path in paths]
 
 
+def find_one(argument: str, results: Path) -> FoundRun:
+    """Find the run that `argument` names, as `find` does."""
+    return find([argument], results)[0]
+
+
 def find_sides(
     baseline: str, candidate: str, results: Path, *, group: bool
 ) -> tuple[list[FoundRun], list[FoundRun]]:
@@ -36,7 +41,7 @@ def find_sides(
     With `group` each side names two runs or more, separated by commas, all of them different.
     """
     if not group:
-        return find([baseline], results), find([candidate], results)
+        return [find_one(baseline, results)], [find_one(candidate, results)]
     sides = [[name for name in text.split(",") if name] for text in (baseline, candidate)]
     for text, names in zip((baseline, candidate), sides, strict=True):
         if len(names) < 2:
@@ -44,7 +49,7 @@ def find_sides(
                 f"--group: '{text}' names no two runs; give each side as A1,A2,A3, or leave out "
                 "--group"
             )
-    found = [[find([name], results)[0] for name in names] for names in sides]
+    found = [[find_one(name, results) for name in names] for names in sides]
     seen: set[Path] = set()
     for item in itertools.chain(*found):
         if item.path.resolve() in seen:

@@ -127,7 +127,7 @@ def _config(score: Score, run: Run) -> dict[str, Any]:
             "rule": score.metric,
             "prompts": score.profile,
             "prompt_format": score.prompt,
-            "blind": bool(run.settings.get("blind", False)),
+            "blind": is_blind(run),
             "frames": score.frames,
             "judge": score.judge,
             "partial": score.partial,

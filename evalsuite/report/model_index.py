@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalsuite.benchmarks import Benchmark, load
 from evalsuite.errors import UsageError
+from evalsuite.report.notes import is_blind
 from evalsuite.report.words import visible
 from evalsuite.results import Run, Score
 
@@ -55,7 +56,7 @@ def results_of(run: Run) -> list[EvalResult]:
             f"{name}: run with --limit {run.limit}, and a card is about whole benchmarks; name a "
             "run without --limit"
         )
-    if run.settings.get("blind"):
+    if is_blind(run):
         raise UsageError(f"{name}: run with --blind, so without images; name a run that saw them")
     if run.finished is None:
         raise UsageError(f"{name}: unfinished; run the same 'evalsuite run' again, then the card")

@@ -11,10 +11,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from evalsuite.errors import IncompleteError, UsageError, nearest
-from evalsuite.report.find import find
+from evalsuite.report.find import find_one
 from evalsuite.report.joined import KINDS, Row, change, is_empty, is_unparsed, join, known
 from evalsuite.report.notes import is_blind
-from evalsuite.report.words import counted, sentence, visible
+from evalsuite.report.words import counted, cut, sentence, visible
 from evalsuite.results import Failure, FoundRun, SampleScore, read_samples
 
 _LENGTH = 300
@@ -43,13 +43,13 @@ def show(name: str, asked: Asked, results: Path, console: Console | None = None)
     Raises `UsageError` for what cannot be found, `IncompleteError` for a benchmark that failed.
     """
     console = console or Console()
-    found = find([name], results)
+    found = [find_one(name, results)]
     if asked.flipped is not None:
         # What changed is read from the older to the newer: OTHER first.
-        other = find([asked.flipped], results)
-        if other[0].path.resolve() == found[0].path.resolve():
+        other = find_one(asked.flipped, results)
+        if other.path.resolve() == found[0].path.resolve():
             raise UsageError(f"--flipped {asked.flipped}: is the run itself; name another")
-        found = [*other, *found]
+        found = [other, *found]
     benchmark = _benchmark(found, asked.benchmark)
     rows = join(
         [read_samples(item.samples(benchmark)) for item in found],
@@ -200,8 +200,7 @@ def _text(text: str, *, whole: bool) -> Text:
     r"""`text` with nothing in it that could move the cursor; in full, or one line and not long."""
     if whole:
         return Text("\n".join(visible(line) for line in text.split("\n")))
-    line = sentence(text)
-    return Text(visible(line if len(line) <= _LENGTH else f"{line[:_LENGTH]}…"))
+    return Text(visible(cut(sentence(text), _LENGTH)))
 
 
 def _draw(lines: Iterator[tuple[str, Text]], console: Console) -> None:

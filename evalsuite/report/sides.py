@@ -10,7 +10,7 @@ from pathlib import Path
 from evalsuite import promoted
 from evalsuite.errors import UsageError
 from evalsuite.promoted import Pointer
-from evalsuite.report.find import find as find_runs
+from evalsuite.report.find import find_one
 from evalsuite.results import FoundRun
 
 
@@ -20,11 +20,6 @@ class Against:
 
     baseline: FoundRun
     anchor: FoundRun | None
-
-
-def find_one(name: str, results: Path) -> FoundRun:
-    """Find the run that `name` stands for; raises `UsageError`."""
-    return find_runs([name], results)[0]
 
 
 def find(baseline: str | None, anchor: str | None, results: Path) -> Against:

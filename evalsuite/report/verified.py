@@ -6,7 +6,7 @@ from rich.console import Console
 
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
 from evalsuite.report.text import print_grid
-from evalsuite.report.words import counted, points, rate, sentence
+from evalsuite.report.words import counted, cut, points, rate, sentence
 from evalsuite.verify import Compared, Verified
 
 SHOWN = 3
@@ -77,11 +77,8 @@ def _speed(verified: Verified) -> list[str]:
 
 def _examples(verified: Verified) -> list[str]:
     return [
-        f"{compared.benchmark} {item.id}: ours {_cut(item.ours)}, VLMEvalKit's {_cut(item.theirs)}"
+        f"{compared.benchmark} {item.id}: ours {cut(item.ours, _LENGTH)!r}, "
+        f"VLMEvalKit's {cut(item.theirs, _LENGTH)!r}"
         for compared in verified.benchmarks
         for item in compared.differences[:SHOWN]
     ]
-
-
-def _cut(text: str) -> str:
-    return repr(text if len(text) <= _LENGTH else f"{text[:_LENGTH]}…")

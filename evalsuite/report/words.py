@@ -94,6 +94,16 @@ def short(digest: str) -> str:
     return digest[:8]
 
 
+def cut(text: str, most: int) -> str:
+    """Cut a text after so many characters, and show that it was."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def day(moment: str | None) -> str:
+    """The day of a time in run.json; of a run that has not ended it says so."""
+    return (moment or "unfinished")[: len("2026-01-31")]
+
+
 def listed(names: Sequence[str]) -> str:
     """Names as they stand in a sentence."""
     return ", ".join(names)
