@@ -154,7 +154,7 @@ class Catalogue:
     suites: Mapping[str, Suite]
     path: Path
 
-    def select(self, names: list[str]) -> list[Benchmark]:
+    def select(self, names: Sequence[str]) -> list[Benchmark]:
         """The named benchmarks in the order given, each once; raises `UsageError`."""
         known = {name.lower(): name for name in self.benchmarks}
         chosen: dict[str, Benchmark] = {}
@@ -175,7 +175,15 @@ class Catalogue:
                 f"unknown suite '{name}'{nearest(name, self.suites)}; "
                 f"{self.path.name} has: {', '.join(self.suites)}"
             )
-        return self.select(list(self.suites[name].benchmarks))
+        return self.select(self.suites[name].benchmarks)
+
+    def named(self, suite: str | None, names: Sequence[str]) -> list[Benchmark] | None:
+        """Those of a suite or of these names; None if neither is given. Raises `UsageError`."""
+        if names and suite is not None:
+            raise UsageError("--suite and --benchmarks exclude each other; give one of them")
+        if names:
+            return self.select(names)
+        return None if suite is None else self.suite(suite)
 
 
 def packaged_file() -> Path:
@@ -205,6 +213,8 @@ def _load(path: Path, seen: tuple[Path, ...]) -> Catalogue:
     for name, entry in spec["benchmarks"].items():
         benchmarks[name] = _benchmark(name, entry, path)
     for name, members in spec["suites"].items():
+        if not members:  # what was asked for would be nothing, or taken for all there is
+            raise UsageError(f"{path.name}: suite {name}: names no benchmark; name some")
         for member in members:
             if member not in benchmarks:
                 raise UsageError(

@@ -14,6 +14,7 @@ from evalsuite.benchmarks import EXACT, JUDGED_METRICS, Benchmark, Catalogue
 from evalsuite.checkpoint import Checkpoint
 from evalsuite.data import cache
 from evalsuite.data.gather import gather
+from evalsuite.data.places import check_data_dir
 from evalsuite.digests import cache_directory
 from evalsuite.errors import UsageError, nearest
 from evalsuite.judge import JudgeSettings, read_settings
@@ -152,15 +153,12 @@ def prepare(request: Request, progress: Progress) -> Prepared:
     judge = _judge(request)
     known = catalogue.load(request.benchmarks_file)
     # What was named is checked before a checkpoint is fetched; what was not, after it was found.
-    named = _named(known, request)
+    named = known.named(request.suite, request.benchmarks)
     read = _read_checkpoints(request)
     if options.prompts == "native":
         for checkpoint in read:
             _check_template(checkpoint)
-    if request.data_dir is not None and not request.data_dir.is_dir():
-        raise UsageError(
-            f"--data-dir {request.data_dir}: no such directory; name the one with data"
-        )
+    check_data_dir(request.data_dir)
     chosen = _overridden(named or _default(known, request), request)
     cache.limit_bytes()  # raises if it is set to what is no size
     if not request.dry_run:
@@ -260,14 +258,6 @@ def _batch_size(text: str) -> int | None:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise UsageError(f"--batch-size {text}: expected auto or a number of samples like 16")
-
-
-def _named(known: Catalogue, request: Request) -> list[Benchmark] | None:
-    if request.benchmarks and request.suite is not None:
-        raise UsageError("--suite and --benchmarks exclude each other; give one of them")
-    if request.benchmarks:
-        return known.select(list(request.benchmarks))
-    return known.suite(request.suite) if request.suite is not None else None
 
 
 def _default(known: Catalogue, request: Request) -> list[Benchmark]:

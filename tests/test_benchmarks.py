@@ -75,6 +75,7 @@ def test_benchmarks_are_found_whatever_their_case_and_once() -> None:
         (f"benchmarks:{GOOD.replace('image', 'video')}    frames: fast", "expected '1fps'"),
         (f"benchmarks:{GOOD}suites: {{s: [Mime]}}", r"suite s: unknown benchmark 'Mime' "
          r"\(did you mean 'Mine'\?\)"),
+        (f"benchmarks:{GOOD}suites: {{s: []}}", "suite s: names no benchmark"),
         ("a: [", "line 1 is not valid YAML"),
         ("- a", "expected the keys 'benchmarks' and 'suites'"),
         ("extends: benchmarks.yaml", "extends itself"),

@@ -7,12 +7,19 @@ from pathlib import Path
 
 from evalsuite.benchmarks import Benchmark
 from evalsuite.data.examine import looks_like
+from evalsuite.errors import UsageError
 from evalsuite.layouts import LAYOUTS
 
 
 def lmu_directory() -> Path:
     """VLMEvalKit's own place for data: ``$LMUData``, or ``~/LMUData``."""
     return Path(os.environ.get("LMUData") or "~/LMUData").expanduser()
+
+
+def check_data_dir(path: Path | None) -> None:
+    """Raise `UsageError` if ``--data-dir`` names no directory."""
+    if path is not None and not path.is_dir():
+        raise UsageError(f"--data-dir {path}: no such directory; name the one with data")
 
 
 def is_video_tree(benchmark: Benchmark) -> bool:

@@ -13,13 +13,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from evalsuite.benchmarks import Benchmark, Catalogue, load
+from evalsuite.benchmarks import load
 from evalsuite.data import cache
-from evalsuite.data.places import lmu_directory
+from evalsuite.data.places import check_data_dir, lmu_directory
 from evalsuite.data.sizes import written
 from evalsuite.data.state import State, state
 from evalsuite.digests import cache_directory
-from evalsuite.errors import UsageError
 from evalsuite.report.grid import Grid, Heading, Line, entries
 from evalsuite.report.text import print_grid
 from evalsuite.report.words import ABSENT, counted
@@ -44,21 +43,12 @@ def show(
     """Print it; says whether all the data asked for is ready. Raises `UsageError`."""
     console = console or Console()
     known = load(benchmarks_file)
-    if data_dir is not None and not data_dir.is_dir():
-        raise UsageError(f"--data-dir {data_dir}: no such directory; name the one with data")
-    states = [state(b, data_dir, verify=verify) for b in chosen(known, suite, benchmarks)]
+    check_data_dir(data_dir)
+    chosen = known.named(suite, benchmarks) or known.benchmarks.values()
+    states = [state(b, data_dir, verify=verify) for b in chosen]
     print_grid(data_grid(states), console)
     print_grid(machine_grid(machine(data_dir, results)), console)
     return all(found.ready for found in states)
-
-
-def chosen(known: Catalogue, suite: str | None, benchmarks: Sequence[str]) -> list[Benchmark]:
-    """The benchmarks asked for; all of them if none is."""
-    if benchmarks and suite is not None:
-        raise UsageError("--suite and --benchmarks exclude each other; give one of them")
-    if benchmarks:
-        return known.select(list(benchmarks))
-    return known.suite(suite) if suite is not None else list(known.benchmarks.values())
 
 
 def data_grid(states: Sequence[State]) -> Grid:

@@ -19,13 +19,12 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from evalsuite.benchmarks import Benchmark, load
+from evalsuite.benchmarks import load
 from evalsuite.data import Missing, fetch, locate, missing
 from evalsuite.data.fetch import UNASKED_BYTES, check_room
 from evalsuite.data.sizes import written
 from evalsuite.data.steps import Step
 from evalsuite.errors import UsageError
-from evalsuite.report.doctor import chosen
 from evalsuite.report.grid import Grid, Heading, Line, entries
 from evalsuite.report.text import can_draw, print_grid
 from evalsuite.report.words import counted, duration, listed, sentence, visible
@@ -49,9 +48,8 @@ def run(
     What will be loaded is printed before anything is.
     """
     console = console or Console(stderr=True)
-    if not benchmarks and suite is None:
-        suite = "paper"  # as `run` does
-    asked: list[Benchmark] = chosen(load(benchmarks_file), suite, benchmarks)
+    known = load(benchmarks_file)
+    asked = known.named(suite, benchmarks) or known.suite("paper")  # as `run` does
     wanted = missing(asked, None)
     if wanted:
         print_grid(plan(wanted), console)
