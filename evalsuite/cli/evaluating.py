@@ -25,6 +25,7 @@ from evalsuite.cli.options import (
     Suite,
     Yes,
     names,
+    to,
     typed,
 )
 from evalsuite.errors import INCOMPLETE
@@ -238,12 +239,7 @@ def profile(
     base: Base = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="DIR",
-            help="Where profile.json and the plots go; default beside the checkpoint's runs.",
-        ),
+        to("Where profile.json and the plots go; default beside the checkpoint's runs.", "DIR"),
     ] = None,
     output_dir: ResultsDir = Path("results"),
 ) -> None:

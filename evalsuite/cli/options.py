@@ -63,9 +63,14 @@ Runs = Annotated[
         "all runs there if none is named.",
     ),
 ]
-Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="Write there instead of printing.")
-]
+
+
+def to(what: str, metavar: str | None = None) -> Any:
+    """Make the option that says where something is written."""
+    return typer.Option("-o", "--output", metavar=metavar, help=what)
+
+
+Output = Annotated[Path | None, to("Write there instead of printing.")]
 PolicyFile = Annotated[
     Path | None,
     typer.Option(

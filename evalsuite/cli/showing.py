@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from evalsuite.cli.app import app
-from evalsuite.cli.options import BenchmarksFile, Output, ResultsDir, Runs, names
+from evalsuite.cli.options import BenchmarksFile, Output, ResultsDir, Runs, names, to
 from evalsuite.errors import UsageError
 from evalsuite.report.words import visible
 
@@ -110,10 +110,7 @@ def show(
 @app.command(rich_help_panel=PANEL)
 def leaderboard(
     runs: Runs = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="The markdown file; default LEADERBOARD.md there."),
-    ] = None,
+    output: Annotated[Path | None, to("The markdown file; default LEADERBOARD.md there.")] = None,
     output_dir: ResultsDir = Path("results"),
 ) -> None:
     """Write a markdown leaderboard of complete runs.
@@ -131,10 +128,7 @@ def leaderboard(
 @app.command(rich_help_panel=PANEL)
 def page(
     runs: Runs = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="The folder; default 'page' among the results."),
-    ] = None,
+    output: Annotated[Path | None, to("The folder; default 'page' among the results.")] = None,
     images: Annotated[
         str,
         typer.Option(
@@ -188,13 +182,7 @@ def curve(
 def plot(
     runs: Runs = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="DIR",
-            help="Where the pictures go; default plots under the results.",
-        ),
+        Path | None, to("Where the pictures go; default plots under the results.", "DIR")
     ] = None,
     only: Annotated[
         str | None,
@@ -218,13 +206,7 @@ def plot(
 def card(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run, as for report.")],
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="README.md",
-            help="The card, new or already there; printed if not given.",
-        ),
+        Path | None, to("The card, new or already there; printed if not given.", "README.md")
     ] = None,
     output_dir: ResultsDir = Path("results"),
 ) -> None:
@@ -245,13 +227,7 @@ def export(
     runs: Runs = None,
     format_: Annotated[str, typer.Option("--format", help="lm-eval.")] = "lm-eval",
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="DIR",
-            help="Where the files go; default lm-eval under the results.",
-        ),
+        Path | None, to("Where the files go; default lm-eval under the results.", "DIR")
     ] = None,
     output_dir: ResultsDir = Path("results"),
 ) -> None:
