@@ -22,6 +22,8 @@ BUNDLED = Path(__file__).parent / "demo" / "benchmarks"
 Modality = Literal["image", "video"]
 EXACT = "exact"
 """The judge that is none: rules alone, the same every time, without key or network."""
+MARGIN, CLIFF = 1.0, 5.0
+"""Points that the mean and each benchmark may lose where nobody says otherwise."""
 PROMPT_FORMATS = (
     *("default", "brief", "yes-no", "choices", "mmbench", "mmmu", "mathvista"),
     *("chartqa", "docvqa", "textvqa", "video", "video-choices", "video-letters", "mvbench"),
@@ -108,9 +110,9 @@ class Benchmark:
     """`EXACT`, or the model that reads what the rules cannot: ``--judge``."""
     frames: FrameRule | None = None
     max_new_tokens: int
-    margin: float = 1.0
+    margin: float = MARGIN
     """Points a candidate may lose towards the mean, whose margin is the mean of these."""
-    cliff: float = 5.0
+    cliff: float = CLIFF
     """Points it may lose on this benchmark alone."""
     references: tuple[Reference, ...] = ()
     description: str = ""
@@ -281,8 +283,8 @@ def _validated(path: Path) -> dict[str, Any]:
         judge: Literal["exact"] = "exact"
         frames: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
         max_new_tokens: Annotated[int, Field(ge=1)] = 128
-        margin: Annotated[float, Field(ge=0.001, le=100)] = 1.0
-        cliff: Annotated[float, Field(ge=0.001, le=100)] = 5.0
+        margin: Annotated[float, Field(ge=0.001, le=100)] = MARGIN
+        cliff: Annotated[float, Field(ge=0.001, le=100)] = CLIFF
         references: list[ReferenceSpec] = Field(default_factory=list)
         description: str = ""
         published: PublishedSpec | None = None

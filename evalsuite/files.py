@@ -120,6 +120,11 @@ def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:
     return found
 
 
+def to_json_text(value: Any, *, allow_nan: bool = True) -> str:
+    """`value` as JSON that people can read, too. ASCII only, for any terminal and locale."""
+    return json.dumps(value, indent=2, ensure_ascii=True, allow_nan=allow_nan) + "\n"
+
+
 def to_json_line(value: Any) -> str:
     """`value` as one line of JSON. ASCII only, so lone surrogates survive the way to disk."""
     return json.dumps(value, ensure_ascii=True, separators=(",", ":")) + "\n"

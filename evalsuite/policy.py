@@ -8,14 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalsuite.benchmarks import Benchmark
+from evalsuite.benchmarks import CLIFF, MARGIN, Benchmark
 from evalsuite.errors import UsageError, nearest
 from evalsuite.files import read_mapping
-
-MARGIN = 1.0
-CLIFF = 5.0
-ALPHA = 0.05
-POWER = 0.8
+from evalsuite.stats.power import POWER
+from evalsuite.stats.verdict import ALPHA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,9 @@ from typing import Any
 from evalsuite import checkpoint as checkpoints
 from evalsuite.checkpoint import record
 from evalsuite.errors import IncompleteError, UsageError
-from evalsuite.results import CheckpointRecord
+from evalsuite.results import CheckpointRecord, now
 from evalsuite.runner.device import resolve
 from evalsuite.runner.environment import versions
-from evalsuite.runner.ledger import now
 from evalsuite.smolvlm.measure import Measured, Rates, Task, Unmeasured, measure, to_plain
 
 SCHEMA = 1

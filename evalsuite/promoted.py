@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from evalsuite.errors import IncompleteError, UsageError
-from evalsuite.files import write_atomically
-from evalsuite.results import FoundRun, read_run
+from evalsuite.files import to_json_text, write_atomically
+from evalsuite.results import FoundRun, now, read_run
 
 NAME = "baseline.json"
 SCHEMA = 1
@@ -62,13 +61,13 @@ def promote(
         run=Path(os.path.relpath(found.path.resolve(), results.resolve())).as_posix(),
         checkpoint=found.run.checkpoint.name,
         digest=found.run.checkpoint.digest,
-        promoted=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        promoted=now(),
     )
     kept = before.anchor if before else None
-    now = Promoted(baseline=pointer, anchor=pointer if anchor else kept)
-    plain = {"schema": SCHEMA, **asdict(now)}
-    write_atomically(results / NAME, json.dumps(plain, indent=2, ensure_ascii=True) + "\n")
-    return now, before
+    after = Promoted(baseline=pointer, anchor=pointer if anchor else kept)
+    plain = {"schema": SCHEMA, **asdict(after)}
+    write_atomically(results / NAME, to_json_text(plain))
+    return after, before
 
 
 def _check_whole(found: FoundRun) -> None:

@@ -7,13 +7,14 @@ import functools
 import hashlib
 import itertools
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from evalsuite.errors import UsageError
-from evalsuite.files import to_json_line, write_atomically
+from evalsuite.files import to_json_line, to_json_text, write_atomically
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -242,10 +243,14 @@ class FoundRun:
         return self.path.parent / benchmark / f"samples{suffix}.jsonl"
 
 
+def now() -> str:
+    """The time in UTC, as run.json has it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
 def write_run(path: Path, run: Run) -> None:
     """Write `run` to `path` atomically. Raises `DiskError`."""
-    # ASCII, because a command line may hold bytes that are no text.
-    write_atomically(path, json.dumps(run_to_plain(run), indent=2, ensure_ascii=True) + "\n")
+    write_atomically(path, to_json_text(run_to_plain(run)))
 
 
 def read_run(path: Path) -> Run:

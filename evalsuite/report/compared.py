@@ -12,16 +12,17 @@ from evalsuite.report.compared_plain import changed_samples, to_csv, to_json
 from evalsuite.report.find import find_all
 from evalsuite.report.forms import check_format, write_grids
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
-from evalsuite.report.notes import Notes
+from evalsuite.report.notes import MODIFIED, PARTIAL, UNANSWERED, Notes
 from evalsuite.report.words import ABSENT, counted, cut, listed, points, sentence, signed, written_p
 from evalsuite.results import FoundRun
 from evalsuite.stats.drop import FEW_CLUSTERS
 from evalsuite.sweeps import Lead, lead, sweep_of
 
 FORMATS = ("table", "markdown", "json", "csv")
+INCOMPARABLE = "incomparable"
+"""Stands in place of a difference that cannot be had."""
 _LENGTH = 40
 """An answer is cut there in a table."""
-_INCOMPARABLE = "incomparable"
 
 
 def write(
@@ -68,7 +69,7 @@ def table(comparison: Comparison, leading: Lead | None = None) -> Grid:
     for item in comparison.incomparable:
         mark = notes.add(f"{item.benchmark} cannot be compared: {'; '.join(item.why)}")
         before, after = entries([ABSENT] * 3), entries([ABSENT] * 5)
-        lines.append(Line((Entry(item.benchmark), *before, Entry(_INCOMPARABLE, (mark,)), *after)))
+        lines.append(Line((Entry(item.benchmark), *before, Entry(INCOMPARABLE, (mark,)), *after)))
     return Grid(
         title=f"{candidate} against {baseline}",
         headings=_headings("benchmark"),
@@ -180,10 +181,7 @@ def _warning(leading: Lead | None) -> Iterator[str]:
 
 
 def _marks(difference: Difference, notes: Notes) -> tuple[str, ...]:
-    marks = []
-    if difference.drop.too_few_clusters:
-        have = f"{difference.name} {difference.drop.effective_clusters:.0f}"
-        marks.append(notes.add(f"too few clusters for a claim, fewer than {FEW_CLUSTERS}", have))
+    marks = [*few_marks(difference, notes)]
     if difference.drop.method == "bound":
         marks.append(notes.add("no cluster differs: bounded by how many there are",
                                difference.name))  # fmt: skip
@@ -194,8 +192,15 @@ def _marks(difference: Difference, notes: Notes) -> tuple[str, ...]:
             f"{signed(-100 * difference.without_failed.estimate)} "
             f"({signed(-100 * high)} to {signed(-100 * low)})"
         )
-        marks.append(notes.add("samples without a prediction, which count as wrong", shown))
+        marks.append(notes.add(UNANSWERED, shown))
     return tuple(marks)
+
+
+def few_marks(difference: Difference, notes: Notes) -> Iterator[str]:
+    """Note of a benchmark that it has too few clusters, if so."""
+    if difference.drop.too_few_clusters:
+        have = f"{difference.name} {difference.drop.effective_clusters:.0f}"
+        yield notes.add(f"too few clusters for a claim, fewer than {FEW_CLUSTERS}", have)
 
 
 def pair_marks(paired: Paired, notes: Notes) -> tuple[str, ...]:
@@ -210,8 +215,8 @@ def pair_marks(paired: Paired, notes: Notes) -> tuple[str, ...]:
                 "samples asked otherwise, left out",
                 f" {paired.asked_otherwise}",
             ),
-            (any(s.partial for s in scores), "partial: without what only a judge can score", ""),
-            (any(s.modified_data for s in scores), "on data that is not what was published", ""),
+            (any(s.partial for s in scores), PARTIAL, ""),
+            (any(s.modified_data for s in scores), MODIFIED, ""),
         )
         if applies
     )

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from evalsuite.comparison import Comparison, Difference
-from evalsuite.files import to_json_line, write_atomically
+from evalsuite.files import to_json_line, to_json_text, write_atomically
 from evalsuite.pairs import Matched, Paired
 from evalsuite.report.lines import field
 from evalsuite.results import FoundRun
@@ -38,7 +37,7 @@ def to_json(comparison: Comparison, warnings: Sequence[str] = ()) -> str:
         "incomparable": [dataclasses.asdict(item) for item in comparison.incomparable],
         "notes": [*comparison.notes, *warnings],
     }
-    return json.dumps(plain, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    return to_json_text(plain, allow_nan=False)
 
 
 def to_csv(comparison: Comparison) -> str:
@@ -83,7 +82,7 @@ def _plain(difference: Difference) -> dict[str, Any]:
         "difference": difference.points,
         "low": low,
         "high": high,
-        "standard_error": _error(difference.drop),
+        "standard_error": standard_error(difference.drop),
         "df": difference.drop.df,
         "method": difference.drop.method,
         "p": difference.drop.p,
@@ -106,7 +105,7 @@ def _plain(difference: Difference) -> dict[str, Any]:
     }
 
 
-def _error(drop: Drop) -> float | None:
+def standard_error(drop: Drop) -> float | None:
     """In points; None where a benchmark of a single image leaves it unknown."""
     return 100 * drop.standard_error if math.isfinite(drop.variance) else None
 

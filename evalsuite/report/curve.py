@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from evalsuite.comparison import Difference
 from evalsuite.curves import Best, Curve, Curves, Point, best_of
+from evalsuite.files import to_json_text
 from evalsuite.report.forms import check_format, write_grids
 from evalsuite.report.grid import STANDARD_ERROR, Entry, Grid, Heading, Line
 from evalsuite.report.lines import field
@@ -169,7 +169,7 @@ def _json(found: Curves, bests: Sequence[Best | None]) -> str:
         ],
         "notes": list(found.notes),
     }
-    return json.dumps(plain, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    return to_json_text(plain, allow_nan=False)
 
 
 def _plain(point: Point) -> dict[str, Any]:

@@ -11,16 +11,13 @@ from evalsuite.files import write_atomically
 from evalsuite.gating import Gated, Judged
 from evalsuite.outlook import Prospect
 from evalsuite.report import gate_noise
-from evalsuite.report.compared import pair_marks
+from evalsuite.report.compared import INCOMPARABLE, few_marks, pair_marks
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
-from evalsuite.report.notes import Notes
+from evalsuite.report.notes import UNANSWERED, Notes
 from evalsuite.report.reasons import advice, because, times
 from evalsuite.report.words import ABSENT, counted, signed, visible, written_p
 from evalsuite.results import FoundRun
-from evalsuite.stats.drop import FEW_CLUSTERS
 from evalsuite.stats.verdict import Finding
-
-INCOMPARABLE = "incomparable"
 
 
 def show(gated: Gated, *, github: bool = False) -> None:
@@ -170,18 +167,12 @@ def _level(alpha: float) -> str:
 
 
 def _marks(difference: Difference, notes: Notes) -> Iterator[str]:
-    name = difference.name
-    if difference.drop.too_few_clusters:
-        have = f"{name} {difference.drop.effective_clusters:.0f}"
-        yield notes.add(f"too few clusters for a claim, fewer than {FEW_CLUSTERS}", have)
+    yield from few_marks(difference, notes)
     if sum(difference.failed):
         before, after = difference.failed
         without = difference.without_failed
         shown = "nothing is left" if without is None else signed(100 * without.estimate)
-        yield notes.add(
-            "samples without a prediction, which count as wrong",
-            f"{name} {before} and {after}, without them {shown}",
-        )
+        yield notes.add(UNANSWERED, f"{difference.name} {before} and {after}, without them {shown}")
 
 
 def _remarks(judged: Judged) -> Iterator[str]:

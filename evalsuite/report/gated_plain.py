@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 from typing import Any
 
 from evalsuite.comparison import Difference
+from evalsuite.files import to_json_text
 from evalsuite.gating import Gated, Judged
 from evalsuite.outlook import Prospect
-from evalsuite.pairs import Paired
+from evalsuite.report.compared_plain import standard_error
 from evalsuite.report.gate_noise import warnings
 from evalsuite.report.gated import word
 from evalsuite.report.reasons import advice, because, reasons
@@ -34,8 +33,7 @@ def to_json(gated: Gated) -> str:
         "next": [line.removeprefix("next: ") for line in advice(gated)],
         "against": [_against(judged) for judged in gated.judged],
     }
-    # ASCII only, so that any reader can take it; no NaN, which is no JSON.
-    return json.dumps(plain, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    return to_json_text(plain, allow_nan=False)
 
 
 def _against(judged: Judged) -> dict[str, Any]:
@@ -89,14 +87,11 @@ def _benchmarks(judged: Judged) -> list[dict[str, Any]]:
             "benchmark": each.name,
             **_plain(each, judged.decision.benchmarks[each.name],
                      judged.outlook.benchmarks[each.name], judged.terms.alpha),
-            **_pairing(paired),
+            "left_out": paired.left_out,
+            "asked_otherwise": paired.asked_otherwise,
         }
         for each, paired in zip(comparison.differences, comparison.paired, strict=True)
     ]  # fmt: skip
-
-
-def _pairing(paired: Paired) -> dict[str, Any]:
-    return {"left_out": paired.left_out, "asked_otherwise": paired.asked_otherwise}
 
 
 def _plain(
@@ -110,7 +105,7 @@ def _plain(
         "drop": 100 * drop.estimate,
         "lower": 100 * drop.lower(alpha),
         "upper": 100 * finding.upper,
-        "standard_error": 100 * drop.standard_error if math.isfinite(drop.variance) else None,
+        "standard_error": standard_error(drop),
         "p": finding.p,
         "p_unadjusted": drop.p_worse,
         "allowed": 100 * finding.allowed,

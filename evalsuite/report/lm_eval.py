@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from evalsuite.errors import UsageError
-from evalsuite.files import to_json_line, write_atomically
+from evalsuite.files import to_json_line, to_json_text, write_atomically
 from evalsuite.places import file_name
 from evalsuite.report.model_index import METRIC_NAMES
 from evalsuite.report.notes import is_blind
@@ -51,9 +51,7 @@ def write(runs: Sequence[FoundRun], directory: Path, say: Callable[[str], None])
         for failure in run.failures:
             say(f"left out: {run.checkpoint.name} {failure.benchmark}: {failure.message}")
         samples = {score.benchmark: _samples(found, score, say) for score in run.scores}
-        write_atomically(
-            path, json.dumps(results(run, samples), indent=2, ensure_ascii=True) + "\n"
-        )
+        write_atomically(path, to_json_text(results(run, samples)))
         made.append(path)
         for name, rows in samples.items():
             if rows:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalsuite.benchmarks import Benchmark, load
 from evalsuite.errors import UsageError
-from evalsuite.report.notes import is_blind
+from evalsuite.report.notes import PARTIAL, is_blind
 from evalsuite.report.words import visible
 from evalsuite.results import Run, Score
 
@@ -180,7 +180,7 @@ def _marks(score: Score) -> str:
     marks = [
         mark
         for holds, mark in (
-            (score.partial, "partial: without what only a judge can score"),
+            (score.partial, PARTIAL),
             (score.modified_data, "data modified"),
         )
         if holds

@@ -14,8 +14,9 @@ _STAGES = {
     "predict": "predicting failed",
     "score": "scoring failed",
 }
-
-
+UNANSWERED = "samples without a prediction, which count as wrong"
+PARTIAL = "partial: without what only a judge can score"
+MODIFIED = "on data that is not what was published"
 _MOST = 20
 """So many cases of a footnote are named."""
 
@@ -106,9 +107,9 @@ def outcome_notes(outcome: Score | Failure) -> Iterator[Note]:
         return
     if outcome.partial:
         left = f"{outcome.unscored} samples" if outcome.unscored else ""
-        yield Note("partial: without what only a judge can score", left)
+        yield Note(PARTIAL, left)
     if outcome.modified_data:
-        yield Note("on data that is not what was published")
+        yield Note(MODIFIED)
     for name, value in outcome.extra.items():
         yield Note(f"{name} of VLMEvalKit", f"{value:g}")
     if outcome.macro is not None:
@@ -135,9 +136,7 @@ def count_notes(score: Score) -> Iterator[Note]:
 def failed_note(score: Score) -> Note:
     """Say how many samples failed, and why."""
     why = f" ({'; '.join(map(sentence, score.reasons))})" if score.reasons else ""
-    return Note(
-        "samples without a prediction, which count as wrong", f"{score.failed} of {score.n}{why}"
-    )
+    return Note(UNANSWERED, f"{score.failed} of {score.n}{why}")
 
 
 def _letters(index: int) -> str:

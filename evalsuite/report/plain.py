@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
+from evalsuite.files import to_json_text
 from evalsuite.report.table import Table
 from evalsuite.results import run_to_plain
 
@@ -18,8 +18,7 @@ def to_json(tables: Sequence[Table]) -> str:
         for table in tables
         for number, row in enumerate(table.rows)
     ]
-    # ASCII only, so that any terminal or locale can take it.
-    return json.dumps(plain, indent=2, ensure_ascii=True) + "\n"
+    return to_json_text(plain)
 
 
 def _added(table: Table, number: int) -> dict[str, Any]:

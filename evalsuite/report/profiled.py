@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from rich.console import Console
 
-from evalsuite.files import write_atomically
+from evalsuite.files import to_json_text, write_atomically
 from evalsuite.profiling import Profile, profile_to_plain
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
 from evalsuite.report.text import print_grid
@@ -40,7 +39,7 @@ def place(made: Profile, results: Path) -> Path:
 def write(made: Profile, directory: Path) -> list[Path]:
     """Write profile.json and, if anything could be measured, its plot; returns the files."""
     path = directory / "profile.json"
-    write_atomically(path, json.dumps(profile_to_plain(made), indent=2, ensure_ascii=True) + "\n")
+    write_atomically(path, to_json_text(profile_to_plain(made)))
     if not made.measured:
         return [path]
     from evalsuite.report.profile_plot import plot  # matplotlib: nothing else needs it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from evalsuite.benchmarks import Benchmark
 from evalsuite.checkpoint import Checkpoint, record
 from evalsuite.errors import EvalsuiteError
 from evalsuite.journal import AGAIN, Journal, answered
-from evalsuite.results import Failure, Noise, Outcome, Run, Score, read_run, write_run
+from evalsuite.results import Failure, Noise, Outcome, Run, Score, now, read_run, write_run
 from evalsuite.runner import noise
 from evalsuite.runner.asking import Wording
 from evalsuite.runner.environment import PACKAGES, versions
@@ -275,8 +274,3 @@ class Ledger:
             if job.again is not None:
                 job.again.close()
         self.jobs = []
-
-
-def now() -> str:
-    """The time in UTC, as run.json writes it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

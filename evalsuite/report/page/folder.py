@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.errors import UsageError
-from evalsuite.files import disk_errors, write_atomically
+from evalsuite.files import disk_errors, to_json_text, write_atomically
 from evalsuite.report.page.skeleton import ASSETS
 
 MARKER = "evalsuite-page.json"
@@ -135,7 +135,7 @@ def claim(path: Path) -> tuple[str, ...]:
 def _mark(path: Path, pages: Collection[str]) -> None:
     plain = {"schema": SCHEMA, "what": "a folder that 'evalsuite page' writes and replaces",
              "pages": sorted(set(pages))}  # fmt: skip
-    write_atomically(path / MARKER, json.dumps(plain, indent=2) + "\n")
+    write_atomically(path / MARKER, to_json_text(plain))
 
 
 @contextmanager
