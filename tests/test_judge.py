@@ -105,11 +105,10 @@ def test_an_answer_comes_at_temperature_0_and_is_asked_for_once(tmp_path: Path) 
     with JudgeServer() as server:
         asked = judge(server, tmp_path)
         assert asked.answered_by == ""
-        assert asked.generate("How right?", temperature=1.5, retry=7) == "re: How right?"
+        assert asked.generate("How right?") == "re: How right?"
         assert asked.generate("How right?") == "re: How right?"
         assert judge(server, tmp_path).generate("How right?") == "re: How right?"
         (request,) = server.asked
-        assert asked.working() is True
     assert request.body == {
         "model": "judge-small",
         "messages": [{"role": "user", "content": "How right?"}],
@@ -128,10 +127,10 @@ def test_an_answer_comes_at_temperature_0_and_is_asked_for_once(tmp_path: Path) 
 def test_whatever_shapes_an_answer_makes_another_question(tmp_path: Path) -> None:
     with JudgeServer(lambda asked: asked.system or "none") as server, JudgeServer() as other:
         first = judge(server, tmp_path)
-        strict = first.with_system("Be strict.")
-        assert [first.generate("Q"), strict.generate("Q")] == ["none", "Be strict."]
-        assert strict.generate("Q", system="Be kind.") == "Be kind."
-        assert first.with_system(None).generate("Q") == "none"
+        assert first.generate("Q") == "none"
+        assert first.generate("Q", system="Be strict.") == "Be strict."
+        assert first.generate("Q", system="Be kind.") == "Be kind."
+        assert first.generate("Q", system="") == "none"
         Judge(settings(server, "judge-large"), tmp_path).generate("Q")
         Judge(settings(other), tmp_path).generate("Q")
         assert [a.system for a in server.asked] == ["", "Be strict.", "Be kind.", ""]
@@ -146,7 +145,7 @@ def test_the_model_that_answered_is_remembered_with_the_answer(tmp_path: Path) -
 
     with JudgeServer(answer) as server:
         first = judge(server, tmp_path)
-        first.with_system("Be strict.").generate("b")
+        first.generate("b", system="Be strict.")
         first.generate("a")
         assert first.answered_by == "model-a + model-b"
         later = judge(server, tmp_path)
@@ -221,8 +220,7 @@ def test_threads_ask_each_question_once(tmp_path: Path) -> None:
     prompts = [f"q{i % 20}" for i in range(160)]
     with JudgeServer(answer) as server, ThreadPoolExecutor(8) as pool:
         asked = judge(server, tmp_path)
-        views = [asked, asked.with_system("")]
-        answers = list(pool.map(lambda i: views[i % 2].generate(prompts[i]), range(160)))
+        answers = list(pool.map(asked.generate, prompts))
         assert answers == [prompt.upper() for prompt in prompts]
         assert sorted(a.prompt for a in server.asked) == sorted(set(prompts))
     assert len(files(tmp_path)) == 20

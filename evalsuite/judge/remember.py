@@ -1,9 +1,8 @@
-"""The judge as VLMEvalKit's rules use it: it asks each question once and remembers the answer."""
+"""The judge: it asks each question once and remembers the answer."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import json
 import threading
@@ -21,18 +20,12 @@ _WRITING = threading.Lock()
 
 
 class Judge:
-    """Puts questions to a model and remembers its answers. Threads may share it.
-
-    It has what VLMEvalKit's rules ask of a judge: `generate`, `working` and `fail_msg`.
-    """
-
-    fail_msg = "Failed to obtain answer via API."
+    """Puts questions to a model and remembers its answers. Threads may share it."""
 
     def __init__(
         self,
         settings: JudgeSettings,
         cache: Path,
-        system: str = "",
         *,
         timeout_seconds: float = 120,
         tries: int = 6,
@@ -40,7 +33,6 @@ class Judge:
         """Keep answers below `cache`; the key is read from the environment here and now."""
         self._endpoint = Endpoint(settings, timeout_seconds, tries)
         self._cache = cache
-        self._system = system
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = {}
         self._names: set[str] = set()
@@ -51,26 +43,15 @@ class Judge:
         with self._lock:
             return " + ".join(sorted(self._names))
 
-    def working(self) -> bool:
-        """Say yes: `check` has shown it, and a judge that stops working raises `JudgeError`."""
-        return True
+    def generate(self, prompt: str, system: str = "") -> str:
+        """Answer `prompt`, told `system` first; from the cache if it was ever asked.
 
-    def with_system(self, text: str | None) -> Judge:
-        """Put the same questions under other instructions; all else is shared."""
-        other = copy.copy(self)
-        other._system = text or ""
-        return other
-
-    def generate(self, prompt: str, system: str | None = None, **ignored: object) -> str:
-        """Answer `prompt`, from the cache if it was ever asked; raises `JudgeError`.
-
-        What callers say about temperature and retries is not heeded: an answer is always the one
-        at temperature 0.
+        Raises `JudgeError`.
         """
         request: dict[str, Any] = {
             "model": self._endpoint.settings.model,
             "base_url": self._endpoint.settings.base_url,
-            "system": _sendable(self._system if system is None else system),
+            "system": _sendable(system),
             "prompt": _sendable(prompt),
             "sampling": dict(SAMPLING),
         }
