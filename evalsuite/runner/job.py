@@ -42,28 +42,20 @@ class Job:
     journal: Journal
     whole: list[str]
     """Of all shards, if this is one; otherwise as `chosen`."""
-    again: Journal | None = None
-    """Answers given alone; None if none are wanted."""
-    wanted_again: list[str] = field(default_factory=list)
-    """Ids of the samples to be asked once more, alone."""
-    pending_again: set[str] = field(default_factory=set)
-    asked_again: bool = False
-    score: Score | None = None
-    """Of this session."""
-    rows: list[SampleScore] = field(default_factory=list)
-    """What `score` was made of."""
     left_out: int
     """Samples that only a judge could score."""
     before: Score | None
     """The score of an earlier session, if there was one."""
     samples: dict[str, Sample | BrokenSample] = field(default_factory=dict)
     pending: set[str] = field(default_factory=set)
+    """Ids of samples that were built and have no prediction."""
     to_build: deque[Piece] = field(default_factory=deque)
     building: int = 0
     """Pieces the kit process has been asked for."""
     coming: int = 0
     """Samples without a prediction among both."""
     asked: int = 0
+    """Questions put to workers in this session, those asked again aside."""
     done: int = 0
     """Samples of this run that have a prediction, for the progress display."""
     began: float | None = None
@@ -76,6 +68,18 @@ class Job:
     """Seconds by stage, of the kit process and of the workers."""
     tokens: dict[str, int] = field(default_factory=dict)
     """Tokens and tiles by kind, as in `Score.tokens`."""
+    score: Score | None = None
+    """Of this session."""
+    rows: list[SampleScore] = field(default_factory=list)
+    """What `score` was made of."""
+    again: Journal | None = None
+    """Answers given alone; None if none are wanted."""
+    wanted_again: list[str] = field(default_factory=list)
+    """Ids of the samples to be asked once more, alone."""
+    asked_again: bool = False
+    """Whether these were put in line, if there is anybody to ask."""
+    pending_again: set[str] = field(default_factory=set)
+    """Of these, those in line without an answer."""
 
     @property
     def built(self) -> bool:

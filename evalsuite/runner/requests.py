@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from evalsuite.benchmarks import Benchmark
@@ -39,15 +39,30 @@ class Requests:
 
     def build(self, job: Job, piece: Piece) -> None:
         """Have the samples of `piece` built: `Built` or `Unbuilt` is posted."""
-        self._builder.submit(self._build, job, piece)
+        self._builder.submit(
+            self._do,
+            lambda: self._built(job, piece),
+            lambda error: Unbuilt(job, self.failure(job.benchmark, error)),
+        )
 
     def score(self, job: Job, where: Place, profile: Profile) -> None:
         """Have `job` scored: `Scored` or `Unscored` is posted."""
-        self._scorer.submit(self._score, job, where, profile)
+        self._scorer.submit(
+            self._do,
+            lambda: self._scored(job, where, profile),
+            lambda error: Unscored(job, self.failure(job.benchmark, error)),
+        )
 
     def look_again(self, job: Job, where: Place) -> None:
         """Have what was asked again held against the score of `job`: `Looked` is posted."""
-        self._scorer.submit(self._look_again, job, where)
+        again = _again(job)
+        remark = f"{job.benchmark.name}: what changed at batch size 1 cannot be scored"
+        self._scorer.submit(
+            self._do,
+            lambda: self._looked(job, where, again),
+            # The score itself is there, and right.
+            lambda error: Looked(job, len(again), f"{remark}: {error}"),
+        )
 
     def failure(self, benchmark: Benchmark, error: KitError) -> Failure:
         """What came of `benchmark` if the kit process said `error`."""
@@ -62,52 +77,41 @@ class Requests:
         for executor in (self._builder, self._scorer):
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _build(self, job: Job, piece: Piece) -> None:
+    def _do(self, work: Callable[[], Event], failed: Callable[[KitError], Event]) -> None:
         try:
-            started = time.monotonic()
-            samples = self._source.samples(job.benchmark, job.digest, piece.ids)
-            self._post(Built(job, piece, samples, time.monotonic() - started))
+            self._post(work())
         except KitError as error:
-            self._post(Unbuilt(job, self.failure(job.benchmark, error)))
+            self._post(failed(error))
         except BaseException as error:  # noqa: BLE001 - a thread's defect must reach the main one
             self._post(Defect(error))
 
-    def _score(self, job: Job, where: Place, profile: Profile) -> None:
-        try:
-            started = time.monotonic()
-            score, rows = score_benchmark(
-                self._source.kit,
-                job.benchmark,
-                [job.samples[id_] for id_ in job.order],
-                job.journal.predictions,
-                where.evidence(job.benchmark.name),
-                where.samples(job.benchmark.name),
-            )
-            where.noise(job.benchmark.name).unlink(missing_ok=True)  # of an earlier score
-            score = dataclasses.replace(
-                score, profile=profile, unscored=job.left_out, asked_again=None
-            )
-            seconds = {"score": round(time.monotonic() - started, 3)}
-            self._post(Scored(job, with_figures(score, job, seconds), rows))
-        except KitError as error:
-            self._post(Unscored(job, self.failure(job.benchmark, error)))
-        except BaseException as error:  # noqa: BLE001 - a thread's defect must reach the main one
-            self._post(Defect(error))
+    def _built(self, job: Job, piece: Piece) -> Built:
+        started = time.monotonic()
+        samples = self._source.samples(job.benchmark, job.digest, piece.ids)
+        return Built(job, piece, samples, time.monotonic() - started)
 
-    def _look_again(self, job: Job, where: Place) -> None:
-        kit, name = self._source.kit, job.benchmark.name
-        again = _again(job)
-        remark = ""
-        try:
-            found = noise.look_again(kit, job.benchmark, job.rows, job.journal.predictions, again)
-            noise.write(where.noise(name), found)
-        except KitError as error:
-            # The score itself is there, and right.
-            remark = f"{name}: what changed at batch size 1 cannot be scored: {error}"
-        except BaseException as error:  # noqa: BLE001 - a thread's defect must reach the main one
-            self._post(Defect(error))
-            return
-        self._post(Looked(job, len(again), remark))
+    def _scored(self, job: Job, where: Place, profile: Profile) -> Scored:
+        started = time.monotonic()
+        name = job.benchmark.name
+        score, rows = score_benchmark(
+            self._source.kit,
+            job.benchmark,
+            [job.samples[id_] for id_ in job.order],
+            job.journal.predictions,
+            where.evidence(name),
+            where.samples(name),
+        )
+        where.noise(name).unlink(missing_ok=True)  # of an earlier score
+        score = dataclasses.replace(score, profile=profile, unscored=job.left_out, asked_again=None)
+        seconds = {"score": round(time.monotonic() - started, 3)}
+        return Scored(job, with_figures(score, job, seconds), rows)
+
+    def _looked(self, job: Job, where: Place, again: Mapping[str, Prediction]) -> Looked:
+        found = noise.look_again(
+            self._source.kit, job.benchmark, job.rows, job.journal.predictions, again
+        )
+        noise.write(where.noise(job.benchmark.name), found)
+        return Looked(job, len(again))
 
 
 def _again(job: Job) -> dict[str, Prediction]:
