@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,6 +170,20 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     ):
         kit.warm()
         yield Bench(SampleSource(kit), checkpoint.read("demo"), kept)
+
+
+@pytest.fixture(scope="session")
+def kit() -> Kit:
+    from tests import made_data  # cv2: not every test needs it
+
+    return made_data.kit()
+
+
+@pytest.fixture(scope="session")
+def vlmeval() -> Any:
+    from tests import made_data
+
+    return made_data.vlmevalkit()
 
 
 @dataclass(frozen=True)

@@ -91,10 +91,17 @@ def serving(files: Files) -> Iterator[Files]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with listening(Handler) as address:
+        files.url = f"{address}/MMStar.tsv"
+        yield files
+
+
+@contextlib.contextmanager
+def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Answer by `handler` in a thread; says at what address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         server.block_on_close = False
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        files.url = f"http://127.0.0.1:{server.server_port}/MMStar.tsv"
-        yield files
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -18,7 +18,8 @@ from PIL import Image
 from evalsuite.benchmarks import Benchmark, FrameRule
 from evalsuite.layouts import LAYOUTS
 from evalsuite.results import Prediction
-from evalsuite.vlmevalkit.kit import Kit
+from evalsuite.samples import Sample
+from evalsuite.vlmevalkit.kit import BrokenSample, Kit
 
 Row = dict[str, Any]
 
@@ -32,6 +33,13 @@ def kit() -> Kit:
     atexit.register(shutil.rmtree, root)
     atexit.register(kit.close)
     return kit
+
+
+def asked(kit: Kit, benchmark: Benchmark) -> list[Sample]:
+    """What a benchmark asks, all of which can be asked."""
+    found = kit.samples(benchmark, [item.id for item in kit.outline(benchmark)])
+    assert not [sample for sample in found if isinstance(sample, BrokenSample)]
+    return [sample for sample in found if isinstance(sample, Sample)]
 
 
 @functools.cache

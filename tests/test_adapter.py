@@ -27,11 +27,6 @@ LIMIT = 8
 
 
 @pytest.fixture(scope="module")
-def vlmeval() -> Any:
-    return made.vlmevalkit()
-
-
-@pytest.fixture(scope="module")
 def engine() -> Iterator[Any]:
     from evalsuite.smolvlm.engine import Engine
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,8 +16,8 @@ import yaml
 from evalsuite.data.tables import write_table
 from evalsuite.layouts import LAYOUTS
 from tests import made_trees
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+from tests.file_server import listening
+from tests.hub_server import COMMIT, Hub
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +25,6 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = made_trees.make("TempCompass", tmp_path_factory.mktemp("hub"))
     (tree / "README.md").write_text("not needed")
     return tree
-
-
-def oid(data: bytes) -> str:
-    return hashlib.sha1(data).hexdigest()
 
 
 @contextlib.contextmanager
@@ -42,48 +35,16 @@ def hub(tree: Path) -> Iterator[tuple[str, list[str]]]:
     }
     asked: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(Hub):
+        def refused(self) -> tuple[int, str | None] | None:
             asked.append(f"{self.command} {self.path}")
             if "/gated" in self.path and "/resolve/" in self.path:
-                return self.reply(403, b"", "GatedRepo")
-            if "/gone" in self.path:
-                return self.reply(404, b"", "RepoNotFound")
-            if "/tree/" in self.path:
-                listed = [
-                    {"type": "file", "path": name, "size": len(data), "oid": oid(data)}
-                    for name, data in files.items()
-                ]
-                return self.reply(200, json.dumps(listed).encode())
-            if "/resolve/" in self.path:
-                return self.reply(200, files[self.path.partition(f"{COMMIT}/")[2]])
-            siblings = [{"rfilename": n, "size": len(d)} for n, d in files.items()]
-            info = {"id": "org/made", "sha": COMMIT, "siblings": siblings}
-            return self.reply(200, json.dumps(info).encode())
+                return 403, "GatedRepo"
+            return (404, "RepoNotFound") if "/gone" in self.path else None
 
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
-        def reply(self, status: int, body: bytes, error: str | None = None) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("ETag", f'"{oid(body)}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-            if error:
-                self.send_header("X-Error-Code", error)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        server.block_on_close = False
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
+    Handler.files = files
+    with listening(Handler) as address:
+        yield address, asked
 
 
 def command(

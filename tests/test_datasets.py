@@ -18,11 +18,6 @@ from evalsuite.vlmevalkit.media import MediaError, Store
 from tests import made_data as made
 
 
-@pytest.fixture(scope="module")
-def kit() -> Kit:
-    return made.kit()
-
-
 def asked(kit: Kit, benchmark: Benchmark) -> list[Sample | BrokenSample]:
     return kit.samples(benchmark, [item.id for item in kit.outline(benchmark)])
 

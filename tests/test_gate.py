@@ -45,7 +45,7 @@ def demos(bench: Bench, reference: Reference, tmp_path_factory: pytest.TempPathF
     shutil.copytree(reference.output, output)
     whole = output / reference.directory.relative_to(reference.output)
     bench.run(output, demo(), limit="20")
-    early = Bench(bench.source, checkpoint.read("demo:early"))
+    early = bench.of(checkpoint.read("demo:early"))
     early.run(output, demo())
     asked = ["--ckpt", "demo", "-b", "DemoDigits", "--prompts", "native", "--device", "cpu"]
     result = evalsuite("run", *asked, "--output-dir", str(output))

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -16,8 +11,9 @@ import pytest
 
 from evalsuite.errors import UsageError
 from evalsuite.hub import HubId, download, parse_hub_id
+from tests.file_server import listening
+from tests.hub_server import COMMIT, Hub, oid
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {
     "config.json": b'{"model_type": "smolvlm"}',
     "model.safetensors": b"weights",
@@ -28,52 +24,21 @@ MODEL = HubId(repo="org/tiny")
 PATTERNS = ("*.safetensors", "*.json")
 
 
-class FakeHub(BaseHTTPRequestHandler):
-    """As much of the Hub's API as a download uses; `org/NAME` answers as NAME says."""
+class FakeHub(Hub):
+    """`org/NAME` answers as NAME says."""
 
-    def do_GET(self) -> None:
+    files = FILES
+
+    def refused(self) -> tuple[int, str | None] | None:
         if "slow" in self.path:
             time.sleep(3)
         if "gated" in self.path and "/resolve/" in self.path:  # what it is, anyone may know
-            return self.reply(403, b"", error="GatedRepo")
+            return 403, "GatedRepo"
         if "broken" in self.path:
-            return self.reply(500, b"")
+            return 500, None
         if "org/tiny" not in self.path:
-            return self.reply(401, b"", error="RepoNotFound")
-        if "no-such-revision" in self.path:
-            return self.reply(404, b"", error="RevisionNotFound")
-        if "/tree/" in self.path:
-            tree = [
-                {"type": "file", "path": name, "size": len(data), "oid": oid(data)}
-                for name, data in FILES.items()
-            ]
-            return self.reply(200, json.dumps(tree).encode())
-        if "/resolve/" in self.path:
-            return self.reply(200, FILES[self.path.partition(f"{COMMIT}/")[2]])
-        info = {"id": "org/tiny", "modelId": "org/tiny", "sha": COMMIT, "siblings": []}
-        return self.reply(200, json.dumps(info).encode())
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def reply(self, status: int, body: bytes, error: str | None = None) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("ETag", f'"{oid(body)}"')
-        self.send_header("X-Repo-Commit", COMMIT)
-        if error:
-            self.send_header("X-Error-Code", error)
-        self.end_headers()
-        if self.command == "GET":
-            with contextlib.suppress(BrokenPipeError):  # who asked did not wait
-                self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def oid(data: bytes) -> str:
-    return hashlib.sha1(data).hexdigest()
+            return 401, "RepoNotFound"
+        return (404, "RevisionNotFound") if "no-such-revision" in self.path else None
 
 
 @pytest.fixture(autouse=True)
@@ -89,13 +54,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), FakeHub) as server:
-        server.daemon_threads = True
-        server.block_on_close = False
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        serve_at(monkeypatch, f"http://127.0.0.1:{server.server_port}")
+    with listening(FakeHub) as address:
+        serve_at(monkeypatch, address)
         yield
-        server.shutdown()
 
 
 def serve_at(monkeypatch: pytest.MonkeyPatch, url: str) -> None:

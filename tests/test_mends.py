@@ -20,11 +20,6 @@ from tests import made_data as made
 from tests.test_datasets import IMAGES, _vlmevalkit_writes
 
 
-@pytest.fixture(scope="module")
-def vlmeval() -> Any:
-    return made.vlmevalkit()
-
-
 @pytest.fixture(autouse=True)
 def _data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "LMU").mkdir()

@@ -13,22 +13,11 @@ from evalsuite.vlmevalkit.kit import BrokenSample, Kit, KitError
 from tests import made_data as made
 
 
-@pytest.fixture(scope="module")
-def kit() -> Kit:
-    return made.kit()
-
-
 def lines(folder: Path, rows: Sequence[Any], metric: str = "choice", **fields: Any) -> Benchmark:
     """A benchmark over a JSON lines file, as its owner would define it."""
     path = folder / "mine.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return made.benchmark("Mine", None, metric, path, **fields)
-
-
-def asked(kit: Kit, benchmark: Benchmark) -> list[Sample]:
-    found = kit.samples(benchmark, [item.id for item in kit.outline(benchmark)])
-    assert not [sample for sample in found if isinstance(sample, BrokenSample)]
-    return [sample for sample in found if isinstance(sample, Sample)]
 
 
 def said(sample: Sample) -> str:
@@ -43,14 +32,14 @@ def test_choices_by_letter_and_by_text(kit: Kit, tmp_path: Path) -> None:
         {"image": "a.png", "question": "q", "options": [1, 7, 5], "answer": 7, "hint": "h"},
         {"image": "a.png", "question": "q", "options": ["B", "C"], "answer": "C", "hint": None},
     ]
-    first, second, third = asked(kit, lines(tmp_path, rows[:3]))
+    first, second, third = made.asked(kit, lines(tmp_path, rows[:3]))
     words = "Question: q\nOptions:\n{}Please select the correct answer from the options above. \n"
     assert said(first) == words.format("A. cat\nB. None\n")
     assert said(second) == words.format("A. cat\nB. 7\n")
     assert said(third) == "Hint: h\n" + words.format("A. 1\nB. 7\nC. 5\n")
     assert [sample.target for sample in (first, second, third)] == ["B", "A", "B"]
     assert [sample.id for sample in (first, second, third)] == ["0", "1", "2"]
-    (only,) = asked(kit, lines(tmp_path, rows[3:]))
+    (only,) = made.asked(kit, lines(tmp_path, rows[3:]))
     assert only.target == "B"
 
 
@@ -84,7 +73,7 @@ def test_lists_of_answers(kit: Kit, tmp_path: Path) -> None:
         {"image": "a.png", "question": "q", "answers": several},
         {"image": "a.png", "question": "q", "answer": several},
     ]
-    samples = asked(kit, lines(tmp_path, rows, "vqa-accuracy"))
+    samples = made.asked(kit, lines(tmp_path, rows, "vqa-accuracy"))
     assert [sample.target for sample in samples] == ["red | blue"] * 2
     assert said(samples[0]) == "q\nAnswer the question using a single word or phrase."
 
@@ -149,7 +138,7 @@ def test_the_metric_chooses_the_class(kit: Kit, tmp_path: Path, metric: str, ans
         "category": "Doc-oriented VQA",
     }  # fmt: skip
     path = made.table(tmp_path / "Mine.tsv", [row])
-    (got,) = asked(kit, made.benchmark("Mine", None, metric, path))
+    (got,) = made.asked(kit, made.benchmark("Mine", None, metric, path))
     plain = metric in ("yes-no", "ocr-contains")
     suffix = "" if plain else "\nAnswer the question using a single word or phrase."
     assert said(got) == f"q?{suffix}"
@@ -231,7 +220,7 @@ def test_lines_from_windows(kit: Kit, tmp_path: Path) -> None:
     rows = [json.dumps(GOOD | {"question": "ä\u2028?"}, ensure_ascii=False), "", json.dumps(GOOD)]
     text = "\ufeff" + "\r\n".join(rows)
     (tmp_path / "mine.jsonl").write_bytes(text.encode())
-    first, second = asked(kit, benchmark)
+    first, second = made.asked(kit, benchmark)
     assert (first.id, first.question) == ("0", "ä\u2028?")
     assert (second.id, second.question) == ("1", "q")
 

@@ -12,11 +12,6 @@ from evalsuite.vlmevalkit import mends, rule_mends
 from tests import made_data as made
 
 
-@pytest.fixture(scope="module")
-def vlmeval() -> Any:
-    return made.vlmevalkit()
-
-
 @pytest.fixture
 def rules() -> Any:
     made.vlmevalkit()

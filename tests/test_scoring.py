@@ -21,11 +21,6 @@ from tests.made_rows import MAKERS, OPEN, RIGHT
 HMER = "Handwritten Mathematical Expression Recognition"
 
 
-@pytest.fixture(scope="module")
-def kit() -> Kit:
-    return made.kit()
-
-
 def ids(kit: Kit, benchmark: Benchmark, part: str | None = None) -> list[str]:
     """The samples that can be scored, of one part of the dataset or of all."""
     return [

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from evalsuite.benchmarks import Benchmark, FrameRule
+from evalsuite.benchmarks import FrameRule
 from evalsuite.layouts import LAYOUTS
 from evalsuite.samples import Frames, Sample, Text
 from evalsuite.vlmevalkit.clips import Cut, picked
@@ -18,11 +18,6 @@ from evalsuite.vlmevalkit.kit import BrokenSample, Kit, KitError, Outline
 from tests import made_data as made
 
 EIGHT, EACH_SECOND = FrameRule(count=8), FrameRule(per_second=1)
-
-
-@pytest.fixture(scope="module")
-def kit() -> Kit:
-    return made.kit()
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +35,6 @@ def root(tmp_path: Path, media: Path) -> Path:
     for child in media.iterdir():
         (root / child.name).symlink_to(child)
     return root
-
-
-def asked(kit: Kit, benchmark: Benchmark) -> list[Sample]:
-    found = kit.samples(benchmark, [item.id for item in kit.outline(benchmark)])
-    assert not [sample for sample in found if isinstance(sample, BrokenSample)]
-    return [sample for sample in found if isinstance(sample, Sample)]
 
 
 # --------------------------------------------------------------------------------------------------
@@ -122,7 +111,7 @@ def test_asked_as_vlmevalkit_asks(
     rule: FrameRule,
     arguments: dict[str, Any],
 ) -> None:
-    got = ours(asked(kit, made.video_set(root, dataset, rule, arguments=arguments)))
+    got = ours(made.asked(kit, made.video_set(root, dataset, rule, arguments=arguments)))
     if arguments:
         assert any("Look," in item[1] for item in got[0] if isinstance(item, tuple))
     monkeypatch.setenv("LMUData", str(tmp_path / "LMU"))
@@ -227,7 +216,7 @@ def test_a_set_of_datasets(kit: Kit, root: Path) -> None:
         Outline("2", "MLVU/video/9_summary/b.mp4", "MLVU_OpenEnded"),
         Outline("3", "MLVU/video/9_summary/b.mp4", "MLVU_OpenEnded"),
     ]
-    samples = asked(kit, benchmark)
+    samples = made.asked(kit, benchmark)
     assert [(s.part, s.cluster) for s in samples] == [(o.part, o.cluster) for o in outline]
     assert [s.category for s in samples] == ["plotQA", "needle", "summary", "sub_scene"]
     # Seconds are no label, and the category is none.
@@ -238,7 +227,7 @@ def test_a_set_of_datasets(kit: Kit, root: Path) -> None:
 
 
 def test_labels_of_tempcompass(kit: Kit, root: Path) -> None:
-    samples = asked(kit, made.video_set(root, "TempCompass", EACH_SECOND))
+    samples = made.asked(kit, made.video_set(root, "TempCompass", EACH_SECOND))
     assert [(s.id, s.part, s.category, dict(s.labels)) for s in samples] == [
         ("0", "TempCompass_MCQ", "speed", {"task_type": "multi-choice"}),
         ("1", "TempCompass_MCQ", "speed", {"task_type": "caption_matching"}),
@@ -249,7 +238,7 @@ def test_labels_of_tempcompass(kit: Kit, root: Path) -> None:
 
 
 def test_labels_of_worldsense(kit: Kit, root: Path) -> None:
-    samples = asked(kit, made.video_set(root, "WorldSense", EACH_SECOND))
+    samples = made.asked(kit, made.video_set(root, "WorldSense", EACH_SECOND))
     assert [(s.category, s.labels) for s in samples] == [
         ("Event Sorting", (("duration", "<1min"),)),
         ("Event Sorting", (("duration", "1-2min"),)),
@@ -258,7 +247,7 @@ def test_labels_of_worldsense(kit: Kit, root: Path) -> None:
 
 def test_clips_of_one_video_are_told_apart(kit: Kit, root: Path) -> None:
     """VLMEvalKit shows the frames of the first for all, which are kept by the video's name."""
-    samples = asked(kit, made.video_set(root, "MVBench", EIGHT))
+    samples = made.asked(kit, made.video_set(root, "MVBench", EIGHT))
     shown = [frames for s in samples for frames in s.media if isinstance(frames, Frames)]
     assert len({frames.digest for frames in shown}) == 5
     assert [s.cluster for s in samples[:3]] == ["video/b/a.mp4"] * 3

@@ -3,7 +3,6 @@
 Takes a minute or two. The exit code is 1 if the roads part anywhere without a name for why.
 """
 
-import dataclasses
 import os
 import sys
 import tempfile
@@ -53,7 +52,7 @@ def main() -> int:
         with Kit(work=folder / "kit", media=folder / "media", log=folder / "kit.log") as kit:
             bench = Bench(SampleSource(kit), demo)
             for tested in (demo, older):
-                one = dataclasses.replace(bench, checkpoint=tested)
+                one = bench.of(tested)
                 rows += _rows(one, folder / tested.family)
     print(INTRODUCTION)
     print(

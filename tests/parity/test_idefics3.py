@@ -1,7 +1,5 @@
 """VLMEvalKit's older class, ``SmolVLM``, against ours with a checkpoint of the Idefics3 family."""
 
-import dataclasses
-
 import pytest
 
 from evalsuite import checkpoint
@@ -15,7 +13,7 @@ from tests.parity.test_paper import NAMES, NO_NUMBER
 def roads(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Roads:
     folder = tmp_path_factory.mktemp("idefics3")
     derived = derive_idefics3(bench.checkpoint.path, folder / "checkpoint")
-    older = dataclasses.replace(bench, checkpoint=checkpoint.read(str(derived)))
+    older = bench.of(checkpoint.read(str(derived)))
     assert older.checkpoint.family == "idefics3"
     return walk(older, folder)
 
