@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from evalsuite.errors import IncompleteError, UsageError, nearest
 from evalsuite.pairs import Incomparable, Matched, Paired, pair
-from evalsuite.results import FoundRun
+from evalsuite.results import FoundRun, group_name
 from evalsuite.stats import mean
 from evalsuite.stats.drop import Drop, estimate_drop, mean_drop, with_runs
 from evalsuite.stats.multiple import McNemar, holm, mcnemar
@@ -246,17 +246,15 @@ def _categories(paired: Paired) -> tuple[Difference, ...]:
     """The difference by category, part and label; none that is the same everywhere."""
     groups: dict[tuple[str, str], list[Matched]] = {}
     for sample in paired.samples:
-        known = sample.known
-        columns = (("", known.category), ("part", known.part), *known.labels)
-        for column, value in dict.fromkeys(columns):
-            groups.setdefault((column, value or "none"), []).append(sample)
+        for group in dict.fromkeys(sample.known.groups):
+            groups.setdefault(group, []).append(sample)
     several = {column for column, _ in groups if sum(c == column for c, _ in groups) > 1}
     kept = {key: rows for key, rows in sorted(groups.items()) if key[0] in several}
     drops = [_drop(rows) for rows in kept.values()]
     adjusted = holm([drop.p for drop in drops])
     return tuple(
-        _difference(f"{column}: {value}" if column else value, rows, drop, p)
-        for ((column, value), rows), drop, p in zip(kept.items(), drops, adjusted, strict=True)
+        _difference(group_name(*group), rows, drop, p)
+        for (group, rows), drop, p in zip(kept.items(), drops, adjusted, strict=True)
     )
 
 

@@ -73,6 +73,17 @@ class SampleScore:
         if not 0 <= self.value <= 1:  # also refuses NaN
             raise ValueError(f"sample {self.id}: value {self.value} is not within 0-1")
 
+    @property
+    def groups(self) -> tuple[tuple[str, str], ...]:
+        """What scores are broken down by: columns, the category's without a name, and values."""
+        columns = (("", self.category), ("part", self.part), *self.labels)
+        return tuple((column, value or "none") for column, value in columns)
+
+
+def group_name(column: str, value: str) -> str:
+    """As a breakdown has it: ``chart`` of the categories, ``split: val`` of another column."""
+    return f"{column}: {value}" if column else value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.benchmarks import Benchmark
-from evalsuite.results import Failure, Prediction, SampleScore, Score, write_samples
+from evalsuite.results import Failure, Prediction, SampleScore, Score, group_name, write_samples
 from evalsuite.runner.environment import installed
 from evalsuite.runner.job import Job
 from evalsuite.samples import Frames, Sample
@@ -159,10 +159,10 @@ def _breakdown(rows: Sequence[SampleScore]) -> dict[str, float]:
     """Score by category, then by part and each of the labels; none that is the same everywhere."""
     values: dict[str, dict[str, list[float]]] = {}
     for row in rows:
-        for column, value in (("", row.category), ("part", row.part), *row.labels):
-            values.setdefault(column, {}).setdefault(value or "none", []).append(row.value)
+        for column, value in row.groups:
+            values.setdefault(column, {}).setdefault(value, []).append(row.value)
     return {
-        f"{column}: {value}" if column else value: 100 * mean(groups[value])
+        group_name(column, value): 100 * mean(groups[value])
         for column, groups in values.items()
         if len(groups) > 1
         for value in sorted(groups)

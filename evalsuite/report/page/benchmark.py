@@ -7,11 +7,12 @@ from urllib.parse import urlencode
 
 from evalsuite.report.html import escaped
 from evalsuite.report.joined import Row, change
+from evalsuite.report.notes import MODIFIED, PARTIAL
 from evalsuite.report.page.skeleton import Style, document
 from evalsuite.report.page.subject import Part, Subject
 from evalsuite.report.page.tables import Field, drawn, facts, number, table, words
 from evalsuite.report.words import ABSENT, FAILED, points, sentence, short
-from evalsuite.results import Failure, SampleScore, Score
+from evalsuite.results import Failure, SampleScore, Score, group_name
 from evalsuite.stats import clustered_standard_error
 
 _COUNTS = ("failed", "empty", "truncated", "unparsed")
@@ -117,9 +118,9 @@ def _notes(part: Part) -> Iterator[str]:
         return
     if score.partial:
         left = f" ({score.unscored} samples)" if score.unscored else ""
-        yield f"partial: without what only a judge can score{left}"
+        yield f"{PARTIAL}{left}"
     if score.modified_data:
-        yield "on data that is not what was published"
+        yield MODIFIED
     if score.agreement != "agrees":
         yield f"VLMEvalKit says {points(score.vlmevalkit_score)} ({score.agreement})"
     if score.macro is not None:
@@ -187,10 +188,8 @@ def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Rows by the names that a breakdown has for them."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        sample = next(s for s in row if s is not None)
-        for column, value in (("", sample.category), ("part", sample.part), *sample.labels):
-            name = value or "none"
-            groups.setdefault(f"{column}: {name}" if column else name, []).append(row)
+        for group in next(s for s in row if s is not None).groups:
+            groups.setdefault(group_name(*group), []).append(row)
     return groups
 
 

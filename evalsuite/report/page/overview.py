@@ -11,7 +11,7 @@ from evalsuite.report.page.skeleton import Style, document
 from evalsuite.report.page.subject import Group
 from evalsuite.report.page.tables import number, table, words
 from evalsuite.report.table import Column
-from evalsuite.report.words import ABSENT, counted, parameter_count, short
+from evalsuite.report.words import ABSENT, counted, day, parameter_count, short
 
 TITLE = "Evaluation"
 
@@ -67,7 +67,7 @@ def _runs(groups: Sequence[Group]) -> str:
                 words(str(run.settings.get("dtype", ABSENT))),
                 words(group.table.prompts),
                 words(run.limit or ABSENT),
-                words((run.finished or "unfinished")[: len("2026-01-31")]),
+                words(day(run.finished)),
                 words(run.evalsuite),
             ])  # fmt: skip
     return table("Runs", headings, rows)
