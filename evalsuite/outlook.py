@@ -69,7 +69,7 @@ def expect(paired: Paired, drop: Drop) -> Expected:
 
 def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
     """What the policy of `terms` can do on benchmarks of which so much is `expected`."""
-    level = Level(alpha=terms.alpha, power=terms.power, tests=len(expected) + 1)
+    level = terms.level(len(expected))
     errors = {name: each.error() for name, each in expected.items()}
     of_mean = power.mean_error(list(errors.values()))
     margin, cliffs = terms.margin / 100, {n: terms.cliffs[n] / 100 for n in expected}

@@ -11,7 +11,7 @@ from typing import Any
 from evalsuite.benchmarks import CLIFF, MARGIN, Benchmark
 from evalsuite.errors import UsageError, nearest
 from evalsuite.files import read_mapping
-from evalsuite.stats.power import POWER
+from evalsuite.stats.power import POWER, Level
 from evalsuite.stats.verdict import ALPHA
 
 
@@ -57,6 +57,10 @@ class Terms:
     cliffs: Mapping[str, float]
     alpha: float
     power: float
+
+    def level(self, benchmarks: int) -> Level:
+        """How sure it wants to be, of drops on so many benchmarks and of their mean."""
+        return Level(alpha=self.alpha, power=self.power, tests=benchmarks + 1)
 
 
 def _average(names: Sequence[str], known: Mapping[str, Benchmark]) -> float:

@@ -113,7 +113,7 @@ def table(
     expected: Mapping[str, Expected], outlook: Outlook, terms: Terms, discordance: float
 ) -> Grid:
     """Lay out what can be found if that share of answers differs."""
-    level = Level(alpha=terms.alpha, power=terms.power, tests=len(expected) + 1)
+    level = terms.level(len(expected))
     return Grid(
         title=f"if {100 * discordance:g} % of the answers differ",
         headings=(

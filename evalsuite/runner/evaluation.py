@@ -25,7 +25,7 @@ from evalsuite.runner.job import (
     Defect,
     Event,
     Job,
-    Looked,
+    LookedAgain,
     Scored,
     Unbuilt,
     Unscored,
@@ -227,7 +227,7 @@ class Evaluation:
                 self._move_on(job)
             case Unscored(job, failure):
                 self._settle(self._ledgers[job.run], failure)
-            case Looked(job, asked_again, remark):
+            case LookedAgain(job, asked_again, remark):
                 if remark:
                     self._progress.note(remark)
                 assert job.score is not None

@@ -154,7 +154,7 @@ class Unscored:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class LookedAgain:
     """What came of asking samples of a scored job again is written down."""
 
     job: Job
@@ -170,7 +170,7 @@ class Defect:
     error: BaseException
 
 
-Event = Built | Unbuilt | Scored | Unscored | Looked | Said | Defect
+Event = Built | Unbuilt | Scored | Unscored | LookedAgain | Said | Defect
 
 
 def failed_prediction(sample: BrokenSample) -> Prediction:

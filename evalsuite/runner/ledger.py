@@ -217,16 +217,15 @@ class Ledger:
                 kinds.update(value.split(", "))
                 self._environment[key] = ", ".join(sorted(kinds))
 
-    def keep(self, score: Score) -> None:
-        """Keep the score of a benchmark that is still at work."""
-        self._outcomes[score.benchmark] = score
+    def keep(self, outcome: Outcome) -> None:
+        """Keep what came of a benchmark, which may still be at work."""
+        self._outcomes[outcome.benchmark] = outcome
         self.write()
 
     def settle(self, outcome: Outcome) -> None:
-        """Keep what came of a benchmark."""
-        self._outcomes[outcome.benchmark] = outcome
+        """Keep what came of a benchmark of which nothing more is to come."""
         self.open.discard(outcome.benchmark)
-        self.write()
+        self.keep(outcome)
 
     def give_up(self, error: EvalsuiteError) -> None:
         """Leave everything that is still at work; answers so far are kept."""

@@ -15,7 +15,7 @@ from evalsuite.runner.job import (
     Defect,
     Event,
     Job,
-    Looked,
+    LookedAgain,
     Piece,
     Scored,
     Unbuilt,
@@ -54,14 +54,14 @@ class Requests:
         )
 
     def look_again(self, job: Job, where: Place) -> None:
-        """Have what was asked again held against the score of `job`: `Looked` is posted."""
+        """Have what was asked again held against the score of `job`: `LookedAgain` is posted."""
         again = _again(job)
         remark = f"{job.benchmark.name}: what changed at batch size 1 cannot be scored"
         self._scorer.submit(
             self._do,
-            lambda: self._looked(job, where, again),
+            lambda: self._looked_again(job, where, again),
             # The score itself is there, and right.
-            lambda error: Looked(job, len(again), f"{remark}: {error}"),
+            lambda error: LookedAgain(job, len(again), f"{remark}: {error}"),
         )
 
     def failure(self, benchmark: Benchmark, error: KitError) -> Failure:
@@ -106,12 +106,12 @@ class Requests:
         seconds = {"score": round(time.monotonic() - started, 3)}
         return Scored(job, with_figures(score, job, seconds), rows)
 
-    def _looked(self, job: Job, where: Place, again: Mapping[str, Prediction]) -> Looked:
+    def _looked_again(self, job: Job, where: Place, again: Mapping[str, Prediction]) -> LookedAgain:
         found = noise.look_again(
             self._source.kit, job.benchmark, job.rows, job.journal.predictions, again
         )
         noise.write(where.noise(job.benchmark.name), found)
-        return Looked(job, len(again))
+        return LookedAgain(job, len(again))
 
 
 def _again(job: Job) -> dict[str, Prediction]:
