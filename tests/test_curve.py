@@ -355,6 +355,14 @@ def test_as_csv(tmp_path: Path) -> None:
     assert rows[1]["n"] == "240"
 
 
+@pytest.mark.parametrize("name", ["=1+1", " =1", "＝1"])
+def test_a_spreadsheet_computes_no_name(tmp_path: Path, name: str) -> None:
+    found = curves([at(name, step, f"{name}/checkpoint-{step}", 40.0) for step in (1, 2)])
+    curve.write(found, "csv", tmp_path / "out.csv")
+    [row, *_] = csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text()))
+    assert (row["training_run"], row["checkpoint"]) == (f"'{name}", f"'{name}")
+
+
 def test_as_json(tmp_path: Path) -> None:
     found = made(tmp_path)
     curve.write(found, "json", tmp_path / "out.json")
