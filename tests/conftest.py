@@ -23,6 +23,7 @@ from evalsuite.digests import cache_directory
 from evalsuite.results import Outcome, Run
 from evalsuite.runner.device import resampling
 from evalsuite.runner.local import Hire
+from evalsuite.runner.noise import SAMPLES
 from evalsuite.runner.options import Mode, Options
 from evalsuite.runner.plan import place, read_limit
 from evalsuite.runner.progress import Planned
@@ -108,8 +109,9 @@ class Bench:
         mode: Mode = "all",
         fresh: bool = False,
         workers: int = 1,
+        noise: int = SAMPLES,
     ) -> Run:
-        options = self.options(output, batch_size, limit, mode, fresh, workers)
+        options = self.options(output, batch_size, limit, mode, fresh, workers, noise)
         plain = workers == 1 and batch_size is None
         shown, hire = progress or Watched(), self.hire if plain else Worker
         run = evaluate(self.checkpoint, chosen, options, self.source, shown, hire=hire)
@@ -133,6 +135,7 @@ class Bench:
         mode: Mode = "all",
         fresh: bool = False,
         workers: int = 1,
+        noise: int = SAMPLES,
     ) -> Options:
         return Options(
             output=output,
@@ -144,6 +147,7 @@ class Bench:
             mode=mode,
             batch_size=batch_size,
             fresh=fresh,
+            noise=noise,
             devices=("cpu",) * workers,
             threads=1 if workers > 1 else None,
         )

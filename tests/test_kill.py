@@ -147,7 +147,7 @@ def test_ten_moments_to_be_killed_at(bench: Bench, reference: Reference, tmp_pat
             assert copy.is_dir(), moment
             known, watched = answers(copy), Watched()
             assert known >= lines, "an answer was lost"
-            bench.run(copy, demo(*BENCHMARKS), progress=watched)
+            bench.run(copy, demo(*BENCHMARKS), progress=watched, noise=0)
             (plan,) = watched.plans
             assert sum(benchmark.done for benchmark in plan) == known, "asked again"
             as_uninterrupted(copy, reference)

@@ -99,14 +99,14 @@ def test_what_each_benchmark_cost_is_in_the_record(reference: Reference) -> None
 def test_the_batch_size_changes_nothing(
     bench: Bench, reference: Reference, tmp_path: Path, batch_size: int
 ) -> None:
-    run = bench.run(tmp_path, demo(), batch_size=batch_size)
+    run = bench.run(tmp_path, demo(), batch_size=batch_size, noise=0)
     assert scores(run) == scores(reference.run)
     same_files(tmp_path, bench, reference, [b.name for b in demo()])
 
 
 def test_one_at_a_time_changes_nothing(bench: Bench, reference: Reference, tmp_path: Path) -> None:
     """A fifth of the samples: one at a time takes long."""
-    run = bench.run(tmp_path, demo(), batch_size=1, limit="0.2")
+    run = bench.run(tmp_path, demo(), batch_size=1, limit="0.2", noise=0)
     assert [score.benchmark for score in run.scores] == [b.name for b in demo()]
     for score in run.scores:
         directory = bench.directory(tmp_path) / score.benchmark
