@@ -92,6 +92,55 @@ def test_the_warning_is_true(discordance: float) -> None:
     assert look_ahead(expected(more, discordance), terms).pass_if_equal >= 0.79
 
 
+@pytest.mark.parametrize("discordance", [0.02, 0.05])
+def test_the_warning_is_true_where_few_images_differ(discordance: float) -> None:
+    """What goes unseen must shrink as well: 1.0 times the samples are no more of them."""
+    few = {name: Size(120, 40) for name in DEMO}
+    terms = demo_terms(margin=3, cliff=9)
+    outlook = look_ahead(expected(few, discordance), terms)
+    assert outlook.pass_if_equal < terms.power
+    factor = widening(outlook, terms)
+    wider = demo_terms(margin=3 * factor, cliff=9 * factor)
+    assert look_ahead(expected(few, discordance), wider).pass_if_equal >= terms.power
+    more = {name: Size(math.ceil(120 * factor**2), math.ceil(40 * factor**2)) for name in DEMO}
+    assert look_ahead(expected(more, discordance), terms).pass_if_equal >= terms.power
+
+
+@pytest.mark.parametrize(("questions", "images"), [(200, 50), (120, 40), (60, 60)])
+def test_a_drop_is_found_where_few_images_differ(questions: int, images: int) -> None:
+    """One of 14 benchmarks loses as many answers as the outlook says are found."""
+    sizes = {f"b{index}": Size(questions, images).expected(0.02, 0.0) for index in range(14)}
+    terms = Policy().terms(list(sizes), {})
+    found = look_ahead(sizes, terms).benchmarks["b0"].detectable
+    assert found is not None
+    rng = np.random.default_rng(images)
+    clusters = [index % images for index in range(questions)]
+    equal = {name: estimate_drop(np.zeros(questions), clusters) for name in sizes}
+    cliffs = {name: cliff / 100 for name, cliff in terms.cliffs.items()}
+    lost = (rng.random((400, questions)) < found / 100).astype(float)
+    regressed = [
+        decide({**equal, "b0": estimate_drop(each, clusters)}, cliffs).benchmarks["b0"].regressed
+        for each in lost
+    ]
+    assert np.mean(regressed) > 0.775
+
+
+def test_an_equal_checkpoint_passes_as_often_as_said_where_few_answers_differ() -> None:
+    """A cliff of twice the answers that differ is held against the variance it would bring."""
+    sizes = {f"b{index}": Size(60, 60).expected(0.05, 0.1) for index in range(5)}
+    terms = Policy(margin=3, cliff=10).terms(list(sizes), {})
+    rng = np.random.default_rng(0)
+    passed = [
+        decide(
+            {name: estimate_drop(rng.choice([1, -1, 0], 60, p=[0.025, 0.025, 0.95]), range(60))
+             for name in sizes},
+            dict.fromkeys(sizes, 0.1), 0.03,
+        ).verdict == "pass"
+        for _ in range(1000)
+    ]  # fmt: skip
+    assert abs(look_ahead(sizes, terms).pass_if_equal - np.mean(passed)) < 0.1
+
+
 def test_nothing_needs_to_grow_where_enough_pass() -> None:
     terms = demo_terms()
     assert widening(look_ahead(expected(DEMO, 0.05), terms), terms) == 1

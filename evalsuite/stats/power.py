@@ -100,9 +100,14 @@ def planned_detectable_mean(expected: Sequence[Expected], allowed: float, level:
     return drop
 
 
+def passing_reach(error: float, level: Level, df: float = math.inf) -> float:
+    """How far the bound that must be below a margin or cliff lies from its estimate."""
+    return _quantile(1 - level.alpha, df) * error
+
+
 def passing_margin(error: float, level: Level, df: float = math.inf) -> float:
     """The smallest margin or cliff an equal checkpoint passes with probability `level.power`."""
-    return (_quantile(1 - level.alpha, df) + _quantile(level.power, df)) * error
+    return passing_reach(error, level, df) + _quantile(level.power, df) * error
 
 
 def passing_drop(error: float, allowed: float, level: Level, df: float = math.inf) -> float:
