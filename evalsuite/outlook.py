@@ -17,6 +17,8 @@ from evalsuite.stats.verdict import decide
 
 _HALVINGS = 8
 """Of a factor between n and 2n: enough for two digits."""
+_ROUNDS = 50
+"""Each brings a cliff and the standard error at it closer together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +78,7 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
     margin, cliffs = terms.margin / 100, {n: terms.cliffs[n] / 100 for n in expected}
     same = {name: no_difference(each.clusters) for name, each in expected.items()}
     identical = decide(same, cliffs, margin, terms.alpha)
-    unseen = {name: _unseen(each, terms.alpha) for name, each in expected.items()}
     unseen_mean = _unseen_mean(expected, terms.alpha)
-    # Sparse answers are held against the variance at the cliff, the larger of the two.
-    reach = [
-        max(unseen[name], power.passing_reach(each.error(cliffs[name]), level))
-        for name, each in expected.items()
-    ]
     few = any(drop.too_few_clusters for drop in (identical.mean.drop, *same.values()))
     return Outlook(
         expected=expected,
@@ -90,8 +86,7 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
             margin,
             of_mean,
             _detectable_mean(expected, margin, level),
-            level,
-            unseen_mean,
+            max(power.reach(of_mean, level), unseen_mean) + power.luck(of_mean, level),
             few=identical.mean.drop.too_few_clusters,
         ),
         benchmarks={
@@ -99,8 +94,7 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
                 cliffs[name],
                 errors[name],
                 _detectable(each, cliffs[name], level),
-                level,
-                unseen[name],
+                _passing(each, level),
                 few=same[name].too_few_clusters,
             )
             for name, each in expected.items()
@@ -113,7 +107,7 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
             list(cliffs.values()),
             margin,
             terms.alpha,
-            unseen=reach,
+            unseen=[_reach(each, cliffs[name], level) for name, each in expected.items()],
             unseen_mean=unseen_mean,
         ),
         identical_pass=identical.verdict == "pass",
@@ -155,6 +149,23 @@ def alike_needed(allowed: float, alpha: float) -> int:
                if allowed < 1 else 0)  # fmt: skip
 
 
+def samples_needed(expected: Expected, allowed: float, level: Level) -> int:
+    """How many samples, as many an image as `expected`, let an equal checkpoint pass `allowed`."""
+    each = expected.n / expected.clusters
+
+    def enough(images: int) -> bool:
+        more = dataclasses.replace(expected, n=math.ceil(images * each), clusters=images)
+        return _passing(more, level) < allowed
+
+    low, high = FEW_CLUSTERS - 1, FEW_CLUSTERS
+    while not enough(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return math.ceil(high * each)
+
+
 def _unseen(expected: Expected, alpha: float, drop: float = 0.0) -> float:
     """How far any bound lies from its estimate where so few images differ as is expected."""
     share = max(expected.discordance, drop)
@@ -166,6 +177,23 @@ def _unseen_mean(expected: Mapping[str, Expected], alpha: float, drop: float = 0
     weight = 1 / len(expected)
     quiet = [(weight, e.clusters) for e in expected.values() if _unseen(e, alpha, drop)]
     return largest_unseen(quiet, alpha)
+
+
+def _reach(expected: Expected, cliff: float, level: Level) -> float:
+    """How far the bound that must be below `cliff` lies from its estimate.
+
+    Sparse answers are held against the variance there, if it is larger than where all are equal.
+    """
+    error = max(expected.error(), expected.error(cliff))
+    return max(power.reach(error, level), _unseen(expected, level.alpha))
+
+
+def _passing(expected: Expected, level: Level) -> float:
+    """The smallest cliff that an equal checkpoint passes with the level's power."""
+    cliff = 0.0
+    for _ in range(_ROUNDS):
+        cliff = min(_reach(expected, cliff, level) + power.luck(expected.error(), level), 1.0)
+    return cliff
 
 
 def _detectable(expected: Expected, allowed: float, level: Level) -> float:
@@ -192,11 +220,11 @@ def _detectable_mean(expected: Mapping[str, Expected], allowed: float, level: Le
 
 
 def _prospect(
-    allowed: float, error: float, detectable: float, level: Level, unseen: float, *, few: bool
+    allowed: float, error: float, detectable: float, passing: float, *, few: bool
 ) -> Prospect:
     return Prospect(
         allowed=100 * allowed,
         error=100 * error,
         detectable=None if few else 100 * detectable,
-        passing=100 * max(power.passing_margin(error, level), unseen),
+        passing=100 * passing,
     )

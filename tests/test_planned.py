@@ -14,7 +14,7 @@ from bench.simulations import PAPER
 from evalsuite.benchmarks import load
 from evalsuite.cli import main
 from evalsuite.errors import UsageError
-from evalsuite.outlook import alike_needed, look_ahead, widening
+from evalsuite.outlook import alike_needed, look_ahead, samples_needed, widening
 from evalsuite.policy import Policy, Terms
 from evalsuite.report.planned import Size, read_shares, read_sizes, verdicts
 from evalsuite.stats import power
@@ -139,6 +139,21 @@ def test_an_equal_checkpoint_passes_as_often_as_said_where_few_answers_differ() 
         for _ in range(1000)
     ]  # fmt: skip
     assert abs(look_ahead(sizes, terms).pass_if_equal - np.mean(passed)) < 0.1
+
+
+def test_an_equal_checkpoint_passes_from_where_it_is_said_to() -> None:
+    """Luck comes on top of what goes unseen, for the cliff and for the samples it needs."""
+    few, rng = Size(120, 40), np.random.default_rng(1)
+    outlook = look_ahead({"A": few.expected(0.05, 0.0)}, Policy().terms(["A"], {}))
+    needed = samples_needed(few.expected(0.05, 0.0), 0.05, Level())
+
+    def passed(questions: int, cliff: float) -> float:
+        flips = rng.choice([1.0, -1.0, 0.0], (400, questions), p=[0.025, 0.025, 0.95])
+        clusters = [index // 3 for index in range(questions)]
+        return float(np.mean([estimate_drop(each, clusters).upper(0.05) < cliff for each in flips]))
+
+    assert passed(120, outlook.benchmarks["A"].passing / 100) > 0.72
+    assert passed(needed, 0.05) > 0.72
 
 
 def test_nothing_needs_to_grow_where_enough_pass() -> None:
