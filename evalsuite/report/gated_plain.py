@@ -113,7 +113,7 @@ def _plain(
         "standard_error": 100 * drop.standard_error if math.isfinite(drop.variance) else None,
         "p": finding.p,
         "p_unadjusted": drop.p_worse,
-        "allowed": 100 * finding.allowed,
+        "allowed": round(100 * finding.allowed, 9),
         "detectable": prospect.detectable,
         "equal_passes_from": prospect.passing,
         "n": drop.n,
