@@ -519,6 +519,30 @@ def test_hostile_benchmarks_and_categories(tmp_path: Path) -> None:
     assert {"$B$ by category", "$s$", *(f"{name} (10)" for name in MATH[:4])} <= set(said)
 
 
+@pytest.mark.parametrize("count", [2, 6])
+def test_long_names_take_no_room_from_what_is_drawn(count: int) -> None:
+    runs = [at(f"smolvlm2-2.2b-lr2e-5-checkpoint-{n}{'W' * 40}", 1.0, 50.0, 60.0).run
+            for n in range(count)]  # fmt: skip
+    with styled():
+        figure = intervals.draw(build(runs))
+        assert figure is not None
+        figure.draw_without_rendering()
+    (axes,), (legend,) = figure.axes, figure.legends
+    names, drawn = legend.get_window_extent(), axes.get_window_extent()
+    assert drawn.width > 0.7 * figure.bbox.width
+    assert 0 <= names.x0 < names.x1 <= figure.bbox.x1
+    assert figure._suptitle is not None
+    assert drawn.y1 < names.y0 < names.y1 <= figure._suptitle.get_window_extent().y0
+
+
+def test_one_alone_is_named_by_the_title(tmp_path: Path) -> None:
+    plots.draw(some(tmp_path)[:1], tmp_path, ["intervals", "steps"], silent)
+    assert "Scores by benchmark: sft-checkpoint-100" in texts(tmp_path / "plot-intervals.svg")
+    assert "Score by training step: sft" in texts(tmp_path / "plot-steps.svg")
+    each = texts(tmp_path / "plot-steps-benchmarks.svg")
+    assert "Benchmarks by training step: sft" in each
+
+
 def test_a_title_does_not_leave_the_picture() -> None:
     with styled():
         figure = Figure((7.2, 3))

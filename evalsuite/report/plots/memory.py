@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from evalsuite.report.plots.intervals import averaged_scores, mean_dot
@@ -18,6 +19,7 @@ from evalsuite.report.plots.style import (
     COLOURS,
     INK,
     MARKERS,
+    ROUND,
     SERIES,
     SMALL,
     figure,
@@ -118,10 +120,10 @@ def draw(found: Sequence[Spot], averaged: Sequence[str]) -> Figure | None:
         shown(averaged[0]) if len(averaged) == 1
         else f"mean of {counted(len(averaged), 'benchmark')}"
     )  # fmt: skip
-    legend(made, axes, ways)
     ways_told = f" Memory: {ways[0]}." if len(ways) == 1 else ""
     few = f" {len(found)} checkpoints; named: {_which(len(named))}." if crowded else ""
     headed(made, "Score against memory", _about(ways_told, few))
+    legend(made, axes, ways)
     _name(made, axes, named, found)
     return made
 
@@ -180,6 +182,7 @@ def _scales(axes: Axes, found: Sequence[Spot]) -> None:
     bottom, top = min(s.low for s in found), max(s.high for s in found)
     space = max(10 - (top - bottom), 0.0) / 2 + 0.08 * (top - bottom)
     axes.set_ylim(max(bottom - space, -2), min(top + space, 102))
+    axes.yaxis.set_major_locator(MaxNLocator(8, steps=ROUND))
     axes.yaxis.set_major_formatter(lambda score, _: f"{score:g}")
     axes.grid()
 
