@@ -306,6 +306,27 @@ def test_several_runs() -> None:
     golden("several.txt", written(console))
 
 
+def test_names_that_are_too_long_are_broken_between_words() -> None:
+    name = "smolvlm2-2.2b-docmix-lr2e-5-checkpoint-1000"
+    rows = [run(each, *(score(f"Bench{n}", 50.0) for n in range(9))) for each in (name, "short")]
+    console = terminal(80)
+    text.print_table(table.build(rows), console)
+    lines = [line.split("  ")[0].rstrip() for line in written(console).splitlines()]
+    at = lines.index("smolvlm2-2.2b-")
+    assert lines[at : at + 4] == ["smolvlm2-2.2b-", "docmix-lr2e-5-", "checkpoint-1000", "short"]
+
+
+def test_each_band_says_which_modality_its_averages_are_of() -> None:
+    names = [*(f"Bench{n}" for n in range(9)), "Video1", "Video2"]
+    rows = [run(each, *(score(name, 50.0) for name in names)) for each in ("checkpoint " * 3, "b")]
+    console = terminal(60)
+    text.print_table(table.build(rows), console)
+    shown = written(console).splitlines()
+    heads = [shown[at - 1].split() for at, line in enumerate(shown) if line.startswith("──")]
+    assert heads[0][:3] == ["checkpoint", "average", "image"]
+    assert [word for head in heads for word in head[2:]] == ["image"] * 10 + ["video"] * 3
+
+
 def test_a_limited_unfinished_run_says_so() -> None:
     console = pipe()
     text.print_runs(found([run("demo", score("A", 1.0), limit="50", finished=None)]), console)
