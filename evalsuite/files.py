@@ -105,16 +105,46 @@ def write_bytes_atomically(path: Path, raw: bytes) -> None:
             scratch.unlink(missing_ok=True)
 
 
-def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:
-    """Read a YAML file of options; raises `UsageError`, which calls the file `named`."""
+def read_yaml(path: Path, named: str) -> Any:
+    """Read a YAML file; raises `UsageError`, which calls the file `named`.
+
+    A key that stands twice is an error, as in YAML itself: PyYAML would take the last in silence.
+    """
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)
+            lines: dict[tuple[str, str], int] = {}
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                same = (key.tag, key.value)
+                if same in lines:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"'{key.value}' stands twice, first in line {lines[same]}; "
+                        "take one out",
+                        problem_mark=key.start_mark,
+                    )
+                lines[same] = key.start_mark.line + 1
+            return node
+
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader)
     except OSError as error:
         raise UsageError(f"{named}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
-        raise UsageError(f"{named}: is not valid YAML") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{named}: is not UTF-8 text") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        why = getattr(error, "problem", None) or "cannot parse"
+        raise UsageError(f"{named}:{where} is not valid YAML: {why}") from None
+
+
+def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:
+    """Read a YAML file of options; raises `UsageError`, which calls the file `named`."""
+    found = read_yaml(path, named)
     if not isinstance(found, dict):
         raise UsageError(f"{named}: expected {expected}, one a line")
     return found

@@ -78,6 +78,10 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
     wrong.write_text("extends: packaged\nbenchmarks: {DemoOCR: {metrics: a}}")
     config = tmp / "config.yaml"
     config.write_text("ckpt: demo\nlimits: 5\n")
+    twice = tmp / "twice.yaml"
+    twice.write_text("ckpt: demo\nckpt: demo:early\n")
+    spelled = tmp / "spelled.yaml"
+    spelled.write_text("batch_size: 5\nbatch-size: 6\n")
     (tmp / "empty").mkdir()
     few = tmp / "few.yaml"
     few.write_text("benchmarks: {Mine: {data: mine.tsv, metric: choice}}\nsuites: {mine: [Mine]}")
@@ -101,6 +105,8 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
         "data dir": (["--ckpt", "demo", "--data-dir", str(tmp / "none")], "--data-dir"),
         "frames of images": (["--ckpt", "demo", "--set", "DemoOCR.frames=4"], "about images"),
         "config": (["--config", str(config)], "unknown key 'limits' (did you mean 'limit'?)"),
+        "config twice": (["--config", str(twice)], "line 2 is not valid YAML: 'ckpt' stands twice"),
+        "config in two spellings": (["--config", str(spelled)], "'batch-size' is said twice"),
         "no checkpoint": ([], "--ckpt"),
         "one name for two": (["--ckpt", "demo", "--ckpt", "demo:early", "--name", "x"], "--name"),
         "a base for a whole checkpoint": (
@@ -124,6 +130,7 @@ CASES = [
     "missing path", "a text file", "an empty directory", "unknown benchmark", "unknown suite",
     "unknown key", "unknown option", "limit 0", "limit abc", "batch size", "dtype", "device",
     "mode", "set", "suite and benchmarks", "data dir", "frames of images", "config",
+    "config twice", "config in two spellings",
     "no checkpoint", "one name for two", "a base for a whole checkpoint", "no suite for it",
     "prompts",
     "an address without a judge", "half an address", "a key in the address",
