@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from evalsuite.errors import DiskError, UsageError
+from evalsuite.errors import DiskError, PlaceError, UsageError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
@@ -21,7 +21,10 @@ _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into a `DiskError` that says how to go on."""
+    """Turn a full or read-only disk into a `DiskError` that says how to go on.
+
+    What cannot be written because of what stands there is a `PlaceError`.
+    """
     try:
         yield
     except OSError as error:
@@ -29,6 +32,13 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise DiskError(
                 f"{path}: the disk is full; what was written before is whole. "
                 "Free some space and run the same command again to continue"
+            ) from error
+        if error.errno == errno.EISDIR:
+            raise PlaceError(f"{path}: is a directory; name a file") from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise PlaceError(
+                f"{path}: cannot be written, for a file stands where a directory is to be; "
+                "choose another place"
             ) from error
         raise DiskError(
             f"{path}: cannot be written: {error.strerror}; "

@@ -311,3 +311,11 @@ def test_an_output_that_is_full_is_one_line(arguments: list[str], tmp_path: Path
     assert result.returncode == 4
     (line,) = result.stderr.splitlines()
     assert "standard output cannot be written" in line
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_dry_run_into_a_file_is_one_line(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = evalsuite("run", "--ckpt", "demo", "--dry-run", "--output-dir", place, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == f"evalsuite: --output-dir {place}: is or is in a file; choose another\n"
