@@ -319,3 +319,21 @@ def test_a_dry_run_into_a_file_is_one_line(place: str, tmp_path: Path) -> None:
     result = evalsuite("run", "--ckpt", "demo", "--dry-run", "--output-dir", place, cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr == f"evalsuite: --output-dir {place}: is or is in a file; choose another\n"
+
+
+EARLY = """
+import os, signal, sys
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupted())
+from evalsuite.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("at", ["evalsuite.cli", "typer", "evalsuite.cli.showing"])
+def test_an_early_interrupt_is_one_line(at: str) -> None:
+    done = subprocess.run([sys.executable, "-c", EARLY, at], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "evalsuite: interrupted\n")
