@@ -14,7 +14,7 @@ from evalsuite.report.plots.style import (
     figure,
     headed,
     legend,
-    shown,
+    told_apart,
 )
 
 _WIDTH = 7.2
@@ -69,7 +69,7 @@ def draw(lines: Sequence[Line], series: Sequence[str], title: str, caption: str)
             elinewidth=1.8,
             label=f"series {index}",
         )
-    axes.set_yticks(places, [shown(line.name) for line in lines])
+    axes.set_yticks(places, told_apart([line.name for line in lines]))
     axes.set_ylim(places[-1] + 0.6, -0.6)
     axes.set_xlim(*_limits([dot for line in lines for dot in line.dots if dot is not None]))
     axes.set_xlabel("score")

@@ -26,6 +26,7 @@ from evalsuite.report.plots.style import (
     headed,
     legend,
     shown,
+    told_apart,
 )
 from evalsuite.report.table import Table
 from evalsuite.report.words import counted
@@ -202,7 +203,8 @@ def _name(made: Figure, axes: Axes, named: Sequence[Spot], found: Sequence[Spot]
         taken += [Box(x - half, y - half, 2 * half, 2 * half)]
         if spot in named:  # the others have no bar
             taken += [Box(x - scale, low, 2 * scale, high - low)]
-    texts = [axes.text(0, 0, shown(spot.name), fontsize=SMALL, gid="name") for spot in named]
+    names = told_apart([spot.name for spot in named])
+    texts = [axes.text(0, 0, name, fontsize=SMALL, gid="name") for name in names]
     sizes = [_size(text.get_window_extent()) for text in texts]
     points = [tuple(to_pixels((s.memory.bytes / _GIGA, s.score))) for s in named]
     frame = axes.get_window_extent()

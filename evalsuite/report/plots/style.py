@@ -37,7 +37,7 @@ ROUND = [1, 2, 5, 10]
 SMALL, NORMAL, LARGE = 9.0, 10.0, 12.0
 """Sizes of text, in points."""
 _DOTS_PER_INCH = 144
-_LONGEST, _LONGEST_TITLE = 34, 60
+_LONGEST, _LONGEST_APART, _LONGEST_TITLE = 34, 90, 60
 _TITLE, _APART = 0.36, 0.1
 """How much of a picture's height its title takes, and what keeps a legend apart, in inches."""
 _PADS = {"w_pad": 0.1, "h_pad": 0.07}
@@ -110,6 +110,15 @@ def shown(text: str, most: int = _LONGEST) -> str:
     return f"{line[: most - 1 - tail]}…{line[-tail:]}"
 
 
+def told_apart(names: Sequence[str]) -> list[str]:
+    """`names` as they are `shown`, with as much more as keeps different ones different."""
+    for most in range(_LONGEST, _LONGEST_APART, 4):
+        texts = [shown(name, most) for name in names]
+        if len(set(texts)) == len({visible(name) for name in names}):
+            return texts
+    return [shown(name, _LONGEST_APART) for name in names]
+
+
 def headed(made: Figure, title: str, caption: str, only: Sequence[str] = ()) -> None:
     """Give `made` its title, and say beneath what is to be seen.
 
@@ -133,7 +142,7 @@ def legend(made: Figure, axes: Axes, names: Sequence[str]) -> None:
     if len(names) < 2:
         return
     handles, labels = axes.get_legend_handles_labels()
-    texts = [shown(name) for name in names]
+    texts = told_apart(names)
     for columns in range(len(texts), 0, -1):
         drawn = made.legend(
             handles, labels, loc="upper left", ncols=columns, borderaxespad=0, borderpad=0,
