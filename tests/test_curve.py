@@ -85,7 +85,7 @@ def test_the_mean_is_over_what_all_checkpoints_have() -> None:
     ])  # fmt: skip
     assert found.averaged == ("A",)
     assert [point.mean for point in found.curves[0].points] == [40.0, 60.0]
-    assert "mean: over 1 benchmark that every checkpoint has, each counting the same: A" in (
+    assert "mean: over 1 benchmark of which every checkpoint has a whole score, each" in (
         everything(found)
     )
 

@@ -47,7 +47,7 @@ from evalsuite.stats import clustered_standard_error
 from evalsuite.stats.interval import score_interval
 from tests.compared import sample
 from tests.reported import run, score, settings
-from tests.swept import sweep
+from tests.swept import checkpoint, sweep
 from tests.test_cli import evalsuite
 from tests.test_report import HOSTILE
 
@@ -580,7 +580,11 @@ def test_a_single_step_has_its_interval_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("common", "said"),
-    [(1, ""), (2, "Mean: over the 2 benchmarks that every checkpoint has."), (3, "")],
+    [
+        (1, ""),
+        (2, "Mean: over the 2 benchmarks of which every checkpoint has a whole score."),
+        (3, ""),
+    ],
 )
 def test_a_mean_is_told_of_where_one_is_drawn(common: int, said: str, tmp_path: Path) -> None:
     runs = [at("a", 1.0, *(50.0,) * common), at("b", 1.0, 60.0, 50.0, 40.0)]
@@ -589,6 +593,19 @@ def test_a_mean_is_told_of_where_one_is_drawn(common: int, said: str, tmp_path: 
     assert ("mean" in found) == (common > 1)
     assert ("Mean:" in " ".join(found)) == bool(said)
     assert said in " ".join(found)
+
+
+def test_a_part_of_a_benchmark_is_called_so(tmp_path: Path) -> None:
+    scores = {"A": {"partial": True, "unscored": 9}}
+    found = [checkpoint(tmp_path, "runs/sft", step, {"A": 0.4, "B": 0.6, "C": 0.5}, scores=scores)
+             for step in (100, 200)]  # fmt: skip
+    plots.draw(found, tmp_path, ["intervals", "steps"], silent)
+    for name in ("plot-intervals.svg", "plot-steps-benchmarks.svg"):
+        said = texts(tmp_path / name)
+        assert {"A (partial)", "B", "C"} <= set(said)
+        assert "A" not in said
+    caption = " ".join(texts(tmp_path / "plot-intervals.svg"))
+    assert "over the 2 benchmarks of which every checkpoint has a whole score" in caption
 
 
 # What cannot be drawn

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from evalsuite.curves import Curve, Curves, Point
 from evalsuite.report.plots.dots import Dot
-from evalsuite.report.plots.intervals import dot, mean_dot
+from evalsuite.report.plots.intervals import dot, mean_dot, named
 from evalsuite.report.plots.style import (
     COLOURS,
     DASHES,
@@ -70,7 +70,8 @@ def draw_benchmarks(found: Curves) -> Figure | None:
         first = first or axes
         for index, curve in enumerate(kept):
             _line(axes, index, curve, partial(_score, name))
-        axes.set_title(shown(name, 24), loc="left")
+        drawn = (point.scores.get(name) for curve in kept for point in curve.points)
+        axes.set_title(shown(named(name, drawn), 28), loc="left")
         _steps(axes, 3)
         if position + across >= len(found.benchmarks):
             axes.set_xlabel("training step")
