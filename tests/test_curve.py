@@ -85,9 +85,8 @@ def test_the_mean_is_over_what_all_checkpoints_have() -> None:
     ])  # fmt: skip
     assert found.averaged == ("A",)
     assert [point.mean for point in found.curves[0].points] == [40.0, 60.0]
-    assert "mean: over 1 benchmark of which every checkpoint has a whole score, each" in (
-        everything(found)
-    )
+    over = "mean: over 1 benchmark of which every checkpoint has a whole score"
+    assert f"{over}, each counting the same: A" in everything(found)
 
 
 def test_a_part_of_a_benchmark_is_no_part_of_the_mean() -> None:
