@@ -34,10 +34,10 @@ def disk_errors(path: Path) -> Iterator[None]:
                 "Free some space and run the same command again to continue"
             ) from error
         if error.errno == errno.EISDIR:
-            raise PlaceError(f"{path}: is a directory; name a file") from error
+            raise PlaceError(f"{path}: cannot be written: is a directory; name a file") from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
             raise PlaceError(
-                f"{path}: cannot be written, for a file stands where a directory is to be; "
+                f"{path}: cannot be written: a file stands where a directory is to be; "
                 "choose another place"
             ) from error
         raise DiskError(
