@@ -145,7 +145,7 @@ def _fields(
         before = _INDENT if indent and position == 0 else ""
         text = visible(entry.text)
         if position == 0 and heading.wraps:
-            text = _broken(text, first - len(before)).replace("\n", f"\n{before}")
+            text = broken(text, first - len(before)).replace("\n", f"\n{before}")
         yield Text.assemble(
             before,
             (text, _style(entry)),
@@ -177,7 +177,7 @@ def _folded(name: str) -> str:
     return "\n".join(name[i : i + _LONGEST] for i in range(0, len(name), _LONGEST))
 
 
-def _broken(name: str, width: int) -> str:
+def broken(name: str, width: int) -> str:
     """A name on lines of `width`, broken between its words where it can be."""
     lines = [""]
     for word in re.findall(r"[^-_/.\s]*[-_/.\s]*", name):
