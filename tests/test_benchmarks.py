@@ -76,6 +76,9 @@ def test_benchmarks_are_found_whatever_their_case_and_once() -> None:
         (f"benchmarks:{GOOD}suites: {{s: [Mime]}}", r"suite s: unknown benchmark 'Mime' "
          r"\(did you mean 'Mine'\?\)"),
         ("a: [", "line 1 is not valid YAML"),
+        (f"benchmarks:{GOOD}    metric: choice\n",
+         "yaml: line 10 is not valid YAML: 'metric' stands twice, first in line 8; take one out"),
+        ("suites: {s: [], s: []}", "line 1 is not valid YAML: 's' stands twice, first in line 1"),
         ("- a", "expected the keys 'benchmarks' and 'suites'"),
         ("extends: benchmarks.yaml", "extends itself"),
         (f"benchmarks:{GOOD.replace('Mine:', '../up:', 1)}", "benchmark name '../up' must be"),
