@@ -312,6 +312,28 @@ def detectable_mean(discordance: float) -> Scenario:
     return Scenario("all down", discordance, dict.fromkeys(PAPER, drop))
 
 
+# Whole images lost
+
+
+def lost_images(
+    clusters: int, questions: tuple[int, int], flips: float, count: int, rng: np.random.Generator
+) -> float:
+    """How often a drop exactly at the cliff passes it if whole images are lost, each as likely.
+
+    Of the answers about other images a share `flips` differs by luck, either way.
+    """
+    low, high = questions
+    sizes = rng.integers(low, high + 1, (count, clusters))
+    lost = rng.random(sizes.shape) < CLIFF
+    worse = rng.binomial(sizes, flips / 2)
+    better = rng.binomial(sizes - worse, flips / 2 / (1 - flips / 2))
+    made = Counts(np.where(lost, sizes, worse).astype(float),
+                  np.where(lost, 0, better).astype(float), sizes.astype(float))  # fmt: skip
+    found = moments(made.worse - made.better, made.sizes)
+    each = (_drop(made, found, row) for row in range(count))
+    return sum(d.upper(ALPHA) < CLIFF and not d.too_few_clusters for d in each) / count
+
+
 # What came out
 
 
@@ -408,6 +430,22 @@ def _share(share: float) -> str:
     return text if LEAST <= share <= MOST else f"**{text}**"
 
 
+def lost_table(count: int) -> str:
+    """A line for each size of a benchmark, a column for each share of other answers that differ."""
+    shares = (0.0, *DISCORDANCE)
+    rng = np.random.default_rng(SEED)
+    return tabulate(
+        [
+            [clusters, str(low) if low == high else f"{low}-{high}",
+             *(f"{lost_images(clusters, (low, high), flips, count, rng):.1%}" for flips in shares)]
+            for (low, high), clusters in itertools.product(
+                ((1, 1), (5, 5), (1, 20)), (60, 100, 300, 1000))
+        ],
+        headers=["clusters", "questions each", *(f"{flips:.0%} flip" for flips in shares)],
+        tablefmt="pipe", disable_numparse=True, colalign=("right",) * (2 + len(shares)),
+    )  # fmt: skip
+
+
 def verdict_table(rows: Sequence[Row]) -> str:
     """A line a promise."""
     return tabulate(
@@ -480,6 +518,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "coverage": coverage_table(promised),
         "beyond": coverage_table(further),
         "verdicts": verdict_table(verdicts),
+        "lost": lost_table(given.suites),
         "policy": policy_table(),
     }
     for name, part in parts.items():

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-
 from evalsuite.errors import UsageError, nearest
+from evalsuite.files import read_yaml
 
 BUNDLED = Path(__file__).parent / "demo" / "benchmarks"
 """Where ``data: bundled:NAME`` points."""
@@ -232,19 +231,7 @@ def _validated(path: Path) -> dict[str, Any]:
     # Loaded here because the other commands have no YAML to validate.
     from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        raw = yaml.safe_load(text)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: is not UTF-8 text") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        raise UsageError(
-            f"{path}:{where} is not valid YAML: {getattr(error, 'problem', None) or 'cannot parse'}"
-        ) from None
+    raw = read_yaml(path, str(path))
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: expected the keys 'benchmarks' and 'suites' at the top")
 

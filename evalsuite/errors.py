@@ -33,6 +33,12 @@ class DiskError(IncompleteError):
     """The disk is full or the results directory cannot be written."""
 
 
+class PlaceError(DiskError):
+    """A file where a directory is to be, or the other way round: the argument is wrong."""
+
+    exit_code = USAGE
+
+
 class InterruptedRun(EvalsuiteError):
     """Ctrl-C or SIGTERM; everything answered so far is on disk."""
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from evalsuite.errors import DiskError, UsageError
+from evalsuite.errors import DiskError, PlaceError, UsageError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
@@ -21,7 +21,10 @@ _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into a `DiskError` that says how to go on."""
+    """Turn a full or read-only disk into a `DiskError` that says how to go on.
+
+    What cannot be written because of what stands there is a `PlaceError`.
+    """
     try:
         yield
     except OSError as error:
@@ -29,6 +32,13 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise DiskError(
                 f"{path}: the disk is full; what was written before is whole. "
                 "Free some space and run the same command again to continue"
+            ) from error
+        if error.errno == errno.EISDIR:
+            raise PlaceError(f"{path}: cannot be written: is a directory; name a file") from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise PlaceError(
+                f"{path}: cannot be written: a file stands where a directory is to be; "
+                "choose another place"
             ) from error
         raise DiskError(
             f"{path}: cannot be written: {error.strerror}; "
@@ -105,16 +115,46 @@ def write_bytes_atomically(path: Path, raw: bytes) -> None:
             scratch.unlink(missing_ok=True)
 
 
-def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:
-    """Read a YAML file of options; raises `UsageError`, which calls the file `named`."""
+def read_yaml(path: Path, named: str) -> Any:
+    """Read a YAML file; raises `UsageError`, which calls the file `named`.
+
+    A key that stands twice is an error, as in YAML itself: PyYAML would take the last in silence.
+    """
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)
+            lines: dict[tuple[str, str], int] = {}
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                same = (key.tag, key.value)
+                if same in lines:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"'{key.value}' stands twice, first in line {lines[same]}; "
+                        "take one out",
+                        problem_mark=key.start_mark,
+                    )
+                lines[same] = key.start_mark.line + 1
+            return node
+
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader)
     except OSError as error:
         raise UsageError(f"{named}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
-        raise UsageError(f"{named}: is not valid YAML") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{named}: is not UTF-8 text") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        why = getattr(error, "problem", None) or "cannot parse"
+        raise UsageError(f"{named}:{where} is not valid YAML: {why}") from None
+
+
+def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:
+    """Read a YAML file of options; raises `UsageError`, which calls the file `named`."""
+    found = read_yaml(path, named)
     if not isinstance(found, dict):
         raise UsageError(f"{named}: expected {expected}, one a line")
     return found

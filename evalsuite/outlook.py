@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from evalsuite.stats.verdict import decide
 
 _HALVINGS = 8
 """Of a factor between n and 2n: enough for two digits."""
+_ROUNDS = 50
+"""Each brings a cliff and the standard error at it closer together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +40,8 @@ class Prospect:
 class Outlook:
     """What a policy can do on a set of benchmarks."""
 
-    errors: tuple[float, ...]
-    """The benchmarks' standard errors, in the order of `benchmarks`, on the scale of 0 to 1."""
+    expected: Mapping[str, Expected]
+    """What that is said of."""
     mean: Prospect
     benchmarks: Mapping[str, Prospect]
     pass_if_equal: float
@@ -75,31 +78,23 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
     margin, cliffs = terms.margin / 100, {n: terms.cliffs[n] / 100 for n in expected}
     same = {name: no_difference(each.clusters) for name, each in expected.items()}
     identical = decide(same, cliffs, margin, terms.alpha)
-    unseen = {name: _unseen(each, terms.alpha) for name, each in expected.items()}
-    unseen_mean = largest_unseen(
-        [(1 / len(expected), each.clusters) for name, each in expected.items() if unseen[name]],
-        terms.alpha,
-    )
+    unseen_mean = _unseen_mean(expected, terms.alpha)
     few = any(drop.too_few_clusters for drop in (identical.mean.drop, *same.values()))
     return Outlook(
-        errors=tuple(errors.values()),
+        expected=expected,
         mean=_prospect(
             margin,
             of_mean,
-            power.planned_detectable_mean(list(expected.values()), margin, level),
-            level,
-            unseen_mean,
+            _detectable_mean(expected, margin, level),
+            max(power.reach(of_mean, level), unseen_mean) + power.luck(of_mean, level),
             few=identical.mean.drop.too_few_clusters,
         ),
         benchmarks={
             name: _prospect(
                 cliffs[name],
                 errors[name],
-                power.planned_detectable_drop(
-                    each.discordance, each.n, cliffs[name], level, each.design_effect
-                ),
-                level,
-                unseen[name],
+                _detectable(each, cliffs[name], level),
+                _passing(each, level),
                 few=same[name].too_few_clusters,
             )
             for name, each in expected.items()
@@ -112,7 +107,7 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
             list(cliffs.values()),
             margin,
             terms.alpha,
-            unseen=list(unseen.values()),
+            unseen=[_reach(each, cliffs[name], level) for name, each in expected.items()],
             unseen_mean=unseen_mean,
         ),
         identical_pass=identical.verdict == "pass",
@@ -122,15 +117,17 @@ def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
 def widening(outlook: Outlook, terms: Terms) -> float:
     """By which factor margin and cliffs must grow for equal checkpoints to pass with its power.
 
-    The square of it is by how much the samples must grow instead, as errors shrink with their root.
-    1 if nothing needs to.
+    The square of it is by how much the samples must grow instead, as errors shrink with their root
+    and what goes unseen faster. 1 if nothing needs to.
     """
-    cliffs = [prospect.allowed / 100 for prospect in outlook.benchmarks.values()]
 
     def enough(factor: float) -> bool:
-        errors = [error / factor for error in outlook.errors]
-        margin = terms.margin / 100
-        return power.chance_of_pass(errors, cliffs, margin, terms.alpha) >= terms.power
+        wider = dataclasses.replace(
+            terms,
+            margin=min(terms.margin * factor, 100.0),
+            cliffs={name: min(cliff * factor, 100.0) for name, cliff in terms.cliffs.items()},
+        )
+        return look_ahead(outlook.expected, wider).pass_if_equal >= terms.power
 
     if enough(1.0):
         return 1.0
@@ -152,18 +149,82 @@ def alike_needed(allowed: float, alpha: float) -> int:
                if allowed < 1 else 0)  # fmt: skip
 
 
-def _unseen(expected: Expected, alpha: float) -> float:
+def samples_needed(expected: Expected, allowed: float, level: Level) -> int:
+    """How many samples, as many an image as `expected`, let an equal checkpoint pass `allowed`."""
+    each = expected.n / expected.clusters
+
+    def enough(images: int) -> bool:
+        more = dataclasses.replace(expected, n=math.ceil(images * each), clusters=images)
+        return _passing(more, level) < allowed
+
+    low, high = FEW_CLUSTERS - 1, FEW_CLUSTERS
+    while not enough(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return math.ceil(high * each)
+
+
+def _unseen(expected: Expected, alpha: float, drop: float = 0.0) -> float:
     """How far any bound lies from its estimate where so few images differ as is expected."""
-    differ = expected.n * expected.discordance / expected.design_effect
-    return largest_unseen([(1.0, expected.clusters)], alpha) if differ < FEW_CLUSTERS else 0.0
+    share = max(expected.discordance, drop)
+    few = expected.n * share / expected.design_effect < FEW_CLUSTERS
+    return largest_unseen([(1.0, expected.clusters)], alpha) if few else 0.0
+
+
+def _unseen_mean(expected: Mapping[str, Expected], alpha: float, drop: float = 0.0) -> float:
+    weight = 1 / len(expected)
+    quiet = [(weight, e.clusters) for e in expected.values() if _unseen(e, alpha, drop)]
+    return largest_unseen(quiet, alpha)
+
+
+def _reach(expected: Expected, cliff: float, level: Level) -> float:
+    """How far the bound that must be below `cliff` lies from its estimate.
+
+    Sparse answers are held against the variance there, if it is larger than where all are equal.
+    """
+    error = max(expected.error(), expected.error(cliff))
+    return max(power.reach(error, level), _unseen(expected, level.alpha))
+
+
+def _passing(expected: Expected, level: Level) -> float:
+    """The smallest cliff that an equal checkpoint passes with the level's power."""
+    cliff = 0.0
+    for _ in range(_ROUNDS):
+        cliff = min(_reach(expected, cliff, level) + power.luck(expected.error(), level), 1.0)
+    return cliff
+
+
+def _detectable(expected: Expected, allowed: float, level: Level) -> float:
+    """The smallest true drop of a benchmark that is called a regression.
+
+    Where few images differ even then, its estimate must be beyond what would go unseen as well.
+    """
+
+    def beyond(least: float) -> float:
+        return power.planned_detectable_drop(
+            expected.discordance, expected.n, least, level, expected.design_effect
+        )
+
+    drop = beyond(allowed)
+    return beyond(max(allowed, _unseen(expected, level.alpha / level.tests, drop)))
+
+
+def _detectable_mean(expected: Mapping[str, Expected], allowed: float, level: Level) -> float:
+    """`_detectable` of the mean, if every benchmark drops as much."""
+    several = list(expected.values())
+    drop = power.planned_detectable_mean(several, allowed, level)
+    least = _unseen_mean(expected, level.alpha / level.tests, drop)
+    return power.planned_detectable_mean(several, max(allowed, least), level)
 
 
 def _prospect(
-    allowed: float, error: float, detectable: float, level: Level, unseen: float, *, few: bool
+    allowed: float, error: float, detectable: float, passing: float, *, few: bool
 ) -> Prospect:
     return Prospect(
         allowed=100 * allowed,
         error=100 * error,
         detectable=None if few else 100 * detectable,
-        passing=100 * max(power.passing_margin(error, level), unseen),
+        passing=100 * passing,
     )

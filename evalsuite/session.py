@@ -163,6 +163,8 @@ def prepare(request: Request, progress: Progress) -> Prepared:
     cache.limit_bytes()  # raises if it is set to what is no size
     if not request.dry_run:
         _check_writable(request.output_dir, "--output-dir", "choose another")
+    elif any(place.is_file() for place in (request.output_dir, *request.output_dir.parents)):
+        raise UsageError(f"--output-dir {request.output_dir}: is or is in a file; choose another")
     _check_writable(cache_directory(), "the cache", "name another with $EVALSUITE_CACHE")
     ready = gather(
         chosen,

@@ -78,6 +78,10 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
     wrong.write_text("extends: packaged\nbenchmarks: {DemoOCR: {metrics: a}}")
     config = tmp / "config.yaml"
     config.write_text("ckpt: demo\nlimits: 5\n")
+    twice = tmp / "twice.yaml"
+    twice.write_text("ckpt: demo\nckpt: demo:early\n")
+    spelled = tmp / "spelled.yaml"
+    spelled.write_text("batch_size: 5\nbatch-size: 6\n")
     (tmp / "empty").mkdir()
     few = tmp / "few.yaml"
     few.write_text("benchmarks: {Mine: {data: mine.tsv, metric: choice}}\nsuites: {mine: [Mine]}")
@@ -101,6 +105,8 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
         "data dir": (["--ckpt", "demo", "--data-dir", str(tmp / "none")], "--data-dir"),
         "frames of images": (["--ckpt", "demo", "--set", "DemoOCR.frames=4"], "about images"),
         "config": (["--config", str(config)], "unknown key 'limits' (did you mean 'limit'?)"),
+        "config twice": (["--config", str(twice)], "line 2 is not valid YAML: 'ckpt' stands twice"),
+        "config in two spellings": (["--config", str(spelled)], "'batch-size' is said twice"),
         "no checkpoint": ([], "--ckpt"),
         "one name for two": (["--ckpt", "demo", "--ckpt", "demo:early", "--name", "x"], "--name"),
         "a base for a whole checkpoint": (
@@ -124,6 +130,7 @@ CASES = [
     "missing path", "a text file", "an empty directory", "unknown benchmark", "unknown suite",
     "unknown key", "unknown option", "limit 0", "limit abc", "batch size", "dtype", "device",
     "mode", "set", "suite and benchmarks", "data dir", "frames of images", "config",
+    "config twice", "config in two spellings",
     "no checkpoint", "one name for two", "a base for a whole checkpoint", "no suite for it",
     "prompts",
     "an address without a judge", "half an address", "a key in the address",
@@ -304,3 +311,29 @@ def test_an_output_that_is_full_is_one_line(arguments: list[str], tmp_path: Path
     assert result.returncode == 4
     (line,) = result.stderr.splitlines()
     assert "standard output cannot be written" in line
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_dry_run_into_a_file_is_one_line(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = evalsuite("run", "--ckpt", "demo", "--dry-run", "--output-dir", place, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == f"evalsuite: --output-dir {place}: is or is in a file; choose another\n"
+
+
+EARLY = """
+import os, signal, sys
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupted())
+from evalsuite.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("at", ["evalsuite.cli", "typer", "evalsuite.cli.showing"])
+def test_an_early_interrupt_is_one_line(at: str) -> None:
+    done = subprocess.run([sys.executable, "-c", EARLY, at], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "evalsuite: interrupted\n")

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from evalsuite.errors import UsageError
 from evalsuite.report import lm_eval
-from evalsuite.results import FoundRun, write_run
+from evalsuite.results import FoundRun, Score, write_run
 from tests.compared import failed, sample, samples, stored
 from tests.reported import failure, run, score
 from tests.test_cli import evalsuite
@@ -200,6 +200,20 @@ def test_what_is_not_whole_says_so(tmp_path: Path) -> None:
     ]
 
 
+def test_other_weights_of_one_name_have_a_folder_of_their_own(tmp_path: Path) -> None:
+    def made(name: str, digest: str, second: int, *scores: Score) -> FoundRun:
+        known = run(name, *scores, digest=digest * 64, finished=f"2026-11-22T19:30:0{second}Z")
+        return FoundRun(tmp_path / "run.json", known)
+
+    a = score("P", 50.0)
+    found = [made("sft", "a", 1, a), made("sft", "b", 1, a), made("sft", "b", 2, a),
+             made("base", "c", 1, a), made("base", "d", 1)]  # fmt: skip
+    paths = lm_eval.write(found, tmp_path, quiet)
+    names = ["sft-aaaaaaaa", "sft-bbbbbbbb", "sft-bbbbbbbb", "base"]
+    assert [path.parent.name for path in paths] == names
+    assert [read(path)["model_name"] for path in paths] == names
+
+
 def test_what_cannot_be_exported(tmp_path: Path) -> None:
     none = FoundRun(tmp_path / "run.json", run("none"))
     with pytest.raises(UsageError, match="none: no score to export"):
@@ -237,7 +251,7 @@ def test_the_command(tmp_path: Path) -> None:
     wrong = evalsuite("export", "--format", "inspect", cwd=tmp_path)
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
     (tmp_path / "file").touch()
-    assert evalsuite("export", "-o", "file", cwd=tmp_path).returncode == 4
+    assert evalsuite("export", "-o", "file", cwd=tmp_path).returncode == 2
 
 
 # lm-eval itself

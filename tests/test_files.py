@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.errors import DiskError, UsageError
+from evalsuite.errors import DiskError, PlaceError, UsageError
 from evalsuite.files import RunLock, write_atomically, write_bytes_atomically
 
 
@@ -99,7 +99,7 @@ def test_a_full_device_is_a_full_disk() -> None:
 
 @pytest.mark.parametrize("path", ["", "/"])
 def test_a_directory_is_no_file(path: str) -> None:
-    with pytest.raises(DiskError, match="Is a directory"):
+    with pytest.raises(PlaceError, match="is a directory; name a file"):
         write_atomically(Path(path), "text")
 
 

@@ -54,6 +54,13 @@ def test_it_has_the_numbers_of_the_verdict(tmp_path: Path) -> None:
     assert against["benchmarks"][0]["equal_passes_from"] == pytest.approx(0.746, abs=1e-3)
 
 
+def test_what_is_allowed_is_what_the_policy_says(tmp_path: Path) -> None:
+    """7 points, not 100 times 0.07."""
+    gated = held(tmp_path, {"A": right(300)}, {"A": right(300)}, Policy(margin=7, cliff=14))
+    (against,) = plain(gated)["against"]
+    assert (against["mean"]["allowed"], against["benchmarks"][0]["allowed"]) == (7, 14)
+
+
 def test_failed_samples_and_what_cannot_be_compared_are_in_it(tmp_path: Path) -> None:
     after = right(300)
     after[:40] = [failed(row) for row in after[:40]]

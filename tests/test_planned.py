@@ -14,7 +14,7 @@ from bench.simulations import PAPER
 from evalsuite.benchmarks import load
 from evalsuite.cli import main
 from evalsuite.errors import UsageError
-from evalsuite.outlook import alike_needed, look_ahead, widening
+from evalsuite.outlook import alike_needed, look_ahead, samples_needed, widening
 from evalsuite.policy import Policy, Terms
 from evalsuite.report.planned import Size, read_shares, read_sizes, verdicts
 from evalsuite.stats import power
@@ -90,6 +90,70 @@ def test_the_warning_is_true(discordance: float) -> None:
     more = {name: Size(math.ceil(s.questions * factor**2), math.ceil(s.clusters * factor**2))
             for name, s in DEMO.items()}  # fmt: skip
     assert look_ahead(expected(more, discordance), terms).pass_if_equal >= 0.79
+
+
+@pytest.mark.parametrize("discordance", [0.02, 0.05])
+def test_the_warning_is_true_where_few_images_differ(discordance: float) -> None:
+    """What goes unseen must shrink as well: 1.0 times the samples are no more of them."""
+    few = {name: Size(120, 40) for name in DEMO}
+    terms = demo_terms(margin=3, cliff=9)
+    outlook = look_ahead(expected(few, discordance), terms)
+    assert outlook.pass_if_equal < terms.power
+    factor = widening(outlook, terms)
+    wider = demo_terms(margin=3 * factor, cliff=9 * factor)
+    assert look_ahead(expected(few, discordance), wider).pass_if_equal >= terms.power
+    more = {name: Size(math.ceil(120 * factor**2), math.ceil(40 * factor**2)) for name in DEMO}
+    assert look_ahead(expected(more, discordance), terms).pass_if_equal >= terms.power
+
+
+@pytest.mark.parametrize(("questions", "images"), [(200, 50), (120, 40), (60, 60)])
+def test_a_drop_is_found_where_few_images_differ(questions: int, images: int) -> None:
+    """One of 14 benchmarks loses as many answers as the outlook says are found."""
+    sizes = {f"b{index}": Size(questions, images).expected(0.02, 0.0) for index in range(14)}
+    terms = Policy().terms(list(sizes), {})
+    found = look_ahead(sizes, terms).benchmarks["b0"].detectable
+    assert found is not None
+    rng = np.random.default_rng(images)
+    clusters = [index % images for index in range(questions)]
+    equal = {name: estimate_drop(np.zeros(questions), clusters) for name in sizes}
+    cliffs = {name: cliff / 100 for name, cliff in terms.cliffs.items()}
+    lost = (rng.random((400, questions)) < found / 100).astype(float)
+    regressed = [
+        decide({**equal, "b0": estimate_drop(each, clusters)}, cliffs).benchmarks["b0"].regressed
+        for each in lost
+    ]
+    assert np.mean(regressed) > 0.775
+
+
+def test_an_equal_checkpoint_passes_as_often_as_said_where_few_answers_differ() -> None:
+    """A cliff of twice the answers that differ is held against the variance it would bring."""
+    sizes = {f"b{index}": Size(60, 60).expected(0.05, 0.1) for index in range(5)}
+    terms = Policy(margin=3, cliff=10).terms(list(sizes), {})
+    rng = np.random.default_rng(0)
+    passed = [
+        decide(
+            {name: estimate_drop(rng.choice([1, -1, 0], 60, p=[0.025, 0.025, 0.95]), range(60))
+             for name in sizes},
+            dict.fromkeys(sizes, 0.1), 0.03,
+        ).verdict == "pass"
+        for _ in range(1000)
+    ]  # fmt: skip
+    assert abs(look_ahead(sizes, terms).pass_if_equal - np.mean(passed)) < 0.1
+
+
+def test_an_equal_checkpoint_passes_from_where_it_is_said_to() -> None:
+    """Luck comes on top of what goes unseen, for the cliff and for the samples it needs."""
+    few, rng = Size(120, 40), np.random.default_rng(1)
+    outlook = look_ahead({"A": few.expected(0.05, 0.0)}, Policy().terms(["A"], {}))
+    needed = samples_needed(few.expected(0.05, 0.0), 0.05, Level())
+
+    def passed(questions: int, cliff: float) -> float:
+        flips = rng.choice([1.0, -1.0, 0.0], (400, questions), p=[0.025, 0.025, 0.95])
+        clusters = [index // 3 for index in range(questions)]
+        return float(np.mean([estimate_drop(each, clusters).upper(0.05) < cliff for each in flips]))
+
+    assert passed(120, outlook.benchmarks["A"].passing / 100) > 0.72
+    assert passed(needed, 0.05) > 0.72
 
 
 def test_nothing_needs_to_grow_where_enough_pass() -> None:

@@ -38,6 +38,7 @@ from evalsuite.report.plots.style import (
     save,
     shown,
     styled,
+    told_apart,
 )
 from evalsuite.report.table import build
 from evalsuite.report.words import visible
@@ -46,7 +47,7 @@ from evalsuite.stats import clustered_standard_error
 from evalsuite.stats.interval import score_interval
 from tests.compared import sample
 from tests.reported import run, score, settings
-from tests.swept import sweep
+from tests.swept import checkpoint, sweep
 from tests.test_cli import evalsuite
 from tests.test_report import HOSTILE
 
@@ -519,6 +520,43 @@ def test_hostile_benchmarks_and_categories(tmp_path: Path) -> None:
     assert {"$B$ by category", "$s$", *(f"{name} (10)" for name in MATH[:4])} <= set(said)
 
 
+@pytest.mark.parametrize("count", [2, 6])
+def test_long_names_take_no_room_from_what_is_drawn(count: int) -> None:
+    runs = [at(f"smolvlm2-2.2b-lr2e-5-checkpoint-{n}{'W' * 40}", 1.0, 50.0, 60.0).run
+            for n in range(count)]  # fmt: skip
+    with styled():
+        figure = intervals.draw(build(runs))
+        assert figure is not None
+        figure.draw_without_rendering()
+    (axes,), (legend,) = figure.axes, figure.legends
+    names, drawn = legend.get_window_extent(), axes.get_window_extent()
+    assert drawn.width > 0.7 * figure.bbox.width
+    assert 0 <= names.x0 < names.x1 <= figure.bbox.x1
+    assert figure._suptitle is not None
+    assert drawn.y1 < names.y0 < names.y1 <= figure._suptitle.get_window_extent().y0
+
+
+def test_names_that_differ_in_their_middle_stay_different(tmp_path: Path) -> None:
+    names = [f"smolvlm2-2.2b-docmix-{rate}-frozen-tower-checkpoint-4000" for rate in
+             ("lr1e-4", "lr2e-5")]  # fmt: skip
+    plots.draw([at(name, n + 1.0, 50.0, 60.0) for n, name in enumerate(names)], tmp_path,
+               ["intervals", "memory"], silent)  # fmt: skip
+    for kind in ("intervals", "memory"):
+        drawn = [text for text in texts(tmp_path / f"plot-{kind}.svg") if "smol" in text]
+        assert len(set(drawn)) == 2, drawn
+    middles = ["a" * 100 + middle + "a" * 100 for middle in "bc"]
+    assert told_apart(middles) == [shown("a" * 201, 90)] * 2
+    assert told_apart(["short", "x" * 40]) == ["short", shown("x" * 40)]
+
+
+def test_one_alone_is_named_by_the_title(tmp_path: Path) -> None:
+    plots.draw(some(tmp_path)[:1], tmp_path, ["intervals", "steps"], silent)
+    assert "Scores by benchmark: sft-checkpoint-100" in texts(tmp_path / "plot-intervals.svg")
+    assert "Score by training step: sft" in texts(tmp_path / "plot-steps.svg")
+    each = texts(tmp_path / "plot-steps-benchmarks.svg")
+    assert "Benchmarks by training step: sft" in each
+
+
 def test_a_title_does_not_leave_the_picture() -> None:
     with styled():
         figure = Figure((7.2, 3))
@@ -542,7 +580,11 @@ def test_a_single_step_has_its_interval_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("common", "said"),
-    [(1, ""), (2, "Mean: over the 2 benchmarks that every checkpoint has."), (3, "")],
+    [
+        (1, ""),
+        (2, "Mean: over the 2 benchmarks of which every checkpoint has a whole score."),
+        (3, ""),
+    ],
 )
 def test_a_mean_is_told_of_where_one_is_drawn(common: int, said: str, tmp_path: Path) -> None:
     runs = [at("a", 1.0, *(50.0,) * common), at("b", 1.0, 60.0, 50.0, 40.0)]
@@ -551,6 +593,19 @@ def test_a_mean_is_told_of_where_one_is_drawn(common: int, said: str, tmp_path: 
     assert ("mean" in found) == (common > 1)
     assert ("Mean:" in " ".join(found)) == bool(said)
     assert said in " ".join(found)
+
+
+def test_a_part_of_a_benchmark_is_called_so(tmp_path: Path) -> None:
+    scores = {"A": {"partial": True, "unscored": 9}}
+    found = [checkpoint(tmp_path, "runs/sft", step, {"A": 0.4, "B": 0.6, "C": 0.5}, scores=scores)
+             for step in (100, 200)]  # fmt: skip
+    plots.draw(found, tmp_path, ["intervals", "steps"], silent)
+    for name in ("plot-intervals.svg", "plot-steps-benchmarks.svg"):
+        said = texts(tmp_path / name)
+        assert {"A (partial)", "B", "C"} <= set(said)
+        assert "A" not in said
+    caption = " ".join(texts(tmp_path / "plot-intervals.svg"))
+    assert "over the 2 benchmarks of which every checkpoint has a whole score" in caption
 
 
 # What cannot be drawn
@@ -591,5 +646,5 @@ def test_the_command(tmp_path: Path) -> None:
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
     (tmp_path / "file").touch()
     full = evalsuite("plot", "--only", "steps", "-o", "file", cwd=tmp_path)
-    assert full.returncode == 4
+    assert full.returncode == 2
     assert "cannot be written" in full.stderr

@@ -81,6 +81,10 @@ def test_a_file_wins_over_the_benchmarks_and_flags_over_the_file(tmp_path: Path)
         ("- margin", "expected keys like 'margin: 1'"),
         ("", "expected keys like 'margin: 1'"),
         ("margin: {", "is not valid YAML"),
+        (
+            "margin: 1\ncliff: 5\nmargin: 2",
+            "gate.yaml: line 3 is not valid YAML: 'margin' stands twice, first in line 1; take one",
+        ),
         pytest.param("a: " + "[" * 5000, "is not valid YAML", id="deep"),
     ],
 )

@@ -156,9 +156,9 @@ def test_footnotes_are_collected_once_a_meaning() -> None:
 
 
 def test_of_very_many_cases_a_footnote_names_the_first() -> None:
-    built = table.build([run(f"r{n}", score("A", 1.0, empty=n + 1)) for n in range(25)])
+    built = table.build([run(f"r{n}", score("A", 1.0, failed=n + 1)) for n in range(25)])
     [note] = built.footnotes
-    assert note.text.startswith("empty answers: r0 A 1 of 300; r1 A 2 of 300; ")
+    assert note.text.startswith(f"{note.meaning}: r0 A 1 of 300; r1 A 2 of 300; ")
     assert note.text.endswith("; r19 A 20 of 300; and 5 more")
     assert all(row.cells[0].marks == ("a",) for row in built.rows)
 
@@ -210,7 +210,7 @@ def test_a_partial_score_is_no_part_of_an_average() -> None:
     part = score("TempVideo", 90.0, partial=True)
     built = table.build([run("a", score("A", 10.0), part), run("b", score("A", 20.0), part)])
     assert [row.average for row in built.rows] == [10.0, 20.0]
-    assert built.about_average.endswith("the same: A; partial: TempVideo")
+    assert built.about_average.endswith("the same: A; left out as partial: TempVideo")
     assert "without TempVideo, of which a part is unscored" in markdown([run("a", part)])
 
 
@@ -241,6 +241,32 @@ def test_what_a_score_is_not_is_said() -> None:
 )
 def test_rows_are_told_apart(runs: list[Run], labels: list[str]) -> None:
     assert [row.label for row in table.build(runs).rows] == labels
+
+
+def test_a_footnote_says_each_row_once() -> None:
+    met = notes.Notes()
+    for row, benchmark, count in (("a", "X", 1), ("a", "Y", 2), ("b", "X", 1), ("b", "Y", 2),
+                                  ("c", "X", 3)):  # fmt: skip
+        met.mark(notes.Note("cut", f"{count} of 10", count / 10), row, benchmark)
+        met.mark(notes.Note("modified"), row, benchmark)
+    met.mark(notes.Note("blind"), "a")
+    met.mark(notes.Note("blind"), "c")
+    assert [note.text for note in met.footnotes()] == [
+        "cut: a, b: X 1 of 10, Y 2 of 10; c X 3 of 10",
+        "modified: a, b: X, Y; c X",
+        "blind: a; c",
+    ]
+
+
+def test_of_very_many_cases_a_footnote_says_how_much_they_matter() -> None:
+    met = notes.Notes()
+    for number in range(21):
+        met.mark(notes.Note("cut", f"{number} of 1000", number / 1000), f"run {number % 3}", "X")
+        met.mark(notes.Note("modified"), f"run {number}", "X")
+    cut, modified = met.footnotes()
+    assert cut.text == "cut: in 21 scores, of at most 2.0 % of the samples"
+    assert modified.text.startswith("modified: run 0, run 1, run 2,")
+    assert "run 20: X" in modified.text
 
 
 def test_marks_go_on_after_z() -> None:
@@ -278,6 +304,30 @@ def test_several_runs() -> None:
     console = terminal(100)
     text.print_table(table.build(several()), console)
     golden("several.txt", written(console))
+
+
+def test_names_that_are_too_long_are_broken_between_words() -> None:
+    names = [f"smolvlm2-2.2b-docmix-lr2e-5-checkpoint-{step}" for step in (1000, 1500)]
+    rows = [run(each, *(score(f"Bench{n}", 50.0) for n in range(9))) for each in (*names, "short")]
+    console = terminal(80)
+    text.print_table(table.build(rows), console)
+    lines = [line.split("  ")[0].rstrip() for line in written(console).splitlines()]
+    at = next(at for at, line in enumerate(lines) if line.startswith("smolvlm2"))
+    broken = lines[at : lines.index("short")]
+    assert "".join(broken) == "".join(names)
+    assert len(broken) > 2
+    assert all(line.endswith(("-", "1000", "1500")) for line in broken)
+
+
+def test_each_band_says_which_modality_its_averages_are_of() -> None:
+    names = [*(f"Bench{n}" for n in range(9)), "Video1", "Video2"]
+    rows = [run(each, *(score(name, 50.0) for name in names)) for each in ("a" * 30, "b" * 30)]
+    console = terminal(60)
+    text.print_table(table.build(rows), console)
+    shown = written(console).splitlines()
+    heads = [shown[at - 1].split() for at, line in enumerate(shown) if line.startswith("──")]
+    assert heads[0][:3] == ["checkpoint", "average", "image"]
+    assert [word for head in heads for word in head[2:]] == ["image"] * 10 + ["video"] * 3
 
 
 def test_a_limited_unfinished_run_says_so() -> None:

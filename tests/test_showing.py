@@ -14,6 +14,7 @@ from lxml import html
 from evalsuite.cli import main
 from evalsuite.report.render import FORMATS
 from tests.compared import samples, stored
+from tests.swept import checkpoint
 from tests.test_report import parsed
 
 
@@ -112,3 +113,36 @@ def test_a_terminal_that_knows_few_letters(results: Path, form: str) -> None:
     assert done.stderr == b""
     assert done.stdout.isascii()
     assert b"83.3" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (("report",), "directory"),
+        (("report", "run"), "file/x"),
+        (("curve",), "directory"),
+        (("curve", "--plot"), "file"),
+        (("plot", "--only", "intervals"), "file"),
+        (("export",), "file"),
+        (("leaderboard",), "directory"),
+        (("leaderboard",), "file/x"),
+        (("card", "run"), "directory"),
+        (("card", "run"), "file/x"),
+        (("page",), "file"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_place_is_a_wrong_argument(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...], place: str
+) -> None:
+    """A file where a directory is to be, or a directory where a file is."""
+    found = checkpoint(tmp_path / "results", "runs/sft", 100, {"A": 0.5})
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "file").write_text("in the way")
+    words = [str(found.path) if word == "run" else word for word in arguments]
+    words += [] if words[-1] == "--plot" else ["-o"]
+    code = main([*words, str(tmp_path / place), "--output-dir", str(tmp_path / "results")])
+    said = capfd.readouterr().err
+    assert (code, said.count("\n")) == (2, 1), said
+    assert str(tmp_path / place) in said
+    assert (tmp_path / "file").read_text() == "in the way"

@@ -159,6 +159,17 @@ def test_two_runs_of_one_checkpoint_are_told_apart(tmp_path: Path) -> None:
     assert "0 worse and 0 better than in a run@2.json" in out.getvalue()
 
 
+def test_long_names_stay_whole_on_a_terminal(tmp_path: Path) -> None:
+    names = [f"smolvlm2-2.2b-docmix-lr2e-5-checkpoint-{step}" for step in (500, 2000)]
+    first, _ = [stored(tmp_path, each, {"Bench": samples([n, 0])}) for n, each in enumerate(names)]
+    text = shown(tmp_path, names[1], width=80, flipped=str(first.path))
+    table = text[text.index("sample") :].splitlines()
+    assert [line[:24].rstrip() for line in table if line.startswith(("smol", "lr2e", "check"))] == [
+        *("smolvlm2-2.2b-docmix-", "lr2e-5-checkpoint-500"),
+        *("smolvlm2-2.2b-docmix-", "lr2e-5-checkpoint-2000"),
+    ]
+
+
 def test_the_command(results: Path) -> None:
     def evalsuite(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "evalsuite", "show", *arguments]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -429,6 +430,14 @@ def test_sums_of_tasks_by_moving_weights() -> None:
     assert values == pytest.approx(by_weights(total, 50), rel=1e-6, abs=1e-7)
     plain = group_mean_values(given_values, tasks).mean()
     assert plain == pytest.approx(np.mean([given_values[index == t].mean() for t in share]), **SAME)
+
+
+def test_as_many_groups_as_samples_take_no_longer() -> None:
+    given_values = np.random.default_rng(5).random(50_000)
+    started = time.process_time()
+    values = group_mean_values(given_values, range(50_000))
+    assert time.process_time() - started < 2
+    assert values.mean() == pytest.approx(given_values.mean(), **SAME)
 
 
 def test_a_ratio_of_nothing_is_refused() -> None:

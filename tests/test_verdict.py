@@ -201,3 +201,15 @@ def test_whole_answers_lost_are_not_hidden_by_small_differences(questions: int) 
             other = rng.choice([0, size, -size], len(lost), p=[1 - share, share / 2, share / 2])
             passed[count] += within_five_points(np.where(lost, 1.0, other), clusters.tolist())
     assert max(passed.values()) <= 300 * (0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5)
+
+
+@pytest.mark.parametrize("count", [40, 60])
+def test_many_small_differences_do_not_hide_whole_answers_lost(count: int) -> None:
+    """The same beside a hundredth on every image: together they are less than one answer."""
+    rng = np.random.default_rng(count)
+    passed = 0
+    for _ in range(1000):
+        other = rng.choice([0.01, -0.01], count)
+        differences = np.where(rng.random(count) < 0.05, 1.0, other)
+        passed += within_five_points(differences, range(count))
+    assert passed <= 1000 * (0.05 + 3 * (0.05 * 0.95 / 1000) ** 0.5)

@@ -121,6 +121,8 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
         if flag not in known:
             raise UsageError(f"--config {path}: unknown key '{key}'{nearest(flag, known)}")
         parameter = known[flag]
+        if parameter.name in defaults:
+            raise UsageError(f"--config {path}: '{key}' is said twice, in two spellings")
         if parameter.multiple:
             value = [str(item) for item in value] if isinstance(value, list) else [str(value)]
         elif isinstance(value, list):

@@ -81,8 +81,9 @@ def _about_all(found: Curves) -> Iterator[str]:
     yield STANDARD_ERROR + "; of the mean: the benchmarks' own, added up as independent"
     if found.averaged:
         over = counted(len(found.averaged), "benchmark")
-        yield f"mean: over {over} that every checkpoint has, each counting the same: " + listed(
-            found.averaged
+        yield (
+            f"mean: over {over} of which every checkpoint has a whole score, each counting the "
+            f"same: {listed(found.averaged)}"
         )
     else:
         yield "mean: none, for there is no benchmark of which every checkpoint has a whole score"

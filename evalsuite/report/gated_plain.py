@@ -108,7 +108,7 @@ def _plain(
         "standard_error": standard_error(drop),
         "p": finding.p,
         "p_unadjusted": drop.p_worse,
-        "allowed": 100 * finding.allowed,
+        "allowed": round(100 * finding.allowed, 9),
         "detectable": prospect.detectable,
         "equal_passes_from": prospect.passing,
         "n": drop.n,

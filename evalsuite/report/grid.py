@@ -222,10 +222,9 @@ def about_best(table: Table) -> str:
 
 def remarks(table: Table) -> tuple[str, ...]:
     """Say what holds for the whole of `table`."""
-    parts = [f"{each.modality}: {len(each.over)} of them" for each in table.averages[1:]]
     return (
         STANDARD_ERROR,
-        "; ".join([table.about_average, *parts]),
+        table.about_average,
         *facts.remarks(table),
         *([] if table.published is None or table.published else
           ["published: no score of these benchmarks is in the benchmarks file"]),

@@ -26,14 +26,18 @@ h1 { font-size: 1.4rem; }
 a { color: var(--accent); }
 .grid { margin: 0 0 2.5rem; }
 .grid .scroll { overflow-x: auto; }
-.grid table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.grid table { width: max-content; border-collapse: separate; border-spacing: 0;
+  font-variant-numeric: tabular-nums; }
 .grid caption { padding-bottom: .5rem; text-align: start; font-weight: 600; }
-.grid th, .grid td { padding: .3rem .75rem; border-bottom: 1px solid var(--rule); text-align: start;
-  vertical-align: baseline; font-weight: 400; unicode-bidi: isolate; overflow-wrap: anywhere; }
+.grid th, .grid td { padding: .3125rem .75rem; border-bottom: 1px solid var(--rule);
+  max-width: min(26rem, 70vw); text-align: start; vertical-align: baseline; font-weight: 400;
+  unicode-bidi: isolate; overflow-wrap: anywhere; }
 .grid thead th { vertical-align: bottom; font-weight: 600; }
+.grid th[scope="row"], .grid thead tr:first-child th:first-child { position: sticky;
+  z-index: 1; inset-inline-start: 0; max-width: min(22rem, 40vw); background: var(--paper); }
 .grid thead .group, .grid tbody .group { color: var(--faint); font-weight: 400; }
-.grid thead .group { text-align: center; }
 .grid .number { text-align: end; white-space: nowrap; overflow-wrap: normal; }
+.grid thead .number { max-width: 12rem; white-space: normal; overflow-wrap: anywhere; }
 .grid tbody tr:hover > * { background: var(--shade); }
 .grid tfoot > tr > * { border-top: 2px solid var(--rule); font-weight: 600; }
 .grid strong { font-weight: 700; }

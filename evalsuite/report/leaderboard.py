@@ -153,13 +153,15 @@ def _how(score: Score) -> str:
 def _notes(table: Table) -> Iterator[str]:
     """Say what there is to be known of each run's scores, a line a run, by name."""
     for row in table.rows:
-        said = [
-            f"{cell.outcome.benchmark}: {note.text}"
-            for cell in row.cells
-            if cell.outcome is not None
-            for note in cell.notes
-        ]
-        if said:
+        cases: dict[str, list[str]] = {}
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            for note in cell.notes:
+                head, case = note.meaning, f"{column.benchmark} {note.detail}".strip()
+                if note.alone:
+                    head, case = column.benchmark, note.text
+                cases.setdefault(head, []).append(case)
+        if cases:
+            said = [f"{head}: {listed(known)}" for head, known in cases.items()]
             yield f"{_NOTED} {_called(row)}: {'; '.join(said)}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
@@ -18,7 +18,7 @@ from evalsuite.files import to_json_line, to_json_text, write_atomically
 from evalsuite.places import file_name
 from evalsuite.report.model_index import METRIC_NAMES
 from evalsuite.report.notes import is_blind
-from evalsuite.report.words import listed
+from evalsuite.report.words import listed, short
 from evalsuite.results import FoundRun, Run, SampleScore, Score, read_samples
 
 FILTER = "none"
@@ -36,12 +36,12 @@ def write(runs: Sequence[FoundRun], directory: Path, say: Callable[[str], None])
         names = listed([found.run.checkpoint.name for found in runs])
         raise UsageError(f"{names}: no score to export; finish it first, with 'evalsuite run'")
     made: list[Path] = []
-    for found in runs:
+    for found, name in zip(runs, _names([found.run for found in runs]), strict=True):
         run = found.run
         if not run.scores:
             say(f"left out: {run.checkpoint.name}: it has no score yet")
             continue
-        folder, date = directory / file_name(_name(run)), _date(run)
+        folder, date = directory / file_name(name), _date(run)
         path = folder / f"results_{date}.json"
         if path in made:
             raise UsageError(
@@ -51,17 +51,19 @@ def write(runs: Sequence[FoundRun], directory: Path, say: Callable[[str], None])
         for failure in run.failures:
             say(f"left out: {run.checkpoint.name} {failure.benchmark}: {failure.message}")
         samples = {score.benchmark: _samples(found, score, say) for score in run.scores}
-        write_atomically(path, to_json_text(results(run, samples)))
+        write_atomically(path, to_json_text(results(run, samples, name)))
         made.append(path)
-        for name, rows in samples.items():
+        for benchmark, rows in samples.items():
             if rows:
-                made.append(folder / f"samples_{file_name(name)}_{date}.jsonl")
+                made.append(folder / f"samples_{file_name(benchmark)}_{date}.jsonl")
                 write_atomically(made[-1], "".join(map(to_json_line, rows)))
     return made
 
 
-def results(run: Run, samples: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """What ``results_<date>.json`` holds; scores are from 0 to 1."""
+def results(
+    run: Run, samples: Mapping[str, Sequence[dict[str, Any]]], called: str
+) -> dict[str, Any]:
+    """What ``results_<date>.json`` holds of a model of that name; scores are from 0 to 1."""
     by_name = {score.benchmark: score for score in run.scores}
     return {
         "results": {name: _metrics(score) for name, score in by_name.items()},
@@ -79,8 +81,8 @@ def results(run: Run, samples: dict[str, list[dict[str, Any]]]) -> dict[str, Any
         "evalsuite_version": run.evalsuite,
         "task_hashes": {name: _task_hash(rows) for name, rows in samples.items() if rows},
         "model_source": "evalsuite",
-        "model_name": _name(run),
-        "model_name_sanitized": file_name(_name(run)),
+        "model_name": called,
+        "model_name_sanitized": file_name(called),
         "system_instruction": None,
         "system_instruction_sha": None,
         "fewshot_as_multiturn": False,
@@ -141,6 +143,19 @@ def _counts(score: Score, run: Run) -> dict[str, int | None]:
     """How many samples the benchmark has and how many count; the first is unknown with --limit."""
     whole = score.n + score.unscored if run.limit is None else None
     return {"original": whole, "effective": score.n}
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    """What readers know each model by: other weights of one name have their digest behind it."""
+    digests: dict[str, set[str]] = {}
+    for run in filter(lambda run: run.scores, runs):
+        digests.setdefault(file_name(_name(run)), set()).add(run.checkpoint.digest)
+    return [
+        f"{_name(run)}-{short(run.checkpoint.digest)}"
+        if len(digests.get(file_name(_name(run)), ())) > 1
+        else _name(run)
+        for run in runs
+    ]
 
 
 def _name(run: Run) -> str:

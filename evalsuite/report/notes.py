@@ -6,7 +6,7 @@ import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evalsuite.report.words import points, sentence
+from evalsuite.report.words import listed, points, sentence
 from evalsuite.results import Failure, Run, Score
 
 _STAGES = {
@@ -18,7 +18,7 @@ UNANSWERED = "samples without a prediction, which count as wrong"
 PARTIAL = "partial: without what only a judge can score"
 MODIFIED = "on data that is not what was published"
 _MOST = 20
-"""So many cases of a footnote are named."""
+"""So many cases of a footnote are named; of more, how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Note:
     """In general: what a footnote is about."""
     detail: str = ""
     """In this case: a count, a number."""
+    share: float | None = None
+    """Of how many of the samples it is true, 0..1, where it is about samples."""
     alone: bool = False
     """A footnote of its own, rather than one with all cases of that meaning."""
 
@@ -48,7 +50,7 @@ class Footnote:
 
     @property
     def text(self) -> str:
-        """Meaning and cases in one line, of very many cases the first."""
+        """Meaning and cases in one line, of very many the first."""
         if not self.cases:
             return self.meaning
         more = len(self.cases) - _MOST
@@ -56,32 +58,70 @@ class Footnote:
         return f"{self.meaning}: {'; '.join(self.cases[:_MOST])}{rest}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """Where a note applies."""
+
+    row: str
+    """The line of the table; empty if `what` says it all."""
+    what: str
+    share: float | None = None
+
+
 class Notes:
     """Footnotes as they are met: each meaning gets one mark, its cases gather behind it."""
 
     def __init__(self, known: Sequence[Footnote] = ()) -> None:
         """Go on from those `known`."""
-        self._cases: dict[str, list[str]] = {note.meaning: list(note.cases) for note in known}
+        self._cases: dict[str, list[_Case]] = {
+            note.meaning: [_Case("", case) for case in note.cases] for note in known
+        }
 
     def add(self, meaning: str, case: str = "") -> str:
         """Note that `meaning` applies to `case`; returns the mark."""
-        cases = self._cases.setdefault(meaning, [])
-        if case:
-            cases.append(case)
-        return _letters(list(self._cases).index(meaning))
+        return self._add(meaning, _Case("", case))
 
-    def mark(self, note: Note, where: str) -> str:
-        """Note that `note` applies there; returns the mark."""
+    def mark(self, note: Note, row: str, benchmark: str = "") -> str:
+        """Note that `note` applies to `row`, to its `benchmark` maybe; returns the mark."""
         if note.alone:
-            return self.add(f"{where}: {note.text}")
-        return self.add(note.meaning, f"{where} {note.detail}".strip())
+            return self.add(f"{row} {benchmark}".strip() + f": {note.text}")
+        return self._add(note.meaning, _Case(row, f"{benchmark} {note.detail}".strip(), note.share))
 
     def footnotes(self) -> tuple[Footnote, ...]:
         """All of them, in the order of their marks."""
         return tuple(
-            Footnote(_letters(index), meaning, tuple(cases))
+            Footnote(_letters(index), meaning, tuple(_gathered(cases)))
             for index, (meaning, cases) in enumerate(self._cases.items())
         )
+
+    def _add(self, meaning: str, case: _Case) -> str:
+        cases = self._cases.setdefault(meaning, [])
+        if case.row or case.what:
+            cases.append(case)
+        return _letters(list(self._cases).index(meaning))
+
+
+def _gathered(cases: Sequence[_Case]) -> Iterator[str]:
+    """Say each row, and what several rows have in common, once."""
+    shares = [case.share for case in cases if case.share is not None]
+    if len(shares) == len(cases) > _MOST:
+        # Where they are the marks tell, and each number stands in its run's own report.
+        yield f"in {len(cases)} scores, of at most {100 * max(shares):.1f} % of the samples"
+        return
+    by_row: dict[str, list[str]] = {}
+    for case in cases:
+        by_row.setdefault(case.row, []).append(case.what)
+    yield from by_row.pop("", [])
+    rows: dict[str, list[str]] = {}
+    for row, known in by_row.items():
+        rows.setdefault(listed(known), []).append(row)
+    for said, names in rows.items():
+        if not said:
+            yield from names
+        elif len(names) > 1 or len(by_row[names[0]]) > 1:
+            yield f"{listed(names)}: {said}"
+        else:
+            yield f"{names[0]} {said}"
 
 
 def run_notes(run: Run) -> Iterator[Note]:
@@ -130,7 +170,7 @@ def count_notes(score: Score) -> Iterator[Note]:
         (score.unparsed, "answers in which no option was found"),
     ):
         if count:
-            yield Note(meaning, f"{count} of {score.n}")
+            yield Note(meaning, f"{count} of {score.n}", count / score.n)
 
 
 def failed_note(score: Score) -> Note:

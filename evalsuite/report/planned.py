@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalsuite.comparison import MEAN
 from evalsuite.errors import UsageError, nearest
-from evalsuite.outlook import Outlook, Prospect, alike_needed, look_ahead, widening
+from evalsuite.outlook import Outlook, Prospect, alike_needed, look_ahead, samples_needed, widening
 from evalsuite.policy import Terms
 from evalsuite.report.grid import Entry, Grid, Heading, Line, entries
 from evalsuite.report.reasons import times
 from evalsuite.report.words import ABSENT, at_least, counted
 from evalsuite.results import Run
 from evalsuite.stats.drop import FEW_CLUSTERS
-from evalsuite.stats.power import Expected, Level, samples_to_pass
+from evalsuite.stats.power import Expected, Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +148,7 @@ def _entries(prospect: Prospect) -> tuple[Entry, ...]:
 
 def _needed(expected: Expected, prospect: Prospect, level: Level) -> str:
     """How many samples the benchmark needs for an equal checkpoint to stay below its cliff."""
-    allowed = prospect.allowed / 100
-    varying = samples_to_pass(allowed, expected.discordance, level, expected.design_effect) or 0
-    images = alike_needed(allowed, level.alpha)
-    return str(max(varying, math.ceil(images * expected.n / expected.clusters)))
+    return str(samples_needed(expected, prospect.allowed / 100, level))
 
 
 def _remarks(terms: Terms, count: int) -> Iterator[str]:

@@ -63,7 +63,7 @@ def _row(
             for source in sources
         ),
         cell_marks=tuple(
-            (notes.mark(Note(_RECALLED), f"{model} {name}"),) if cell and not cell.read else ()
+            (notes.mark(Note(_RECALLED), model, name),) if cell and not cell.read else ()
             for name, cell in zip(names, cells, strict=True)
         ),
     )

@@ -14,11 +14,14 @@ from evalsuite.errors import IncompleteError, UsageError, nearest
 from evalsuite.report.find import find_one
 from evalsuite.report.joined import KINDS, Row, change, is_empty, is_unparsed, join, known
 from evalsuite.report.notes import is_blind
+from evalsuite.report.text import broken
 from evalsuite.report.words import counted, cut, sentence, visible
 from evalsuite.results import Failure, FoundRun, SampleScore, read_samples
 
 _LENGTH = 300
 """A text is cut after so many characters, unless its sample alone is asked for."""
+_NAME = 24
+"""So wide are names beside texts; longer ones take several lines."""
 _SAID = {"wrong": "wrong", "failed": "without an answer", "unparsed": "without an answer the "
          "benchmark's rule could find"}  # fmt: skip
 
@@ -208,10 +211,10 @@ def _draw(lines: Iterator[tuple[str, Text]], console: Console) -> None:
     width = max(len(name) for name, _ in known_lines)
     if console.is_terminal:
         table = RichTable.grid(padding=(0, 2))
-        table.add_column(no_wrap=True, style="dim", max_width=24)
+        table.add_column(overflow="fold", style="dim", max_width=_NAME)
         table.add_column(overflow="fold")
         for name, text in known_lines:
-            table.add_row(Text(name), text)
+            table.add_row(Text(broken(name, _NAME)), text)
         console.print(table)
         return
     for name, text in known_lines:  # piped, a line stays a line, for grep

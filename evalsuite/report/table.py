@@ -182,6 +182,7 @@ class Table:
         """What the average is over, and what it leaves out."""
         if not self.averaged:
             return "average: none, for there is no benchmark of which every row has a score"
+        parts = [f"{each.modality}: {len(each.over)} of them" for each in self.averages[1:]]
         out = [c.benchmark for c in self.columns if c.benchmark not in self.averaged]
         scores = [cell.score for row in self.rows for cell in row.cells if cell.score]
         partial = {score.benchmark for score in scores if score.partial}
@@ -189,8 +190,13 @@ class Table:
         return (
             f"average: mean over {counted(len(self.averaged), 'benchmark')}, each counting the "
             f"same: {listed(self.averaged)}"
+            + "".join(f"; {part}" for part in parts)
             + (f"; not every row has {listed(missing)}" if missing else "")
-            + (f"; partial: {listed([n for n in out if n in partial])}" if partial else "")
+            + (
+                f"; left out as partial: {listed([n for n in out if n in partial])}"
+                if partial
+                else ""
+            )
         )
 
     def won(self, slot: Column | Average, row: int) -> bool:
@@ -255,8 +261,7 @@ def _cell(outcome: Outcome | None, notes: Notes, label: str) -> Cell:
     said = tuple(outcome_notes(outcome))
     if isinstance(outcome, Score):
         said += tuple(count_notes(outcome))
-    where = f"{label} {outcome.benchmark}".strip()
-    return Cell(outcome, tuple(notes.mark(note, where) for note in said), said)
+    return Cell(outcome, tuple(notes.mark(note, label, outcome.benchmark) for note in said), said)
 
 
 def _averages(columns: Sequence[Column], runs: Sequence[Run]) -> tuple[Average, ...]:

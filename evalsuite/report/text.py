@@ -6,6 +6,7 @@ but never with a number cut short. Piped, it is as wide as it needs to be.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import IO
 
@@ -82,10 +83,12 @@ def print_grid(grid: Grid, console: Console) -> None:
         for position, band in enumerate(_bands(grid, console.width)):
             if position:
                 console.print()
-            console.print(_drawn(band))
+            # A band may have columns of one group alone; the reader has to know of which.
+            console.print(_drawn(band, console.width, grouped=grid.grouped_columns))
     else:
-        drawn = _drawn(grid)
-        drawn.width = sum(_widths(grid)) + _GAP * (len(grid.headings) - 1)
+        width = sum(_widths(grid)) + _GAP * (len(grid.headings) - 1)
+        drawn = _drawn(grid, width, grouped=grid.grouped_columns)
+        drawn.width = width
         console.print(drawn, crop=False)
     if grid.best:
         _print_line(f"{BEST}  {grid.best}", console, style="dim")
@@ -109,12 +112,14 @@ def _print_line(line: str, console: Console, style: str = "") -> None:
     console.print(text, soft_wrap=not console.is_terminal)
 
 
-def _drawn(grid: Grid) -> RichTable:
+def _drawn(grid: Grid, room: int, *, grouped: bool) -> RichTable:
+    first, *others = _widths(grid)
+    first = min(first, max(_FOLDED, room - sum(others) - _GAP * len(others)))
     table = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     padding = [_mark_width(_column(grid, index)) for index in range(len(grid.headings))]
     for heading, width in zip(grid.headings, padding, strict=True):
         table.add_column(
-            _heading(heading, width, grid),
+            _heading(heading, width, grouped=grouped),
             justify="right" if heading.numeric else "left",
             no_wrap=not heading.wraps,
             overflow="fold",
@@ -124,22 +129,26 @@ def _drawn(grid: Grid) -> RichTable:
         if grid.grouped_lines and line.group != group:
             table.add_row(Text(line.group or OTHER, style="dim"))
         group = line.group
-        table.add_row(*_fields(line.entries, padding, grid, indent=grid.grouped_lines))
+        table.add_row(*_fields(line.entries, padding, grid, first, indent=grid.grouped_lines))
     if grid.summary is not None:
         table.add_section()
-        table.add_row(*_fields(grid.summary, padding, grid, indent=False), style="bold")
+        table.add_row(*_fields(grid.summary, padding, grid, first, indent=False), style="bold")
     return table
 
 
 def _fields(
-    entries: Sequence[Entry], padding: Sequence[int], grid: Grid, *, indent: bool
+    entries: Sequence[Entry], padding: Sequence[int], grid: Grid, first: int, *, indent: bool
 ) -> Iterator[Text]:
     for position, (entry, width, heading) in enumerate(
         zip(entries, padding, grid.headings, strict=True)
     ):
+        before = _INDENT if indent and position == 0 else ""
+        text = visible(entry.text)
+        if position == 0 and heading.wraps:
+            text = broken(text, first - len(before)).replace("\n", f"\n{before}")
         yield Text.assemble(
-            _INDENT if indent and position == 0 else "",
-            (visible(entry.text), _style(entry)),
+            before,
+            (text, _style(entry)),
             (_marks(marks(entry), width if heading.numeric else 0), "cyan"),
         )
 
@@ -155,10 +164,10 @@ def marks(entry: Entry) -> tuple[str, ...]:
     return (BEST, *entry.marks) if entry.best else entry.marks
 
 
-def _heading(heading: Heading, width: int, grid: Grid) -> Text:
+def _heading(heading: Heading, width: int, *, grouped: bool) -> Text:
     blank = " " * width if heading.numeric and not heading.marks else ""
     text = Text.assemble(_folded(visible(heading.text)), (_marks(heading.marks, 0), "cyan"), blank)
-    if heading.group and grid.grouped_columns:
+    if heading.group and grouped:
         text.append(f"\n{heading.group}{blank}", style="dim")
     return text
 
@@ -166,6 +175,16 @@ def _heading(heading: Heading, width: int, grid: Grid) -> Text:
 def _folded(name: str) -> str:
     """A name that would leave no room for numbers, on several lines."""
     return "\n".join(name[i : i + _LONGEST] for i in range(0, len(name), _LONGEST))
+
+
+def broken(name: str, width: int) -> str:
+    """A name on lines of `width`, broken between its words where it can be."""
+    lines = [""]
+    for word in re.findall(r"[^-_/.\s]*[-_/.\s]*", name):
+        if lines[-1] and cell_len(lines[-1] + word.rstrip()) > width:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _marks(marks: Sequence[str], width: int) -> str:
@@ -193,7 +212,7 @@ def _widths(grid: Grid) -> list[int]:
             texts = [_INDENT + text for text in texts] + [
                 line.group or OTHER for line in grid.lines
             ]
-        head = _heading(heading, padding, grid).plain.splitlines()
+        head = _heading(heading, padding, grouped=grid.grouped_columns).plain.splitlines()
         widths.append(max(map(cell_len, [*texts, *head]), default=0))
     return widths
 

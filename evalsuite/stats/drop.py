@@ -183,12 +183,15 @@ def drop_from(
     """
     # Rounding leaves a trace of variance where all clusters differ equally.
     varies = found.variance > _STILL**2
-    flips, plain = None, False
-    sparse = answers is not None and answers.worse + answers.better < SPARSE * n
-    if answers is not None and sparse and varies:
-        whole = answers.worse + answers.better
-        flips = _effective(answers, whole if squares is None else squares, float(found.variance))
-        plain = clusters == n and (squares is None or squares == whole)
+    flips, plain, few = None, False, False
+    whole = math.inf if answers is None else answers.worse + answers.better
+    if answers is not None and whole < SPARSE * n:
+        # A hundred differences of a hundredth are no more than one answer.
+        few = min(discordant, whole) < FEW_CLUSTERS
+        if varies:
+            parts = whole if squares is None else squares
+            flips = _effective(answers, parts, float(found.variance))
+            plain = clusters == n and squares in (None, whole)
     return Drop(
         estimate=float(found.mean),
         variance=float(found.variance) if varies else 0.0,
@@ -200,7 +203,7 @@ def drop_from(
         flips=flips,
         plain=plain,
         still=() if varies else ((1.0, clusters),),
-        quiet=((1.0, clusters),) if sparse and discordant < FEW_CLUSTERS else (),
+        quiet=((1.0, clusters),) if few else (),
     )
 
 

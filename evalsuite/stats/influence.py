@@ -54,8 +54,8 @@ def group_mean_values(
     of a sample of group g on sum_g w_g mean_g is w_g (value - mean_g) N / n_g.
     """
     given = np.asarray(values, dtype=np.float64)
-    names = list(dict.fromkeys(groups))
-    index = np.fromiter((names.index(group) for group in groups), np.intp, len(given))
+    names = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+    index = np.fromiter((names[group] for group in groups), np.intp, len(given))
     sizes = np.bincount(index)
     means = np.bincount(index, weights=given) / sizes
     share = np.array([1 / len(names) if weights is None else weights[name] for name in names])

@@ -72,8 +72,8 @@ def detectable_drop(error: float, allowed: float, level: Level, df: float = math
 
     It must be significant among `level.tests` and its estimate beyond `allowed`.
     """
-    luck = _quantile(level.power, df) * error
-    return max(_quantile(1 - level.alpha / level.tests, df) * error, allowed) + luck
+    real = _quantile(1 - level.alpha / level.tests, df) * error
+    return max(real, allowed) + luck(error, level, df)
 
 
 def planned_detectable_drop(
@@ -100,9 +100,19 @@ def planned_detectable_mean(expected: Sequence[Expected], allowed: float, level:
     return drop
 
 
+def reach(error: float, level: Level, df: float = math.inf) -> float:
+    """How far the bound that must be below a margin or cliff lies from its estimate."""
+    return _quantile(1 - level.alpha, df) * error
+
+
+def luck(error: float, level: Level, df: float = math.inf) -> float:
+    """How far an estimate may lie from the truth for the level's power."""
+    return _quantile(level.power, df) * error
+
+
 def passing_margin(error: float, level: Level, df: float = math.inf) -> float:
     """The smallest margin or cliff an equal checkpoint passes with probability `level.power`."""
-    return (_quantile(1 - level.alpha, df) + _quantile(level.power, df)) * error
+    return reach(error, level, df) + luck(error, level, df)
 
 
 def passing_drop(error: float, allowed: float, level: Level, df: float = math.inf) -> float:
@@ -119,9 +129,9 @@ def samples_to_detect(
     """Samples needed to call a true `drop` a regression; None if none suffice, as it is allowed."""
     if drop <= allowed:
         return None
-    luck = float(ndtri(level.power))
-    real = (float(ndtri(1 - level.alpha / level.tests)) + luck) / drop
-    return _samples(max(real, luck / (drop - allowed)), discordance, drop, design_effect)
+    found = luck(1.0, level)
+    real = (float(ndtri(1 - level.alpha / level.tests)) + found) / drop
+    return _samples(max(real, found / (drop - allowed)), discordance, drop, design_effect)
 
 
 def samples_to_pass(
@@ -162,8 +172,8 @@ def chance_of_pass(
     truth = np.zeros_like(spread) if drops is None else np.asarray(drops, dtype=np.float64)
     z = float(ndtri(1 - alpha))
     estimates = truth + spread * np.random.default_rng(0).standard_normal((_DRAWS, len(spread)))
-    reach = np.maximum(z * spread, np.asarray(unseen)) if unseen else z * spread
-    within = (estimates + reach < np.asarray(cliffs)).all(axis=1)
+    bounds = estimates + (np.maximum(z * spread, np.asarray(unseen)) if unseen else z * spread)
+    within = (bounds < np.asarray(cliffs)).all(axis=1)
     mean_within = estimates.mean(axis=1) + max(z * mean_error(errors), unseen_mean) < margin
     return float((within & mean_within).mean())
 

@@ -9,6 +9,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
+from evalsuite.report.render import write
 from evalsuite.results import SampleScore
 from tests.browser.chromium import dark
 from tests.browser.conftest import Browser
@@ -297,6 +298,34 @@ def test_a_browser_without_storage(browser: Browser, page: Path) -> None:
         assert browser.complaints() == []
     finally:
         browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+@pytest.mark.parametrize("width", [1280, 800, 360])
+@pytest.mark.parametrize("form", ["page", "report"])
+def test_of_a_wide_table_names_stay_whole_and_in_sight(
+    browser: Browser, tmp_path: Path, form: str, width: int
+) -> None:
+    name = "smolvlm2-2.2b-lr2e-5-checkpoint-1000"
+    benchmarks = {f"Benchmark-{n:02}": samples([1, 0, 1]) for n in range(16)}
+    found = [stored(tmp_path, each, benchmarks) for each in (name, "SmolVLM-256M-Instruct")]
+    if form == "page":
+        browser.open(written(found, tmp_path / "page").index)
+    else:
+        write(found, "html", tmp_path / "report.html")
+        browser.open(tmp_path / "report.html")
+    browser.driver.set_window_size(width, 800)
+    cell = next(e for e in browser.all("tbody th") if e.text.replace("\n", "") == name)
+    before = cell.rect
+    assert before["height"] < (45 if width == 1280 else 110)
+    browser.js("document.querySelector('.scroll').scrollLeft = 500")
+    assert browser.js("return document.querySelector('.scroll').scrollLeft") == 500
+    assert browser.js("return arguments[0].getBoundingClientRect().x", cell) == before["x"]
+    # Nothing shines through where columns pass below it.
+    above = (
+        "const r = arguments[0].getBoundingClientRect();"
+        "return document.elementFromPoint(r.right - 5, r.top + 5) === arguments[0]"
+    )
+    assert browser.js(above, cell)
 
 
 @pytest.mark.parametrize("width", [420, 800, 1280])

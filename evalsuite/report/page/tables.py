@@ -56,11 +56,11 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
 
 def drawn(value: float, low: float, high: float) -> str:
     """Draw a score from 0 to 100 and its interval; the numbers stand beside it, as text."""
-    # 100 points are 120 pixels, with room for the dot at both ends.
-    x, left, right = (5 + 1.2 * at for at in (value, low, high))
+    # A point is two pixels, with room for the dot at both ends.
+    x, left, right = (5 + 2 * at for at in (value, low, high))
     return (
-        '<svg class="interval" width="130" height="14" viewBox="0 0 130 14" aria-hidden="true">'
-        '<line class="scale" x1="5" x2="125" y1="7" y2="7"/>'
+        '<svg class="interval" width="210" height="14" viewBox="0 0 210 14" aria-hidden="true">'
+        '<line class="scale" x1="5" x2="205" y1="7" y2="7"/>'
         f'<line class="reach" x1="{left:.1f}" x2="{right:.1f}" y1="7" y2="7"/>'
         f'<circle cx="{x:.1f}" cy="7" r="3"/></svg>'
     )

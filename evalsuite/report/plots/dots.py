@@ -14,7 +14,7 @@ from evalsuite.report.plots.style import (
     figure,
     headed,
     legend,
-    shown,
+    told_apart,
 )
 
 _WIDTH = 7.2
@@ -45,7 +45,7 @@ class Line:
 def draw(lines: Sequence[Line], series: Sequence[str], title: str, caption: str) -> Figure:
     """Draw `lines` from top to bottom."""
     each = 0.32 + 0.1 * max(len(series) - 2, 0)
-    made = figure(_WIDTH, 1.5 + each * (len(lines) + sum(line.apart for line in lines)))
+    made = figure(_WIDTH, 1.3 + each * (len(lines) + sum(line.apart for line in lines)))
     axes = made.add_subplot()
     places = _places(lines)
     apart = min(_APART, _WIDEST / max(len(series) - 1, 1))
@@ -69,7 +69,7 @@ def draw(lines: Sequence[Line], series: Sequence[str], title: str, caption: str)
             elinewidth=1.8,
             label=f"series {index}",
         )
-    axes.set_yticks(places, [shown(line.name) for line in lines])
+    axes.set_yticks(places, told_apart([line.name for line in lines]))
     axes.set_ylim(places[-1] + 0.6, -0.6)
     axes.set_xlim(*_limits([dot for line in lines for dot in line.dots if dot is not None]))
     axes.set_xlabel("score")
@@ -79,8 +79,8 @@ def draw(lines: Sequence[Line], series: Sequence[str], title: str, caption: str)
     for place, line in zip(places, lines, strict=True):
         if line.apart:
             axes.axhline(place - 0.85, color=INK, linewidth=0.8, alpha=0.6)
+    headed(made, title, caption, series)
     legend(made, axes, series)
-    headed(made, title, caption)
     return made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from matplotlib.figure import Figure
 
@@ -21,7 +21,7 @@ def draw(table: Table) -> Figure | None:
     """Draw the benchmarks of `table`, their mean beneath; None if nothing has an interval."""
     rows, note = best_rows(table)
     lines = [
-        dots.Line(column.benchmark, tuple(_dot(row.cells[index].score) for row in rows))
+        _line(column.benchmark, [row.cells[index].score for row in rows])
         for index, column in enumerate(table.columns)
     ]
     lines = [line for line in lines if any(line.dots)]
@@ -32,7 +32,7 @@ def draw(table: Table) -> Figure | None:
         lines.append(dots.Line("mean", tuple(_mean(row, table) for row in rows), apart=True))
         if len(table.averaged) < len(table.columns):
             many = counted(len(table.averaged), "benchmark")
-            over = f" Mean: over the {many} that every checkpoint has."
+            over = f" Mean: over the {many} of which every checkpoint has a whole score."
     return dots.draw(lines, [row.label for row in rows], "Scores by benchmark", ABOUT + over + note)
 
 
@@ -57,6 +57,16 @@ def mean_dot(scores: Sequence[Score], average: float) -> dots.Dot:
     """The mean of `scores`, with what their own errors say of it."""
     error = mean_standard_error([score.stderr for score in scores])
     return dot(average, error, sum(score.clusters for score in scores))
+
+
+def named(benchmark: str, scores: Iterable[Score | None]) -> str:
+    """`benchmark`, with a word where a score is of a part of it."""
+    partial = any(score is not None and score.partial for score in scores)
+    return f"{benchmark} (partial)" if partial else benchmark
+
+
+def _line(benchmark: str, scores: Sequence[Score | None]) -> dots.Line:
+    return dots.Line(named(benchmark, scores), tuple(map(_dot, scores)))
 
 
 def _dot(score: Score | None) -> dots.Dot | None:

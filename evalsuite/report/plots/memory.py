@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from evalsuite.report.plots.intervals import averaged_scores, mean_dot
@@ -18,12 +19,14 @@ from evalsuite.report.plots.style import (
     COLOURS,
     INK,
     MARKERS,
+    ROUND,
     SERIES,
     SMALL,
     figure,
     headed,
     legend,
     shown,
+    told_apart,
 )
 from evalsuite.report.table import Table
 from evalsuite.report.words import counted
@@ -118,10 +121,10 @@ def draw(found: Sequence[Spot], averaged: Sequence[str]) -> Figure | None:
         shown(averaged[0]) if len(averaged) == 1
         else f"mean of {counted(len(averaged), 'benchmark')}"
     )  # fmt: skip
-    legend(made, axes, ways)
     ways_told = f" Memory: {ways[0]}." if len(ways) == 1 else ""
     few = f" {len(found)} checkpoints; named: {_which(len(named))}." if crowded else ""
     headed(made, "Score against memory", _about(ways_told, few))
+    legend(made, axes, ways)
     _name(made, axes, named, found)
     return made
 
@@ -180,6 +183,7 @@ def _scales(axes: Axes, found: Sequence[Spot]) -> None:
     bottom, top = min(s.low for s in found), max(s.high for s in found)
     space = max(10 - (top - bottom), 0.0) / 2 + 0.08 * (top - bottom)
     axes.set_ylim(max(bottom - space, -2), min(top + space, 102))
+    axes.yaxis.set_major_locator(MaxNLocator(8, steps=ROUND))
     axes.yaxis.set_major_formatter(lambda score, _: f"{score:g}")
     axes.grid()
 
@@ -199,7 +203,8 @@ def _name(made: Figure, axes: Axes, named: Sequence[Spot], found: Sequence[Spot]
         taken += [Box(x - half, y - half, 2 * half, 2 * half)]
         if spot in named:  # the others have no bar
             taken += [Box(x - scale, low, 2 * scale, high - low)]
-    texts = [axes.text(0, 0, shown(spot.name), fontsize=SMALL, gid="name") for spot in named]
+    names = told_apart([spot.name for spot in named])
+    texts = [axes.text(0, 0, name, fontsize=SMALL, gid="name") for name in names]
     sizes = [_size(text.get_window_extent()) for text in texts]
     points = [tuple(to_pixels((s.memory.bytes / _GIGA, s.score))) for s in named]
     frame = axes.get_window_extent()

@@ -12,11 +12,12 @@ from matplotlib.ticker import MaxNLocator
 
 from evalsuite.curves import Curve, Curves, Point
 from evalsuite.report.plots.dots import Dot
-from evalsuite.report.plots.intervals import dot, mean_dot
+from evalsuite.report.plots.intervals import dot, mean_dot, named
 from evalsuite.report.plots.style import (
     COLOURS,
     DASHES,
     MARKERS,
+    ROUND,
     SERIES,
     figure,
     headed,
@@ -26,8 +27,6 @@ from evalsuite.report.plots.style import (
 from evalsuite.report.words import counted
 
 _ACROSS = 3
-_ROUND = [1, 2, 5, 10]
-"""What steps between numbers on the axes are multiples of."""
 _ABOUT = (
     "Bands: 95 % intervals, clustered by image or video, of each score for itself. Checkpoints "
     "answer the same questions, so a difference is surer than the bands let it look: evalsuite "
@@ -50,8 +49,9 @@ def draw_mean(found: Curves) -> Figure | None:
     )  # fmt: skip
     axes.set_ylabel(shown(over))
     _steps(axes, 7)
-    legend(made, axes, [curve.name for curve in kept])
-    headed(made, "Score by training step", _ABOUT + note)
+    names = [curve.name for curve in kept]
+    headed(made, "Score by training step", _ABOUT + note, names)
+    legend(made, axes, names)
     return made
 
 
@@ -62,23 +62,23 @@ def draw_benchmarks(found: Curves) -> Figure | None:
     kept, note = _kept(found)
     across = 2 if len(found.benchmarks) in (2, 4) else _ACROSS
     down = math.ceil(len(found.benchmarks) / across)
-    made = figure(7.2, 1.7 + 1.9 * down)
-    # The first row is the legend's.
-    cells = made.add_gridspec(down + 1, across, height_ratios=[0.12, *[1.0] * down])
+    made = figure(7.2, 1.3 + 1.9 * down)
+    cells = made.add_gridspec(down, across)
     first: Axes | None = None
     for position, name in enumerate(found.benchmarks):
-        place = divmod(position, across)
-        axes = made.add_subplot(cells[place[0] + 1, place[1]], sharex=first)
+        axes = made.add_subplot(cells[divmod(position, across)], sharex=first)
         first = first or axes
         for index, curve in enumerate(kept):
             _line(axes, index, curve, partial(_score, name))
-        axes.set_title(shown(name, 24), loc="left")
+        drawn = (point.scores.get(name) for curve in kept for point in curve.points)
+        axes.set_title(shown(named(name, drawn), 28), loc="left")
         _steps(axes, 3)
         if position + across >= len(found.benchmarks):
             axes.set_xlabel("training step")
     assert first is not None
-    legend(made, first, [curve.name for curve in kept], made.add_subplot(cells[0, :]))
-    headed(made, "Benchmarks by training step", _ABOUT + note)
+    names = [curve.name for curve in kept]
+    headed(made, "Benchmarks by training step", _ABOUT + note, names)
+    legend(made, first, names)
     return made
 
 
@@ -101,9 +101,9 @@ def _line(axes: Axes, index: int, curve: Curve, value: Callable[[Point], Dot | N
 
 def _steps(axes: Axes, most: int) -> None:
     """Number the axes: whole steps without an offset, and a grid."""
-    axes.xaxis.set_major_locator(MaxNLocator(most, integer=True, steps=_ROUND))
+    axes.xaxis.set_major_locator(MaxNLocator(most, integer=True, steps=ROUND))
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=_ROUND))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
     axes.yaxis.set_major_formatter(lambda score, _: f"{score:g}")
     axes.grid()
 

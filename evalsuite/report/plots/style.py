@@ -32,10 +32,15 @@ DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
 )  # fmt: skip
 SERIES = len(COLOURS)
 """So many lines or rows of dots one plot holds."""
+ROUND = [1, 2, 5, 10]
+"""What steps between numbers on the axes are multiples of."""
 SMALL, NORMAL, LARGE = 9.0, 10.0, 12.0
 """Sizes of text, in points."""
 _DOTS_PER_INCH = 144
-_LONGEST, _LONGEST_TITLE = 34, 60
+_LONGEST, _LONGEST_APART, _LONGEST_TITLE = 34, 90, 60
+_TITLE, _APART = 0.36, 0.1
+"""How much of a picture's height its title takes, and what keeps a legend apart, in inches."""
+_PADS = {"w_pad": 0.1, "h_pad": 0.07}
 _INKED = (
     "text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color",
     "ytick.color",
@@ -80,7 +85,7 @@ def styled() -> Iterator[None]:
 def figure(width: float, height: float) -> Figure:
     """Make an empty figure, in inches; pyplot and its global state stay out of it."""
     made = Figure(figsize=(width, height), layout="constrained")
-    made.set_layout_engine("constrained", w_pad=0.1, h_pad=0.07)
+    made.set_layout_engine("constrained", **_PADS)
     FigureCanvasAgg(made)
     return made
 
@@ -105,9 +110,22 @@ def shown(text: str, most: int = _LONGEST) -> str:
     return f"{line[: most - 1 - tail]}…{line[-tail:]}"
 
 
-def headed(made: Figure, title: str, caption: str) -> None:
-    """Give `made` its title, and say beneath what is to be seen."""
-    made.suptitle(shown(title, _LONGEST_TITLE), x=0.01, ha="left", weight="bold")
+def told_apart(names: Sequence[str]) -> list[str]:
+    """`names` as they are `shown`, with as much more as keeps different ones different."""
+    for most in range(_LONGEST, _LONGEST_APART, 4):
+        texts = [shown(name, most) for name in names]
+        if len(set(texts)) == len({visible(name) for name in names}):
+            return texts
+    return [shown(name, _LONGEST_APART) for name in names]
+
+
+def headed(made: Figure, title: str, caption: str, only: Sequence[str] = ()) -> None:
+    """Give `made` its title, and say beneath what is to be seen.
+
+    `only` are the series drawn; one alone has no legend, so that the title names it.
+    """
+    named = f"{title}: {shown(only[0])}" if len(only) == 1 else title
+    made.suptitle(shown(named, _LONGEST_TITLE), x=0.01, ha="left", weight="bold")
     made.supxlabel(wrapped(caption, made), x=0.01, ha="left", fontsize=SMALL)
 
 
@@ -116,19 +134,30 @@ def wrapped(text: str, made: Figure) -> str:
     return "\n".join(textwrap.wrap(text, int(made.get_figwidth() * 15.5)))
 
 
-def legend(made: Figure, axes: Axes, names: Sequence[str], place: Axes | None = None) -> None:
-    """Name the series that `axes` has labels for above it, or in `place`, if there are several."""
-    if place is not None:
-        place.set_axis_off()
-    handles, labels = axes.get_legend_handles_labels()
+def legend(made: Figure, axes: Axes, names: Sequence[str]) -> None:
+    """Name the series that `axes` has labels for beneath the title, if there are several.
+
+    The picture grows by what that takes: axes keep their size, however long the names are.
+    """
     if len(names) < 2:
         return
-    texts = [shown(name) for name in names]
-    columns = max(1, min(len(texts), int(made.get_figwidth() * 12 / (max(map(len, texts)) + 7))))
-    drawn = (place or axes).legend(
-        handles, labels, loc="lower left", bbox_to_anchor=(0, 0 if place else 1), ncols=columns,
-        borderaxespad=0.2, handlelength=2.6,
-    )  # fmt: skip
-    # Only now: a label with an underscore in front would not be drawn.
-    for entry, text in zip(drawn.get_texts(), texts, strict=True):
-        entry.set_text(text)
+    handles, labels = axes.get_legend_handles_labels()
+    texts = told_apart(names)
+    for columns in range(len(texts), 0, -1):
+        drawn = made.legend(
+            handles, labels, loc="upper left", ncols=columns, borderaxespad=0, borderpad=0,
+            handlelength=2.6,
+        )  # fmt: skip
+        # Only now: a label with an underscore in front would not be drawn.
+        for entry, text in zip(drawn.get_texts(), texts, strict=True):
+            entry.set_text(text)
+        extent = drawn.get_window_extent()
+        if extent.width <= 0.98 * made.bbox.width or columns == 1:
+            break
+        drawn.remove()
+    taken = extent.height / made.dpi + _APART
+    made.set_figheight(made.get_figheight() + taken)
+    height = made.get_figheight()
+    drawn.set_in_layout(False)  # room for it is made here
+    drawn.set_bbox_to_anchor((0.01, 1 - _TITLE / height))
+    made.set_layout_engine("constrained", rect=(0, 0, 1, 1 - taken / height), **_PADS)
