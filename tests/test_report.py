@@ -534,7 +534,7 @@ def test_a_run_named_twice_counts_once_and_order_is_kept(results: Path) -> None:
         ("demo-cccccccc", r"holds 2 runs; name one of .*33333333, .*44444444"),
         ("checkpoint-500-bbbbbbbb", r"holds 2 records; name one of .*run@0.5.json, .*run@50.json"),
         ("nowhere", r"nowhere: no such run, here or in .*results; 'evalsuite list runs'"),
-        ("{}", "holds runs of several checkpoints"),
+        ("{}", "is a results directory, not a run"),
         ("{}/../model", "is a checkpoint, not a run"),
         ("{}/../empty", "holds no run.json"),
     ],

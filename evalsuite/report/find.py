@@ -105,7 +105,7 @@ def _existing(argument: str, results: Path) -> Path:
 
 def _why_no_run(path: Path, results: Path) -> str:
     if path.resolve() == results.resolve() or _run_directories(path, "*/*"):
-        return "holds runs of several checkpoints; name one of them, or none to take all"
+        return "is a results directory, not a run; name one in it, or none to take all"
     if (path / "config.json").exists():
         return (
             f"is a checkpoint, not a run; name its directory under {results} "
