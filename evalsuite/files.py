@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import secrets
 import socket
 import stat
 from collections.abc import Iterator
@@ -104,10 +105,13 @@ def sync_directory(directory: Path) -> None:
 
 
 def write_bytes_atomically(path: Path, raw: bytes) -> None:
-    """`write_atomically` for what is no text, a picture say."""
+    """Put `raw` at `path` whole, but not through a power cut: a picture, which can be made again.
+
+    Several may do so at once, in one process or in many.
+    """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        scratch = path.with_name(f".{secrets.token_hex(8)}")
         try:
             scratch.write_bytes(raw)
             scratch.replace(path)

@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,12 @@ def test_bytes_are_replaced_whole(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DiskError, match="cannot be written"):
         write_bytes_atomically(tmp_path / "file" / "picture.png", b"")
+
+
+def test_threads_may_write_the_same_bytes_at_once(tmp_path: Path) -> None:
+    raws = [bytes([number]) * 100_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(20):
+            list(threads.map(lambda raw: write_bytes_atomically(tmp_path / "picture", raw), raws))
+            assert (tmp_path / "picture").read_bytes() in raws
+    assert list(tmp_path.iterdir()) == [tmp_path / "picture"]

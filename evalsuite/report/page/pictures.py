@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from evalsuite.errors import UsageError, nearest
-from evalsuite.files import disk_errors
+from evalsuite.files import write_bytes_atomically
 from evalsuite.report.page.data import Picture
 
 KINDS = ("thumbnails", "reference", "none")
@@ -100,7 +100,7 @@ def _thumbnail(path: Path, page: Path) -> Picture:
     except Exception as error:  # noqa: BLE001 - decoders raise what they like
         why = " ".join(str(error).split()) or type(error).__name__
         return Picture("", f"the image cannot be read: {why}"[:200])
-    _place(target, small)
+    write_bytes_atomically(target, small)
     return Picture(name)
 
 
@@ -114,17 +114,3 @@ def _small(content: bytes) -> bytes:
         out = io.BytesIO()
         plain.save(out, "WEBP", quality=_QUALITY)
     return out.getvalue()
-
-
-def _place(target: Path, content: bytes) -> None:
-    """Put a thumbnail there as a whole; two threads may do so at once."""
-    import secrets
-
-    with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = target.with_name(f".{secrets.token_hex(8)}")
-        try:
-            scratch.write_bytes(content)
-            scratch.replace(target)
-        finally:
-            scratch.unlink(missing_ok=True)
