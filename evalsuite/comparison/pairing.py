@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from evalsuite.errors import UsageError
 from evalsuite.runs.records import FoundRun, Run, SampleScore, Score, read_samples
@@ -78,21 +79,27 @@ def asked_and_scored(score: Score) -> dict[str, object]:
     return {**facts, "definition": score.definition}
 
 
+Read = Callable[[Path], list[SampleScore]]
+
+
 def pair(
-    baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], only: Sequence[str] = ()
+    baseline: Sequence[FoundRun],
+    candidate: Sequence[FoundRun],
+    only: Sequence[str] = (),
+    read: Read = read_samples,
 ) -> list[Paired | Incomparable]:
     """Pair the samples of every benchmark that any of the runs has, or of those in `only`.
 
-    Several runs on a side are training seeds of one recipe. Raises `UsageError` where a run's
+    Several runs on a side are training seeds of one recipe. `read` reads a samples.jsonl. Raises `UsageError` where a run's
     samples cannot be read.
     """
     runs = [*baseline, *candidate]
     names = dict.fromkeys(o.benchmark for found in runs for o in found.run.outcomes)
-    return [_pair(name, baseline, candidate) for name in names if not only or name in only]
+    return [_pair(name, baseline, candidate, read) for name in names if not only or name in only]
 
 
 def _pair(
-    name: str, baseline: Sequence[FoundRun], candidate: Sequence[FoundRun]
+    name: str, baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], read: Read
 ) -> Paired | Incomparable:
     runs = [*baseline, *candidate]
     sides = ["baseline"] * len(baseline) + ["candidate"] * len(candidate)
@@ -107,7 +114,7 @@ def _pair(
     whole = [score for score in scores if score is not None]
     if why := _unlike(whole, runs):
         return Incomparable(name, tuple(why))
-    return _matched(name, whole, runs, len(baseline))
+    return _matched(name, whole, runs, len(baseline), read)
 
 
 def _score(run: Run, name: str) -> Score | None:
@@ -134,9 +141,9 @@ def _unlike(scores: Sequence[Score], runs: Sequence[FoundRun]) -> list[str]:
 
 
 def _matched(
-    name: str, scores: Sequence[Score], runs: Sequence[FoundRun], baselines: int
+    name: str, scores: Sequence[Score], runs: Sequence[FoundRun], baselines: int, read: Read
 ) -> Paired | Incomparable:
-    tables = [_table(found, score) for found, score in zip(runs, scores, strict=True)]
+    tables = [_table(found, score, read) for found, score in zip(runs, scores, strict=True)]
     everywhere = [id_ for id_ in tables[0] if all(id_ in table for table in tables)]
     together = [tuple(table[id_] for table in tables) for id_ in everywhere]
     alike = [rows for rows in together if _asked_alike(rows)]
@@ -153,10 +160,10 @@ def _matched(
     )
 
 
-def _table(found: FoundRun, score: Score) -> dict[str, SampleScore]:
+def _table(found: FoundRun, score: Score, read: Read) -> dict[str, SampleScore]:
     """The samples of a score by id; raises `UsageError` if they are not those it was made of."""
     path = found.samples(score.benchmark)
-    rows = [row for row in read_samples(path) if row.counts]
+    rows = [row for row in read(path) if row.counts]
     table = {row.id: row for row in rows}
     if len(table) != score.n or len(rows) != score.n:
         has = f"{len(rows)} samples that count" if len(rows) != score.n else "an id twice"

@@ -48,14 +48,18 @@ def want(facts: tuple[str, ...], *, reference: bool, file: Path | None) -> Wante
 
 def tables(found: Sequence[FoundRun], wanted: Wanted = NOTHING) -> list[Table]:
     """Put runs side by side: a table a prompt profile, in the order profiles first come."""
+    return [_table(part, wanted) for part in by_prompts(found)]
+
+
+def by_prompts(found: Sequence[FoundRun]) -> list[list[FoundRun]]:
+    """Return the runs of each table, blind runs last, in the order profiles first come."""
     parts: dict[str, list[FoundRun]] = {}
     for item in found:
         parts.setdefault(prompts_of(item.run), []).append(item)
-    return [_table(part, wanted) for part in parts.values()]
+    return [sorted(part, key=lambda item: is_blind(item.run)) for part in parts.values()]
 
 
 def _table(found: Sequence[FoundRun], wanted: Wanted) -> Table:
-    found = sorted(found, key=lambda item: is_blind(item.run))  # below those that can see
     table = dataclasses.replace(build([item.run for item in found]), facts=wanted.facts)
     if len(found) > 1:
         from evalsuite.report.model.significance import (

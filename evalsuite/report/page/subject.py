@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalsuite.comparison.pairing import Read
 from evalsuite.errors import UsageError
 from evalsuite.report.model.join_samples import Row, join
 from evalsuite.report.model.notes import is_blind
-from evalsuite.report.model.select import tables
-from evalsuite.report.model.table import Table
-from evalsuite.runs.records import FoundRun, Outcome, Score, read_samples
+from evalsuite.report.model.select import by_prompts
+from evalsuite.report.model.table import Table, build
+from evalsuite.runs.records import FoundRun, Outcome, Score
 
 _LONGEST = 80
 
@@ -66,6 +67,7 @@ class Group:
     """Runs under one prompt profile, which may share a table."""
 
     table: Table
+    """Without contests, which need the samples."""
     runs: tuple[FoundRun, ...]
     labels: tuple[str, ...]
     subjects: tuple[Subject, ...]
@@ -74,10 +76,9 @@ class Group:
 def groups(found: Sequence[FoundRun]) -> list[Group]:
     """Part `found` by prompt profile, and each part by benchmark, in the order of its table."""
     taken: set[str] = set()
-    by_run = {id(item.run): item for item in found}
     made = []
-    for number, table in enumerate(tables(found)):
-        items = tuple(by_run[id(row.run)] for row in table.rows)
+    for number, items in enumerate(by_prompts(found)):
+        table = build([item.run for item in items])
         labels = tuple(_label(item, row.label) for item, row in zip(items, table.rows, strict=True))
         suffix = f"-{table.prompts}" if number else ""
         subjects = []
@@ -85,18 +86,18 @@ def groups(found: Sequence[FoundRun]) -> list[Group]:
             slug = _slug(column.benchmark + suffix, taken)
             parts = _parts(column.benchmark, items, labels)
             subjects.append(Subject(column.benchmark, slug, table.prompts, parts))
-        made.append(Group(table, items, labels, tuple(subjects)))
+        made.append(Group(table, tuple(items), labels, tuple(subjects)))
     return made
 
 
-def rows_of(subject: Subject) -> tuple[Subject, list[Row]]:
-    """Read and join the samples of `subject`; it comes back knowing which cannot be read."""
+def rows_of(subject: Subject, read: Read) -> tuple[Subject, list[Row]]:
+    """Read and join the samples of `subject`; returns it with the runs that cannot be read."""
     parts, tables, blind = [], [], []
     for part in subject.parts:
         trouble = part.trouble
         if part.score and not trouble:
             try:
-                tables.append(read_samples(part.found.samples(subject.name)))
+                tables.append(read(part.found.samples(subject.name)))
                 blind.append(is_blind(part.found.run))
             except UsageError as error:
                 trouble = str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -38,9 +39,15 @@ def draw(runs: Sequence[FoundRun], directory: Path, only: Sequence[str], say: Sa
             told.add(line)
             say(line)
 
+    shared = cache(lambda: _table(runs, once))
     for kind in only or KINDS:
         try:
-            made += _DRAWN[kind](runs, directory, once)
+            if kind == "steps":
+                found = curves(runs)
+                _say_left_out(found.left_out, once)
+                made += draw_curves(found, directory)
+            else:
+                made += _DRAWN[kind](*shared(), directory)
         except UsageError as error:
             if only or (kind == KINDS[-1] and not made):
                 raise
@@ -55,8 +62,7 @@ def draw_curves(found: Curves, directory: Path) -> list[Path]:
         return made + _saved(steps.draw_benchmarks(found), directory, "plot-steps-benchmarks")
 
 
-def _memory(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Path]:
-    kept, table = _table(runs, say)
+def _memory(kept: Sequence[FoundRun], table: Table, directory: Path) -> list[Path]:
     with styled():
         made = memory.draw(memory.spots(table, kept), table.averaged)
         if made is None:
@@ -67,20 +73,12 @@ def _memory(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Path]:
         return _saved(made, directory, "plot-memory")
 
 
-def _steps(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Path]:
-    found = curves(runs)
-    _say_left_out(found.left_out, say)
-    return draw_curves(found, directory)
-
-
-def _intervals(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Path]:
-    _, table = _table(runs, say)
+def _intervals(kept: Sequence[FoundRun], table: Table, directory: Path) -> list[Path]:
     with styled():
         return _saved(intervals.draw(table), directory, "plot-intervals")
 
 
-def _categories(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Path]:
-    kept, table = _table(runs, say)
+def _categories(kept: Sequence[FoundRun], table: Table, directory: Path) -> list[Path]:
     rows, note = intervals.best_rows(table)
     places = [[id(row) for row in table.rows].index(id(row)) for row in rows]
     made: list[Path] = []
@@ -109,7 +107,6 @@ def _categories(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Pat
 
 _DRAWN = {
     "memory": _memory,
-    "steps": _steps,
     "intervals": _intervals,
     "categories": _categories,
 }
