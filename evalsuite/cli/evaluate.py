@@ -140,7 +140,8 @@ def run(
 ) -> None:
     """Evaluate checkpoints; the same command again continues, or finds everything done."""
     from evalsuite.report.progress import runs
-    from evalsuite.report.writers import terminal as text
+    from evalsuite.report.tables.runs import summary
+    from evalsuite.report.writers.terminal import print_grids
     from evalsuite.runner.session import Request, run_all
 
     request = Request(
@@ -178,7 +179,7 @@ def run(
     )
     with runs.make() as shown:
         evaluated = run_all(request, shown)
-    text.print_runs(evaluated.found)
+    print_grids(summary(evaluated.found))
     if not evaluated.complete:
         raise typer.Exit(INCOMPLETE)
 
@@ -204,6 +205,7 @@ def verify(
     """
     from evalsuite.report.progress import runs
     from evalsuite.report.tables import verify as verified
+    from evalsuite.report.writers.terminal import print_grids
     from evalsuite.runner import verify as both_roads
     from evalsuite.runner.session import Request
 
@@ -224,7 +226,7 @@ def verify(
     )
     with runs.make() as shown:
         found = both_roads.verify(request, shown)
-    verified.show(found)
+    print_grids([verified.grid(found)])
     if not found.complete or (found.dtype == "float32" and not found.identical):
         raise typer.Exit(INCOMPLETE)
 
@@ -249,7 +251,9 @@ def profile(
 
     One image a question, as in SmolVLM's paper. Nothing else should be running.
     """
-    from evalsuite.report.tables import profile as profiled
+    from evalsuite.report.export import profile as files
+    from evalsuite.report.tables.profile import grids
+    from evalsuite.report.writers.terminal import print_grids
     from evalsuite.runner import profile as profiling
 
     request = profiling.Request(
@@ -264,8 +268,8 @@ def profile(
         new_tokens=max_new_tokens,
     )
     made = profiling.profile(request, lambda text: print(text, file=sys.stderr))
-    profiled.show(made)
-    for path in profiled.write(made, output or profiled.place(made, output_dir)):
+    print_grids(grids(made))
+    for path in files.write(made, output or files.place(made, output_dir)):
         print(path)
     if not made.measured:
         raise typer.Exit(INCOMPLETE)

@@ -90,8 +90,8 @@ def pair(
 ) -> list[Paired | Incomparable]:
     """Pair the samples of every benchmark that any of the runs has, or of those in `only`.
 
-    Several runs on a side are training seeds of one recipe. `read` reads a samples.jsonl. Raises `UsageError` where a run's
-    samples cannot be read.
+    Several runs on a side are training seeds of one recipe. `read` reads a samples.jsonl.
+    Raises `UsageError` where a run's samples cannot be read.
     """
     runs = [*baseline, *candidate]
     names = dict.fromkeys(o.benchmark for found in runs for o in found.run.outcomes)

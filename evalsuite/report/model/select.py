@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from evalsuite.errors import UsageError
 from evalsuite.report.model.notes import is_blind
 from evalsuite.report.model.table import Table, build, prompts_of
-from evalsuite.report.tables.grid import Grid, across
-from evalsuite.report.tables.run import detail
 from evalsuite.runs.records import FoundRun
 
 if TYPE_CHECKING:
@@ -72,13 +70,3 @@ def _table(found: Sequence[FoundRun], wanted: Wanted) -> Table:
 
         table = with_published(table, wanted.published)
     return table
-
-
-def alone(table: Table) -> bool:
-    """Whether it is about a single run, beside which nothing else is to be shown."""
-    return len(table.rows) == 1 and table.published is None
-
-
-def grid(table: Table) -> Grid:
-    """Lay out one run with all its counts, or several side by side."""
-    return detail(table.rows[0].run, table.facts) if alone(table) else across(table)

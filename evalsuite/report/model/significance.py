@@ -43,7 +43,9 @@ def contested(table: Table, found: Sequence[FoundRun]) -> Table:
     return decided(table, known)
 
 
-def leads(table: Table, found: Sequence[FoundRun], benchmark: str, read: Read = read_samples) -> Leads:
+def leads(
+    table: Table, found: Sequence[FoundRun], benchmark: str, read: Read = read_samples
+) -> Leads:
     """Compute the leads on `benchmark` that the contests of `table` need.
 
     `read` reads a samples.jsonl: pass one that caches to use the samples for something else, too.

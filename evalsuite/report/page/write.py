@@ -22,6 +22,7 @@ from evalsuite.report.page.skeleton import Style, assets, new_style
 from evalsuite.report.page.subject import Group, Subject, groups, rows_of
 from evalsuite.runs.records import FoundRun, read_samples
 
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A page that was written."""
@@ -98,16 +99,12 @@ class _Draft:
         """Write data, images and pages of one benchmark."""
         paths = [path for path in _media(subject, rows) if path not in self.pictures]
         self.steps.begin(subject.name, len(paths) if self.images == "thumbnails" else 0)
-        self.pictures |= pictures.prepare(
-            paths, self.images, self.folder.path, self.steps.advance
-        )
+        self.pictures |= pictures.prepare(paths, self.images, self.folder.path, self.steps.advance)
         self.pages[f"benchmarks/{subject.slug}.html"] = benchmark(self.style, subject, rows)
         if not rows:
             return
         labels = [part.label for part in subject.browsed]
-        for script in scripts(
-            rows, labels, self.pictures, stem=subject.slug, video=subject.video
-        ):
+        for script in scripts(rows, labels, self.pictures, stem=subject.slug, video=subject.video):
             self.folder.write(f"{script.name}.js", script.text)
         self.pages[f"samples/{subject.slug}.html"] = browser(self.style, subject)
         self.samples += len(rows)

@@ -17,6 +17,8 @@ from evalsuite.report.plots.style import save, styled
 from evalsuite.runs.records import FoundRun, read_samples
 
 Say = Callable[[str], None]
+_Shared = tuple[Sequence[FoundRun], Table]
+"""Comparable runs, and their table."""
 KINDS = ("memory", "steps", "intervals", "categories")
 
 
@@ -47,7 +49,7 @@ def draw(runs: Sequence[FoundRun], directory: Path, only: Sequence[str], say: Sa
                 _say_left_out(found.left_out, once)
                 made += draw_curves(found, directory)
             else:
-                made += _DRAWN[kind](*shared(), directory)
+                made += _DRAWN[kind](shared(), directory)
         except UsageError as error:
             if only or (kind == KINDS[-1] and not made):
                 raise
@@ -62,7 +64,8 @@ def draw_curves(found: Curves, directory: Path) -> list[Path]:
         return made + _saved(steps.draw_benchmarks(found), directory, "plot-steps-benchmarks")
 
 
-def _memory(kept: Sequence[FoundRun], table: Table, directory: Path) -> list[Path]:
+def _memory(shared: _Shared, directory: Path) -> list[Path]:
+    kept, table = shared
     with styled():
         made = memory.draw(memory.spots(table, kept), table.averaged)
         if made is None:
@@ -73,12 +76,14 @@ def _memory(kept: Sequence[FoundRun], table: Table, directory: Path) -> list[Pat
         return _saved(made, directory, "plot-memory")
 
 
-def _intervals(kept: Sequence[FoundRun], table: Table, directory: Path) -> list[Path]:
+def _intervals(shared: _Shared, directory: Path) -> list[Path]:
+    _, table = shared
     with styled():
         return _saved(intervals.draw(table), directory, "plot-intervals")
 
 
-def _categories(kept: Sequence[FoundRun], table: Table, directory: Path) -> list[Path]:
+def _categories(shared: _Shared, directory: Path) -> list[Path]:
+    kept, table = shared
     rows, note = intervals.best_rows(table)
     places = [[id(row) for row in table.rows].index(id(row)) for row in rows]
     made: list[Path] = []
@@ -112,7 +117,7 @@ _DRAWN = {
 }
 
 
-def _table(runs: Sequence[FoundRun], say: Say) -> tuple[list[FoundRun], Table]:
+def _table(runs: Sequence[FoundRun], say: Say) -> _Shared:
     """The runs that can share a picture, in one table."""
     left_out = [LeftOut(found, "it has no score yet") for found in runs if not found.run.scores]
     scored = [found for found in runs if found.run.scores]
