@@ -19,7 +19,7 @@ from evalsuite.benchmarks.data import status as state
 from evalsuite.benchmarks.data.make_tables import write_table
 from evalsuite.benchmarks.data.status import state as look
 from evalsuite.benchmarks.video_layouts import LAYOUTS
-from tests import made_trees
+from tests.builders import hub_trees as made_trees
 
 TEXT = "index\timage\tquestion\tanswer\n1\tabc\twhich?\tA\n"
 
