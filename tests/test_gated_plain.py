@@ -17,7 +17,7 @@ from evalsuite.report.writers.gate_json import to_json
 from tests.builders.gates import STRICT, held, only, right
 from tests.builders.stored_runs import failed, samples, stored
 
-PAGE = Path(__file__).parents[1] / "docs" / "gate.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "gate.md"
 
 
 def plain(gated: Gated) -> Any:
