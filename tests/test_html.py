@@ -93,8 +93,8 @@ def check(name: str) -> None:
               ".//tfoot/tr/td", ".//ul/li[1]")  # fmt: skip
     assert [shown(tree.find(place)) for place in places] == [visible] * len(places)
     for attribute in (value for element in tree.iter() for value in element.attrib.values()):
-        assert attribute in {"grid", "scroll", "group", "number", "bad", "0", "1", "2", "col", "row",
-                             "colgroup", "rowgroup", "region", "Scores"}  # fmt: skip
+        assert attribute in {"grid", "scroll", "group", "number", "bad", "0", "1", "2", "col",
+                             "row", "colgroup", "rowgroup", "region", "Scores"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
