@@ -7,7 +7,6 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,19 +17,7 @@ from evalsuite.runner.options import Options
 from evalsuite.runner.plan import place
 from evalsuite.system.devices import resampling
 from evalsuite.system.files import RunLock
-
-
-def evalsuite(
-    *arguments: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "evalsuite", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, **(environment or {})},
-    )
+from tests.builders.commands import evalsuite
 
 
 def demo_directory(output: Path) -> Path:

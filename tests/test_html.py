@@ -15,8 +15,8 @@ from evalsuite.report.model.table import Footnote
 from evalsuite.report.tables import grid, run
 from evalsuite.report.tables.grid import Entry, Grid, Heading, Line
 from evalsuite.report.writers.html import document, policy
-from tests.reported import one, several
-from tests.test_report import HOSTILE
+from tests.builders.hostile import HOSTILE
+from tests.builders.runs import one, several
 
 KNOWN = {"div", "table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "sup", "ul", "li",
          "strong", "a", "span"}  # fmt: skip

@@ -26,9 +26,9 @@ from evalsuite.report.page.script import to_script
 from evalsuite.report.page.subject import groups
 from evalsuite.report.page.write import write
 from evalsuite.runs.records import FoundRun, SampleScore
-from tests.compared import failed, sample, samples, stored
-from tests.paged import HOSTILE, Watched, changed, hostile, picture, written
-from tests.reported import failure
+from tests.builders.pages import HOSTILE, Watched, changed, hostile, picture, written
+from tests.builders.runs import failure
+from tests.builders.stored_runs import failed, sample, samples, stored
 
 
 def taken(script: str) -> tuple[str, Any]:
