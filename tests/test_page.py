@@ -470,6 +470,23 @@ def test_one_at_a_time(one: list[FoundRun], tmp_path: Path) -> None:
         written(one, tmp_path / "page")
 
 
+def test_each_samples_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rights = {"a": [1, 0, 1, 1], "b": [0, 1, 1, 0], "c": [1, 1, 1, 1]}
+    found = [stored(tmp_path / "results", name, {"Bench": samples(right), "Other": samples(right)})
+             for name, right in rights.items()]  # fmt: skip
+    opened_files: list[Path] = []
+    read_text = Path.read_text
+
+    def counted(self: Path, *args: Any, **kwargs: Any) -> str:
+        opened_files.append(self)
+        return read_text(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    written(found, tmp_path / "page")
+    read = [path for path in opened_files if path.suffix == ".jsonl"]
+    assert sorted(read) == sorted(f.samples(name) for f in found for name in ("Bench", "Other"))
+
+
 # The command
 
 

@@ -1,4 +1,4 @@
-"""One benchmark of a page: which runs have it, what came of it, and the samples they share."""
+"""One benchmark of a page: its runs, their outcomes and their samples."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ _LONGEST = 80
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A run as far as one benchmark is concerned."""
+    """One run on one benchmark."""
 
     found: FoundRun
     label: str
     outcome: Outcome
     trouble: str = ""
-    """Why there are no samples of it; empty if there are."""
+    """Why its samples cannot be shown; empty if they can."""
 
     @property
     def score(self) -> Score | None:
-        """The outcome, if it is a score."""
+        """The score; None after a failure."""
         return self.outcome if isinstance(self.outcome, Score) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A benchmark under one prompt profile."""
+    """A benchmark under one prompt style."""
 
     name: str
     slug: str
-    """Names its files."""
+    """Name of its files."""
     prompts: str
     parts: tuple[Part, ...]
 
     @property
     def video(self) -> bool:
-        """Whether frames of videos are shown."""
+        """Whether the benchmark has videos."""
         return any(part.score and part.score.modality == "video" for part in self.parts)
 
     @property
@@ -57,14 +57,14 @@ class Subject:
 
     @property
     def flipped(self) -> tuple[int, int]:
-        """Between which of `browsed` changes are shown unless others are chosen."""
+        """The indices in `browsed` of the two runs that are compared by default."""
         seeing = [i for i, part in enumerate(self.browsed) if not is_blind(part.found.run)]
         return (seeing[0], seeing[-1]) if len(seeing) > 1 else (0, max(len(self.browsed) - 1, 0))
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs under one prompt profile, which may share a table."""
+    """Runs under one prompt style, which share a table."""
 
     table: Table
     """Without contests, which need the samples."""
@@ -74,7 +74,7 @@ class Group:
 
 
 def groups(found: Sequence[FoundRun]) -> list[Group]:
-    """Part `found` by prompt profile, and each part by benchmark, in the order of its table."""
+    """Group `found` by prompt style, and each group by benchmark, in the order of its table."""
     taken: set[str] = set()
     made = []
     for number, items in enumerate(by_prompts(found)):
@@ -120,13 +120,13 @@ def _parts(name: str, items: Sequence[FoundRun], labels: Sequence[str]) -> tuple
 
 
 def _missing(samples: Path) -> str:
-    if os.path.isfile(samples):  # noqa: PTH113 - also takes what can be no path
+    if os.path.isfile(samples):  # noqa: PTH113 - accepts invalid paths
         return ""
-    return f"{samples.name} is not there; score again with --mode eval"
+    return f"{samples.name} is missing; score again with --mode eval"
 
 
 def _slug(name: str, taken: set[str]) -> str:
-    """Make a file's name of `name` that no other has, on disks that ignore case as well."""
+    """Return a file name for `name` that is not in `taken`, ignoring case."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:_LONGEST] or "benchmark"
     slug, number = safe, 1
     while slug.lower() in taken:

@@ -51,13 +51,12 @@ def write(found: Sequence[FoundRun], output: Path, images: str, steps: Steps) ->
     """
     pictures.check(images)
     claim(output)  # before minutes of work
-    parted = groups(found)
     with opened(output) as folder:
         with folder.drafted():
             draft = _Draft(folder, new_style(folder.stamp), images, steps)
             for name, text in assets():
                 folder.write(name, text)
-            decided = [draft.add(group) for group in parted]
+            decided = [draft.add(group) for group in groups(found)]
             notes = _notes(draft.missing, images)
             draft.pages[INDEX] = overview(draft.style, decided, notes)
         folder.publish(draft.pages, pictures.names(draft.pictures.values()))
