@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from evalsuite.runner.batch_sensitivity import SAMPLES
 from evalsuite.runner.plan import Limit, Shard
-from evalsuite.smolvlm.prompts import Profile
+from evalsuite.smolvlm.prompts import PromptStyle
 
 ENGINE = "evalsuite-3"
 """Changed whenever the engine may answer differently: another engine's answers are not reused."""
@@ -26,7 +26,7 @@ class Options:
     dtype: str
     resampling: str
     command: str
-    prompts: Profile = "vlmevalkit"
+    prompts: PromptStyle = "vlmevalkit"
     limit: Limit | None = None
     mode: Mode = "all"
     batch_size: int | None = None
@@ -54,7 +54,7 @@ class Options:
             object.__setattr__(self, "devices", (self.device,))
 
     @property
-    def workers_a_device(self) -> int:
+    def workers_per_device(self) -> int:
         """How many share a device, or the memory of one machine."""
         if self.ray is not None and self.device != "cpu":
             return 1  # Ray gives each its own

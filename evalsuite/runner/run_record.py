@@ -30,7 +30,7 @@ from evalsuite.runs.records import (
     read_run,
     write_run,
 )
-from evalsuite.smolvlm.prompts import Style
+from evalsuite.smolvlm.prompts import PromptOptions
 from evalsuite.system.environment import PACKAGES, VERSION, versions
 from evalsuite.vlmevalkit.client import KitError
 
@@ -69,7 +69,9 @@ class Ledger:
         """Benchmarks still at work."""
         self.error: EvalsuiteError | None = None
         """Why the checkpoint cannot be loaded, if it cannot."""
-        style = Style(options.prompts, self.checkpoint.family, self.checkpoint.chat_template)
+        style = PromptOptions(
+            options.prompts, self.checkpoint.family, self.checkpoint.chat_template
+        )
         self.wording = Wording(style, options.blind)
         self._options = options
         self._digests = given.digests

@@ -25,7 +25,7 @@ from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers import ray_client
 from evalsuite.runs.records import FoundRun, Run
-from evalsuite.smolvlm.prompts import PROFILES, Profile
+from evalsuite.smolvlm.prompts import PROMPT_STYLES, PromptStyle
 from evalsuite.system import devices as device
 from evalsuite.system.hashing import cache_directory
 from evalsuite.vlmevalkit.client import Kit
@@ -224,12 +224,13 @@ def _devices(request: Request, progress: Progress) -> tuple[tuple[str, ...], int
     return devices, threads, device.dtype_for(devices[0], request.dtype)
 
 
-def _profile(text: str) -> Profile:
-    for known in PROFILES:
+def _profile(text: str) -> PromptStyle:
+    for known in PROMPT_STYLES:
         if text == known:
             return known
     raise UsageError(
-        f"--prompts {text}: unknown{nearest(text, PROFILES)}; expected {' or '.join(PROFILES)}"
+        f"--prompts {text}: unknown{nearest(text, PROMPT_STYLES)}; "
+        f"expected {' or '.join(PROMPT_STYLES)}"
     )
 
 

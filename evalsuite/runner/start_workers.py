@@ -52,7 +52,7 @@ def staff(
                 longest_edge=options.longest_edge,
                 log=(options.output / "worker.log").absolute(),
                 threads=options.threads,
-                workers_a_device=options.workers_a_device,
+                workers_per_device=options.workers_per_device,
             )
             for ledger in ledgers
         ],
