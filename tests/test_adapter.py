@@ -17,10 +17,10 @@ from evalsuite.errors import UsageError
 from evalsuite.runs.journal import read_predictions
 from evalsuite.sample import Frames, Sample
 from evalsuite.smolvlm import prompts
-from tests import made_data as made
+from tests.builders import kit_data as made
+from tests.builders.checkpoints import make_checkpoint, merge_with_peft, train_adapter
+from tests.builders.vlmevalkit_models import CLASSES, picture, vlmevalkit_prompt
 from tests.conftest import Reference, demo
-from tests.model_factory import make_checkpoint, merge_with_peft, train_adapter
-from tests.test_formats import CLASSES, picture, theirs
 
 DEMO = "demo"
 LIMIT = 8
@@ -186,7 +186,7 @@ def test_every_key_is_worded_as_by_vlmevalkit(vlmeval: Any, family: str, n: int)
             {"type": "text", "value": WORDS},
             {"type": "text", "value": "Best option:(", "role": "assistant"},
         ]
-        text, images = theirs(family, key, message)
+        text, images = vlmevalkit_prompt(family, key, message)
         prompt = prompt_of(message, key, prompts.PromptOptions(family=family))
         assert (prompt.text, len(prompt.media)) == (text, images), key
 

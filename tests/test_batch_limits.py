@@ -6,7 +6,7 @@ import pytest
 
 from evalsuite.smolvlm.batch_limits import USEFUL_LIMITS, bytes_per_patch, bytes_per_token, choose
 from evalsuite.smolvlm.memory import free_host_bytes
-from tests.test_roofline import SMALL
+from tests.builders.models import SMALL
 
 GIB = 2**30
 

@@ -12,7 +12,7 @@ from evalsuite.errors import UsageError
 from evalsuite.sample import Frames, Image, Message, Text
 from evalsuite.smolvlm.chat_template import check, conversation, render_prompt
 from evalsuite.smolvlm.tokenization import PromptTokenizer
-from tests.test_template_sandbox import IDEFICS3
+from tests.builders.chat_templates import IDEFICS3
 
 CAT, DOG = Image("cat.png", "c"), Image("dog.png", "d")
 

@@ -1,11 +1,6 @@
 """Compares every prompt format with VLMEvalKit's classes, byte for byte."""
 
-import functools
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +9,7 @@ from hypothesis import strategies as st
 from evalsuite.sample import Frames, Image, Message, Text
 from evalsuite.smolvlm.formats import FORMATS, FORMATS_BY_FAMILY
 from evalsuite.smolvlm.prompts import shown_frames
-from tests import made_data as made
+from tests.builders.vlmevalkit_models import built_prompt, model, picture, vlmevalkit_prompt
 
 SELECT = "Please select the correct answer from the options above."
 KEYS = {
@@ -35,51 +30,6 @@ KEYS = {
 }
 """A VLMEvalKit dataset key for each format."""
 ONE_IMAGE = ("mmbench", "mathvista", "chartqa", "docvqa", "textvqa")
-CLASSES = {"smolvlm": "SmolVLM2", "idefics3": "SmolVLM"}
-
-
-class PromptBuilt(Exception):
-    """Raised by VLMEvalKit's model once it has built its prompt."""
-
-
-class _Processor(SimpleNamespace):
-    def __call__(self, *, text: str, images: Sequence[Any], return_tensors: str) -> None:
-        raise PromptBuilt(text, len(images))
-
-
-def model(family: str) -> Any:
-    """Return VLMEvalKit's model of a family, without weights."""
-    made.vlmevalkit()
-    import vlmeval.vlm.smolvlm
-
-    kind = getattr(vlmeval.vlm.smolvlm, CLASSES[family])
-    model = kind.__new__(kind)
-    model.sampling_frames, model.resolution = 64, 32
-    model.processor = _Processor(image_processor=SimpleNamespace(do_image_splitting=True))
-    return model
-
-
-def vlmevalkit_prompt(
-    family: str, dataset: str | None, message: Sequence[dict[str, str]]
-) -> tuple[str, int]:
-    """Return what VLMEvalKit's model passes to its processor: text and number of images."""
-    return _built_prompt(model(family), dataset, message)
-
-
-def _built_prompt(
-    model: Any, dataset: str | None, message: Sequence[dict[str, str]]
-) -> tuple[str, int]:
-    with pytest.raises(PromptBuilt) as built:
-        model.generate_inner(message, dataset)
-    text, images = built.value.args
-    return text, images
-
-
-@functools.cache
-def picture() -> str:
-    path = Path(tempfile.mkdtemp(prefix="evalsuite-tests-")) / "a.png"
-    made.picture(side=2).save(path)
-    return str(path)
 
 
 def as_dicts(messages: Sequence[Message]) -> list[dict[str, str]]:
@@ -256,11 +206,11 @@ def test_vlmevalkit_splits_frames_depending_on_earlier_benchmarks() -> None:
     used = model("smolvlm")
     message = as_dicts([clip(70), Text("what?")])
     for dataset, cut in (("WorldSense", True), ("Video-MME", False), ("WorldSense", False)):
-        _, images = _built_prompt(used, dataset, message)
+        _, images = built_prompt(used, dataset, message)
         assert used.processor.image_processor.do_image_splitting == cut
         assert images == (64 if dataset == "Video-MME" else 70)
     older = model("idefics3")
-    assert _built_prompt(older, "Video-MME", message)[1] == 70
+    assert built_prompt(older, "Video-MME", message)[1] == 70
     assert older.processor.image_processor.do_image_splitting
     # For evalsuite, see tests/test_prompts.py (never split) and tests/test_adapter.py (64 frames).
 
