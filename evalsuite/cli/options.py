@@ -101,7 +101,8 @@ PolicyFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="A YAML file with margin, cliff, cliffs, alpha, power, benchmarks (docs/gate.md).",
+        help="A YAML file with margin, cliff, cliffs, alpha, power, benchmarks "
+        "(docs/reference/gate.md).",
     ),
 ]
 Margin = Annotated[
