@@ -42,34 +42,26 @@ def _plain(text: str) -> str:
 
 def command_line() -> str:
     """The page of all commands with their arguments, options and defaults."""
-    from typer.main import get_command
+    import typer
 
     from evalsuite.cli import app
 
-    root: Any = get_command(app)
+    root: Any = typer.main.get_command(app)
     lines = ["# Command line", "", _plain(root.help or ""), ""]
-    lines += ["`evalsuite --version` prints the version; `evalsuite COMMAND --help` prints this text.", ""]
+    lines += ["`evalsuite COMMAND --help` prints the text of one command.", ""]
     for name, command in root.commands.items():
-        lines += [f"## evalsuite {name}", "", _plain(command.help or ""), ""]
-        arguments, options = [], []
+        context = typer.Context(command, info_name=name)
+        usage = " ".join(command.collect_usage_pieces(context))
+        lines += [f"## evalsuite {name}", "", f"`evalsuite {name} {usage}`", ""]
+        lines += [_plain(command.help or ""), ""]
+        rows: dict[str, list[list[str]]] = {"argument": [], "option": []}
         for parameter in command.params:
-            if parameter.name == "help" or getattr(parameter, "hidden", False):
-                continue
-            text = _plain(getattr(parameter, "help", None) or "")
-            kind = parameter.metavar or parameter.type.name.upper()
-            if parameter.param_type_name == "argument":
-                arguments.append([f"`{parameter.human_readable_name}`", text])
-                continue
-            names = ", ".join(f"`{flag}`" for flag in [*parameter.opts, *parameter.secondary_opts])
-            default = "" if parameter.default in (None, False, "", ()) else f"`{parameter.default}`"
-            flag = getattr(parameter, "is_flag", False)
-            if parameter.required:
-                default = "required"
-            options.append([names, "" if flag else f"`{kind}`", text, default])
-        if arguments:
-            lines += _table(["argument", "meaning"], arguments)
-        if options:
-            lines += _table(["option", "value", "meaning", "default"], options)
+            record = parameter.get_help_record(context)
+            if record is not None:
+                rows[parameter.param_type_name].append([f"`{record[0]}`", _plain(record[1])])
+        for kind, found in rows.items():
+            if found:
+                lines += _table([kind, "meaning"], found)
     return "\n".join(lines)
 
 
@@ -86,7 +78,11 @@ def catalogue() -> str:
         "## Suites", "",
     ]  # fmt: skip
     lines += _table(
-        ["suite", "benchmarks"], [[f"`{name}`", ", ".join(names)] for name, names in known.suites.items()]
+        ["suite", "benchmarks"],
+        [
+            [f"`{name}`", ", ".join(found.name for found in known.suite(name))]
+            for name in known.suites
+        ],
     )
     lines += ["## Benchmarks", ""]
     lines += _table(
@@ -131,7 +127,7 @@ def catalogue() -> str:
 
 
 def _verified(reference: Any) -> bool:
-    return bool(reference.verified)
+    return bool(getattr(reference, "verified", getattr(reference, "read", False)))
 
 
 def _copy(path: str) -> Callable[[], str]:
