@@ -86,7 +86,10 @@ def catalogue() -> str:
     )
     lines += ["## Benchmarks", ""]
     lines += _table(
-        ["benchmark", "content", "modality", "prompt format", "metric", "frames", "token limit", "margin", "max drop"],
+        [
+            *("benchmark", "content", "modality", "prompt format", "metric", "frames"),
+            *("token limit", "margin", "max drop"),
+        ],
         [
             [
                 f"`{name}`", benchmark.description, benchmark.modality, f"`{benchmark.prompt}`",
@@ -112,13 +115,16 @@ def catalogue() -> str:
     lines += [
         "## Reference scores", "",
         "Scores published by the models' authors. They were made with other prompts or data than "
-        "yours, so compare with care. *To check* marks a figure that was recalled and not read from "
-        "its source.", "",
+        "yours, so compare with care. *To check* marks a figure that was recalled and not read "
+        "from its source.", "",
     ]  # fmt: skip
     lines += _table(
         ["benchmark", "model", "score", "source", ""],
         [
-            [f"`{name}`", found.model, f"{found.score:g}", found.source, "" if _verified(found) else "to check"]
+            [
+                f"`{name}`", found.model, f"{found.score:g}", found.source,
+                "" if _verified(found) else "to check",
+            ]
             for name, benchmark in known.benchmarks.items()
             for found in benchmark.references
         ],
@@ -141,7 +147,7 @@ PAGES: dict[str, tuple[Callable[[], str], str]] = {
     "changelog.md": (_copy("CHANGELOG.md"), "CHANGELOG.md"),
     "contributing.md": (_copy("CONTRIBUTING.md"), "CONTRIBUTING.md"),
 }
-"""Page of the site → what makes its text, and the file of the repository that its links start at."""
+"""Page of the site → what makes its text, and the file that its links are relative to."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
