@@ -17,7 +17,7 @@ from evalsuite.checkpoint import checkpoint
 from evalsuite.runner.options import Options
 from evalsuite.runner.plan import place
 from evalsuite.system.devices import resampling
-from evalsuite.system.files import RunLock
+from evalsuite.system.locks import run_lock
 
 
 def evalsuite(
@@ -221,7 +221,7 @@ def test_results_of_a_newer_evalsuite_are_left_alone(tmp_path: Path) -> None:
 def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
     directory = demo_directory(tmp_path)
     arguments = ["--ckpt", "demo", "--device", "cpu", "--output-dir", str(tmp_path)]
-    with RunLock(directory):
+    with run_lock(directory):
         result = evalsuite("run", *arguments)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()

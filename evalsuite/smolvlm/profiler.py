@@ -25,6 +25,7 @@ from evalsuite.smolvlm.prompts import build
 from evalsuite.smolvlm.requests import Answer, Question, add_seconds
 from evalsuite.smolvlm.roofline import Counted, Shape, Work, work
 from evalsuite.system.process import Child, ChildDied, serve, write_to
+from evalsuite.system.text import one_line
 
 if TYPE_CHECKING:
     from evalsuite.smolvlm.engine import Engine
@@ -275,8 +276,7 @@ def main() -> None:
         import traceback
 
         traceback.print_exc()
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        connection.send(Unmeasured(task.batch_size, f"{type(error).__name__}: {reason}"))
+        connection.send(Unmeasured(task.batch_size, one_line(error, with_type=True)))
 
 
 def to_plain(measured: Measured, rates: Rates) -> dict[str, object]:
