@@ -20,7 +20,7 @@ from evalsuite.benchmarks.data.make_tables import write_table
 from evalsuite.benchmarks.data.status import state as look
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.system.environment import versions
-from tests import made_trees
+from tests.builders import hub_trees as made_trees
 
 TEXT = "index\timage\tquestion\tanswer\n1\tabc\twhich?\tA\n"
 

@@ -27,7 +27,7 @@ from evalsuite.benchmarks.data.errors import DataError
 from evalsuite.benchmarks.data.progress import Step, silent
 from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.report.progress import downloads
-from tests.file_server import Files, serving
+from tests.fakes.http_server import Files, serving
 
 DATA = b"".join(b"%07d\n" % n for n in range(60_000))
 MD5 = hashlib.md5(DATA).hexdigest()

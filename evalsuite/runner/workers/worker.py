@@ -33,7 +33,7 @@ class WorkerSettings:
     longest_edge: int | None
     log: Path
     """Gets what the worker's libraries print."""
-    workers_a_device: int = 1
+    workers_per_device: int = 1
     """How many workers have this device, this one included."""
     threads: int | None = None
     """On the CPU; None leaves that to torch."""
@@ -150,7 +150,7 @@ def main() -> None:
             base=settings.base,
             processor=settings.processor,
             longest_edge=settings.longest_edge,
-            workers_a_device=settings.workers_a_device,
+            workers_per_device=settings.workers_per_device,
         )
     except Exception as error:  # noqa: BLE001 - libraries raise what they like over bad files
         traceback.print_exc()
