@@ -96,6 +96,14 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 @pages
+def test_files_that_a_page_names_exist(page: str) -> None:
+    for path in re.findall(
+        r"`((?:tests|bench|evalsuite|tools|docs|examples)/[\w./-]+)`", PAGES[page]
+    ):
+        assert (ROOT / path).exists() or path in GENERATED, f"{page}: {path}"
+
+
+@pages
 def test_blocks_that_run_elsewhere_name_the_test(page: str) -> None:
     for block in blocks(PAGES[page]):
         if block.mark.startswith("run by "):
