@@ -17,7 +17,7 @@ from evalsuite.runner.config import RunConfig
 from evalsuite.runner.plan import place
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.system.devices import resampling
-from evalsuite.system.files import RunLock
+from evalsuite.system.locks import run_lock
 from tests.builders.commands import evalsuite, evalsuite_process
 
 
@@ -210,7 +210,7 @@ def test_results_of_a_newer_evalsuite_are_left_alone(tmp_path: Path) -> None:
 def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
     directory = demo_directory(tmp_path)
     arguments = ["--ckpt", "demo", "--device", "cpu", "--output-dir", str(tmp_path)]
-    with RunLock(directory):
+    with run_lock(directory):
         result = evalsuite("run", *arguments)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
