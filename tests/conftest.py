@@ -21,11 +21,11 @@ from evalsuite.benchmarks.data import locate
 from evalsuite.benchmarks.data.progress import Step
 from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.checkpoint import Checkpoint
-from evalsuite.runner.batch_sensitivity import SAMPLES
+from evalsuite.runner.config import Mode, RunConfig
 from evalsuite.runner.events import Planned
-from evalsuite.runner.options import Mode, Options
 from evalsuite.runner.plan import place, read_limit
-from evalsuite.runner.run import evaluate
+from evalsuite.runner.resolved import ResolvedConfig
+from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers.slot import Hire
 from evalsuite.runner.workers.worker import Worker
@@ -40,6 +40,24 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Read when torch is first imported: its threads then wait without spinning, as in a worker.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+INTEGRATION_FIXTURES = {"bench", "kit", "reference", "vlmeval"}
+"""A test that needs one of these starts VLMEvalKit or a worker."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start VLMEvalKit or a worker, and give them to one process.
+
+    With ``--dist loadgroup`` only that process starts VLMEvalKit and makes the reference run. All
+    other tests go to the processes by file.
+    """
+    for item in items:
+        if INTEGRATION_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("integration")
+        group = "kit" if item.get_closest_marker("integration") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -120,13 +138,24 @@ class Bench:
         mode: Mode = "all",
         fresh: bool = False,
         workers: int = 1,
-        noise: int = SAMPLES,
+        noise: int | None = None,
     ) -> Run:
         options = self.options(output, batch_size, limit, mode, fresh, workers, noise)
         plain = workers == 1 and batch_size is None
         shown, hire = progress or Watched(), self.hire if plain else Worker
-        run = evaluate(self.checkpoint, chosen, options, self.source, shown, hire=hire)
-        assert run is not None
+        return self.evaluate(chosen, options, shown, hire=hire)
+
+    def evaluate(
+        self,
+        chosen: Sequence[Benchmark],
+        options: ResolvedConfig,
+        progress: Watched | None = None,
+        *,
+        hire: Hire = Worker,
+    ) -> Run:
+        (run,) = evaluate_all(
+            [self.checkpoint], chosen, options, self.source, progress or Watched(), hire=hire
+        )
         return run
 
     @property
@@ -146,20 +175,17 @@ class Bench:
         mode: Mode = "all",
         fresh: bool = False,
         workers: int = 1,
-        noise: int = SAMPLES,
-    ) -> Options:
-        return Options(
-            output=output,
-            device="cpu",
+        noise: int | None = None,
+    ) -> ResolvedConfig:
+        return ResolvedConfig(
+            config=RunConfig(
+                output_dir=output, command="test", mode=mode, fresh=fresh, noise=noise
+            ),
+            devices=("cpu",) * workers,
             dtype="float32",
             resampling=resampling(),
-            command="test",
             limit=read_limit(limit),
-            mode=mode,
             batch_size=batch_size,
-            fresh=fresh,
-            noise=noise,
-            devices=("cpu",) * workers,
             threads=1 if workers > 1 else None,
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,7 @@ from evalsuite.report.model.notes import is_blind
 from evalsuite.report.model.select import by_prompts
 from evalsuite.report.model.table import Table, build
 from evalsuite.runs.records import FoundRun, Outcome, Score
-
-_LONGEST = 80
+from evalsuite.system.text import slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +125,10 @@ def _missing(samples: Path) -> str:
 
 def _slug(name: str, taken: set[str]) -> str:
     """Return a file name for `name` that is not in `taken`, ignoring case."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:_LONGEST] or "benchmark"
-    slug, number = safe, 1
-    while slug.lower() in taken:
+    safe = slug(name) or "benchmark"
+    unique, number = safe, 1
+    while unique.lower() in taken:
         number += 1
-        slug = f"{safe}-{number}"
-    taken.add(slug.lower())
-    return slug
+        unique = f"{safe}-{number}"
+    taken.add(unique.lower())
+    return unique
