@@ -50,7 +50,7 @@ def print_grid(grid: Grid, console: Console) -> None:
         grid = other
     if grid.title:
         _print_line(grid.title, console, style="bold")
-    if grid.lines:
+    if grid.lines or not grid.title:
         _print_table(grid, console)
     if grid.best:
         _print_line(f"{BEST}  {grid.best}", console, style="dim")
