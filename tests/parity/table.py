@@ -33,8 +33,8 @@ without workarounds and with new objects for each benchmark (settings:
 `evalsuite/vlmevalkit/reference.py`), compared with `evalsuite run`. The data is generated, in the
 real schema of each benchmark. The checkpoint is the demo's, and for the older class the same
 weights as an Idefics3 checkpoint. A prompt is the same if its text is equal byte for byte, and
-every image pixel for pixel. Video-MME, MLVU, WorldSense and TempCompass round their number. Parts that only a
-judge can score are predicted, but not scored.
+every image pixel for pixel. Video-MME, MLVU, WorldSense and TempCompass round their number. Parts
+that only a judge can score are predicted, but not scored.
 
 Samples that VLMEvalKit reads, shows or scores wrong are left out. The last column names the
 workaround that explains why (`evalsuite/vlmevalkit/workarounds.py`). A test for each shows that
