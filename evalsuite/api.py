@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evalsuite.benchmarks.catalogue import EXACT, load
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.comparison import comparison, policy
 from evalsuite.comparison import gate as gating
 from evalsuite.report import sides
 from evalsuite.report.progress.runs import Silent
 from evalsuite.runner.events import Progress
 from evalsuite.runner.session import Request, run_all
+from evalsuite.runs.comparable import EXACT
 from evalsuite.runs.find import find_one
 from evalsuite.runs.records import Run
 

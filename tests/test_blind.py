@@ -49,15 +49,15 @@ def test_words_do_not_run_together_where_an_image_stood() -> None:
 
 def test_without_looking_a_checkpoint_can_but_guess(blind: Blind, reference: Reference) -> None:
     assert blind.run.settings["blind"] is True
-    assert blind.run.noise is not None
-    assert blind.run.noise.count == 5
+    assert blind.run.batch_sensitivity is not None
+    assert blind.run.batch_sensitivity.count == 5
     seeing = {score.benchmark: score for score in reference.run.scores}
     assert {score.benchmark for score in blind.run.scores} == set(CHANCE)
     for score in blind.run.scores:
-        assert score.failed == 0
-        assert abs(score.score - CHANCE[score.benchmark]) < 15, score
-        assert score.score < seeing[score.benchmark].score - 20
-        assert score.tokens["tiles"] == 0
+        assert score.counts.failed == 0
+        assert abs(score.value - CHANCE[score.benchmark]) < 15, score
+        assert score.value < seeing[score.benchmark].value - 20
+        assert score.cost.tokens["tiles"] == 0
 
 
 def test_the_questions_are_the_same_and_no_prediction_is_shared(

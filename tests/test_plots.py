@@ -46,7 +46,7 @@ from evalsuite.runs.records import FoundRun
 from evalsuite.stats import clustered_standard_error
 from evalsuite.stats.wilson import score_interval
 from tests.compared import sample
-from tests.reported import run, score, settings
+from tests.reported import run, score, settings, with_fields
 from tests.swept import checkpoint, sweep
 from tests.test_cli import evalsuite
 from tests.test_report import HOSTILE
@@ -429,9 +429,7 @@ def some(directory: Path) -> list[FoundRun]:
     found = sweep(directory / "results", {"A": (0.3, 0.6), "B": (0.5, 0.8)}, (100, 200))
     with_memory = []
     for each in found:
-        outcomes = tuple(
-            dataclasses.replace(s, peak_memory_bytes=2 * 10**9) for s in each.run.scores
-        )
+        outcomes = tuple(with_fields(s, peak_memory_bytes=2 * 10**9) for s in each.run.scores)
         with_memory.append(FoundRun(each.path, dataclasses.replace(each.run, outcomes=outcomes)))
     return with_memory
 

@@ -17,9 +17,11 @@ from evalsuite.runner.options import Options
 from evalsuite.runner.plan import Place, choose_scorable, place
 from evalsuite.runner.resume import State, header, look
 from evalsuite.runner.run_record import Assignment
+from evalsuite.runner.scoring import conditions_of
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers.slot import Hire
 from evalsuite.runner.workers.worker import Worker
+from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.journal import answered, peek
 from evalsuite.runs.records import Run
 from evalsuite.system.files import RunLock
@@ -67,11 +69,11 @@ def evaluate_all(
     ]
     # Two names of the same weights are one run.
     named = dict(zip(places, checkpoints, strict=True))
-    digests = {benchmark.name: data_digest(benchmark) for benchmark in benchmarks}
+    conditions = {b.name: conditions_of(b, data_digest(b), options.settings) for b in benchmarks}
     look_at = functools.partial(
         look,
         benchmarks=benchmarks,
-        digests=digests,
+        conditions=conditions,
         fresh=options.fresh,
         noise=options.noise_owed,
     )
@@ -88,13 +90,13 @@ def evaluate_all(
             if checkpoint.base_path is not None and options.mode != "eval":
                 require_peft()
             if dry_run:
-                left = _outlook(state, where, digests, options, source)
+                left = _outlook(state, where, conditions, options, source)
                 progress.planned(checkpoint, where.directory, [*state.standing, *left])
                 continue
             locks.enter_context(RunLock(where.directory, where.part))
             # Whoever held the lock may have done some of it since.
             state = look_at(where)
-            todo.append(Assignment(checkpoint, benchmarks, digests, where, state))
+            todo.append(Assignment(checkpoint, benchmarks, conditions, where, state))
         if todo:
             with Evaluation(todo, options, source, progress, hire) as evaluation:
                 done = evaluation.work()
@@ -105,25 +107,25 @@ def evaluate_all(
 def _outlook(
     state: State,
     where: Place,
-    digests: Mapping[str, str],
+    conditions: Mapping[str, Conditions],
     options: Options,
     source: SampleSource,
 ) -> list[Planned]:
     """What a run would do, touching nothing. Raises `IncompleteError` for unreadable data."""
     plan = []
     for benchmark in state.todo:
-        digest = digests[benchmark.name]
+        asked = conditions[benchmark.name]
         try:
             chosen = choose_scorable(
                 benchmark,
-                source.outline(benchmark, digest),
+                source.outline(benchmark, asked.data_digest),
                 options.limit,
                 all_parts=options.mode == "infer",
                 shard=options.shard,
             ).asked
         except KitError as error:
             raise IncompleteError(f"{benchmark.name}: {error}") from error
-        wanted = header(benchmark, digest)
+        wanted = header(benchmark, asked)
         known = {} if options.fresh else peek(where.journal(benchmark.name), wanted)
         plan.append(Planned(benchmark, len(chosen), sum(answered(known, i) for i in chosen)))
     return plan

@@ -66,7 +66,7 @@ def _lead(subject: Subject, rows: Sequence[Row]) -> str:
 
 
 def _scores(subject: Subject) -> str:
-    kept = [name for name in _COUNTS if any(part.score and getattr(part.score, name)
+    kept = [name for name in _COUNTS if any(part.score and getattr(part.score.counts, name)
                                             for part in subject.parts)]  # fmt: skip
     headings = [("checkpoint", False), ("score", True), ("±", True), ("95 % interval", False),
                 ("samples", True), ("images" if not subject.video else "videos", True),
@@ -89,25 +89,26 @@ def _score_fields(part: Part, kept: Sequence[str]) -> Iterator[Field]:
         yield Field(f'<span class="bad">{FAILED}</span>')
         yield from [Field(ABSENT)] * (4 + len(kept))
     else:
-        yield number(score.score)
+        yield number(score.value)
         yield number(score.stderr)
         yield _interval(score)
         yield number(score.n, f"{score.n:,}")
         yield number(score.clusters, f"{score.clusters:,}")
         for name in kept:
-            yield number(getattr(score, name), str(getattr(score, name)))
+            count = getattr(score.counts, name)
+            yield number(count, str(count))
 
 
 def _interval(score: Score) -> Field:
     from evalsuite.stats.wilson import score_interval  # scipy is for those who draw it
 
     error = None if score.stderr is None else score.stderr / 100
-    found = score_interval(score.score / 100, error, score.clusters)
+    found = score_interval(score.value / 100, error, score.clusters)
     if found is None:
         return Field(ABSENT, number=False)
     low, high = (100 * bound for bound in found)
     text = f'<span class="range">{points(low)} to {points(high)}</span>'
-    return Field(drawn(score.score, low, high) + text, score.score, number=False)
+    return Field(drawn(score.value, low, high) + text, score.value, number=False)
 
 
 def _notes(part: Part) -> Iterator[str]:
@@ -117,14 +118,15 @@ def _notes(part: Part) -> Iterator[str]:
     if score is None:
         return
     if score.partial:
-        left = f" ({score.unscored} samples)" if score.unscored else ""
+        left = f" ({score.counts.unscored} samples)" if score.counts.unscored else ""
         yield f"{PARTIAL}{left}"
     if score.modified_data:
         yield MODIFIED
-    if score.agreement != "agrees":
-        yield f"VLMEvalKit says {points(score.vlmevalkit_score)} ({score.agreement})"
-    if score.macro is not None:
-        yield f"mean over tasks {points(score.macro)}"
+    if score.deviations:
+        why = " + ".join(score.deviations)
+        yield f"VLMEvalKit says {points(score.vlmevalkit_score)} ({why})"
+    if score.macro_average is not None:
+        yield f"mean over tasks {points(score.macro_average)}"
     for name, value in score.extra.items():
         yield f"{name} {value:g}"
 
@@ -137,7 +139,8 @@ def _troubles(subject: Subject) -> Iterator[str]:
             said = f"{sentence(part.outcome.message)}. {sentence(part.outcome.remedy)}"
             lines.append((f"{part.label}: no score", f"{part.outcome.stage}: {said}"))
         else:
-            lines += [(f"{part.label}: failed", sentence(why)) for why in part.outcome.reasons]
+            reasons = part.outcome.failure_reasons
+            lines += [(f"{part.label}: failed", sentence(why)) for why in reasons]
             if part.trouble:
                 lines.append((f"{part.label}: no samples", sentence(part.trouble)))
     if lines:
@@ -210,14 +213,15 @@ def _asked(subject: Subject) -> str:
 
 
 def _how(score: Score) -> Iterator[tuple[str, str]]:
-    yield "dataset", score.dataset
-    yield "data", short(score.data_digest) if score.data_digest else ABSENT
+    asked = score.conditions
+    yield "dataset", asked.dataset
+    yield "data", short(asked.data_digest) if asked.data_digest else ABSENT
     yield "modality", score.modality
-    yield "prompts", f"{score.profile}, format {score.prompt}"
-    if score.frames is not None:
-        yield "frames", score.frames
-    yield "token limit", str(score.max_new_tokens)
-    yield "metric", score.metric
-    yield "judge", score.judge
-    if score.vlmevalkit:
-        yield "VLMEvalKit", score.vlmevalkit
+    yield "prompts", f"{asked.prompt_style}, format {asked.prompt_format}"
+    if asked.frames is not None:
+        yield "frames", asked.frames
+    yield "token limit", str(asked.max_new_tokens)
+    yield "metric", asked.metric
+    yield "judge", asked.judge_name
+    if asked.vlmevalkit:
+        yield "VLMEvalKit", asked.vlmevalkit
