@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 
 from evalsuite.benchmarks import catalogue as benchmarks
@@ -20,11 +21,11 @@ from evalsuite.benchmarks.data import locate
 from evalsuite.benchmarks.data.progress import Step
 from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.checkpoint import Checkpoint
-from evalsuite.runner.batch_sensitivity import SAMPLES
+from evalsuite.runner.config import Mode, RunConfig
 from evalsuite.runner.events import Planned
-from evalsuite.runner.options import Mode, Options
 from evalsuite.runner.plan import place, read_limit
-from evalsuite.runner.run import evaluate
+from evalsuite.runner.resolved import ResolvedConfig
+from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers.slot import Hire
 from evalsuite.runner.workers.worker import Worker
@@ -32,7 +33,7 @@ from evalsuite.runs.records import Outcome, Run
 from evalsuite.system.devices import resampling
 from evalsuite.system.hashing import cache_directory
 from evalsuite.vlmevalkit.client import Kit
-from tests.workers import Kept
+from tests.fakes.workers import Kept
 
 # The background jobs of a shell ignore SIGINT, and so would all processes that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -53,6 +54,15 @@ def private_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("TMPDIR", scratch)
         patch.setattr(tempfile, "tempdir", scratch)
         yield
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test neither reads the user's caches nor asks the network; it runs in `tmp_path`."""
+    monkeypatch.setenv("EVALSUITE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
 
 
 @dataclass
@@ -110,13 +120,24 @@ class Bench:
         mode: Mode = "all",
         fresh: bool = False,
         workers: int = 1,
-        noise: int = SAMPLES,
+        noise: int | None = None,
     ) -> Run:
         options = self.options(output, batch_size, limit, mode, fresh, workers, noise)
         plain = workers == 1 and batch_size is None
         shown, hire = progress or Watched(), self.hire if plain else Worker
-        run = evaluate(self.checkpoint, chosen, options, self.source, shown, hire=hire)
-        assert run is not None
+        return self.evaluate(chosen, options, shown, hire=hire)
+
+    def evaluate(
+        self,
+        chosen: Sequence[Benchmark],
+        options: ResolvedConfig,
+        progress: Watched | None = None,
+        *,
+        hire: Hire = Worker,
+    ) -> Run:
+        (run,) = evaluate_all(
+            [self.checkpoint], chosen, options, self.source, progress or Watched(), hire=hire
+        )
         return run
 
     @property
@@ -136,20 +157,17 @@ class Bench:
         mode: Mode = "all",
         fresh: bool = False,
         workers: int = 1,
-        noise: int = SAMPLES,
-    ) -> Options:
-        return Options(
-            output=output,
-            device="cpu",
+        noise: int | None = None,
+    ) -> ResolvedConfig:
+        return ResolvedConfig(
+            config=RunConfig(
+                output_dir=output, command="test", mode=mode, fresh=fresh, noise=noise
+            ),
+            devices=("cpu",) * workers,
             dtype="float32",
             resampling=resampling(),
-            command="test",
             limit=read_limit(limit),
-            mode=mode,
             batch_size=batch_size,
-            fresh=fresh,
-            noise=noise,
-            devices=("cpu",) * workers,
             threads=1 if workers > 1 else None,
         )
 
@@ -186,7 +204,7 @@ def kit() -> Kit:
 
 @pytest.fixture(scope="session")
 def vlmeval() -> Any:
-    from tests import made_data
+    from tests.builders import kit_data as made_data
 
     return made_data.vlmevalkit()
 

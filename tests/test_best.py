@@ -13,8 +13,8 @@ from evalsuite.report.model.table import Table
 from evalsuite.report.tables import grid
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun
-from tests.compared import failed, sample, samples, stored
-from tests.reported import settings
+from tests.builders.runs import settings
+from tests.builders.stored_runs import failed, sample, samples, stored
 
 GPT = JudgeId("gpt-4o", "https://api.openai.com/v1")
 

@@ -7,36 +7,26 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+import evalsuite as package
 from evalsuite.checkpoint import checkpoint
-from evalsuite.runner.options import Options
+from evalsuite.runner.config import RunConfig
 from evalsuite.runner.plan import place
+from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.system.devices import resampling
-from evalsuite.system.files import RunLock
-
-
-def evalsuite(
-    *arguments: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "evalsuite", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, **(environment or {})},
-    )
+from evalsuite.system.locks import run_lock
+from tests.builders.commands import evalsuite, evalsuite_process
 
 
 def demo_directory(output: Path) -> Path:
     """Where a run of the demo on the CPU lives under `output`."""
-    options = Options(
-        output=output, device="cpu", dtype="float32", resampling=resampling(), command=""
-    )
+    options = ResolvedConfig(
+        config=RunConfig(output_dir=output), devices=("cpu",), dtype="float32",
+        resampling=resampling(),
+    )  # fmt: skip
     return place(output, checkpoint.read("demo"), options.settings, None).directory
 
 
@@ -45,7 +35,7 @@ def test_quick(arguments: list[str]) -> None:
     best = float("inf")
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        result = evalsuite(*arguments)
+        result = evalsuite_process(*arguments)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert result.returncode == 0
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -106,7 +96,7 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
         "frames of images": (["--ckpt", "demo", "--set", "DemoOCR.frames=4"], "about images"),
         "config": (["--config", str(config)], "unknown key 'limits' (did you mean 'limit'?)"),
         "config twice": (["--config", str(twice)], "line 2 is not valid YAML: 'ckpt' stands twice"),
-        "config in two spellings": (["--config", str(spelled)], "'batch-size' is said twice"),
+        "config in two spellings": (["--config", str(spelled)], "duplicate option 'batch-size'"),
         "no checkpoint": ([], "--ckpt"),
         "one name for two": (["--ckpt", "demo", "--ckpt", "demo:early", "--name", "x"], "--name"),
         "a base for a whole checkpoint": (
@@ -168,14 +158,14 @@ def test_missing_data_without_a_network(tmp_path: Path) -> None:
     elsewhere = {**NO_NETWORK, "LMUData": str(tmp_path), "HF_HOME": str(tmp_path / "hub")}
     output = ["--output-dir", str(tmp_path / "results")]
     two = ["run", "--ckpt", "demo", "-b", "OCRBench,MVBench", *output]
-    result = evalsuite(*two, environment=elsewhere)
+    result = evalsuite_process(*two, environment=elsewhere)
     assert result.returncode == 4
     *notes, last = result.stderr.splitlines()
     assert "the data of 2 of 2 benchmarks cannot be used" in last
     assert any("OCRBench" in note and "evalsuite fetch -b OCRBench" in note for note in notes)
     assert any("MVBench" in note and "17 GB" in note for note in notes)
     one = ["run", "--ckpt", "demo", "-b", "OCRBench", "--data-dir", str(tmp_path), *output]
-    result = evalsuite(*one, environment=elsewhere)
+    result = evalsuite_process(*one, environment=elsewhere)
     assert result.returncode == 4
     (line,) = result.stderr.splitlines()
     assert f"no data at {tmp_path / 'OCRBench.tsv'}" in line
@@ -184,7 +174,7 @@ def test_missing_data_without_a_network(tmp_path: Path) -> None:
 
 def test_available_runs_what_is_there(tmp_path: Path) -> None:
     elsewhere = {**NO_NETWORK, "LMUData": str(tmp_path)}
-    result = evalsuite(
+    result = evalsuite_process(
         "run", "--ckpt", "demo", "-b", "OCRBench,DemoOCR", "--available", "--limit", "2",
         "--output-dir", str(tmp_path / "results"), environment=elsewhere,
     )  # fmt: skip
@@ -220,7 +210,7 @@ def test_results_of_a_newer_evalsuite_are_left_alone(tmp_path: Path) -> None:
 def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
     directory = demo_directory(tmp_path)
     arguments = ["--ckpt", "demo", "--device", "cpu", "--output-dir", str(tmp_path)]
-    with RunLock(directory):
+    with run_lock(directory):
         result = evalsuite("run", *arguments)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
@@ -287,6 +277,11 @@ def test_a_config_file_fills_in_and_the_command_line_wins(tmp_path: Path) -> Non
 def test_list_suites_and_version() -> None:
     assert "demo" in evalsuite("list", "suites").stdout
     assert evalsuite("--version").stdout.startswith("evalsuite 0.")
+
+
+def test_the_package_has_a_version() -> None:
+    shown = evalsuite("--version").stdout
+    assert shown == f"evalsuite {package.__version__}\n"
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:

@@ -31,9 +31,9 @@ from evalsuite.report.writers.markdown import grid_markdown
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun, write_run
 from evalsuite.stats.multiplicity import holm, luck_of_the_best
-from tests.compared import failed, sample, samples, stored
-from tests.reported import failure, settings
-from tests.test_cli import evalsuite
+from tests.builders.commands import evalsuite
+from tests.builders.runs import failure, settings
+from tests.builders.stored_runs import failed, sample, samples, stored
 
 GPT = JudgeId("gpt-4o", "https://api.openai.com/v1")
 

@@ -18,7 +18,7 @@ import pytest
 from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.vlmevalkit.judge import Judge, JudgeError, check, read_settings
-from tests.judge_server import Asked, JudgeServer, Reply, completion, refusal
+from tests.fakes.judge_server import Asked, JudgeServer, Reply, completion, refusal
 
 KEY = "sk-very-secret-0123456789"
 
@@ -233,6 +233,7 @@ def test_threads_ask_each_question_once(tmp_path: Path) -> None:
 ASK = """
 import sys
 from pathlib import Path
+from evalsuite.runs.comparable import JudgeId
 from evalsuite.vlmevalkit.judge import Judge, read_settings
 judge = Judge(read_settings("judge-small", sys.argv[1]), Path(sys.argv[2]))
 print([judge.generate(f"q{i}") for i in range(30)])

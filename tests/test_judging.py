@@ -12,10 +12,11 @@ from evalsuite.runner.scoring import conditions_of, make_score, score_samples
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import Cost, Counts
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, Scored
-from tests import made_data as made
-from tests.judge_server import Asked, JudgeServer, Reply, refusal
-from tests.made_rows import MAKERS, RIGHT
-from tests.test_scoring import EXCEPTED, NASTY, TABLES, said
+from tests.builders import kit_data as made
+from tests.builders.hostile import NASTY
+from tests.builders.kit_scoring import EXCEPTED, TABLES, said
+from tests.builders.metric_tables import MAKERS, RIGHT
+from tests.fakes.judge_server import Asked, JudgeServer, Reply, refusal
 
 
 class Bench:

@@ -10,7 +10,6 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -24,25 +23,10 @@ from evalsuite.runner.resume import look
 from evalsuite.runner.scoring import conditions_of
 from evalsuite.runs.comparable import Conditions, JudgeId
 from evalsuite.runs.journal import read_predictions
-from evalsuite.runs.records import Cost, Failure, Run, Score, read_run, read_samples
-from evalsuite.system.files import RunLock
+from evalsuite.runs.records import Failure, read_run, read_samples
+from evalsuite.system.locks import run_lock
+from tests.builders.run_files import comparable, own, png, same_files, scores
 from tests.conftest import Bench, Reference, Watched, demo
-
-
-def comparable(score: Score) -> Score:
-    """A score without what depends on the clock."""
-    return dataclasses.replace(score, cost=Cost(), rerun_samples=0)
-
-
-def scores(run: Run) -> dict[str, Score]:
-    return {s.benchmark: comparable(s) for s in run.scores}
-
-
-def same_files(output: Path, bench: Bench, reference: Reference, names: list[str]) -> None:
-    for name in names:
-        directory = bench.directory(output) / name
-        assert (directory / "predictions.jsonl").read_bytes() == reference.predictions(name), name
-        assert (directory / "samples.jsonl").read_bytes() == reference.samples(name), name
 
 
 def test_the_demo_suite(reference: Reference) -> None:
@@ -168,21 +152,6 @@ def test_predict_now_and_score_later(bench: Bench, reference: Reference, tmp_pat
     assert predicted.scores == ()
     scored = bench.run(tmp_path, demo("DemoOCR"), mode="eval")
     assert scores(scored) == {"DemoOCR": scores(reference.run)["DemoOCR"]}
-
-
-def png(color: tuple[int, int, int]) -> str:
-    buffer = io.BytesIO()
-    Image.new("RGB", (40, 30), color).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def own(path: Path, images: list[str]) -> Benchmark:
-    rows = {"index": range(len(images)), "image": images,
-            "question": ["What color is this?"] * len(images),
-            "answer": ["['red', 'red', 'red', 'red']"] * len(images)}  # fmt: skip
-    pd.DataFrame(rows).to_csv(path, sep="\t", index=False)
-    template = demo("DemoShapes")[0]
-    return dataclasses.replace(template, name=path.stem, dataset=path.stem, data=str(path))
 
 
 def test_a_sample_that_cannot_be_read_fails_alone_and_is_tried_again(
@@ -342,7 +311,7 @@ def worker_pid() -> int:
 
 def test_a_directory_in_use_is_refused(bench: Bench, tmp_path: Path) -> None:
     with (
-        RunLock(bench.directory(tmp_path)),
+        run_lock(bench.directory(tmp_path)),
         pytest.raises(UsageError, match=f"pid {os.getpid()}"),
     ):
         bench.run(tmp_path, demo("DemoOCR"))

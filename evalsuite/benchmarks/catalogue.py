@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from evalsuite.errors import UsageError, nearest
 from evalsuite.runs.comparable import EXACT, JudgeId
-from evalsuite.system.files import read_yaml
+from evalsuite.system.yaml_config import read_yaml
 
 PACKAGE = Path(__file__).parents[1]
 BUNDLED = PACKAGE / "demo" / "benchmarks"

@@ -104,10 +104,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Time and memory that a score took; docs/run-json.md defines the stages."""
+    """Time and memory that a score took; docs/reference/run-json.md defines the stages."""
 
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """By stage."""
+    """By stage: docs/reference/run-json.md defines the stages."""
     samples_per_second: float | None = None
     tokens: Mapping[str, int] = field(default_factory=dict)
     """``prompt``; ``read`` by the text model, shared prefixes counted once; ``generated``; and
@@ -144,7 +144,7 @@ class Score:
     vlmevalkit_score: float | None
     """VLMEvalKit's own score of the same predictions, 0 to 100; None if it raises."""
     deviations: tuple[str, ...] = ()
-    """Why `vlmevalkit_score` differs from `value`: docs/differences.md. Empty if it agrees."""
+    """Why `vlmevalkit_score` differs from `value` (docs/evidence/differences.md); empty if not."""
     breakdown: Mapping[str, float] = field(default_factory=dict)
     """Score by category, and by split, duration and the like as ``split: val``."""
     macro_average: float | None = None

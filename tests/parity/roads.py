@@ -22,9 +22,9 @@ from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.image_decoder import Decoder
 from evalsuite.vlmevalkit.reference import Assignment, Reference, run_reference
 from evalsuite.vlmevalkit.unpatched import Asked
+from tests.builders.paper_tables import LABELS, ODD, SEVERAL, WORDS, make
+from tests.builders.paper_videos import BY_NAME, FEW, SHORT
 from tests.conftest import Bench
-from tests.paper_data import LABELS, ODD, SEVERAL, WORDS, make
-from tests.paper_videos import BY_NAME, FEW, SHORT
 
 
 def with_odd(name: str, mend: str) -> str:
@@ -74,7 +74,7 @@ def _ours(bench: Bench, benchmark: Benchmark, output: Path, score: Score) -> Our
 def _asked(bench: Bench, benchmark: Benchmark) -> dict[str, Asked]:
     kit = bench.source.kit
     ids = [outline.id for outline in kit.outline(benchmark)]
-    style = prompts.Style(family=bench.checkpoint.family)
+    style = prompts.PromptOptions(family=bench.checkpoint.family)
     asked = {}
     decoder = Decoder()
     for sample in kit.samples(benchmark, ids):
