@@ -18,7 +18,7 @@ class Column(Generic[R]):
     key: str
     """Name of the column in CSV, JSON and data frames."""
     heading: str
-    """Name of the column in tables."""
+    """Name of the column in tables; empty for a column that tables do not have."""
     value: Callable[[R], Any]
     """The value of a record: a number, a text, a truth value or None."""
     format: Callable[[Any], str] = str

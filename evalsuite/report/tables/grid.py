@@ -97,10 +97,11 @@ def lay_out(
     remarks: Sequence[str] = (),
     footnotes: Sequence[Footnote] = (),
 ) -> Grid:
-    """Lay out `rows` as a table: a line a record, a column a `Column`.
+    """Lay out `rows` as a table: a line a record, a column a `Column` that has a heading.
 
     `group` names the group of a record. Notes of columns precede `remarks` below the table.
     """
+    columns = [column for column in columns if column.heading]
     return Grid(
         title=title,
         name=name,
