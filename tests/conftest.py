@@ -18,11 +18,18 @@ import pytest
 from evalsuite.benchmarks import catalogue as benchmarks
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.benchmarks.data import locate
-from evalsuite.benchmarks.data.progress import Step
 from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import Mode, RunConfig
-from evalsuite.runner.events import Planned
+from evalsuite.runner.events import (
+    BenchmarkFinished,
+    BenchmarkPlan,
+    Event,
+    Note,
+    RunPlanned,
+    SamplesPredicted,
+    SamplesRerun,
+)
 from evalsuite.runner.plan import place, read_limit
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
@@ -67,34 +74,32 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Watched:
-    """A progress that remembers."""
+    """Keeps the events of a run."""
 
-    plans: list[tuple[Planned, ...]] = field(default_factory=list)
+    plans: list[tuple[BenchmarkPlan, ...]] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    finished: list[tuple[str, str]] = field(default_factory=list)
+    """The run and the benchmark of each outcome."""
     notes: list[str] = field(default_factory=list)
     done: dict[str, int] = field(default_factory=dict)
-    answered_again: list[tuple[int, int]] = field(default_factory=list)
+    reruns: list[tuple[int, int]] = field(default_factory=list)
 
-    def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
-        self.plans.append(tuple(plan))
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunPlanned():
+                self.plans.append(tuple(event.benchmarks))
+            case SamplesPredicted(run, benchmark, done):
+                self.advanced(f"{run} {benchmark}".strip(), done)
+            case BenchmarkFinished(run, outcome):
+                self.outcomes.append(outcome)
+                self.finished.append((run, outcome.benchmark))
+            case SamplesRerun(_, done, total):
+                self.reruns.append((done, total))
+            case Note(text):
+                self.notes.append(text)
 
-    def advanced(self, benchmark: str, done: int) -> None:
-        self.done[benchmark] = done
-
-    def scoring(self, benchmark: str) -> None:
-        pass
-
-    def finished(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
-
-    def again(self, run: str, done: int, total: int) -> None:
-        self.answered_again.append((done, total))
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def loading(self, step: Step) -> None:
-        pass
+    def advanced(self, name: str, done: int) -> None:
+        self.done[name] = done
 
 
 @dataclass

@@ -107,7 +107,7 @@ def test_two_checkpoints_are_one_queue(bench: Bench, reference: Reference, tmp_p
     assert all(run.finished for run in runs)
     assert scores(runs[1]) == scores(alone)
     assert watched.counts == {"demo DemoOCR": 150, "demo-early DemoOCR": 150}
-    assert {o.benchmark for o in watched.outcomes} == {"demo DemoOCR", "demo-early DemoOCR"}
+    assert set(watched.finished) == {("demo", "DemoOCR"), ("demo-early", "DemoOCR")}
     for found, output in ((runs[1], "alone"), (runs[1], "both")):
         where = place(tmp_path / output, early, found.settings, None).directory / "DemoOCR"
         assert len(read_predictions(where / "predictions.jsonl")) == 150

@@ -9,9 +9,10 @@ import pytest
 
 from evalsuite.errors import UsageError
 from evalsuite.runner.batch_sensitivity import SAMPLES, Twice, pick, pool, shares, write
+from evalsuite.runner.events import BenchmarkFinished, Event, SamplesRerun
 from evalsuite.runner.workers.worker import Answered, Message, Worker, WorkerSettings
 from evalsuite.runs.journal import read_predictions
-from evalsuite.runs.records import Noise, Outcome, Run, read_run
+from evalsuite.runs.records import Noise, Run, read_run
 from tests.conftest import Bench, Reference, Watched, demo
 
 
@@ -155,13 +156,13 @@ class Seen(Watched):
         self.scored = threading.Event()
         self.records: list[Run] = []
 
-    def finished(self, outcome: Outcome) -> None:
-        super().finished(outcome)
-        self.scored.set()
-
-    def again(self, run: str, done: int, total: int) -> None:
-        super().again(run, done, total)
-        self.records.append(read_run(self.record))
+    def __call__(self, event: Event) -> None:
+        super().__call__(event)
+        match event:
+            case BenchmarkFinished():
+                self.scored.set()
+            case SamplesRerun():
+                self.records.append(read_run(self.record))
 
 
 def test_the_score_does_not_wait_for_what_is_asked_again(bench: Bench, tmp_path: Path) -> None:
@@ -185,7 +186,7 @@ def test_the_score_does_not_wait_for_what_is_asked_again(bench: Bench, tmp_path:
     assert run.scores[0].asked_again == 40
     assert run.finished
     assert seen.outcomes == [dataclasses.replace(run.scores[0], asked_again=None)]
-    assert seen.answered_again[-1] == (40, 40)
+    assert seen.reruns[-1] == (40, 40)
     for record in seen.records:
         assert record.outcomes == tuple(seen.outcomes)
         assert record.finished is None

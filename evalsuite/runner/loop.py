@@ -15,7 +15,15 @@ from collections.abc import Sequence
 
 from evalsuite.errors import EvalsuiteError, InterruptedRun
 from evalsuite.runner import prompting
-from evalsuite.runner.events import Progress
+from evalsuite.runner.events import (
+    BenchmarkFinished,
+    Note,
+    OnEvent,
+    RunPlanned,
+    SamplesPredicted,
+    SamplesRerun,
+    ScoringStarted,
+)
 from evalsuite.runner.job import (
     Built,
     Defect,
@@ -59,7 +67,7 @@ class Evaluation:
         assignments: Sequence[Assignment],
         options: ResolvedConfig,
         source: SampleSource,
-        progress: Progress,
+        emit: OnEvent,
         hire: Hire,
     ) -> None:
         several = len(assignments) > 1
@@ -72,7 +80,7 @@ class Evaluation:
         self._at_work: list[Ledger] = []
         self._options = options
         self._source = source
-        self._progress = progress
+        self._emit = emit
         self._hire = hire
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._requests = Requests(source, self._events.put)
@@ -109,9 +117,7 @@ class Evaluation:
                 if ledger.error is not None:
                     raise ledger.error
             if shard := self._options.shard:
-                self._progress.note(
-                    f"part {shard} is predicted; once all are, --mode eval scores them"
-                )
+                self._note(f"part {shard} is predicted; once all are, --mode eval scores them")
             return [ledger.finished() for ledger in self._ledgers]
         except KeyboardInterrupt:
             again = (
@@ -140,18 +146,14 @@ class Evaluation:
             on = where if count == 1 else f"{where} with {count} workers"
             if self._cluster is not None:
                 on += " on a Ray cluster"
-            self._progress.note(
-                f"on {on} in {self._options.dtype}; VLMEvalKit takes some seconds to start"
-            )
+            self._note(f"on {on} in {self._options.dtype}; VLMEvalKit takes some seconds to start")
             if self._cluster is not None:
                 log = self._options.config.output_dir / "worker-MACHINE.log"
-                self._progress.note(f"workers log to {log}, Ray to ray.log beside it")
+                self._note(f"workers log to {log}, Ray to ray.log beside it")
             self._source.kit.warm()
         if asks:
             hire = self._hire if self._cluster is None else self._cluster.hire
-            self._pool = staff(
-                self._options, self._ledgers, hire, self._events.put, self._progress.note
-            )
+            self._pool = staff(self._options, self._ledgers, hire, self._events.put, self._note)
 
     def _take_turns(self) -> bool:
         """Close runs that are done, open others for workers to turn to; whether any is at work.
@@ -178,7 +180,9 @@ class Evaluation:
         if len(self._options.devices) > 1:
             # What takes longest must not begin last, when one worker has it and others nothing.
             ledger.jobs.sort(key=lambda job: job.weight, reverse=True)
-        self._progress.planned(ledger.checkpoint, ledger.where.directory, ledger.plan())
+        self._emit(
+            RunPlanned(ledger.label, ledger.checkpoint, ledger.where.directory, ledger.plan())
+        )
         ledger.write()
         for benchmark, why in failed:
             failure = why if isinstance(why, Failure) else self._requests.failure(benchmark, why)
@@ -225,13 +229,13 @@ class Evaluation:
             case Scored(job, score, rows):
                 job.score, job.rows = score, rows
                 self._ledgers[job.run].keep(score)
-                self._show(self._ledgers[job.run], score)
+                self._emit(BenchmarkFinished(self._ledgers[job.run].label, score))
                 self._move_on(job)
             case Unscored(job, failure):
                 self._settle(self._ledgers[job.run], failure)
             case LookedAgain(job, asked_again, remark):
                 if remark:
-                    self._progress.note(remark)
+                    self._note(remark)
                 assert job.score is not None
                 score = dataclasses.replace(job.score, asked_again=asked_again)
                 self._ledgers[job.run].settle(score)
@@ -294,7 +298,7 @@ class Evaluation:
                 job.again.append(predictions)
                 ledger = self._ledgers[heard.run]
                 done, total = ledger.again
-                self._progress.again(ledger.name(""), done, total)
+                self._emit(SamplesRerun(ledger.label, done, total))
             else:
                 job.began = min(job.began or heard.since, heard.since)
                 job.measured(heard.peak_memory_bytes, heard.host_memory_bytes)
@@ -307,7 +311,7 @@ class Evaluation:
         error = type(error)(f"{ledger.checkpoint.source}: {error}")
         ledger.give_up(error)
         if self._later or any(other.open for other in self._at_work):
-            self._progress.note(f"{error}; going on with the others")
+            self._note(f"{error}; going on with the others")
 
     def _write_down(self, job: Job, predictions: Sequence[Prediction]) -> None:
         if not predictions:
@@ -317,7 +321,7 @@ class Evaluation:
         # A benchmark that failed in the meantime keeps its answers, and no longer has a display.
         ledger, name = self._ledgers[job.run], job.benchmark.name
         if name in ledger.open:
-            self._progress.advanced(ledger.name(name), min(job.done, len(job.chosen)))
+            self._emit(SamplesPredicted(ledger.label, name, min(job.done, len(job.chosen))))
 
     def _move_on(self, job: Job) -> None:
         """Score once every sample has its prediction; end once those asked again have theirs."""
@@ -343,7 +347,7 @@ class Evaluation:
         if not self._options.shard and (failure := without_answer(job)) is not None:
             self._settle(ledger, failure)
         elif self._options.scores:
-            self._progress.scoring(ledger.name(name))
+            self._emit(ScoringStarted(ledger.label, name))
             self._requests.score(job, ledger.where, self._options.config.prompts)
         else:
             self._move_on(job)
@@ -362,11 +366,10 @@ class Evaluation:
 
     def _settle(self, ledger: Ledger, outcome: Outcome) -> None:
         ledger.settle(outcome)
-        self._show(ledger, outcome)
+        self._emit(BenchmarkFinished(ledger.label, outcome))
 
-    def _show(self, ledger: Ledger, outcome: Outcome) -> None:
-        shown = dataclasses.replace(outcome, benchmark=ledger.name(outcome.benchmark))
-        self._progress.finished(shown)
+    def _note(self, text: str) -> None:
+        self._emit(Note(text))
 
 
 def _unpredicted(job: Job) -> Failure:

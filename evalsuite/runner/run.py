@@ -11,7 +11,7 @@ from evalsuite.benchmarks.data import data_digest
 from evalsuite.checkpoint.adapter import require_peft
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import IncompleteError
-from evalsuite.runner.events import Planned, Progress
+from evalsuite.runner.events import BenchmarkPlan, OnEvent, RunPlanned
 from evalsuite.runner.loop import Evaluation
 from evalsuite.runner.plan import Place, choose_scorable, place
 from evalsuite.runner.resolved import ResolvedConfig
@@ -31,7 +31,7 @@ def evaluate_all(
     benchmarks: Sequence[Benchmark],
     options: ResolvedConfig,
     source: SampleSource,
-    progress: Progress,
+    emit: OnEvent,
     *,
     hire: Hire = Worker,
 ) -> list[Run]:
@@ -63,7 +63,7 @@ def evaluate_all(
         for where, checkpoint in named.items():
             state = look_at(where)
             if state.complete:
-                progress.planned(checkpoint, where.directory, state.standing)
+                emit(RunPlanned("", checkpoint, where.directory, state.standing))
                 if state.previous is not None and not options.config.dry_run:
                     runs[where] = state.previous
                 continue
@@ -71,14 +71,14 @@ def evaluate_all(
                 require_peft()
             if options.config.dry_run:
                 left = _outlook(state, where, digests, options, source)
-                progress.planned(checkpoint, where.directory, [*state.standing, *left])
+                emit(RunPlanned("", checkpoint, where.directory, [*state.standing, *left]))
                 continue
             locks.enter_context(RunLock(where.directory, where.part))
             # Whoever held the lock may have done some of it since.
             state = look_at(where)
             todo.append(Assignment(checkpoint, benchmarks, digests, where, state))
         if todo:
-            with Evaluation(todo, options, source, progress, hire) as evaluation:
+            with Evaluation(todo, options, source, emit, hire) as evaluation:
                 done = evaluation.work()
             runs.update((given.where, run) for given, run in zip(todo, done, strict=True))
     return [runs[where] for where in places if where in runs]
@@ -90,7 +90,7 @@ def _outlook(
     digests: Mapping[str, str],
     options: ResolvedConfig,
     source: SampleSource,
-) -> list[Planned]:
+) -> list[BenchmarkPlan]:
     """What a run would do, touching nothing. Raises `IncompleteError` for unreadable data."""
     plan = []
     for benchmark in state.todo:
@@ -107,5 +107,5 @@ def _outlook(
             raise IncompleteError(f"{benchmark.name}: {error}") from error
         wanted = header(benchmark, digest)
         known = {} if options.config.fresh else peek(where.journal(benchmark.name), wanted)
-        plan.append(Planned(benchmark, len(chosen), sum(answered(known, i) for i in chosen)))
+        plan.append(BenchmarkPlan(benchmark, len(chosen), sum(answered(known, i) for i in chosen)))
     return plan
