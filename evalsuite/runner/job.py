@@ -98,7 +98,7 @@ class Job:
         add_seconds(self.spent, cost.seconds)
         counted = {
             "prompt": cost.prompt_tokens,
-            "read": cost.read_tokens,
+            "read": cost.prefill_tokens,
             "generated": answer.tokens,
             "tiles": cost.tiles,
         }

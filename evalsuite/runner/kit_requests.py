@@ -24,7 +24,7 @@ from evalsuite.runner.plan import Place
 from evalsuite.runner.scoring import score_benchmark, with_figures
 from evalsuite.runner.source import SampleSource
 from evalsuite.runs.records import Failure, Prediction
-from evalsuite.smolvlm.prompts import Profile
+from evalsuite.smolvlm.prompts import PromptStyle
 from evalsuite.vlmevalkit.client import KitError
 
 
@@ -45,7 +45,7 @@ class Requests:
             lambda error: Unbuilt(job, self.failure(job.benchmark, error)),
         )
 
-    def score(self, job: Job, where: Place, profile: Profile) -> None:
+    def score(self, job: Job, where: Place, profile: PromptStyle) -> None:
         """Have `job` scored: `Scored` or `Unscored` is posted."""
         self._scorer.submit(
             self._do,
@@ -90,7 +90,7 @@ class Requests:
         samples = self._source.samples(job.benchmark, job.digest, piece.ids)
         return Built(job, piece, samples, time.monotonic() - started)
 
-    def _scored(self, job: Job, where: Place, profile: Profile) -> Scored:
+    def _scored(self, job: Job, where: Place, profile: PromptStyle) -> Scored:
         started = time.monotonic()
         name = job.benchmark.name
         score, rows = score_benchmark(

@@ -30,7 +30,7 @@ from evalsuite.runs.records import (
     read_run,
     write_run,
 )
-from evalsuite.smolvlm.prompts import Style
+from evalsuite.smolvlm.prompts import PromptOptions
 from evalsuite.system.environment import PACKAGES, VERSION, versions
 from evalsuite.vlmevalkit.client import KitError
 
@@ -71,8 +71,10 @@ class Ledger:
         """Benchmarks still at work."""
         self.error: EvalsuiteError | None = None
         """Why the checkpoint cannot be loaded, if it cannot."""
-        style = Style(options.config.prompts, self.checkpoint.family, self.checkpoint.chat_template)
-        self.wording = Wording(style, options.config.blind)
+        prompts = PromptOptions(
+            options.config.prompts, self.checkpoint.family, self.checkpoint.chat_template
+        )
+        self.wording = Wording(prompts, options.config.blind)
         self._options = options
         self._digests = given.digests
         self.label = label
