@@ -34,7 +34,7 @@ from evalsuite.runner.plan import place, read_limit
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
-from evalsuite.runner.workers.slot import Hire
+from evalsuite.runner.workers.slot import StartWorker
 from evalsuite.runner.workers.worker import Worker
 from evalsuite.runs.records import Outcome, Run
 from evalsuite.system.devices import resampling
@@ -129,8 +129,8 @@ class Bench:
     ) -> Run:
         options = self.options(output, batch_size, limit, mode, fresh, workers, noise)
         plain = workers == 1 and batch_size is None
-        shown, hire = progress or Watched(), self.hire if plain else Worker
-        return self.evaluate(chosen, options, shown, hire=hire)
+        shown, start_worker = progress or Watched(), self.start_worker if plain else Worker
+        return self.evaluate(chosen, options, shown, start_worker=start_worker)
 
     def evaluate(
         self,
@@ -138,17 +138,22 @@ class Bench:
         options: ResolvedConfig,
         progress: Watched | None = None,
         *,
-        hire: Hire = Worker,
+        start_worker: StartWorker = Worker,
     ) -> Run:
         (run,) = evaluate_all(
-            [self.checkpoint], chosen, options, self.source, progress or Watched(), hire=hire
-        )
+            [self.checkpoint],
+            chosen,
+            options,
+            self.source,
+            progress or Watched(),
+            start_worker=start_worker,
+        )  # fmt: skip
         return run
 
     @property
-    def hire(self) -> Hire:
+    def start_worker(self) -> StartWorker:
         """Where a run's worker may come from."""
-        return Worker if self.kept is None else self.kept.hire
+        return Worker if self.kept is None else self.kept.start_worker
 
     def of(self, checkpoint: Checkpoint) -> Bench:
         """The same for another checkpoint."""

@@ -285,7 +285,7 @@ def test_three_shards_and_then_the_score(
         assert "every --shard there is" in failure.remedy
 
     last = dataclasses.replace(bench.options(tmp_path), shard=read_shard("3/3"))
-    bench.evaluate(demo(*NAMES), last, Watched(), hire=bench.hire)
+    bench.evaluate(demo(*NAMES), last, Watched(), start_worker=bench.start_worker)
     with start(tmp_path, "--mode", "eval") as process:
         code, errors = finish(process)
     assert code == 0, errors

@@ -10,7 +10,7 @@ import pytest
 from evalsuite.errors import UsageError
 from evalsuite.runner.batch_sensitivity import SAMPLES, Twice, pick, pool, shares, write
 from evalsuite.runner.events import BenchmarkFinished, Event, SamplesRerun
-from evalsuite.runner.workers.worker import Answered, Message, Worker, WorkerSettings
+from evalsuite.runner.workers.worker import BatchDone, Message, Worker, WorkerSettings
 from evalsuite.runs.journal import read_predictions
 from evalsuite.runs.records import Noise, Run, read_run
 from tests.conftest import Bench, Reference, Watched, demo
@@ -168,13 +168,13 @@ class Seen(Watched):
 def test_the_score_does_not_wait_for_what_is_asked_again(bench: Bench, tmp_path: Path) -> None:
     seen = Seen(bench.directory(tmp_path) / "run@40.json")
 
-    def hire(settings: WorkerSettings) -> Worker:
-        worker = bench.hire(settings)
+    def start_worker(settings: WorkerSettings) -> Worker:
+        worker = bench.start_worker(settings)
         receive = worker.receive
 
         def slow() -> Message:
             said = receive()
-            if isinstance(said, Answered) and " again" in said.answers[0].id:
+            if isinstance(said, BatchDone) and said.answers[0].id[2]:
                 assert seen.scored.wait(60)
             return said
 
@@ -182,7 +182,7 @@ def test_the_score_does_not_wait_for_what_is_asked_again(bench: Bench, tmp_path:
         return worker
 
     options = bench.options(tmp_path, limit="40")
-    run = bench.evaluate(demo("DemoOCR"), options, seen, hire=hire)
+    run = bench.evaluate(demo("DemoOCR"), options, seen, start_worker=start_worker)
     assert run.scores[0].asked_again == 40
     assert run.finished
     assert seen.outcomes == [dataclasses.replace(run.scores[0], asked_again=None)]
@@ -195,7 +195,7 @@ def test_the_score_does_not_wait_for_what_is_asked_again(bench: Bench, tmp_path:
 
 def test_nothing_is_asked_again_if_nobody_wants_to_know(bench: Bench, tmp_path: Path) -> None:
     options = bench.options(tmp_path, limit="20", noise=0)
-    run = bench.evaluate(demo("DemoOCR"), options, Watched(), hire=bench.hire)
+    run = bench.evaluate(demo("DemoOCR"), options, Watched(), start_worker=bench.start_worker)
     assert run.noise is None
     names = {path.name for path in (bench.directory(tmp_path) / "DemoOCR").iterdir()}
     assert names == {"predictions.jsonl", "samples@20.jsonl", "vlmevalkit@20"}
@@ -205,7 +205,7 @@ def test_a_finished_run_is_asked_for_more_by_name_alone(bench: Bench, tmp_path: 
     def run(noise: int | None = None) -> Run:
         options = bench.options(tmp_path, limit="20", noise=noise)
         chosen = demo("DemoOCR", "DemoDigits")
-        return bench.evaluate(chosen, options, Watched(), hire=bench.hire)
+        return bench.evaluate(chosen, options, Watched(), start_worker=bench.start_worker)
 
     first = run(noise=0)
     assert first.noise is None

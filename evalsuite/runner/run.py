@@ -18,7 +18,7 @@ from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import State, header, look
 from evalsuite.runner.run_record import Assignment
 from evalsuite.runner.source import SampleSource
-from evalsuite.runner.workers.slot import Hire
+from evalsuite.runner.workers.slot import StartWorker
 from evalsuite.runner.workers.worker import Worker
 from evalsuite.runs.journal import answered, peek
 from evalsuite.runs.records import Run
@@ -33,11 +33,11 @@ def evaluate_all(
     source: SampleSource,
     emit: OnEvent,
     *,
-    hire: Hire = Worker,
+    start_worker: StartWorker = Worker,
 ) -> list[Run]:
     """Run `checkpoints` on `benchmarks`, whose data is located; continue what was begun before.
 
-    Workers come from `hire`, or from the Ray cluster of `options`.
+    Workers are started by `start_worker`, or on the Ray cluster of `options`.
     Returns a run for each with all outcomes known so far, those of other benchmarks included; none
     for a dry run. Raises `UsageError` (a directory is in use, a checkpoint cannot be loaded),
     `IncompleteError` (the workers keep dying, the disk is full) and `InterruptedRun`; whatever was
@@ -78,7 +78,7 @@ def evaluate_all(
             state = look_at(where)
             todo.append(Assignment(checkpoint, benchmarks, digests, where, state))
         if todo:
-            with Evaluation(todo, options, source, emit, hire) as evaluation:
+            with Evaluation(todo, options, source, emit, start_worker) as evaluation:
                 done = evaluation.work()
             runs.update((given.where, run) for given, run in zip(todo, done, strict=True))
     return [runs[where] for where in places if where in runs]

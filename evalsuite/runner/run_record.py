@@ -14,7 +14,7 @@ from evalsuite.runner import batch_sensitivity
 from evalsuite.runner.events import BenchmarkPlan
 from evalsuite.runner.job import Job, Piece
 from evalsuite.runner.plan import Place, choose_scorable, cut, in_data_order
-from evalsuite.runner.prompting import Wording
+from evalsuite.runner.prompting import PromptBuilder
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import State, header
 from evalsuite.runner.source import SampleSource
@@ -74,7 +74,7 @@ class Ledger:
         prompts = PromptOptions(
             options.config.prompts, self.checkpoint.family, self.checkpoint.chat_template
         )
-        self.wording = Wording(prompts, options.config.blind)
+        self.prompts = PromptBuilder(prompts, options.config.blind)
         self._options = options
         self._digests = given.digests
         self.label = label

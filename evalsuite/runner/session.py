@@ -24,6 +24,7 @@ from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers import ray_client
+from evalsuite.runner.workers.ray_messages import uses_gpu
 from evalsuite.runs.records import FoundRun, Run
 from evalsuite.system import devices as device
 from evalsuite.system.hashing import cache_directory
@@ -165,7 +166,7 @@ def _devices(config: RunConfig, emit: OnEvent) -> tuple[tuple[str, ...], int | N
     for note in notes:
         emit(Note(note))
     # A CPU worker of the cluster has one CPU. Threads of a GPU worker depend on its machine.
-    threads = None if ray_client.on_gpu(devices[0]) else 1
+    threads = None if uses_gpu(devices[0]) else 1
     return devices, threads, device.dtype_for(devices[0], config.dtype)
 
 
