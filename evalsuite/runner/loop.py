@@ -258,7 +258,7 @@ class Evaluation:
                 if remark:
                     self._note(remark)
                 assert job.score is not None
-                score = dataclasses.replace(job.score, asked_again=asked_again)
+                score = dataclasses.replace(job.score, rerun_samples=asked_again)
                 self._ledgers[job.run].settle(score)
             case WorkerMessage():
                 self._hear(event)
@@ -369,7 +369,7 @@ class Evaluation:
             self._settle(ledger, failure)
         elif self._options.scores:
             self._emit(ScoringStarted(ledger.label, name))
-            self._requests.score(job, ledger.where, self._options.config.prompts)
+            self._requests.score(job, ledger.where)
         else:
             self._move_on(job)
 
@@ -383,7 +383,7 @@ class Evaluation:
         elif job.wanted_again:
             self._requests.look_again(job, ledger.where)
         else:
-            ledger.settle(dataclasses.replace(job.score, asked_again=0))
+            ledger.settle(dataclasses.replace(job.score, rerun_samples=0))
 
     def _settle(self, ledger: Ledger, outcome: Outcome) -> None:
         ledger.settle(outcome)

@@ -156,7 +156,7 @@ class Plain:
         """Print the score or the failure, and why samples failed."""
         self._works.pop(name, None)
         self._say(_closing(name, outcome))
-        for reason in () if isinstance(outcome, Failure) else outcome.reasons:
+        for reason in () if isinstance(outcome, Failure) else outcome.failure_reasons:
             self._say(Text(visible(f"  failed: {sentence(reason)}"), style="yellow"))
 
     def _rerun(self, name: str, done: int, total: int) -> None:
@@ -282,7 +282,7 @@ def _closing(name: str, outcome: Outcome) -> Text:
         why = visible(f"{sentence(outcome.message)}; {sentence(outcome.remedy)}")
         return Text.assemble(f"{name}: ", (FAILED, "red"), f" ({outcome.stage}): {why}")
     samples = counted(outcome.n, "sample")
-    counts = [f"{getattr(outcome, key)} {key}" for key in ("failed", "empty", "truncated",
-              "unparsed") if getattr(outcome, key)]  # fmt: skip
+    counts = [f"{getattr(outcome.counts, key)} {key}" for key in ("failed", "empty", "truncated",
+              "unparsed") if getattr(outcome.counts, key)]  # fmt: skip
     rest = ", ".join([samples, *counts])
     return Text.assemble(f"{name}: ", (plus_minus(outcome), "bold green"), f" ({rest})")
