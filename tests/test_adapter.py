@@ -224,7 +224,7 @@ def test_an_idefics3_checkpoint_is_asked_by_the_words_of_its_class(
 
     name = register(str(make_checkpoint(tmp_path / "older", family="idefics3")), device="cpu")
     known = vlmeval.config.supported_VLM[name]
-    assert known.keywords["style"] == prompts.PromptOptions(family="idefics3")
+    assert known.keywords["options"] == prompts.PromptOptions(family="idefics3")
     assert isinstance(known(max_new_tokens=1).generate(["What?"], dataset="MVBench"), str)
 
 

@@ -15,18 +15,18 @@ from PIL import Image as Picture
 
 from evalsuite.benchmarks.catalogue import FrameRule
 from evalsuite.errors import DiskError
-from evalsuite.vlmevalkit.media_store import Clip, MediaError, Store
-from evalsuite.vlmevalkit.video_frames import Cut, middles, steps
+from evalsuite.vlmevalkit.media_store import MediaError, MediaStore, StoredClip
+from evalsuite.vlmevalkit.video_frames import ClipSpec, evenly_spaced, segment_middles
 from tests.builders import kit_data as made
 
 EACH_SECOND = FrameRule(per_second=1)
 
 
-def clip(root: Path, video: Path, rule: FrameRule = EACH_SECOND, **cut: object) -> Clip:
-    return Store(root / "media").clip(Cut(video, rule, **cut))  # type: ignore[arg-type] # any field
+def clip(root: Path, video: Path, rule: FrameRule = EACH_SECOND, **cut: object) -> StoredClip:
+    return MediaStore(root / "media").clip(ClipSpec(video, rule, **cut))  # type: ignore[arg-type] # any field
 
 
-def levels(clip: Clip) -> list[float]:
+def levels(clip: StoredClip) -> list[float]:
     """How bright each shown frame is."""
     return [float(np.asarray(Picture.open(path)).mean()) for path in clip.shown.paths]
 
@@ -37,21 +37,25 @@ def levels(clip: Clip) -> list[float]:
 
 
 def test_steps() -> None:
-    assert steps(35, 10, FrameRule(per_second=1)) == [0, 10, 20]
-    assert steps(100, 29.97, FrameRule(per_second=0.5)) == [0]
-    assert steps(30, 10, FrameRule(count=2)) == [10, 20]
-    assert steps(9, 10, FrameRule(per_second=1)) == [0], "VLMEvalKit shows nothing"
+    assert evenly_spaced(35, 10, FrameRule(per_second=1)) == [0, 10, 20]
+    assert evenly_spaced(100, 29.97, FrameRule(per_second=0.5)) == [0]
+    assert evenly_spaced(30, 10, FrameRule(count=2)) == [10, 20]
+    assert evenly_spaced(9, 10, FrameRule(per_second=1)) == [0], "VLMEvalKit shows nothing"
 
 
 def test_middles() -> None:
-    assert middles(0, 29, 3) == [4, 14, 23]  # segments of 9.67: 4.83, 14.83 and 23.83 with rounding
-    assert middles(10, 20, 2) == [12, 17]
-    assert middles(5, 5, 3) == [5, 5, 5]
+    assert segment_middles(0, 29, 3) == [
+        4,
+        14,
+        23,
+    ]  # segments of 9.67: 4.83, 14.83 and 23.83 with rounding
+    assert segment_middles(10, 20, 2) == [12, 17]
+    assert segment_middles(5, 5, 3) == [5, 5, 5]
 
 
 def test_a_clip_of_a_video(tmp_path: Path) -> None:
     video = made.video(tmp_path / "v.mp4", 50)  # 10 frames a second
-    middle = clip(tmp_path, video, FrameRule(count=2), middles=True, bounds=(1.0, 2.0))
+    middle = clip(tmp_path, video, FrameRule(count=2), segment_middles=True, bounds=(1.0, 2.0))
     assert middle.indices == (12, 17)
     assert middle.shown.times == (0.2, 0.7)
     assert middle.shown.seconds == 1.0
@@ -76,7 +80,7 @@ def test_a_clip_that_is_none(tmp_path: Path, bounds: tuple[float, float], why: s
     video = made.video(tmp_path / "v.mp4", 50)
     for middles_of in (True, False):
         with pytest.raises(MediaError) as raised:
-            clip(tmp_path, video, FrameRule(count=2), middles=middles_of, bounds=bounds)
+            clip(tmp_path, video, FrameRule(count=2), segment_middles=middles_of, bounds=bounds)
         assert str(raised.value) == f"{video}: {why}"
 
 
@@ -84,7 +88,7 @@ def test_an_animation(tmp_path: Path) -> None:
     pictures = [Picture.new("RGB", (20, 10), (10 * n, 0, 0)) for n in range(26)]
     path = tmp_path / "a.gif"
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=40)
-    got = clip(tmp_path, path, FrameRule(count=2), medium="gif", middles=True)
+    got = clip(tmp_path, path, FrameRule(count=2), medium="gif", segment_middles=True)
     assert got.indices == (6, 18)  # segments of 12.5
     assert got.shown.times == (0.24, 0.72)  # 25 a second
     reds = [np.asarray(Picture.open(p))[..., 0].mean() for p in got.shown.paths]
@@ -98,18 +102,18 @@ def test_a_folder_of_stills(tmp_path: Path) -> None:
         mode = "CMYK" if n == 7 else "RGB"
         Picture.new("RGB", (16, 16), (20 * n,) * 3).convert(mode).save(folder / f"{n:05}.jpg")
     rule = FrameRule(count=2)
-    got = clip(tmp_path, folder, rule, medium="frame", middles=True)
+    got = clip(tmp_path, folder, rule, medium="frame", segment_middles=True)
     assert got.indices == (3, 7)  # 1 to 9: segments of 4
     assert got.shown.times == (0.667, 2.0)  # three a second, from the first on
     assert got.shown.seconds == 3.0
     assert levels(got) == pytest.approx([60, 140], abs=3)
-    bounded = clip(tmp_path, folder, rule, medium="frame", middles=True, bounds=(1.0, 2.0))
+    bounded = clip(tmp_path, folder, rule, medium="frame", segment_middles=True, bounds=(1.0, 2.0))
     assert bounded.indices == (3, 5)  # 3 to 6: 3.75, 5.75 with rounding
     Picture.new("RGB", (16, 16)).save(folder / "00003.jpg")
-    assert clip(tmp_path, folder, rule, medium="frame", middles=True).shown != got.shown
+    assert clip(tmp_path, folder, rule, medium="frame", segment_middles=True).shown != got.shown
     (folder / "00007.jpg").rename(folder / "7.jpg")
     with pytest.raises(MediaError, match=r"stills: it has no file 00007.jpg"):
-        clip(tmp_path, folder, rule, medium="frame", middles=True)
+        clip(tmp_path, folder, rule, medium="frame", segment_middles=True)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -136,7 +140,7 @@ def encoded(path: Path, stamps: Sequence[int], **options: str) -> Path:
 
 
 def test_a_varying_frame_rate(tmp_path: Path) -> None:
-    """Frames are picked by the average rate, as VLMEvalKit does; their times are real."""
+    """Frames are selected_frames by the average rate, as VLMEvalKit does; their times are real."""
     stamps = [0, 100, 200, 300, 1300, 2300, 2400, 2500, 2600, 2700]
     got = clip(tmp_path, encoded(tmp_path / "v.mp4", stamps))
     assert got.per_second == pytest.approx(10 / 2.8, abs=0.1)
@@ -261,10 +265,10 @@ def test_a_file_that_cannot_be_shown(tmp_path: Path, make: object, why: str) -> 
     assert callable(make)
     path = make(tmp_path / "bad.mp4")
     good = made.video(tmp_path / "good.mp4", 20)
-    store = Store(tmp_path / "media")
-    found = store.clips([Cut(path, EACH_SECOND), Cut(good, EACH_SECOND)])
+    store = MediaStore(tmp_path / "media")
+    found = store.clips([ClipSpec(path, EACH_SECOND), ClipSpec(good, EACH_SECOND)])
     error, whole = found.values()
-    assert isinstance(whole, Clip)
+    assert isinstance(whole, StoredClip)
     assert len(whole.shown.paths) == 2
     assert isinstance(error, MediaError)
     assert str(error).startswith(f"{path}: ")
@@ -286,8 +290,8 @@ def test_narrow_videos(tmp_path: Path, width: int) -> None:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
-    store = Store(tmp_path / "media", lossless=True)
-    got = store.clip(Cut(video, EACH_SECOND))
+    store = MediaStore(tmp_path / "media", lossless=True)
+    got = store.clip(ClipSpec(video, EACH_SECOND))
     for path in got.shown.paths:
         shown = Picture.open(path)
         assert shown.mode == "RGB"
@@ -331,7 +335,7 @@ def test_frames_belong_to_the_video_and_what_is_asked(tmp_path: Path) -> None:
     first = clip(tmp_path, video)
     assert clip(tmp_path, copy) == first
     folders = {
-        clip(tmp_path, video, rule, middles=middles_of, bounds=bounds).folder
+        clip(tmp_path, video, rule, segment_middles=middles_of, bounds=bounds).folder
         for rule in (EACH_SECOND, FrameRule(count=3))
         for middles_of in (False, True)
         for bounds in (None, (0.0, 1.0), (0.0, 1.0001))
@@ -345,9 +349,9 @@ def test_lossless_frames_are_as_decoded(tmp_path: Path) -> None:
     import decord
 
     video = made.video(tmp_path / "v.mp4", 20)
-    cut = Cut(video, FrameRule(count=1))
-    exact = Store(tmp_path / "media", lossless=True).clip(cut)
-    jpeg = Store(tmp_path / "media").clip(cut)
+    cut = ClipSpec(video, FrameRule(count=1))
+    exact = MediaStore(tmp_path / "media", lossless=True).clip(cut)
+    jpeg = MediaStore(tmp_path / "media").clip(cut)
     pixels = decord.VideoReader(str(video))[exact.indices[0]].asnumpy()
     (path,) = exact.shown.paths
     assert path.endswith(".png")
@@ -358,33 +362,36 @@ def test_lossless_frames_are_as_decoded(tmp_path: Path) -> None:
 
 def test_order_and_company_do_not_matter(tmp_path: Path) -> None:
     cuts = [
-        Cut(made.video(tmp_path / f"{n}.mp4", 20 + n), FrameRule(count=count))
+        ClipSpec(made.video(tmp_path / f"{n}.mp4", 20 + n), FrameRule(count=count))
         for n in range(4)
         for count in (1, 3)
     ]
-    together = Store(tmp_path / "together").clips([*cuts, *cuts])
+    together = MediaStore(tmp_path / "together").clips([*cuts, *cuts])
     assert list(together) == cuts
     for cut in reversed(cuts):
-        alone = Store(tmp_path / "alone").clip(cut)
+        alone = MediaStore(tmp_path / "alone").clip(cut)
         got = together[cut]
-        assert isinstance(got, Clip)
+        assert isinstance(got, StoredClip)
         assert got.shown.digest == alone.shown.digest
 
 
 def test_two_processes_may_decode_one_video(tmp_path: Path) -> None:
-    cut = Cut(made.video(tmp_path / "v.mp4", 30), FrameRule(count=3))
+    cut = ClipSpec(made.video(tmp_path / "v.mp4", 30), FrameRule(count=3))
     copies = [tmp_path / f"{n}.mp4" for n in range(6)]
     for copy in copies:
         copy.write_bytes(cut.video.read_bytes())
-    found = Store(tmp_path / "media").clips(Cut(copy, cut.rule) for copy in copies)
-    (folder,) = {got.folder for got in found.values() if isinstance(got, Clip)}
+    found = MediaStore(tmp_path / "media").clips(ClipSpec(copy, cut.rule) for copy in copies)
+    (folder,) = {got.folder for got in found.values() if isinstance(got, StoredClip)}
     assert len(found) == 6
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
     assert len(list(folder.iterdir())) == 4
 
 
 def test_what_was_thrown_away_is_made_again(tmp_path: Path) -> None:
-    store, cut = Store(tmp_path / "media"), Cut(made.video(tmp_path / "v.mp4", 30), EACH_SECOND)
+    store, cut = (
+        MediaStore(tmp_path / "media"),
+        ClipSpec(made.video(tmp_path / "v.mp4", 30), EACH_SECOND),
+    )
     first = store.clip(cut)
     for name in ("frames.json", "frame-00001.jpg"):
         (first.folder / name).unlink()
@@ -400,12 +407,15 @@ def test_what_was_thrown_away_is_made_again(tmp_path: Path) -> None:
 
 
 def test_use_is_noted_once_an_hour(tmp_path: Path) -> None:
-    store, cut = Store(tmp_path / "media"), Cut(made.video(tmp_path / "v.mp4", 30), EACH_SECOND)
+    store, cut = (
+        MediaStore(tmp_path / "media"),
+        ClipSpec(made.video(tmp_path / "v.mp4", 30), EACH_SECOND),
+    )
     text = made.encoded(made.picture())
     for path, use in (
         (store.clip(cut).folder, lambda: store.clip(cut)),
         (Path(store.image(text)), lambda: store.image(text)),
-        (Path(store.image(text)), lambda: Store(tmp_path / "media").image(text)),
+        (Path(store.image(text)), lambda: MediaStore(tmp_path / "media").image(text)),
     ):
         lately, long_ago = time.time() - 1800, time.time() - 7200
         os.utime(path, (lately, lately))
@@ -418,8 +428,8 @@ def test_use_is_noted_once_an_hour(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_no_broken_video(tmp_path: Path) -> None:
     (tmp_path / "media").touch()
-    cut = Cut(made.video(tmp_path / "v.mp4", 9), FrameRule(count=1))
+    cut = ClipSpec(made.video(tmp_path / "v.mp4", 9), FrameRule(count=1))
     with pytest.raises(DiskError):
-        Store(tmp_path / "media").clip(cut)
+        MediaStore(tmp_path / "media").clip(cut)
     with pytest.raises(DiskError):
-        Store(tmp_path / "media").clips([cut])
+        MediaStore(tmp_path / "media").clips([cut])

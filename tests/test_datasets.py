@@ -13,7 +13,7 @@ from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
 from evalsuite.errors import DiskError
 from evalsuite.sample import Frames, Image, Sample, Text
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError
-from evalsuite.vlmevalkit.media_store import MediaError, Store
+from evalsuite.vlmevalkit.media_store import MediaError, MediaStore
 from tests.builders import kit_data as made
 from tests.builders.kit_images import IMAGES, written_by_vlmevalkit
 
@@ -274,7 +274,7 @@ def test_pixels_are_those_vlmevalkit_would_write(tmp_path: Path, kind: str, suff
     text = IMAGES[kind]
     if suffix == ".jpg" and kind == "sixteen bits":
         pytest.skip("VLMEvalKit cannot write it")
-    stored = Path(Store(tmp_path / "media").image(text, suffix))
+    stored = Path(MediaStore(tmp_path / "media").image(text, suffix))
     theirs = tmp_path / f"theirs{suffix}"
     written_by_vlmevalkit(text, theirs)
     assert _seen(stored) == _seen(theirs)
@@ -283,16 +283,16 @@ def test_pixels_are_those_vlmevalkit_would_write(tmp_path: Path, kind: str, suff
 
 
 def test_a_store_is_taken_up_by_the_next_kit(tmp_path: Path) -> None:
-    first = Store(tmp_path).image(IMAGES["rgb"])
+    first = MediaStore(tmp_path).image(IMAGES["rgb"])
     written = Path(first).stat().st_mtime_ns
-    assert Store(tmp_path).image(IMAGES["rgb"]) == first
+    assert MediaStore(tmp_path).image(IMAGES["rgb"]) == first
     assert Path(first).stat().st_mtime_ns == written
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [Path(first)]
 
 
 def test_a_full_disk_is_no_broken_image(tmp_path: Path) -> None:
     (tmp_path / "media").touch()
-    store = Store(tmp_path / "media")
+    store = MediaStore(tmp_path / "media")
     with pytest.raises(DiskError):
         store.image(IMAGES["rgb"])
     with pytest.raises(MediaError):

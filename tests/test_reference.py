@@ -10,7 +10,7 @@ import pytest
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.checkpoint import checkpoint
-from evalsuite.vlmevalkit.reference import Assignment, Reference, run_reference
+from evalsuite.vlmevalkit.reference import ReferenceResult, ReferenceTask, run_reference
 from tests.builders import kit_data as made_data
 from tests.builders import paper_tables as paper_data
 
@@ -50,10 +50,10 @@ def before(data: Path, assigned: dict[str, Benchmark]) -> set[str]:
 @pytest.fixture(scope="module")
 def made(
     assigned: dict[str, Benchmark], before: set[str], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Reference]:
+) -> dict[str, ReferenceResult]:
     assert before
     demo = checkpoint.read("demo")
-    assignment = Assignment(
+    assignment = ReferenceTask(
         checkpoint=relative(demo.path),
         processor=relative(demo.processor_path),
         family=demo.family,
@@ -68,13 +68,13 @@ def made(
     return {reference.benchmark: reference for reference in run_reference(assignment)}
 
 
-def test_asks_the_chosen_samples_in_the_order_of_the_data(made: dict[str, Reference]) -> None:
+def test_asks_the_chosen_samples_in_the_order_of_the_data(made: dict[str, ReferenceResult]) -> None:
     assert list(made["MMStar"].predictions) == ["1", "4", "6"]
     assert list(made["MLVU"].predictions) == ["0", "1", "9"]
     assert list(made["WorldSense"].predictions) == list("012345")
 
 
-def test_what_is_asked_is_taken_down_with_its_images(made: dict[str, Reference]) -> None:
+def test_what_is_asked_is_taken_down_with_its_images(made: dict[str, ReferenceResult]) -> None:
     asked = made["MMStar"].asked
     assert list(asked) == ["1", "4", "6"]
     question = "what shape is in the image?"
@@ -90,7 +90,9 @@ def test_what_is_asked_is_taken_down_with_its_images(made: dict[str, Reference])
     ]
 
 
-def test_frames_without_a_prompt_for_videos_are_64_at_most(made: dict[str, Reference]) -> None:
+def test_frames_without_a_prompt_for_videos_are_64_at_most(
+    made: dict[str, ReferenceResult],
+) -> None:
     counts = [len(asked.images) for asked in made["WorldSense"].asked.values()]
     assert counts == [3, 3, 64, 64, 2, 2]
     assert all(asked.text.count("<image>") == n for asked, n in zip(
@@ -98,12 +100,12 @@ def test_frames_without_a_prompt_for_videos_are_64_at_most(made: dict[str, Refer
     ))  # fmt: skip
 
 
-def test_parts_for_a_judge_are_left_out_of_the_score(made: dict[str, Reference]) -> None:
+def test_parts_for_a_judge_are_left_out_of_the_score(made: dict[str, ReferenceResult]) -> None:
     tasks = dict(zip(made["MLVU"].result["task"], made["MLVU"].result["overall"], strict=True))
     assert tasks == {"plotQA": 2, "M-Avg": 2, "G-Avg": 0}
 
 
-def test_no_score_without_a_judge_is_said(made: dict[str, Reference]) -> None:
+def test_no_score_without_a_judge_is_said(made: dict[str, ReferenceResult]) -> None:
     reference = made["MathVista_MINI"]
     assert len(reference.predictions) == 9
     assert reference.result is None
@@ -113,7 +115,7 @@ def test_no_score_without_a_judge_is_said(made: dict[str, Reference]) -> None:
 
 
 def test_what_was_said_before_an_image_that_cannot_be_read_is_kept(
-    made: dict[str, Reference],
+    made: dict[str, ReferenceResult],
 ) -> None:
     reference = made["Broken"]
     assert list(reference.predictions) == ["0", "1"]
@@ -123,14 +125,14 @@ def test_what_was_said_before_an_image_that_cannot_be_read_is_kept(
 
 
 def test_nothing_is_written_beside_the_data(
-    data: Path, before: set[str], made: dict[str, Reference]
+    data: Path, before: set[str], made: dict[str, ReferenceResult]
 ) -> None:
     assert len(made) == 6
     assert tree(data) == before
     assert f"WorldSense/{LAYOUTS['WorldSense'].tables[0]}.tsv" in before
 
 
-def test_time_is_counted_from_the_first_sample(made: dict[str, Reference]) -> None:
+def test_time_is_counted_from_the_first_sample(made: dict[str, ReferenceResult]) -> None:
     for name, reference in made.items():
         # A sample that raises ends the loop, and with it what is counted.
         assert (reference.seconds > 0) == (name != "Broken")

@@ -14,7 +14,7 @@ from evalsuite.benchmarks.catalogue import FrameRule
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.sample import Frames, Sample, Text
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, Outline
-from evalsuite.vlmevalkit.video_frames import Cut, picked
+from evalsuite.vlmevalkit.video_frames import ClipSpec, selected_frames
 from tests.builders import kit_data as made
 
 EIGHT, EACH_SECOND = FrameRule(count=8), FrameRule(per_second=1)
@@ -164,15 +164,15 @@ def test_frames_are_those_mvbench_picks(
     if bounds is not None:
         bounds = (bounds[0], bounds[0] + bounds[1])
         assume(round(bounds[0] * per_second) <= reel.last)
-    cut = Cut(Path("v.mp4"), FrameRule(count=count), middles=True, bounds=bounds)
+    cut = ClipSpec(Path("v.mp4"), FrameRule(count=count), segment_middles=True, bounds=bounds)
     theirs = dataset.MVBench.__new__(dataset.MVBench)
     theirs.num_segments = count
     wanted = list(theirs.get_index(bounds, per_second, reel.last, first_idx=first))
     if not all(first <= number <= reel.last for number in wanted):
         with pytest.raises(ValueError, match="is not within"):  # VLMEvalKit fails on those too
-            picked(reel, cut)
+            selected_frames(reel, cut)
         return
-    ours = picked(reel, cut)
+    ours = selected_frames(reel, cut)
     assert ours == wanted
     if bounds is None and first == 0:
         other = dataset.MVBench_MP4.__new__(dataset.MVBench_MP4)

@@ -14,8 +14,8 @@ from PIL import Image as Picture
 
 from evalsuite.benchmarks.catalogue import FrameRule
 from evalsuite.vlmevalkit import workarounds
-from evalsuite.vlmevalkit.media_store import Store
-from evalsuite.vlmevalkit.video_frames import Cut
+from evalsuite.vlmevalkit.media_store import MediaStore
+from evalsuite.vlmevalkit.video_frames import ClipSpec
 from tests.builders import kit_data as made
 from tests.builders.kit_images import IMAGES, written_by_vlmevalkit
 
@@ -168,19 +168,19 @@ def test_at_least_one_frame(stock_videos: Any, tmp_path: Path) -> None:
     paths, _, _ = stock_videos(fps=1).save_video_frames("a")
     assert paths == []
     assert workarounds.at_least_one_frame([]) == [0]
-    clip = Store(tmp_path / "media").clip(Cut(video, FrameRule(per_second=1)))
+    clip = MediaStore(tmp_path / "media").clip(ClipSpec(video, FrameRule(per_second=1)))
     assert (len(clip.shown.paths), clip.shown.times) == (1, (0.0,))
 
 
 def test_frames_are_vlmevalkits_and_leave_no_lock(stock_videos: Any, tmp_path: Path) -> None:
     video = made.video(tmp_path / "video" / "a.mp4", 150)
-    store = Store(tmp_path / "media")
+    store = MediaStore(tmp_path / "media")
     for rule, arguments in (
         (FrameRule(per_second=2), {"fps": 2}),
         (FrameRule(per_second=10), {"fps": 10}),  # 150 frames, of which 64 are shown
         (FrameRule(count=5), {"nframe": 5}),
     ):
-        clip = store.clip(Cut(video, rule))
+        clip = store.clip(ClipSpec(video, rule))
         assert not video.with_suffix(".lock").exists()
         paths, indices, info = stock_videos(**arguments).save_video_frames("a")
         assert video.with_suffix(".lock").exists()
@@ -243,8 +243,8 @@ def test_vlmevalkit_keeps_frames_by_the_videos_name(stock_mvbench: Any, tmp_path
     for number, bounds in enumerate((None, (0.5, 1.5))):
         (path, *_) = stock_mvbench.save_video_into_images(stock_mvbench.data.iloc[number])
         shown.append(Path(path).read_bytes())
-        cut = Cut(video, FrameRule(count=8), middles=True, bounds=bounds)
-        ours = Path(Store(tmp_path / "media").clip(cut).shown.paths[0]).read_bytes()
+        cut = ClipSpec(video, FrameRule(count=8), segment_middles=True, bounds=bounds)
+        ours = Path(MediaStore(tmp_path / "media").clip(cut).shown.paths[0]).read_bytes()
         assert (ours == shown[0]) == (number == 0)
     assert shown[0] == shown[1]
 
@@ -261,8 +261,8 @@ def test_vlmevalkit_shows_colour_channels_of_short_animations(
         for path in stock_mvbench.save_video_into_images(stock_mvbench.data.iloc[3])
     ]
     assert [picture.mode for picture in theirs] == ["L"] * 8
-    cut = Cut(gif, FrameRule(count=8), "gif", middles=True)
-    clip = Store(tmp_path / "media").clip(cut)
+    cut = ClipSpec(gif, FrameRule(count=8), "gif", segment_middles=True)
+    clip = MediaStore(tmp_path / "media").clip(cut)
     assert clip.indices == (0, 0, 1, 1, 2, 2, 2, 3)
     shades = [Picture.open(path).getpixel((8, 8))[0] for path in clip.shown.paths]
     assert shades == pytest.approx([60, 60, 120, 120, 180, 180, 180, 240], abs=3)
@@ -319,22 +319,22 @@ def testwritten_by_vlmevalkit_images_as_test_datasets_says(
 
 
 def test_big_tables_become_jpeg(vlmeval: Any, tmp_path: Path) -> None:
-    from evalsuite.vlmevalkit.image_datasets import unnamed
+    from evalsuite.vlmevalkit.image_datasets import default_image_name
 
     table = tmp_path / "big.tsv"
     with table.open("wb") as file:
         file.truncate(2**30)
-    assert unnamed(table) == "1.png"
+    assert default_image_name(table) == "1.png"
     assert vlmeval.smp.file_size(str(table), "GB") == 1
     with table.open("ab") as file:
         file.write(b"!")
-    assert unnamed(table) == "1.jpg"
+    assert default_image_name(table) == "1.jpg"
     text = made.encoded(made.picture())
     data = pd.DataFrame({"index": [7], "image": [text]})
     local = vlmeval.smp.localize_df(data, "big")
     (theirs,) = local["image_path"]
     assert theirs.endswith("7.jpg")
-    ours = Store(tmp_path / "media").image(text, ".jpg")
+    ours = MediaStore(tmp_path / "media").image(text, ".jpg")
     assert Path(ours).read_bytes() == Path(theirs).read_bytes()
 
 

@@ -24,8 +24,8 @@ from evalsuite.benchmarks.catalogue import EXACT
 from evalsuite.runs.records import Prediction
 from evalsuite.vlmevalkit import scoring_workarounds, workarounds
 from evalsuite.vlmevalkit.client import KitError, SampleValue, Scored
-from evalsuite.vlmevalkit.datasets import Loaded, Row
-from evalsuite.vlmevalkit.evaluate import evaluate, read_otherwise, unmended
+from evalsuite.vlmevalkit.datasets import LoadedDataset, Row
+from evalsuite.vlmevalkit.evaluate import evaluate, tables_differ, unpatched_score
 from evalsuite.vlmevalkit.judge_adapter import Model
 from evalsuite.vlmevalkit.rules.base import Metric, Reader, Verdict
 from evalsuite.vlmevalkit.rules.choices import CHOICE, MMMU, YES_NO
@@ -71,7 +71,7 @@ _Rule = Callable[[str], Verdict]
 """What a text is worth as the prediction of one sample."""
 
 
-def check(loaded: Loaded) -> None:
+def check(loaded: LoadedDataset) -> None:
     """Refuse data that the benchmark's metric could not score, before anything is predicted."""
     benchmark = loaded.benchmark
     metric = METRICS[benchmark.metric]
@@ -89,7 +89,7 @@ def check(loaded: Loaded) -> None:
 
 
 def score(
-    loaded: Loaded,
+    loaded: LoadedDataset,
     ids: Sequence[str],
     predictions: Mapping[str, Prediction],
     directory: Path,
@@ -126,10 +126,10 @@ def score(
     ours = _mean(of_these, where, mended, metric.rounding, 100, directory)
     apart = list(itertools.compress(judged, (not counts for counts in counting)))
     theirs: float | None = mended
-    tables = _table_mends(judged, read_otherwise(loaded, directory, kinds=not model))
+    tables = _table_mends(judged, tables_differ(loaded, directory, kinds=not model))
     if tables and not model:  # a judge is not paid to read misread tables
-        unmended_frame = frame.assign(prediction=[each.unmended for each in judged])
-        theirs = unmended(loaded, metric, reader, unmended_frame, rows, directory)
+        unmended_frame = frame.assign(prediction=[each.unpatched_score for each in judged])
+        theirs = unpatched_score(loaded, metric, reader, unmended_frame, rows, directory)
         if theirs is not None and abs(theirs - mended) <= _SAME:
             tables = set()
     same = theirs is not None and abs(ours - theirs) <= metric.rounding + _SAME
@@ -157,7 +157,7 @@ class _Judged:
     """As a table carries it."""
     in_table: Verdict
     """What that text is worth."""
-    unmended: str
+    unpatched_score: str
     """As an ordinary VLMEvalKit would write it."""
 
 
@@ -250,7 +250,7 @@ def _rule_mends(judged: Sequence[_Judged]) -> set[str]:
 def _table_mends(judged: Sequence[_Judged], misread: bool) -> set[str]:
     """Name the mends without which VLMEvalKit might read another table."""
     names = {workarounds.tables_keep_their_words.__name__} if misread else set()
-    if any(not each.unmended.strip() for each in judged):
+    if any(not each.unpatched_score.strip() for each in judged):
         names.add(workarounds.table_text.__name__)
     return names
 

@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 
-class Asked(Protocol):
+class JudgeLike(Protocol):
     """What VLMEvalKit takes for a judge."""
 
-    def under(self, system: str) -> Asked:
+    def under(self, system: str) -> JudgeLike:
         """Return the same judge, told `system` first."""
 
     def working(self) -> bool:
@@ -186,7 +186,7 @@ def rows_count_from_zero(frame: Any) -> None:
 
 
 @contextlib.contextmanager
-def our_judge_is_asked(model: Asked) -> Iterator[None]:
+def our_judge_is_asked(model: JudgeLike) -> Iterator[None]:
     """Have VLMEvalKit ask `model`, whatever judge it builds.
 
     ``mlvu.py:420`` insists on gpt-4-0125 and still names its files after another, ``tempcompass.py:
@@ -194,7 +194,7 @@ def our_judge_is_asked(model: Asked) -> Iterator[None]:
     """
     from vlmeval import dataset
 
-    def build_judge(system_prompt: str = "", **_: object) -> Asked:
+    def build_judge(system_prompt: str = "", **_: object) -> JudgeLike:
         return model.under(system_prompt)
 
     modules = (

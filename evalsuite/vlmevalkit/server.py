@@ -53,10 +53,10 @@ def _answers(settings: Settings) -> Callable[..., Any]:
         if key is not None:
             os.environ[name] = key
     workarounds.apply()
-    shelf = datasets.Shelf(settings.work, settings.media, lossless=settings.lossless)
+    cache = datasets.DatasetCache(settings.work, settings.media, lossless=settings.lossless)
 
     def answer(verb: str, benchmark: Any, *arguments: Any) -> Any:
-        loaded = shelf.take(benchmark)
+        loaded = cache.get(benchmark)
         match verb:
             case "load":
                 return None

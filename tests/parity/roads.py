@@ -20,8 +20,8 @@ from evalsuite.runs.records import Score, read_samples
 from evalsuite.sample import Frames, Media, Sample
 from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.image_decoder import Decoder
-from evalsuite.vlmevalkit.reference import Assignment, Reference, run_reference
-from evalsuite.vlmevalkit.unpatched import Asked
+from evalsuite.vlmevalkit.reference import ReferenceResult, ReferenceTask, run_reference
+from evalsuite.vlmevalkit.unpatched import ProcessorInput
 from tests.builders.paper_tables import LABELS, ODD, SEVERAL, WORDS, make
 from tests.builders.paper_videos import BY_NAME, FEW, SHORT
 from tests.conftest import Bench
@@ -36,7 +36,7 @@ def with_odd(name: str, mend: str) -> str:
 class Ours:
     """What we made of one benchmark."""
 
-    asked: Mapping[str, Asked]
+    asked: Mapping[str, ProcessorInput]
     predictions: Mapping[str, str]
     values: Mapping[str, float]
     """Of the samples that count."""
@@ -71,7 +71,7 @@ def _ours(bench: Bench, benchmark: Benchmark, output: Path, score: Score) -> Our
     )
 
 
-def _asked(bench: Bench, benchmark: Benchmark) -> dict[str, Asked]:
+def _asked(bench: Bench, benchmark: Benchmark) -> dict[str, ProcessorInput]:
     kit = bench.source.kit
     ids = [outline.id for outline in kit.outline(benchmark)]
     style = prompts.PromptOptions(family=bench.checkpoint.family)
@@ -80,7 +80,7 @@ def _asked(bench: Bench, benchmark: Benchmark) -> dict[str, Asked]:
     for sample in kit.samples(benchmark, ids):
         assert isinstance(sample, Sample), sample
         prompt = prompts.build(benchmark.prompt_of(sample.part), sample.messages, style)
-        asked[sample.id] = Asked(prompt.text, tuple(_shown(decoder, prompt.media)))
+        asked[sample.id] = ProcessorInput(prompt.text, tuple(_shown(decoder, prompt.media)))
     decoder.close()
     return asked
 
@@ -93,7 +93,9 @@ def _shown(decoder: Decoder, media: Iterable[Media]) -> Iterable[tuple[int, int,
             yield width, height, hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
-def run_theirs(bench: Bench, made: Mapping[str, Benchmark], work: Path) -> dict[str, Reference]:
+def run_theirs(
+    bench: Bench, made: Mapping[str, Benchmark], work: Path
+) -> dict[str, ReferenceResult]:
     """Run VLMEvalKit's road: each benchmark without its odd samples, then with those of each mend.
 
     The latter are named by `with_odd`.
@@ -105,7 +107,7 @@ def run_theirs(bench: Bench, made: Mapping[str, Benchmark], work: Path) -> dict[
             other = with_odd(name, mend)
             again.append(dataclasses.replace(made[name], name=other))
             ids[other] = (*kept, *(id_ for id_, why in ODD[name].items() if why == mend))
-    assignment = Assignment(
+    assignment = ReferenceTask(
         checkpoint=bench.checkpoint.path,
         family=bench.checkpoint.family,
         tile_size=bench.checkpoint.tile_size,
@@ -134,7 +136,7 @@ ROUNDING: Mapping[str, float] = {
 """By how many points VLMEvalKit rounds what it returns, by metric."""
 
 
-def headline(benchmark: Benchmark, reference: Reference) -> float:
+def headline(benchmark: Benchmark, reference: ReferenceResult) -> float:
     """VLMEvalKit's number as a reader of its output would take it, from 0 to 100."""
     return float(_headline(benchmark.metric, reference.result, len(reference.predictions)))
 
@@ -167,7 +169,7 @@ class Roads:
 
     made: Mapping[str, Benchmark]
     ours: Mapping[str, Ours | str]
-    theirs: Mapping[str, Reference]
+    theirs: Mapping[str, ReferenceResult]
 
 
 def walk(bench: Bench, folder: Path, names: Iterable[str] | None = None) -> Roads:

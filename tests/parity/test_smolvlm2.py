@@ -10,8 +10,8 @@ import pytest
 
 from evalsuite.runs.journal import read_predictions
 from evalsuite.runs.records import read_samples
-from evalsuite.vlmevalkit.reference import Assignment, run_reference
-from evalsuite.vlmevalkit.reference import Reference as Theirs
+from evalsuite.vlmevalkit.reference import ReferenceResult as Theirs
+from evalsuite.vlmevalkit.reference import ReferenceTask, run_reference
 from tests.conftest import Bench, Reference, demo
 
 
@@ -19,7 +19,7 @@ from tests.conftest import Bench, Reference, demo
 def theirs(
     bench: Bench, reference: Reference, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Theirs]:
-    assignment = Assignment(
+    assignment = ReferenceTask(
         checkpoint=bench.checkpoint.path,
         tile_size=bench.checkpoint.tile_size,
         benchmarks=tuple(demo()),
