@@ -22,7 +22,7 @@ from evalsuite.runner.plan import Place
 from evalsuite.runner.resume import look
 from evalsuite.runs.journal import read_predictions
 from evalsuite.runs.records import Failure, read_run, read_samples
-from evalsuite.system.files import RunLock
+from evalsuite.system.locks import run_lock
 from tests.builders.run_files import comparable, own, png, same_files, scores
 from tests.conftest import Bench, Reference, Watched, demo
 
@@ -305,7 +305,7 @@ def worker_pid() -> int:
 
 def test_a_directory_in_use_is_refused(bench: Bench, tmp_path: Path) -> None:
     with (
-        RunLock(bench.directory(tmp_path)),
+        run_lock(bench.directory(tmp_path)),
         pytest.raises(UsageError, match=f"pid {os.getpid()}"),
     ):
         bench.run(tmp_path, demo("DemoOCR"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from evalsuite.errors import UsageError, nearest
-from evalsuite.system.files import read_yaml
+from evalsuite.system.yaml_config import read_yaml
 
 PACKAGE = Path(__file__).parents[1]
 BUNDLED = PACKAGE / "demo" / "benchmarks"

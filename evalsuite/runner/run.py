@@ -22,7 +22,7 @@ from evalsuite.runner.workers.slot import Hire
 from evalsuite.runner.workers.worker import Worker
 from evalsuite.runs.journal import answered, peek
 from evalsuite.runs.records import Run
-from evalsuite.system.files import RunLock
+from evalsuite.system.locks import run_lock
 from evalsuite.vlmevalkit.client import KitError
 
 
@@ -73,7 +73,7 @@ def evaluate_all(
                 left = _outlook(state, where, digests, options, source)
                 progress.planned(checkpoint, where.directory, [*state.standing, *left])
                 continue
-            locks.enter_context(RunLock(where.directory, where.part))
+            locks.enter_context(run_lock(where.directory, where.part))
             # Whoever held the lock may have done some of it since.
             state = look_at(where)
             todo.append(Assignment(checkpoint, benchmarks, digests, where, state))

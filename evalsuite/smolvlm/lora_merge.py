@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from evalsuite.checkpoint import adapter as lora
-from evalsuite.checkpoint.weights import read_json_object
+from evalsuite.checkpoint.json_files import read_json_object
 
 
 def merge(base: Any, adapter: Path, dtype: torch.dtype) -> Any:

@@ -24,6 +24,7 @@ from evalsuite.smolvlm.prompts import build
 from evalsuite.smolvlm.requests import Answer, Question, add_seconds
 from evalsuite.smolvlm.roofline import Shape, Work, Workload, minimum_work
 from evalsuite.system.process import Child, ChildDied, serve, write_to
+from evalsuite.system.text import one_line
 
 if TYPE_CHECKING:
     from evalsuite.smolvlm.engine import Engine
@@ -274,8 +275,7 @@ def main() -> None:
         import traceback
 
         traceback.print_exc()
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        connection.send(MeasurementFailure(task.batch_size, f"{type(error).__name__}: {reason}"))
+        connection.send(MeasurementFailure(task.batch_size, one_line(error, with_type=True)))
 
 
 def measurement_to_plain(measured: Measurement, rates: DeviceRates) -> dict[str, object]:

@@ -129,7 +129,7 @@ def _letter(answer: str, options: Mapping[str, str]) -> str:
     by_text = [letter for letter, text in options.items() if text == answer]
     if answer in options and by_text not in ([], [answer]):
         raise _LineError(
-            f"has the answer '{answer}', which is a letter and also the text of option {by_text[0]}; "
+            f"has the answer '{answer}', a letter and also the text of option {by_text[0]}; "
             "use the letter and change the option's text"
         )
     if answer in options:

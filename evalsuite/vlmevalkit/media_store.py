@@ -28,6 +28,7 @@ from evalsuite.errors import DiskError, UsageError
 from evalsuite.sample import Frames
 from evalsuite.smolvlm.prompts import MAX_FRAMES, shown_frames
 from evalsuite.system.files import disk_errors, write_atomically
+from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit.image_bytes import lossless_suffix, open_image, re_encoded
 from evalsuite.vlmevalkit.video_frames import (
     ClipSpec,
@@ -75,21 +76,16 @@ def _media_errors(what: object) -> Iterator[None]:
     except UsageError as error:  # names the file itself
         raise MediaError(str(error)) from error
     except OSError as error:
-        raise MediaError(f"{what}: {error.strerror or _one_line(error)}") from error
+        raise MediaError(f"{what}: {error.strerror or one_line(error)}") from error
     except Exception as error:  # decoders raise anything
-        raise MediaError(f"{what}: {_one_line(error)}") from error
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+        raise MediaError(f"{what}: {one_line(error)}") from error
 
 
 class MediaStore:
     """A folder of images and of frames by video. Threads may share it. Raises `MediaError`."""
 
     def __init__(self, root: Path, *, lossless: bool = False) -> None:
-        """Use the folder `root`. `lossless` stores frames as decoded instead of VLMEvalKit's JPEG."""
+        """Use the folder `root`. `lossless` stores frames as PNG, not as VLMEvalKit's JPEG."""
         self._root = root
         self._suffix = ".png" if lossless else ".jpg"
         self._images: dict[tuple[bytes, str], str] = {}

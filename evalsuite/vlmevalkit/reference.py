@@ -28,6 +28,7 @@ from typing import Any
 
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.system.process import Child, serve, write_to
+from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit import unpatched
 from evalsuite.vlmevalkit.unpatched import ProcessorInput
 
@@ -168,8 +169,7 @@ def _run(
         import traceback
 
         traceback.print_exc()
-        lines = str(raised).strip().splitlines() or [""]
-        error = f"{stage}: {type(raised).__name__}: {lines[0]}"
+        error = f"{stage}: {one_line(raised, with_type=True)}"
     return ReferenceResult(
         benchmark=benchmark.name,
         predictions=dict(zip(ids, texts, strict=False)),

@@ -11,6 +11,7 @@ from evalsuite.benchmarks.catalogue import EXACT
 from evalsuite.errors import EvalsuiteError
 from evalsuite.system import process
 from evalsuite.system.hashing import cache_directory
+from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit.client import Refusal, Settings
 from evalsuite.vlmevalkit.judge import KEY_VARIABLES, Judge
 
@@ -39,7 +40,8 @@ def _reply(what: str, work: Callable[..., Any], *arguments: Any) -> tuple[bool, 
         return False, Refusal(str(error), logged=False)
     except Exception as error:  # noqa: BLE001 - a process boundary: any defect becomes a message
         traceback.print_exc()
-        return False, Refusal(f"{what}: VLMEvalKit raised {_one_line(error)}", logged=True)
+        reason = " in ".join([one_line(error, with_type=True), *getattr(error, "__notes__", [])])
+        return False, Refusal(f"{what}: VLMEvalKit raised {reason}", logged=True)
 
 
 def _answers(settings: Settings) -> Callable[..., Any]:
@@ -77,13 +79,6 @@ def _answers(settings: Settings) -> Callable[..., Any]:
                 raise ValueError(f"unknown request {verb}")
 
     return answer
-
-
-def _one_line(error: BaseException) -> str:
-    """Say which error it was, the first line of its message, and where it came up."""
-    lines = str(error).strip().splitlines()
-    what = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return " in ".join([what, *getattr(error, "__notes__", [])])
 
 
 if __name__ == "__main__":

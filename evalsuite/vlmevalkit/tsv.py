@@ -11,6 +11,7 @@ import pandas as pd
 from vlmeval.smp import load
 
 from evalsuite.errors import nearest
+from evalsuite.system.text import first_few
 from evalsuite.vlmevalkit.client import KitError
 
 Row = Mapping[str, Any]
@@ -36,19 +37,19 @@ def read_table(path: Path, filled: Sequence[str], present: Sequence[str] = ()) -
     require_columns(data, filled, path)
     missing = [column for column in present if column not in data]
     if missing:
-        raise KitError("data", f"{path}: no column {_some([repr(name) for name in missing])}")
+        raise KitError("data", f"{path}: no column {first_few([repr(name) for name in missing])}")
     if "index" in data:
         require_columns(data, ("index",), path)
         if pd.api.types.is_float_dtype(data["index"]):
             broken = [str(number) for number in data["index"] if not number.is_integer()]
-            shown = _some(broken or [str(data["index"].iloc[0])])
+            shown = first_few(broken or [str(data["index"].iloc[0])])
             raise KitError(
                 "data",
                 f"{path}: index {shown} is a decimal number; use whole numbers 0, 1, 2, … or texts",
             )
         duplicates = list(data["index"][data["index"].duplicated()].astype(str).unique())
         if duplicates:
-            raise KitError("data", f"{path}: duplicate index {_some(duplicates)}")
+            raise KitError("data", f"{path}: duplicate index {first_few(duplicates)}")
     return data
 
 
@@ -57,13 +58,13 @@ def require_columns(data: Any, columns: Sequence[str], path: Path) -> None:
     missing = [column for column in columns if column not in data]
     if missing:
         close = nearest(missing[0], map(str, data.columns)) if len(missing) == 1 else ""
-        names = _some([repr(name) for name in missing])
+        names = first_few([repr(name) for name in missing])
         raise KitError("data", f"{path}: no column {names}{close}")
     for column in columns:
         # Report row numbers, since a cell may span several lines of the file.
         empty = [str(i + 1) for i, missing in enumerate(data[column].isna()) if missing]
         if empty:
-            raise KitError("data", f"{path}: no {column} in row {_some(empty)}")
+            raise KitError("data", f"{path}: no {column} in row {first_few(empty)}")
 
 
 def listed_texts(cell: Any) -> list[str]:
@@ -86,8 +87,3 @@ def cell_seconds(cell: Any) -> float | None:
 def cell_text(cell: Any) -> str:
     """Return a cell's text, empty for an empty cell."""
     return "" if cell is None or cell != cell else str(cell)
-
-
-def _some(items: Sequence[str]) -> str:
-    more = f" and {len(items) - 5} more" if len(items) > 5 else ""
-    return ", ".join(items[:5]) + more

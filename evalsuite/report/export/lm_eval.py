@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
 
-from evalsuite.checkpoint.locate import file_name
 from evalsuite.errors import UsageError
 from evalsuite.report.export.model_index import METRIC_NAMES
 from evalsuite.report.format import listed, short
 from evalsuite.report.model.notes import is_blind
 from evalsuite.runs.records import FoundRun, Run, SampleScore, Score, read_samples
 from evalsuite.system.files import to_json_line, to_json_text, write_atomically
+from evalsuite.system.text import unique_slug
 
 FILTER = "none"
 _NO_ERROR = "N/A"
@@ -41,7 +41,7 @@ def write(runs: Sequence[FoundRun], directory: Path, say: Callable[[str], None])
         if not run.scores:
             say(f"left out: {run.checkpoint.name}: it has no score yet")
             continue
-        folder, date = directory / file_name(name), _date(run)
+        folder, date = directory / unique_slug(name), _date(run)
         path = folder / f"results_{date}.json"
         if path in made:
             raise UsageError(
@@ -55,7 +55,7 @@ def write(runs: Sequence[FoundRun], directory: Path, say: Callable[[str], None])
         made.append(path)
         for benchmark, rows in samples.items():
             if rows:
-                made.append(folder / f"samples_{file_name(benchmark)}_{date}.jsonl")
+                made.append(folder / f"samples_{unique_slug(benchmark)}_{date}.jsonl")
                 write_atomically(made[-1], "".join(map(to_json_line, rows)))
     return made
 
@@ -82,7 +82,7 @@ def results(
         "task_hashes": {name: _task_hash(rows) for name, rows in samples.items() if rows},
         "model_source": "evalsuite",
         "model_name": called,
-        "model_name_sanitized": file_name(called),
+        "model_name_sanitized": unique_slug(called),
         "system_instruction": None,
         "system_instruction_sha": None,
         "fewshot_as_multiturn": False,
@@ -149,10 +149,10 @@ def _names(runs: Sequence[Run]) -> list[str]:
     """What readers know each model by: other weights of one name have their digest behind it."""
     digests: dict[str, set[str]] = {}
     for run in filter(lambda run: run.scores, runs):
-        digests.setdefault(file_name(_name(run)), set()).add(run.checkpoint.digest)
+        digests.setdefault(unique_slug(_name(run)), set()).add(run.checkpoint.digest)
     return [
         f"{_name(run)}-{short(run.checkpoint.digest)}"
-        if len(digests.get(file_name(_name(run)), ())) > 1
+        if len(digests.get(unique_slug(_name(run)), ())) > 1
         else _name(run)
         for run in runs
     ]

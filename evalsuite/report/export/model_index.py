@@ -15,6 +15,7 @@ from evalsuite.errors import UsageError
 from evalsuite.report.format import visible
 from evalsuite.report.model.notes import PARTIAL, is_blind
 from evalsuite.runs.records import Run, Score
+from evalsuite.system.text import one_line
 
 if TYPE_CHECKING:
     from huggingface_hub.repocard_data import EvalResult
@@ -93,9 +94,8 @@ def _checked(index: object) -> list[dict[str, Any]]:
         metadata: dict[str, Any] = {KEY: index}
         ModelCardData(**metadata)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        why = " ".join(str(error).split())
         raise UsageError(
-            f"{KEY}: huggingface_hub cannot read it: {why}; mend it or take it out"
+            f"{KEY}: huggingface_hub cannot read it: {one_line(error)}; mend it or take it out"
         ) from None
     return index
 

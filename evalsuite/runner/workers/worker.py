@@ -16,6 +16,7 @@ from typing import Any
 
 from evalsuite.smolvlm.requests import Answer, Question
 from evalsuite.system.process import Child, ChildDied, serve, write_to
+from evalsuite.system.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +154,7 @@ def main() -> None:
         )
     except Exception as error:  # noqa: BLE001 - libraries raise what they like over bad files
         traceback.print_exc()
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        connection.send(Unfit(f"{type(error).__name__}: {reason}"))
+        connection.send(Unfit(one_line(error, with_type=True)))
         return
     connection.send(Ready(_environment(engine.device, engine.stats.generation)))
 
