@@ -249,7 +249,7 @@ def test_both_forms_of_mvbench(kit: Kit, tmp_path: Path) -> None:
     assert (got.score, got.vlmevalkit_score) == pytest.approx((200 / 3, 200 / 3))
 
 
-FAILURE = "Failed to obtain answer via API."
+FAILURE_TEXT = "Failed to obtain answer via API."
 
 
 def test_what_vlmevalkit_counts_otherwise(kit: Kit, tmp_path: Path) -> None:
@@ -261,17 +261,17 @@ def test_what_vlmevalkit_counts_otherwise(kit: Kit, tmp_path: Path) -> None:
         got = scored(kit, benchmark, texts, tmp_path / "out")
         return got.score, got.vlmevalkit_score, got.agreement
 
-    assert number("mvbench", ["A", FAILURE]) == (0, 50, "failure_is_no_answer")
-    assert number("mvbench", [".", "A", " ", "( A"]) == (0, 75, "a_mark_is_no_answer")
-    assert number("mvbench", [".", FAILURE]) == (
-        0, 100, "a_mark_is_no_answer + failure_is_no_answer",
+    assert number("mvbench", ["A", FAILURE_TEXT]) == (0, 50, "is_failure_text")
+    assert number("mvbench", [".", "A", " ", "( A"]) == (0, 75, "starts_with_punctuation")
+    assert number("mvbench", [".", FAILURE_TEXT]) == (
+        0, 100, "starts_with_punctuation + is_failure_text",
     )  # fmt: skip
-    assert number("mlvu", ["B", "B", FAILURE, "x"]) == (50, 25, "failure_is_no_answer")
+    assert number("mlvu", ["B", "B", FAILURE_TEXT, "x"]) == (50, 25, "is_failure_text")
     words = {"answer_type": "text", "answer": "Yes"}
-    assert number("mathvista", ["Yes", "no"], words) == (50, 0, "words_can_be_right")
+    assert number("mathvista", ["Yes", "no"], words) == (50, 0, "open_answer_value")
     years = {"answer_type": "list", "answer": "[2007, 2008]"}
     assert number("mathvista", ["from 2007 to 2008", "[2007, 2009]"], years) == (
-        50, 0, "words_can_be_right",
+        50, 0, "open_answer_value",
     )  # fmt: skip
 
 
@@ -391,7 +391,7 @@ def test_a_failed_sample_is_wrong_whatever_the_rule_says(kit: Kit, tmp_path: Pat
     # An empty answer is in any text.
     benchmark = made.texts_to_read(tmp_path, [{"answer": "['']"}] * 4)
     got = scored(kit, benchmark, ["?", None, "", " \n"], tmp_path / "out")
-    assert (got.score, got.vlmevalkit_score, got.agreement) == (25, 100, "table_text")
+    assert (got.score, got.vlmevalkit_score, got.agreement) == (25, 100, "prediction_cell")
     assert [sample.parsed for sample in got.values] == [True, False, False, False]
 
 
@@ -443,9 +443,9 @@ STOCK: list[tuple[str, made.Row, list[str], float, float | None, str]] = [
 """Rows, predictions, our score, that of VLMEvalKit by itself, and what sets the two apart."""
 WHY = {
     "": "agrees",
-    "words": "tables_keep_their_words",
-    "empty": "table_text",
-    "both": "table_text + tables_keep_their_words",
+    "words": "keep_na_texts",
+    "empty": "prediction_cell",
+    "both": "prediction_cell + keep_na_texts",
 }
 
 
@@ -587,7 +587,7 @@ def counted_otherwise(metric: str, text: str) -> bool:
     """Whether a mend says that VLMEvalKit's value of `text` is not ours."""
     if metric == "mvbench" and not any(map(str.isalnum, text.lower().strip().split(" ")[0])):
         return True
-    return metric in ("mvbench", "mlvu") and FAILURE in text
+    return metric in ("mvbench", "mlvu") and FAILURE_TEXT in text
 
 
 def check_texts(kit: Kit, benchmark: Benchmark, texts: Sequence[str], out: Path) -> None:

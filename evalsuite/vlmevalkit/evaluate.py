@@ -86,11 +86,7 @@ def tables_differ(loaded: LoadedDataset, directory: Path, *, kinds: bool) -> boo
 
 def _run_evaluate(loaded: LoadedDataset, metric: Metric, reader: Reader, frame: Any) -> Any:
     name = _file(loaded)
-    asked = (
-        scoring_workarounds.our_judge_is_asked(reader.judge)
-        if reader.judge
-        else metric.without_judge()
-    )
+    asked = scoring_workarounds.use_judge(reader.judge) if reader.judge else metric.without_judge()
     with _with_key_and_parts(loaded.dataset, reader.dataset, frame), asked:
         frame.to_csv(name, sep="\t", index=False, quoting=csv.QUOTE_ALL, encoding="utf-8")
         model = "judge" if reader.judge else "exact_matching"

@@ -47,7 +47,7 @@ def build(kind: Any, benchmark: Benchmark, path: Path, store: MediaStore) -> Any
             if benchmark.published is None:
                 # VLMEvalKit silently drops rows without an image.
                 require_columns(data, ("image",), path)
-            workarounds.short_images_reach_their_sample(data)
+            workarounds.pad_short_images(data)
         elif "image_path" in data:
             require_columns(data, ("image_path",), path)
         else:

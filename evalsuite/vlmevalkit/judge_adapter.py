@@ -51,9 +51,9 @@ class Model:
         if self._judge is None:
             self._unasked.add((self._system, prompt))
         if self._judge is None or (self._system, prompt) in self._unasked:
-            return scoring_workarounds.NONE
+            return scoring_workarounds.NO_OPTION
         if self._turn is None:
-            return scoring_workarounds.no_verdict_is_none(
+            return scoring_workarounds.normalise_judge_answer(
                 self._judge.generate(prompt, system=self._system)
             )
         self._turn.release()
@@ -61,4 +61,4 @@ class Model:
             answer = self._judge.generate(prompt, system=self._system)
         finally:
             self._turn.acquire()
-        return scoring_workarounds.no_verdict_is_none(answer)
+        return scoring_workarounds.normalise_judge_answer(answer)

@@ -104,7 +104,7 @@ def score(
     model = Model(judge) if judge and metric.uses_judge else None
     reader = Reader(metric.key(loaded.benchmark.dataset), model)
     frame = loaded.frame(ids).drop(columns="image", errors="ignore").copy()
-    workarounds.labels_are_words(frame)
+    workarounds.fill_missing_labels(frame)
     rows: list[Row] = frame.to_dict("records")
     counting = [metric.counts(row) for row in rows]
     if not any(counting):
@@ -117,20 +117,20 @@ def score(
     frame["sample"] = list(ids)
     frame["prediction"] = [each.text for each in judged]
     if metric.from_zero:
-        scoring_workarounds.rows_count_from_zero(frame)
+        scoring_workarounds.renumber_rows(frame)
     result = evaluate(loaded, metric, reader, frame, directory)
 
     where = f"{loaded.benchmark.name}: VLMEvalKit's"
-    mended = metric.headline(result, rows)
+    patched = metric.headline(result, rows)
     of_these = list(itertools.compress(judged, counting))
-    ours = _mean(of_these, where, mended, metric.rounding, 100, directory)
+    ours = _mean(of_these, where, patched, metric.rounding, 100, directory)
     apart = list(itertools.compress(judged, (not counts for counts in counting)))
-    theirs: float | None = mended
+    theirs: float | None = patched
     tables = _table_mends(judged, tables_differ(loaded, directory, kinds=not model))
     if tables and not model:  # a judge is not paid to read misread tables
         unmended_frame = frame.assign(prediction=[each.unpatched_score for each in judged])
         theirs = unpatched_score(loaded, metric, reader, unmended_frame, rows, directory)
-        if theirs is not None and abs(theirs - mended) <= _SAME:
+        if theirs is not None and abs(theirs - patched) <= _SAME:
             tables = set()
     same = theirs is not None and abs(ours - theirs) <= metric.rounding + _SAME
     agrees = same and not (tables and model)
@@ -169,7 +169,9 @@ def _judged(
     What VLMEvalKit asks later, one after the other, it has answered already.
     """
     said = {prediction.text for prediction in given}
-    stand_ins = [word for word in workarounds.EMPTY if word not in said] or list(workarounds.EMPTY)
+    stand_ins = [word for word in workarounds.EMPTY_STAND_INS if word not in said] or list(
+        workarounds.EMPTY_STAND_INS
+    )
 
     def judged(row: Row, prediction: Prediction) -> _Judged:
         if prediction.ended == "error" or not prediction.text.strip():
@@ -199,13 +201,13 @@ def _judged(
 
 def _no_answer(rule: _Rule, text: str, stand_ins: Sequence[str]) -> _Judged:
     """Judge a prediction that failed, or has no words: it is wrong, whatever the rule says."""
-    carried = workarounds.table_text(text, lambda words: rule(words).value == 0, stand_ins)
+    carried = workarounds.prediction_cell(text, lambda words: rule(words).value == 0, stand_ins)
     return _Judged(Verdict(0.0, parsed=False), carried, rule(carried), text)
 
 
 def _answer(rule: _Rule, text: str) -> _Judged:
     verdict = rule(text)
-    carried = workarounds.table_text(text)
+    carried = workarounds.prediction_cell(text)
     return _Judged(verdict, carried, verdict if carried == text else rule(carried), carried)
 
 
@@ -243,15 +245,15 @@ def _rule_mends(judged: Sequence[_Judged]) -> set[str]:
     tables = [each.in_table for each in judged]
     names = {verdict.mend for verdict in tables if verdict.counted != verdict.value}
     if any(each.verdict.value != each.in_table.value for each in judged):
-        names.add(workarounds.table_text.__name__)
+        names.add(workarounds.prediction_cell.__name__)
     return names
 
 
 def _table_mends(judged: Sequence[_Judged], misread: bool) -> set[str]:
     """Name the mends without which VLMEvalKit might read another table."""
-    names = {workarounds.tables_keep_their_words.__name__} if misread else set()
+    names = {workarounds.keep_na_texts.__name__} if misread else set()
     if any(not each.unpatched_score.strip() for each in judged):
-        names.add(workarounds.table_text.__name__)
+        names.add(workarounds.prediction_cell.__name__)
     return names
 
 

@@ -80,14 +80,14 @@ class _VideoFile:
         self.per_second = float(self._reader.get_avg_fps())
         if self.last < 0 or not 0 < self.per_second < math.inf:
             raise ValueError("it contains no frames")
-        workarounds.a_video_has_its_end(len(self._reader), _declared_frames(path))
+        workarounds.check_video_is_complete(len(self._reader), _declared_frames(path))
 
     def frame(self, number: int) -> PILImage.Image:
         try:
             pixels = self._reader[number].asnumpy()
         except Exception as error:  # as above; the failing frame is random
             raise ValueError("some frames cannot be decoded; the file is damaged") from error
-        return PILImage.fromarray(workarounds.rows_are_not_channels(pixels))
+        return PILImage.fromarray(workarounds.restore_frame_shape(pixels))
 
     def times(self, numbers: list[int]) -> list[float]:
         stamps = self._reader.get_frame_timestamp([0, *numbers])[:, 0].astype(float)

@@ -15,12 +15,12 @@ def said(chosen: Sequence[str], texts: Sequence[str | None]) -> dict[str, Predic
     return {id: replace(text, id=id) for id, text in zip(chosen, given, strict=True)}
 
 
-TABLES = {"tables_keep_their_words", "table_text"}
+TABLES = {"keep_na_texts", "prediction_cell"}
 """Mends of tables: an ordinary VLMEvalKit reads some cells otherwise."""
 
 
 EXCEPTED = {
-    "mathvista": {"words_can_be_right"},
-    "mvbench": {"a_mark_is_no_answer", "failure_is_no_answer"},
-    "mlvu": {"failure_is_no_answer"},
+    "mathvista": {"open_answer_value"},
+    "mvbench": {"starts_with_punctuation", "is_failure_text"},
+    "mlvu": {"is_failure_text"},
 }

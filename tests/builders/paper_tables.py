@@ -29,10 +29,10 @@ from tests.builders.paper_videos import VIDEO_TABLES, write_media
 
 Row = dict[str, Any]
 
-WORDS = "tables_keep_their_words"
+WORDS = "keep_na_texts"
 """The mend without which ``None`` and ``N/A`` vanish from a table."""
 
-LABELS = "labels_are_words"
+LABELS = "fill_missing_labels"
 """The mend without which a row without a category takes the score away."""
 SEVERAL = "have one ``<image>`` however many images there are"
 """Some of VLMEvalKit's prompts: its processor then raises."""

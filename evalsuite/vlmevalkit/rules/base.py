@@ -62,7 +62,7 @@ class Metric:
     uses_judge: bool = False
     """Whether a judge, if there is one, reads what the rules cannot."""
     from_zero: bool = False
-    """Whether VLMEvalKit takes a row's index for its position: `rule_mends.rows_count_from_zero`"""
+    """Whether VLMEvalKit takes a row's index for its position: `rule_mends.renumber_rows`"""
     counts: Callable[[Row], bool] = lambda _: True
     """Whether the benchmark's score is about a row."""
     tasks: str | None = None

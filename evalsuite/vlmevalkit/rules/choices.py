@@ -23,7 +23,7 @@ def _choice(row: Row, text: str, reader: Reader) -> Verdict:
 
 def _headline(result: Any, rows: Sequence[Row]) -> float:
     accuracy = dict(zip(map(str, result["split"]), result["Overall"], strict=True))
-    sizes = Counter(row.get("split", workarounds.UNLABELLED) for row in rows)
+    sizes = Counter(row.get("split", workarounds.MISSING_LABEL) for row in rows)
     return 100 * float(sum(accuracy[split] * n for split, n in sizes.items())) / len(rows)
 
 

@@ -37,8 +37,8 @@ def _mlvu(row: Row, text: str, reader: Reader) -> Verdict:
 
 
 def _mlvu_choice(row: Row, text: str, reader: Reader) -> Verdict:
-    if scoring_workarounds.failure_is_no_answer(text):
-        return Verdict(0.0, False, -1.0, scoring_workarounds.failure_is_no_answer.__name__)
+    if scoring_workarounds.is_failure_text(text):
+        return Verdict(0.0, False, -1.0, scoring_workarounds.is_failure_text.__name__)
     item = lettered(row, text)
     right = mlvu.check_ans_with_model(text, expected(row), reader.judge, item, "MLVU_MCQ")
     at = text.find(")")

@@ -174,7 +174,7 @@ class _Finder:
 
     def generate(self, prompt: str, **settings: object) -> str:
         found = find(self._line, str(self._line["prediction"]))
-        return scoring_workarounds.no_verdict_is_none(found)
+        return scoring_workarounds.normalise_judge_answer(found)
 
 
 _auxeval = mathvista.MathVista_auxeval
@@ -189,7 +189,7 @@ def _finder_stands_in() -> Iterator[None]:
 
     mathvista.MathVista_auxeval = auxeval
     try:
-        with scoring_workarounds.our_judge_is_asked(_Finder()):
+        with scoring_workarounds.use_judge(_Finder()):
             yield
     finally:
         mathvista.MathVista_auxeval = _auxeval
@@ -199,11 +199,11 @@ def _rule(row: Row, text: str, reader: Reader) -> Verdict:
     line = row | {"prediction": text}
     said = str(_auxeval(reader.judge or _Finder(line), line)["res"])
     theirs = float(mathvista.post_check(line | {"res": said}))
-    none = reader.judge is not None and said == scoring_workarounds.NONE
+    none = reader.judge is not None and said == scoring_workarounds.NO_OPTION
     found = "" if none else find(row, said if reader.judge else text)
     same = right(row, found) or (theirs > 0 and not _in_words(row))
-    value = scoring_workarounds.words_can_be_right(same)
-    return Verdict(value, bool(found), theirs, scoring_workarounds.words_can_be_right.__name__)
+    value = scoring_workarounds.open_answer_value(same)
+    return Verdict(value, bool(found), theirs, scoring_workarounds.open_answer_value.__name__)
 
 
 def _in_words(row: Row) -> bool:

@@ -106,13 +106,13 @@ def picked(row: Row, text: str, reader: Reader) -> tuple[bool, bool]:
 
 
 def _mvbench(row: Row, text: str, reader: Reader) -> Verdict:
-    if scoring_workarounds.failure_is_no_answer(text):
-        return Verdict(0.0, False, 1.0, scoring_workarounds.failure_is_no_answer.__name__)
+    if scoring_workarounds.is_failure_text(text):
+        return Verdict(0.0, False, 1.0, scoring_workarounds.is_failure_text.__name__)
     item = lettered(row, text)
     theirs = mvbench.check_ans_with_model(text, expected(row), reader.judge, item, reader.dataset)
-    if scoring_workarounds.a_mark_is_no_answer(text):
+    if scoring_workarounds.starts_with_punctuation(text):
         right, parsed = picked(row, text, reader)
-        mend = scoring_workarounds.a_mark_is_no_answer.__name__
+        mend = scoring_workarounds.starts_with_punctuation.__name__
         return Verdict(float(right), parsed, float(theirs), mend)
     first = text.lower().strip().split(" ")[0].strip("().,:")
     named = len(first) == 1 and first in _letters(row)

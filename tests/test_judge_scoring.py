@@ -53,7 +53,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     bench.server.__exit__(None, None, None)
 
 
-AGREEMENT = dict.fromkeys(("choice", "mmmu"), "tables_keep_their_words")
+AGREEMENT = dict.fromkeys(("choice", "mmmu"), "keep_na_texts")
 """Of rows with an option ``None``, which an ordinary VLMEvalKit does not see."""
 
 
@@ -113,7 +113,7 @@ def test_a_judges_number_is_read_as_mathvista_means_it(bench: Bench, tmp_path: P
     bench.answer = lambda asked: "14." if "fourteen" in asked.prompt else "Extracted: [1, 2]"
     got = bench.score(benchmark, ["it says fourteen", "one and two"], tmp_path / "out")
     assert values(got) == [1, 1]
-    assert (got.vlmevalkit_score, got.agreement) == (0, "words_can_be_right")
+    assert (got.vlmevalkit_score, got.agreement) == (0, "open_answer_value")
 
 
 def test_open_answers_of_mlvu(bench: Bench, tmp_path: Path) -> None:
@@ -193,8 +193,8 @@ def test_no_answer_is_shown_to_no_judge(bench: Bench, tmp_path: Path) -> None:
         assert got.extra == ({"G-Avg": 0} if metric == "mlvu" else {})
         # MVBench takes a blank for an answer; nobody knows what a judge makes of a hole.
         assert got.vlmevalkit_score == (pytest.approx(100 / 3) if metric == "mvbench" else 0)
-        mends = {"table_text", AGREEMENT.get(metric, "table_text")}
-        mends |= {"a_mark_is_no_answer"} if metric == "mvbench" else set()
+        mends = {"prediction_cell", AGREEMENT.get(metric, "prediction_cell")}
+        mends |= {"starts_with_punctuation"} if metric == "mvbench" else set()
         assert set(got.agreement.split(" + ")) == mends
 
 
@@ -215,7 +215,7 @@ def test_g_avg_is_of_what_was_answered(bench: Bench, tmp_path: Path) -> None:
     benchmark = MAKERS["mlvu"](tmp_path, [{}, opened, opened, opened])
     got = bench.score(benchmark, ["B", "he goes", "", None], tmp_path / "out")
     assert got.extra == {"G-Avg": pytest.approx(7 / 3)}
-    assert (got.score, got.vlmevalkit_score, got.agreement) == (100, 100, "table_text")
+    assert (got.score, got.vlmevalkit_score, got.agreement) == (100, 100, "prediction_cell")
     assert len(bench.prompts()) == 1
 
 
@@ -247,14 +247,14 @@ def test_words_a_table_would_lose_are_named(bench: Bench, tmp_path: Path) -> Non
     benchmark = MAKERS["choice"](tmp_path, [{"B": "N/A", "C": "cow", "D": "emu"}])
     got = bench.score(benchmark, ["A"], tmp_path / "out")
     assert (got.score, got.vlmevalkit_score) == (100, 100)
-    assert got.agreement == "tables_keep_their_words"
+    assert got.agreement == "keep_na_texts"
     assert bench.prompts() == []
     benchmark = MAKERS["video-choice"](tmp_path, [{}])
-    for text, agreement in (("nan A", "agrees"), ("NA", "tables_keep_their_words")):
+    for text, agreement in (("nan A", "agrees"), ("NA", "keep_na_texts")):
         assert bench.score(benchmark, [text], tmp_path / "out").agreement == agreement
     bench.answer = lambda _: "Z"
     got = bench.score(MAKERS["mvbench"](tmp_path, [{}]), ["nan"], tmp_path / "out")
-    assert got.agreement == "tables_keep_their_words", "a word, and not a hole"
+    assert got.agreement == "keep_na_texts", "a word, and not a hole"
     # Numbers for words of figures are the same to a judge.
     got = bench.score(MAKERS["mathvista"](tmp_path, [{}]), ["14"], tmp_path / "out")
     assert (got.score, got.agreement) == (100, "agrees")
