@@ -23,6 +23,8 @@ from evalsuite.runs.records import Run, read_run, read_samples
 from tests.builders.run_files import own, png, same_files, scores
 from tests.conftest import Bench, Reference, Watched, demo
 
+pytestmark = pytest.mark.integration
+
 NAMES = ["DemoOCR", "DemoVideo"]
 COMMAND = [sys.executable, "-m", "evalsuite", "run", "--ckpt", "demo", "-b", ",".join(NAMES)]
 

@@ -26,6 +26,8 @@ from evalsuite.runs.records import Run, read_run
 from tests.builders.run_files import scores
 from tests.conftest import Bench, Reference, Watched, demo
 
+pytestmark = pytest.mark.integration
+
 BENCHMARKS = ["DemoOCR", "DemoVideo"]
 COMMAND = ["run", "--ckpt", "demo", "-b", ",".join(BENCHMARKS), "--batch-size", "16"]
 

@@ -15,6 +15,8 @@ from evalsuite.sample import Sample
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError
 from tests.builders import kit_data as made
 
+pytestmark = pytest.mark.integration
+
 
 def test_the_client_imports_no_heavy_package() -> None:
     code = (

@@ -473,6 +473,7 @@ def test_all_runs(results: Path) -> None:
         ("{}/demo-cccccccc/44444444/run.json", "demo-cccccccc/44444444/run.json"),
         ("{}/checkpoint-1000-aaaaaaaa", "checkpoint-1000-aaaaaaaa/11111111/run.json"),
         ("checkpoint-1000-aaaaaaaa", "checkpoint-1000-aaaaaaaa/11111111/run.json"),
+        ("checkpoint-1000", "checkpoint-1000-aaaaaaaa/11111111/run.json"),
         ("{}/checkpoint-1000-aaaaaaaa/11111111/run@50.json",
          "checkpoint-1000-aaaaaaaa/11111111/run@50.json"),
     ],
@@ -480,6 +481,12 @@ def test_all_runs(results: Path) -> None:
 def test_named_runs(results: Path, argument: str, path: str) -> None:
     [found] = find.find([argument.format(results)], results)
     assert found.path == results / path
+
+
+def test_two_checkpoints_of_one_name_need_the_digest(results: Path) -> None:
+    write_run(results / "demo-dddddddd" / "55555555" / "run.json", run("demo", score("A", 2.0)))
+    with pytest.raises(UsageError, match=r"^demo: .*demo-cccccccc.*demo-dddddddd"):
+        find.find(["demo"], results)
 
 
 def test_a_run_named_twice_counts_once_and_order_is_kept(results: Path) -> None:
@@ -490,8 +497,10 @@ def test_a_run_named_twice_counts_once_and_order_is_kept(results: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "complaint"),
     [
-        ("demo-cccccccc", r"holds 2 runs; name one of .*33333333, .*44444444"),
-        ("checkpoint-500-bbbbbbbb", r"holds 2 records; name one of .*run@0.5.json, .*run@50.json"),
+        ("demo-cccccccc", r"2 runs; name one of .*33333333, .*44444444"),
+        ("checkpoint-500-bbbbbbbb", r"2 records; name one of .*run@0.5.json, .*run@50.json"),
+        ("demo", r"2 runs; name one of .*33333333, .*44444444"),
+        ("checkpoint", r"checkpoint: no such run"),
         ("nowhere", r"nowhere: no such run, here or in .*results; 'evalsuite list runs'"),
         ("{}", "is a results directory, not a run"),
         ("{}/../model", "is a checkpoint, not a run"),

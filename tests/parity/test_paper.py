@@ -13,6 +13,8 @@ from tests.builders.paper_tables import ODD, WORDS, variants
 from tests.conftest import Bench
 from tests.parity.roads import Ours, Roads, compare, odd_ones, shows, walk
 
+pytestmark = pytest.mark.integration
+
 NAMES = list(variants())
 NO_NUMBER = {
     "MathVista_MINI": "evaluate: AssertionError: MathVista evaluation requires a working OPENAI API"
