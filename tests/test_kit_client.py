@@ -116,7 +116,7 @@ def test_nothing_is_printed_to_the_terminal(
 def test_close_does_not_wait_for_a_running_request(tmp_path: Path) -> None:
     benchmark = made.choices(tmp_path, [{}])
     kit = Kit(work=tmp_path / "w", media=tmp_path / "m", log=tmp_path / "kit.log")
-    kit.warm()
+    kit.start()
     child = kit._child
     assert child is not None
     raised: list[KitError] = []

@@ -49,7 +49,7 @@ class FakeJudge:
         self.asked: list[tuple[str, str]] = []
         self.system = ""
 
-    def under(self, system: str) -> "FakeJudge":
+    def with_system_prompt(self, system: str) -> "FakeJudge":
         self.system = system
         return self
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from evalsuite.benchmarks.catalogue import FrameRule
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.sample import Frames, Sample, Text
-from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, Outline
+from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, SampleOutline
 from evalsuite.vlmevalkit.video_frames import ClipSpec, selected_frames
 from tests.builders import kit_data as made
 
@@ -211,10 +211,10 @@ def test_concatenated_datasets(kit: Kit, root: Path) -> None:
     benchmark = made.video_set(root, "MLVU", EACH_SECOND)
     outline = kit.outline(benchmark)
     assert outline == [
-        Outline("0", "MLVU/video/1_plotQA/a.mp4", "MLVU_MCQ"),
-        Outline("1", "MLVU/video/2_needle/a.mp4", "MLVU_MCQ"),
-        Outline("2", "MLVU/video/9_summary/b.mp4", "MLVU_OpenEnded"),
-        Outline("3", "MLVU/video/9_summary/b.mp4", "MLVU_OpenEnded"),
+        SampleOutline("0", "MLVU/video/1_plotQA/a.mp4", "MLVU_MCQ"),
+        SampleOutline("1", "MLVU/video/2_needle/a.mp4", "MLVU_MCQ"),
+        SampleOutline("2", "MLVU/video/9_summary/b.mp4", "MLVU_OpenEnded"),
+        SampleOutline("3", "MLVU/video/9_summary/b.mp4", "MLVU_OpenEnded"),
     ]
     samples = made.asked(kit, benchmark)
     assert [(s.part, s.cluster) for s in samples] == [(o.part, o.cluster) for o in outline]

@@ -26,7 +26,7 @@ from evalsuite.errors import nearest
 from evalsuite.sample import Image, Message, Sample, Text
 from evalsuite.vlmevalkit import custom_data, video_datasets
 from evalsuite.vlmevalkit import image_datasets as images
-from evalsuite.vlmevalkit.client import BrokenSample, KitError, Outline
+from evalsuite.vlmevalkit.client import BrokenSample, KitError, SampleOutline
 from evalsuite.vlmevalkit.media_store import MediaError, MediaStore
 from evalsuite.vlmevalkit.tsv import cell_text, listed_texts
 from evalsuite.vlmevalkit.video_datasets import ClipReader
@@ -57,7 +57,7 @@ class LoadedDataset:
     positions: dict[str, int]
     """Row of each sample in ``dataset.data``, in the dataset's order."""
     clips: ClipReader | None = None
-    """Reader of the rows' videos, if any."""
+    """ScoringContext of the rows' videos, if any."""
     category: str = ""
     """Name of the category column, or empty."""
     labels: tuple[str, ...] = ()
@@ -116,12 +116,12 @@ def _table_versions(benchmark: Benchmark) -> list[tuple[int, ...]]:
     return versions
 
 
-def outline(loaded: LoadedDataset) -> list[Outline]:
+def outline(loaded: LoadedDataset) -> list[SampleOutline]:
     """Return all samples in the dataset's order."""
     data = loaded.dataset.data
     parts = list(data[_PART_COLUMN]) if _PART_COLUMN in data else [""] * len(data)
     rows = list(zip(_cluster_ids(data), parts, strict=True))
-    return [Outline(id, *rows[position]) for id, position in loaded.positions.items()]
+    return [SampleOutline(id, *rows[position]) for id, position in loaded.positions.items()]
 
 
 def describe(loaded: LoadedDataset, ids: Sequence[str]) -> list[BrokenSample]:

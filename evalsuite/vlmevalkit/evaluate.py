@@ -22,7 +22,7 @@ import vlmeval.smp.file
 
 from evalsuite.vlmevalkit import scoring_workarounds, workarounds
 from evalsuite.vlmevalkit.datasets import LoadedDataset, Row
-from evalsuite.vlmevalkit.rules.base import Metric, Reader
+from evalsuite.vlmevalkit.rules.base import Metric, ScoringContext
 
 _RULE_COLUMNS = [
     name for name in workarounds.TEXT_COLUMNS if name not in ("hint", "video", "image_path")
@@ -31,12 +31,12 @@ _RULE_COLUMNS = [
 
 
 def evaluate(
-    loaded: LoadedDataset, metric: Metric, reader: Reader, frame: Any, directory: Path
+    loaded: LoadedDataset, metric: Metric, context: ScoringContext, frame: Any, directory: Path
 ) -> Any:
     """Return VLMEvalKit's result for the predictions in `frame`; its files become `directory`."""
     draft = directory.with_name(f".{directory.name}.draft")
     with _new_folder(draft):
-        result = _run_evaluate(loaded, metric, reader, frame)
+        result = _run_evaluate(loaded, metric, context, frame)
     shutil.rmtree(directory, ignore_errors=True)
     draft.rename(directory)
     return result
@@ -45,7 +45,7 @@ def evaluate(
 def unpatched_score(
     loaded: LoadedDataset,
     metric: Metric,
-    reader: Reader,
+    context: ScoringContext,
     frame: Any,
     rows: Sequence[Row],
     directory: Path,
@@ -57,7 +57,7 @@ def unpatched_score(
     folder = directory.with_name(f".{directory.name}.unpatched")
     try:
         with _new_folder(folder), _default_table_reading():
-            number = metric.headline(_run_evaluate(loaded, metric, reader, frame), rows)
+            number = metric.read_score(_run_evaluate(loaded, metric, context, frame), rows)
     except Exception:  # noqa: BLE001 - misread cells raise anything: no score
         traceback.print_exc()
         return None
@@ -84,12 +84,16 @@ def tables_differ(loaded: LoadedDataset, directory: Path, *, kinds: bool) -> boo
     return any(cells(patched[name]) != cells(default[name]) for name in names)
 
 
-def _run_evaluate(loaded: LoadedDataset, metric: Metric, reader: Reader, frame: Any) -> Any:
+def _run_evaluate(
+    loaded: LoadedDataset, metric: Metric, context: ScoringContext, frame: Any
+) -> Any:
     name = _file(loaded)
-    asked = scoring_workarounds.use_judge(reader.judge) if reader.judge else metric.without_judge()
-    with _with_key_and_parts(loaded.dataset, reader.dataset, frame), asked:
+    asked = (
+        scoring_workarounds.use_judge(context.judge) if context.judge else metric.without_judge()
+    )
+    with _with_key_and_parts(loaded.dataset, context.dataset, frame), asked:
         frame.to_csv(name, sep="\t", index=False, quoting=csv.QUOTE_ALL, encoding="utf-8")
-        model = "judge" if reader.judge else "exact_matching"
+        model = "judge" if context.judge else "exact_matching"
         return loaded.dataset.evaluate(name, model=model, nproc=1)
 
 

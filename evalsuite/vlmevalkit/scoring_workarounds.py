@@ -26,7 +26,7 @@ from typing import Any, Protocol
 class JudgeLike(Protocol):
     """Interface of a judge in VLMEvalKit."""
 
-    def under(self, system: str) -> JudgeLike:
+    def with_system_prompt(self, system: str) -> JudgeLike:
         """Return the same judge with a system prompt."""
 
     def working(self) -> bool:
@@ -41,6 +41,12 @@ NO_OPTION = "Z"
 
 FAILURE_TEXT = "Failed to obtain answer via API."
 """VLMEvalKit's text for a failed prediction or judge answer."""
+
+
+FAILURE_IS_WRONG = "failure-text-is-wrong"
+PUNCTUATION_IS_WRONG = "punctuation-is-not-an-answer"
+OPEN_ANSWERS_COMPARED = "open-answers-compared"
+"""Deviations, see `is_failure_text`, `starts_with_punctuation` and `open_answer_value`."""
 
 
 def apply() -> None:
@@ -196,7 +202,7 @@ def use_judge(model: JudgeLike) -> Iterator[None]:
     from vlmeval import dataset
 
     def build_judge(system_prompt: str = "", **_: object) -> JudgeLike:
-        return model.under(system_prompt)
+        return model.with_system_prompt(system_prompt)
 
     modules = (
         dataset.image_mcq, dataset.image_vqa, dataset.image_yorn, dataset.videomme,
@@ -217,7 +223,7 @@ def normalise_judge_answer(text: str) -> str:
 
     An empty answer is read back as ``nan``, which is then found in an option ``a``
     (``utils/mathvista.py:85``) and counts as minus one right answer in TempCompass
-    (``utils/tempcompass.py:139``). VLMEvalKit's failure text makes it ask again.
+    (``utils/tempcompass.py:139``). VLMEvalKit's failure text makes it retry.
     """
     if not text.strip() or "Failed to obtain answer via API" in text:
         return NO_OPTION

@@ -45,7 +45,7 @@ _PRESENT_COLUMNS = {
 
 
 class ClipReader:
-    """Reader of the clips of a benchmark's rows."""
+    """ScoringContext of the clips of a benchmark's rows."""
 
     def __init__(self, store: MediaStore, spec: Callable[[Row], ClipSpec]) -> None:
         self._store = store

@@ -44,7 +44,11 @@ from typing import Any
 
 from evalsuite.vlmevalkit import scoring_workarounds
 
-EMPTY_STAND_INS = ("∅", "⌀", "\ufffd")
+NA_VALUES_AS_TEXT = "na-values-as-text"
+EMPTY_IS_WRONG = "empty-prediction-is-wrong"
+"""Deviations, see `keep_na_texts` and `prediction_cell`."""
+
+EMPTY_PLACEHOLDERS = ("∅", "⌀", "\ufffd")
 """Replacements for an empty prediction in a table; the first that scores 0 is used."""
 
 MISSING_LABEL = "none"
@@ -222,9 +226,9 @@ def restore_frame_shape(pixels: Any) -> Any:
 
 
 def prediction_cell(
-    text: str, wrong: Callable[[str], bool] = bool, stand_ins: Sequence[str] = EMPTY_STAND_INS
+    text: str, wrong: Callable[[str], bool] = bool, placeholders: Sequence[str] = EMPTY_PLACEHOLDERS
 ) -> str:
-    """Return `text` as a table cell; replace an empty text by a stand-in that is `wrong`.
+    """Return `text` as a table cell; replace an empty text by a placeholder that is `wrong`.
 
     An empty cell is read as ``nan`` (``smp/file.py:load``), which some rules count as right. Half
     of a surrogate pair cannot be written at all (``smp/file.py:dump`` then leaves an unreadable
@@ -232,7 +236,7 @@ def prediction_cell(
     """
     if text.strip() or (text and wrong(text)):
         return _UNWRITABLE.sub("\ufffd", text)
-    return next(filter(wrong, stand_ins), stand_ins[0])
+    return next(filter(wrong, placeholders), placeholders[0])
 
 
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
