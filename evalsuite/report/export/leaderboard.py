@@ -18,16 +18,8 @@ from evalsuite.report.model.columns import FACTS
 from evalsuite.report.model.notes import is_blind
 from evalsuite.report.model.select import tables
 from evalsuite.report.model.table import Row, Table, prompts_of
-from evalsuite.report.tables.grid import (
-    Entry,
-    Grid,
-    Heading,
-    Line,
-    about_best,
-    remarks,
-    scores,
-    slots,
-)
+from evalsuite.report.tables.grid import Entry, Grid, Heading, Line
+from evalsuite.report.tables.runs import about_best, remarks, scores, slots
 from evalsuite.report.writers.markdown import escaped, grid_markdown
 from evalsuite.runs.records import FoundRun, Run, Score, settings_digest
 from evalsuite.system.files import write_atomically

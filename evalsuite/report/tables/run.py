@@ -27,7 +27,6 @@ from evalsuite.report.tables.grid import (
     Heading,
     Line,
     entries,
-    of_average,
 )
 from evalsuite.runs.records import Outcome, Run, Score
 
@@ -54,10 +53,13 @@ def detail(run: Run, also: Sequence[str] = ()) -> Grid:
         ),
         lines=lines,
         summary=None if mean is None else (
-            Entry("average"), of_average(mean), *entries([""] * (2 + len(counts) + len(more)))
+            Entry("average"),
+            Entry(points(mean), value=mean),
+            *entries([""] * (2 + len(counts) + len(more))),
         ),
         keys=3,
         remarks=(
+            *(() if run.outcomes else ("no benchmark has a score yet; run with --mode all",)),
             *(f"{note.meaning} {note.detail}".strip() for note in run_notes(run)),
             *((STANDARD_ERROR, _about_average(table)) if run.scores else ()),
             *_own_facts(table),
