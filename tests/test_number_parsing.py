@@ -86,7 +86,7 @@ from tests.builders.hostile import TEXTS
             ("There are 3 of 14", 14), ("It costs $1.45", 1.45), ("In 2010, 5 people", 5),
         ],
     ],
-    ids=["figures", "signs", "fractions", "units", "expressions", "words", "announced", "sentences"],
+    ids=["figures", "signs", "fractions", "units", "expressions", "words", "answer", "sentences"],
 )  # fmt: skip
 def test_number_of(examples: Sequence[tuple[str, float | None]]) -> None:
     assert [(text, number_of(text)) for text, _ in examples] == examples
