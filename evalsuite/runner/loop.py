@@ -148,7 +148,7 @@ class Evaluation:
             if self._cluster is not None:
                 log = self._options.config.output_dir / "worker-MACHINE.log"
                 self._note(f"workers log to {log}, Ray to ray.log beside it")
-            self._source.kit.warm()
+            self._source.kit.start()
         if asks:
             remote = self._cluster
             self._pool = Pool(
