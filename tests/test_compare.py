@@ -29,7 +29,7 @@ from evalsuite.report.tables import comparison as compared
 from evalsuite.report.writers import comparison_json
 from evalsuite.report.writers.markdown import grid_markdown
 from evalsuite.runs.records import FoundRun, write_run
-from evalsuite.stats.multiplicity import holm, luck_of_the_best
+from evalsuite.stats.multiplicity import holm, selection_bias
 from tests.compared import failed, sample, samples, stored
 from tests.reported import failure, settings
 from tests.test_cli import evalsuite
@@ -247,7 +247,7 @@ def test_the_best_of_a_sweep_is_warned_about(tmp_path: Path) -> None:
     assert found is not None
     assert found.count == 3
     error = best.differences[0].drop.standard_error
-    assert found.luck == pytest.approx(100 * luck_of_the_best(3, error))
+    assert found.luck == pytest.approx(100 * selection_bias(3, error))
     assert "leads 3 checkpoints of its sweep" in grid_markdown(compared.table(best, found))
     second = compare([runs["base"]], [runs["sweep/b/checkpoint-1"]])
     assert lead(second, others) is None
@@ -257,8 +257,8 @@ def test_the_best_of_a_sweep_is_warned_about(tmp_path: Path) -> None:
 
 def test_luck_of_the_best_of_two_and_of_many() -> None:
     """E max of 2 is 1/sqrt(pi); of 10, 1.5388 (tables of normal order statistics)."""
-    assert luck_of_the_best(2, 1) == pytest.approx(1 / np.sqrt(np.pi) / np.sqrt(2), rel=1e-6)
-    assert luck_of_the_best(10, np.sqrt(2)) == pytest.approx(1.53875, abs=1e-4)
+    assert selection_bias(2, 1) == pytest.approx(1 / np.sqrt(np.pi) / np.sqrt(2), rel=1e-6)
+    assert selection_bias(10, np.sqrt(2)) == pytest.approx(1.53875, abs=1e-4)
 
 
 # What is shown

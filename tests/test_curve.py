@@ -18,7 +18,7 @@ from evalsuite.report.tables import curve
 from evalsuite.report.writers.markdown import grid_markdown
 from evalsuite.runs.records import FoundRun, write_run
 from evalsuite.stats import mean_standard_error
-from evalsuite.stats.multiplicity import luck_of_the_best
+from evalsuite.stats.multiplicity import selection_bias
 from tests.compared import samples, stored
 from tests.reported import failure, run, score, settings
 from tests.swept import checkpoint, sweep
@@ -245,7 +245,7 @@ def test_best_against_last_is_the_comparison_of_the_two(tmp_path: Path) -> None:
     assert best.difference.interval() == reference.interval()
     assert best.paired
     assert best.error == pytest.approx(100 * reference.drop.standard_error)
-    assert best.luck == pytest.approx(luck_of_the_best(4, best.error or 0))
+    assert best.luck == pytest.approx(selection_bias(4, best.error or 0))
     low, high = reference.interval()
     assert (
         f"best: step 1000, {reference.points:+.2f} points over the last (95 % interval {low:+.2f} "

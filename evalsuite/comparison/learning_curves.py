@@ -20,7 +20,7 @@ from evalsuite.comparison.pairing import asked_and_scored
 from evalsuite.errors import UsageError
 from evalsuite.runs.records import FoundRun, Run, Score
 from evalsuite.stats import mean, mean_standard_error
-from evalsuite.stats.multiplicity import luck_of_the_best
+from evalsuite.stats.multiplicity import selection_bias
 
 _ASKED = ("prompts", "blind")
 """Settings under which answers are to other questions."""
@@ -145,7 +145,7 @@ def best_of(curve: Curve, averaged: Sequence[str]) -> Best | None:
         last=last,
         difference=difference if other is last else None,
         why=why,
-        luck=None if error is None else luck_of_the_best(len(points), error),
+        luck=None if error is None else selection_bias(len(points), error),
         error=error,
         paired=difference is not None,
     )

@@ -11,7 +11,7 @@ from evalsuite.checkpoint.locate import STEP
 from evalsuite.comparison.comparison import Comparison
 from evalsuite.runs.records import FoundRun
 from evalsuite.stats import mean
-from evalsuite.stats.multiplicity import luck_of_the_best
+from evalsuite.stats.multiplicity import selection_bias
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def lead(comparison: Comparison, others: Sequence[FoundRun]) -> Lead | None:
     drop = (comparison.mean or comparison.differences[0]).drop
     if not math.isfinite(drop.variance):  # nothing is claimed of a single image anyway
         return None
-    return Lead(count, 100 * luck_of_the_best(count, drop.standard_error))
+    return Lead(count, 100 * selection_bias(count, drop.standard_error))
 
 
 def sweep_of(found: FoundRun) -> str | None:
