@@ -310,7 +310,7 @@ def test_pixels_are_those_vlmevalkit_would_write(tmp_path: Path, kind: str, suff
 
 
 def _vlmevalkit_writes(text: str, path: Path) -> None:
-    """``vlmeval/smp/vlm.py:150-164``, word for word; `test_workarounds` holds it to the original."""
+    """``vlmeval/smp/vlm.py:150-164``, word for word; `test_workarounds` checks it."""
     image_data = base64.b64decode(text)
     image: Picture.Image = Picture.open(io.BytesIO(image_data))
     if image.mode in ("RGBA", "P", "LA"):

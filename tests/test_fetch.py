@@ -236,7 +236,7 @@ def test_an_unreachable_server_is_told_before_anything_starts(target: Path) -> N
     assert wanted.unreachable == "Connection refused"
     (failed,) = fetch([wanted])
     assert failed.message == "http://127.0.0.1:9/x.tsv: Connection refused"
-    assert "docs/data.md" in failed.remedy
+    assert "docs/reference/data.md" in failed.remedy
     assert not target.parent.exists()
 
 

@@ -17,7 +17,7 @@ from evalsuite.report.writers.gate_json import to_json
 from tests.compared import failed, samples, stored
 from tests.test_gating import STRICT, held, only, right
 
-PAGE = Path(__file__).parents[1] / "docs" / "gate.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "gate.md"
 
 
 def plain(gated: Gated) -> Any:

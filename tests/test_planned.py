@@ -43,7 +43,7 @@ def demo_terms(**more: float) -> Terms:
 
 
 def test_the_demo_can_pass_its_own_policy_but_not_the_default() -> None:
-    """What benchmarks.yaml and docs/gate.md say: 90 times in 100, and 13."""
+    """What benchmarks.yaml and docs/reference/gate.md say: 90 times in 100, and 13."""
     own = look_ahead(expected(DEMO, 0.15), demo_terms())
     default = look_ahead(expected(DEMO, 0.15), demo_terms(margin=1, cliff=5))
     assert round(100 * own.pass_if_equal) == 90

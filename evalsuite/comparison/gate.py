@@ -1,6 +1,6 @@
 """The gate: decide whether a candidate may replace its baseline.
 
-The rules are those of `evalsuite.stats.decision`; docs/gate.md explains them. A benchmark without a
+The rules are those of `evalsuite.stats.decision`; docs/reference/gate.md explains them. A benchmark without a
 score, or with other prompts, data or scoring, cannot be compared: the verdict is then never a pass.
 """
 

@@ -1,7 +1,7 @@
 """VLMEvalKit's own SmolVLM2 class, loops and datasets against ours, on every benchmark.
 
 Made data in each benchmark's real schema, the demo checkpoint. `tests.parity.test_idefics3` asks
-the same of the older class; ``python -m tests.parity.table`` prints both as docs/parity.md.
+the same of the older class; ``make parity`` writes both to docs/evidence/parity.md.
 """
 
 from statistics import fmean
