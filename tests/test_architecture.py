@@ -171,7 +171,7 @@ def test_public_names() -> None:
         "Comparison",
         "EvalsuiteError",
         "Failure",
-        "Gated",
+        "GateResult",
         "Run",
         "Score",
         "compare",

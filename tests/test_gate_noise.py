@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from evalsuite.report.tables.gate_noise import remarks, warnings
 
 from evalsuite.benchmarks import catalogue
 from evalsuite.comparison.gate import Gated, gate
@@ -10,7 +11,6 @@ from evalsuite.comparison.policy import Policy
 from evalsuite.report.export.github import to_markdown
 from evalsuite.report.export.junit import to_junit
 from evalsuite.report.format import batch_sensitivity
-from evalsuite.report.tables.gate_noise import remarks, warnings
 from evalsuite.runs.records import Noise
 from tests.compared import samples, stored
 

@@ -22,8 +22,8 @@ from evalsuite.stats.multiplicity import holm, mcnemar
 from evalsuite.stats.paired_difference import (
     Drop,
     estimate_drop,
-    mean_drop,
     identical_difference,
+    mean_drop,
     with_runs,
 )
 from evalsuite.stats.tango import Flips
@@ -502,7 +502,10 @@ def test_mcnemar_is_that_of_statsmodels_and_scipy(worse: int, better: int) -> No
 
 @pytest.mark.parametrize("clusters", [1, 2, 300])
 def test_no_difference_is_that_of_so_many_equal_answers(clusters: int) -> None:
-    made, measured = identical_difference(clusters), estimate_drop([0.0] * clusters, range(clusters))
+    made, measured = (
+        identical_difference(clusters),
+        estimate_drop([0.0] * clusters, range(clusters)),
+    )
     for alpha in (0.05, 0.5):
         assert made.upper(alpha) == measured.upper(alpha)
     assert (made.p, made.method, made.effective_clusters) == (

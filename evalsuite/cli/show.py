@@ -171,14 +171,17 @@ def curve(
     (docs/reference/plots.md). Runs that were asked or scored otherwise than most are named and
     left out.
     """
-    from evalsuite.comparison.learning_curves import curves
-    from evalsuite.report.tables import curve
-    from evalsuite.report.writers import output as forms
+    from evalsuite.comparison.learning_curves import best_of, curves
+    from evalsuite.report.tables.curve import grids
+    from evalsuite.report.writers import curve as writers
+    from evalsuite.report.writers.output import check_format, write_grids
     from evalsuite.runs import find
 
-    forms.check_format(format_, curve.FORMATS)
+    check_format(format_, ("table", "markdown", "csv", "json"))
     found = curves(find.find(runs or [], output_dir))
-    curve.write(found, format_, output)
+    bests = [best_of(each, found.averaged) for each in found.curves]
+    plain = {"json": lambda: writers.to_json(found, bests), "csv": lambda: writers.to_csv(found)}
+    write_grids([] if format_ in plain else grids(found, bests), format_, output, plain)
     if plot is not None:
         from evalsuite.report import plots
 

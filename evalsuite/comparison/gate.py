@@ -1,7 +1,8 @@
 """The gate: decide whether a candidate may replace its baseline.
 
-The rules are those of `evalsuite.stats.decision`; docs/reference/gate.md explains them. A benchmark without a
-score, or with other prompts, data or scoring, cannot be compared: the verdict is then never a pass.
+The rules are those of `evalsuite.stats.decision`; docs/reference/gate.md explains them. A benchmark
+without a score, or with other prompts, data or scoring, cannot be compared: the verdict is then
+never a pass.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.comparison.comparison import Comparison, Difference, compare_any
 from evalsuite.comparison.difference import PairedDifference, to_points, to_share
-from evalsuite.comparison.pairing import Paired
+from evalsuite.comparison.pairing import Paired, SampleTables
 from evalsuite.comparison.policy import Policy, Terms
 from evalsuite.comparison.power import PowerAnalysis, analyse_power, expected_variability
 from evalsuite.errors import GOOD, INCOMPLETE, INCONCLUSIVE, REGRESSION
@@ -139,13 +140,13 @@ def gate(
     `known` has the margins of benchmarks that `policy` does not set. Raises `UsageError` if
     `policy` names a benchmark that no run has, or if samples cannot be read.
     """
-    cache: SampleCache = {}
+    tables = SampleTables()
     roles: list[tuple[Role, FoundRun]] = [("baseline", baseline)]
     if anchor is not None:
         roles.append(("anchor", anchor))
     return GateResult(
         tuple(
-            assess(compare_any([run], [candidate], policy.benchmarks, cache), policy, known, role)
+            assess(compare_any([run], [candidate], policy.benchmarks, tables), policy, known, role)
             for role, run in roles
         )
     )

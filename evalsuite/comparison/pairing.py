@@ -6,8 +6,9 @@ by the same rule. Where anything of that differs the benchmark is incomparable a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from evalsuite.errors import UsageError
 from evalsuite.runs.records import FoundRun, Run, SampleScore, Score, read_samples
@@ -35,8 +36,8 @@ class Matched:
 
     baseline: tuple[SampleScore, ...]
     candidate: tuple[SampleScore, ...]
-    drop: float
-    """How much more it is worth in the baseline, on average over runs: -1 to 1."""
+    change: float
+    """Candidate minus baseline of the values, means over runs: -1 to 1."""
 
     @property
     def known(self) -> SampleScore:
@@ -60,7 +61,12 @@ class Paired:
     left_out: int
     """Samples that not all runs have."""
     asked_otherwise: int
-    """Samples all have, but with other words, images or frames."""
+    """Samples of all runs whose prompts, images or frames differ."""
+
+    @property
+    def changed(self) -> list[Matched]:
+        """Samples whose value changed: losses first, each in the order of the data."""
+        return sorted((s for s in self.samples if s.change), key=lambda sample: sample.change > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +84,39 @@ def asked_and_scored(score: Score) -> dict[str, object]:
     return {**facts, "definition": score.definition}
 
 
+class SampleTables:
+    """The samples of scores by id; each file is read once."""
+
+    def __init__(self) -> None:
+        self._tables: dict[Path, dict[str, SampleScore]] = {}
+
+    def read(self, found: FoundRun, score: Score) -> dict[str, SampleScore]:
+        """Return the samples of `score`; raises `UsageError` if they do not belong to it."""
+        path = found.samples(score.benchmark)
+        if path not in self._tables:
+            self._tables[path] = _table(found, score)
+        return self._tables[path]
+
+
 def pair(
-    baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], only: Sequence[str] = ()
+    baseline: Sequence[FoundRun],
+    candidate: Sequence[FoundRun],
+    only: Sequence[str] = (),
+    tables: SampleTables | None = None,
 ) -> list[Paired | Incomparable]:
     """Pair the samples of every benchmark that any of the runs has, or of those in `only`.
 
     Several runs on a side are training seeds of one recipe. Raises `UsageError` where a run's
-    samples cannot be read.
+    samples cannot be read. `tables` keeps what was read, for a further comparison.
     """
     runs = [*baseline, *candidate]
     names = dict.fromkeys(o.benchmark for found in runs for o in found.run.outcomes)
-    return [_pair(name, baseline, candidate) for name in names if not only or name in only]
+    tables = tables or SampleTables()
+    return [_pair(name, baseline, candidate, tables) for name in names if not only or name in only]
 
 
 def _pair(
-    name: str, baseline: Sequence[FoundRun], candidate: Sequence[FoundRun]
+    name: str, baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], tables: SampleTables
 ) -> Paired | Incomparable:
     runs = [*baseline, *candidate]
     sides = ["baseline"] * len(baseline) + ["candidate"] * len(candidate)
@@ -107,7 +131,8 @@ def _pair(
     whole = [score for score in scores if score is not None]
     if why := _unlike(whole, runs):
         return Incomparable(name, tuple(why))
-    return _matched(name, whole, runs, len(baseline))
+    read = [tables.read(found, score) for found, score in zip(runs, whole, strict=True)]
+    return _matched(name, whole, read, len(baseline))
 
 
 def _score(run: Run, name: str) -> Score | None:
@@ -134,9 +159,11 @@ def _unlike(scores: Sequence[Score], runs: Sequence[FoundRun]) -> list[str]:
 
 
 def _matched(
-    name: str, scores: Sequence[Score], runs: Sequence[FoundRun], baselines: int
+    name: str,
+    scores: Sequence[Score],
+    tables: Sequence[Mapping[str, SampleScore]],
+    baselines: int,
 ) -> Paired | Incomparable:
-    tables = [_table(found, score) for found, score in zip(runs, scores, strict=True)]
     everywhere = [id_ for id_ in tables[0] if all(id_ in table for table in tables)]
     together = [tuple(table[id_] for table in tables) for id_ in everywhere]
     alike = [rows for rows in together if _asked_alike(rows)]
@@ -179,5 +206,5 @@ def _asked_alike(rows: Sequence[SampleScore]) -> bool:
 
 
 def _match(baseline: tuple[SampleScore, ...], candidate: tuple[SampleScore, ...]) -> Matched:
-    drop = mean([row.value for row in baseline]) - mean([row.value for row in candidate])
-    return Matched(baseline, candidate, drop)
+    change = mean([row.value for row in candidate]) - mean([row.value for row in baseline])
+    return Matched(baseline, candidate, change)

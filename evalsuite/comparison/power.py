@@ -53,7 +53,7 @@ def expected_variability(paired: Paired, difference: PairedDifference) -> Variab
     about one image or video differ together.
     """
     drop = difference.drop
-    squares = mean([sample.drop**2 for sample in paired.samples])
+    squares = mean([sample.change**2 for sample in paired.samples])
     independent = (squares - drop.estimate**2) / drop.n
     if not independent > 0 or not 0 < drop.variance < 1:
         effect = drop.n / drop.clusters
@@ -120,7 +120,6 @@ def required_scale(analysis: PowerAnalysis, terms: Terms) -> float:
     the factor instead, as errors shrink with its root. 1 if the margins are large enough. Requires
     `analysis.identical_pass`.
     """
-
     several = list(analysis.expected.values())
     cliffs = [to_share(terms.cliffs[name]) for name in analysis.expected]
     margin = to_share(terms.margin)

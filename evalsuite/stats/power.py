@@ -209,7 +209,7 @@ def chance_of_pass(
     `distances` are the smallest distances between an estimate and its upper bound. The mean depends
     on the benchmarks, so the probability is estimated from 200,000 seeded draws (three Monte-Carlo
     errors: 0.003). It is a few points too high if many answers differ and a margin is at most three
-    standard errors away; docs/explanation/statistics.md compares it with simulations.
+    standard errors away; docs/evidence/simulations.md compares it with simulations.
     """
     spread = np.asarray(errors, dtype=np.float64)
     truth = np.zeros_like(spread) if drops is None else np.asarray(drops, dtype=np.float64)

@@ -1,0 +1,77 @@
+"""Learning curves as CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from evalsuite.comparison.learning_curves import Best, Curves, Point
+from evalsuite.report.model.column import to_records
+from evalsuite.report.tables.curve import COLUMNS, rows
+from evalsuite.report.writers.csv import field
+from evalsuite.system.files import to_json_text
+
+
+def to_csv(found: Curves) -> str:
+    """Render one line per step and benchmark; the mean is a benchmark of its own."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [column.key for column in COLUMNS], lineterminator="\n")
+    writer.writeheader()
+    records = to_records(COLUMNS, rows(found))
+    writer.writerows({key: field(value) for key, value in record.items()} for record in records)
+    return text.getvalue()
+
+
+def to_json(found: Curves, bests: Sequence[Best | None]) -> str:
+    """Render the curves with the best checkpoint of each."""
+    plain = {
+        "averaged": list(found.averaged),
+        "training_runs": [
+            {
+                "name": curve.name,
+                "points": [_point(point) for point in curve.points],
+                "best": None if best is None else _best(best),
+            }
+            for curve, best in zip(found.curves, bests, strict=True)
+        ],
+        "left_out": [
+            {"run": str(i.run.path), "checkpoint": i.run.run.checkpoint.name, "why": i.why}
+            for i in found.left_out
+        ],
+        "notes": list(found.notes),
+    }
+    return to_json_text(plain, allow_nan=False)
+
+
+def _point(point: Point) -> dict[str, Any]:
+    checkpoint = point.found.run.checkpoint
+    return {
+        "step": point.step,
+        "checkpoint": checkpoint.name,
+        "digest": checkpoint.digest,
+        "run": str(point.found.path),
+        "mean": point.mean,
+        "stderr": point.stderr,
+        "scores": {
+            name: {key: getattr(score, key) for key in ("score", "stderr", "n", "partial")}
+            for name, score in point.scores.items()
+        },
+    }
+
+
+def _best(best: Best) -> dict[str, Any]:
+    difference = best.difference
+    low, high = (None, None) if difference is None else difference.interval()
+    return {
+        "step": best.best.step,
+        "last": best.last.step,
+        "difference": None if difference is None else difference.points,
+        "low": low,
+        "high": high,
+        "p": None if difference is None else difference.drop.p,
+        "selection_bias": best.selection_bias,
+        "standard_error": best.error,
+        "paired": best.paired,
+    }
