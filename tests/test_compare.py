@@ -30,9 +30,9 @@ from evalsuite.report.writers import comparison_json
 from evalsuite.report.writers.markdown import grid_markdown
 from evalsuite.runs.records import FoundRun, write_run
 from evalsuite.stats.multiplicity import holm, selection_bias
-from tests.compared import failed, sample, samples, stored
-from tests.reported import failure, settings
-from tests.test_cli import evalsuite
+from tests.builders.commands import evalsuite
+from tests.builders.runs import failure, settings
+from tests.builders.stored_runs import failed, sample, samples, stored
 
 EASY, HARD = [1.0] * 60 + [0.0] * 40, [1.0] * 50 + [0.0] * 48 + [1.0] * 2
 
@@ -255,7 +255,7 @@ def test_the_best_of_a_sweep_is_warned_about(tmp_path: Path) -> None:
     assert lead(alone, others) is None
 
 
-def test_luck_of_the_best_of_two_and_of_many() -> None:
+def test_selection_bias_of_two_and_of_many() -> None:
     """E max of 2 is 1/sqrt(pi); of 10, 1.5388 (tables of normal order statistics)."""
     assert selection_bias(2, 1) == pytest.approx(1 / np.sqrt(np.pi) / np.sqrt(2), rel=1e-6)
     assert selection_bias(10, np.sqrt(2)) == pytest.approx(1.53875, abs=1e-4)

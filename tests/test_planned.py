@@ -21,17 +21,10 @@ from evalsuite.stats import power
 from evalsuite.stats.decision import decide
 from evalsuite.stats.paired_difference import estimate_drop
 from evalsuite.stats.power import Expected, Level
-from tests.compared import samples, stored
+from tests.builders.gates import DEMO
+from tests.builders.stored_runs import samples, stored
 
 KNOWN = load().benchmarks
-DEMO = {
-    "DemoDigits": Size(341, 120),
-    "DemoYesNo": Size(352, 125),
-    "DemoShapes": Size(360, 140),
-    "DemoOCR": Size(360, 120),
-    "DemoVideo": Size(330, 110),
-}
-"""The demo's questions and images; tests/test_gate.py holds them against a run."""
 
 
 def expected(sizes: dict[str, Size], discordance: float) -> dict[str, Expected]:

@@ -17,9 +17,9 @@ from evalsuite.checkpoint import checkpoint
 from evalsuite.runner.source import SampleSource
 from evalsuite.vlmevalkit import workarounds
 from evalsuite.vlmevalkit.client import Kit
+from tests.builders.checkpoints import derive_idefics3
+from tests.builders.paper_tables import variants
 from tests.conftest import Bench
-from tests.model_factory import derive_idefics3
-from tests.paper_data import variants
 from tests.parity.roads import Compared, Ours, compare, odd_ones, shows, walk
 from tests.parity.test_paper import NO_NUMBER
 

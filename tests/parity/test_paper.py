@@ -9,8 +9,8 @@ from statistics import fmean
 import pytest
 
 from evalsuite.vlmevalkit import workarounds
+from tests.builders.paper_tables import ODD, WORDS, variants
 from tests.conftest import Bench
-from tests.paper_data import ODD, WORDS, variants
 from tests.parity.roads import Ours, Roads, compare, odd_ones, shows, walk
 
 NAMES = list(variants())

@@ -11,10 +11,6 @@ from evalsuite.report.format import ABSENT
 R = TypeVar("R")
 
 
-def _no_marks(_: Any) -> tuple[str, ...]:
-    return ()
-
-
 @dataclass(frozen=True, slots=True)
 class Column(Generic[R]):
     """One column of a result whose records are of type `R`."""
@@ -31,8 +27,12 @@ class Column(Generic[R]):
     """Aligned right, and never broken over lines."""
     text: Callable[[R], str] | None = None
     """The text of a record, where it needs more than the value; replaces `format`."""
-    marks: Callable[[R], tuple[str, ...]] = _no_marks
+    marks: Callable[[R], tuple[str, ...]] = lambda _: ()
     """The footnote marks of a record."""
+    link: Callable[[R], str] = lambda _: ""
+    """The address of a page of ours that a record's cell leads to in HTML."""
+    interval: Callable[[R], tuple[float, float] | None] = lambda _: None
+    """Bounds around the value, 0 to 100, that HTML draws."""
     wraps: bool = False
     """May be broken over lines in a narrow terminal."""
     group: str = ""

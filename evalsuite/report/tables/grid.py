@@ -93,6 +93,7 @@ def lay_out(
     rows: Iterable[R],
     *,
     title: str = "",
+    name: str = "Scores",
     group: Callable[[R], str] = lambda _: "",
     keys: int = 1,
     remarks: Sequence[str] = (),
@@ -108,6 +109,7 @@ def lay_out(
     columns = [column for column in columns if column.heading]
     return Grid(
         title=title,
+        name=name,
         headings=tuple(
             Heading(column.heading, column.numeric, column.wraps, column.group)
             for column in columns
@@ -126,7 +128,13 @@ def lay_out(
 def _entry(column: Spec[R], row: R) -> Entry:
     value = column.value(row)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return Entry(column.shown(row), column.marks(row), value if number else None)
+    return Entry(
+        column.shown(row),
+        column.marks(row),
+        value if number else None,
+        link=column.link(row),
+        interval=column.interval(row),
+    )
 
 
 def entries(texts: Iterable[str]) -> tuple[Entry, ...]:
