@@ -386,7 +386,7 @@ def test_runs_that_differ_widen_the_interval_as_welch_says() -> None:
 
 
 def test_one_run_is_refused() -> None:
-    with pytest.raises(ValueError, match="one run"):
+    with pytest.raises(ValueError, match="two runs"):
         with_runs(drop_of(1), [0.5], [0.4, 0.5])
 
 
