@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from functools import partial
@@ -12,26 +13,18 @@ import typer
 
 from evalsuite.cli.app import app, printing, say
 from evalsuite.cli.options import (
-    AllowModified,
     Alpha,
-    Base,
-    BenchmarksFile,
     Cliff,
     Config,
-    DataDir,
-    Device,
-    Dtype,
     Margin,
     Names,
     PolicyFile,
     Power,
-    Processor,
-    ResultsDir,
-    Yes,
     names,
-    typed,
+    with_run_options,
 )
 from evalsuite.errors import REGRESSION, DiskError, UsageError
+from evalsuite.runner.config import OPTIONS, RunConfig
 from evalsuite.system.files import write_atomically
 
 if TYPE_CHECKING:
@@ -39,7 +32,12 @@ if TYPE_CHECKING:
 
 
 @app.command(rich_help_panel="Compare")
+@with_run_options(
+    "limit", "device", "dtype", "batch_size", "workers", "processor", "base", "benchmarks_file",
+    "output_dir", "data_dir", "allow_modified_data", "yes",
+)  # fmt: skip
 def gate(
+    *,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -89,24 +87,8 @@ def gate(
             "$GITHUB_ACTIONS is true].",
         ),
     ] = None,
-    limit: Annotated[
-        str | None,
-        typer.Option(help="With --ckpt: samples per benchmark [default: that of the baseline]."),
-    ] = None,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    workers: Annotated[
-        str, typer.Option(metavar="auto|N", help="With --ckpt: as for run.")
-    ] = "auto",
-    batch_size: Annotated[str, typer.Option(help="With --ckpt: as for run.")] = "auto",
-    processor: Processor = None,
-    base: Base = None,
-    data_dir: DataDir = None,
-    allow_modified_data: AllowModified = False,
-    yes: Yes = False,
-    benchmarks_file: BenchmarksFile = None,
-    output_dir: ResultsDir = Path("results"),
-    config: Config = None,  # noqa: ARG001 - read by its callback
+    config: RunConfig,
+    config_file: Config = None,  # noqa: ARG001 - read by its callback
 ) -> None:
     """Decide whether a candidate may replace its baseline.
 
@@ -126,42 +108,26 @@ def gate(
 
     if (candidate is None) == (ckpt is None):
         raise UsageError("expected either --candidate RUN or --ckpt PATH")
-    known = load(benchmarks_file).benchmarks
+    known = load(config.benchmarks_file).benchmarks
     allowed = policies.load(
         policy, known, margin=margin, cliff=cliff, alpha=alpha, power=power,
         benchmarks=names(benchmarks),
     )  # fmt: skip
-    against = find_baseline(baseline, anchor, output_dir)
+    against = find_baseline(baseline, anchor, config.output_dir)
     if ckpt is None:
-        given = [("--limit", limit), ("--processor", processor), ("--base", base),
-                 ("--data-dir", data_dir)]  # fmt: skip
-        for flag, value in given:
-            if value is not None:
-                raise UsageError(f"{flag}: needs --ckpt; a --candidate is evaluated already")
-        found = find_one(str(candidate), output_dir)
+        for name in ("limit", "processor", "base", "data_dir"):
+            if getattr(config, name) is not None:
+                raise UsageError(
+                    f"{OPTIONS[name].flag}: needs --ckpt; a --candidate is evaluated already"
+                )
+        found = find_one(str(candidate), config.output_dir)
     else:
         from evalsuite.report.progress import runs
-        from evalsuite.runner import candidate as candidates
-        from evalsuite.runner.session import Request
+        from evalsuite.runner.candidate import run_like
 
-        request = Request(
-            checkpoints=(ckpt,),
-            command=typed(),
-            limit=limit,
-            dtype=dtype,
-            device=device,
-            workers=workers,
-            batch_size=batch_size,
-            processor=processor,
-            base=base,
-            data_dir=data_dir,
-            allow_modified_data=allow_modified_data,
-            yes=yes,
-            benchmarks_file=benchmarks_file,
-            output_dir=output_dir,
-        )
+        asked = dataclasses.replace(config, ckpt=(ckpt,))
         with runs.make() as shown:
-            found = candidates.run_like(against.baseline, request, shown, allowed.benchmarks)
+            found = run_like(against.baseline, asked, shown, allowed.benchmarks)
     report = explain(gating.gate(against.baseline, found, allowed, known, against.anchor))
     if github is None:
         github = os.environ.get("GITHUB_ACTIONS") == "true"
