@@ -15,7 +15,7 @@ import pytest
 
 from evalsuite.checkpoint import checkpoint
 from evalsuite.cli import main
-from evalsuite.report.tables.power import sizes_of
+from evalsuite.comparison.sizes import sizes_of
 from evalsuite.runs.records import read_run
 from tests.builders.commands import evalsuite
 from tests.builders.gates import DEMO
@@ -64,7 +64,7 @@ def test_against_itself_it_passes(demos: Demos, capsys: pytest.CaptureFixture[st
     assert demos.against_whole(demos.whole) == 0
     shown = capsys.readouterr().out
     assert "verdict: pass" in shown
-    assert "all runs are of the same weights" in shown
+    assert "all runs have the same weights" in shown
     assert f"next: evalsuite promote {demos.whole}" in shown
 
 
@@ -74,9 +74,9 @@ def test_the_early_checkpoint_is_a_regression_and_it_says_where(
     assert demos.against_whole(demos.early) == 1
     shown = capsys.readouterr().out
     assert "verdict: regression" in shown
-    assert re.search(r"^DemoDigits dropped [\d.]+ points \(p <0.001\), more than its cliff of 10",
+    assert re.search(r"^DemoDigits dropped by [\d.]+ points \(p <0.001\); its max drop is 10",
                      shown, re.MULTILINE)  # fmt: skip
-    assert re.search(r"^the mean dropped [\d.]+ points", shown, re.MULTILINE)
+    assert re.search(r"^the mean dropped by [\d.]+ points", shown, re.MULTILINE)
     assert f"evalsuite compare {demos.whole} {demos.early}" in shown
 
 
@@ -88,8 +88,8 @@ def test_twenty_samples_prove_nothing(demos: Demos, capsys: pytest.CaptureFixtur
     assert demos.against_whole(demos.limited) == 3
     shown = capsys.readouterr().out
     assert "verdict: inconclusive" in shown
-    assert "too few images or videos" in shown
-    assert "run demo without --limit" in shown
+    assert "at least 30 are required" in shown
+    assert "rerun demo without --limit" in shown
     assert demos.gate("--baseline", demos.limited, "--candidate", demos.limited) == 3
 
 
@@ -131,7 +131,7 @@ def test_files_for_ci(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step.md"))
     files = ["--junit", tmp_path / "gate.xml", "--summary", tmp_path / "own.md"]
     assert demos.against_whole(demos.early, *files) == 1
-    assert "::error title=evalsuite gate::DemoDigits dropped" in capsys.readouterr().out
+    assert "::error title=evalsuite gate::DemoDigits dropped by" in capsys.readouterr().out
     assert (
         '<testcase name="DemoDigits" classname="demo-early">' in (tmp_path / "gate.xml").read_text()
     )
@@ -160,10 +160,10 @@ def test_sizes_are_as_the_page_on_policies_has_them(demos: Demos) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "which candidate?"),
-        (["--candidate", "X", "--ckpt", "demo"], "which candidate?"),
-        (["--candidate", "WHOLE"], "which baseline?"),
-        (["--candidate", "WHOLE", "--baseline", "WHOLE", "--limit", "20"], "--limit: goes with"),
+        ([], "--candidate RUN or --ckpt"),
+        (["--candidate", "X", "--ckpt", "demo"], "--candidate RUN or --ckpt"),
+        (["--candidate", "WHOLE"], "--baseline"),
+        (["--candidate", "WHOLE", "--baseline", "WHOLE", "--limit", "20"], "--limit: needs --ckpt"),
         (["--candidate", "WHOLE", "--baseline", "WHOLE", "--margin", "0"], "--margin: expected"),
         (["--candidate", "WHOLE", "--baseline", "WHOLE", "--alpha", "5"], "--alpha: expected"),
         (["--candidate", "WHOLE", "--baseline", "WHOLE", "-b", "DemoOCD"], "did you mean"),
@@ -231,5 +231,5 @@ def test_help_is_worth_reading() -> None:
     text = " ".join(evalsuite("gate", "--help").stdout.split())
     for word in ("--baseline", "--ckpt", "--anchor", "--junit", "--github", "Exit codes: 0 pass"):
         assert word in text
-    assert "before any GPU is spent" in " ".join(evalsuite("power", "--help").stdout.split())
+    assert "Power analysis" in " ".join(evalsuite("power", "--help").stdout.split())
     assert "--anchor" in evalsuite("promote", "--help").stdout

@@ -171,17 +171,14 @@ def curve(
     (docs/reference/plots.md). Runs that were asked or scored otherwise than most are named and
     left out.
     """
-    from evalsuite.comparison.learning_curves import best_of, curves
-    from evalsuite.report.tables.curve import grids
+    from evalsuite.comparison.learning_curves import curves
     from evalsuite.report.writers import curve as writers
-    from evalsuite.report.writers.output import check_format, write_grids
+    from evalsuite.report.writers.output import check_format
     from evalsuite.runs import find
 
-    check_format(format_, ("table", "markdown", "csv", "json"))
+    check_format(format_, writers.FORMATS)
     found = curves(find.find(runs or [], output_dir))
-    bests = [best_of(each, found.averaged) for each in found.curves]
-    plain = {"json": lambda: writers.to_json(found, bests), "csv": lambda: writers.to_csv(found)}
-    write_grids([] if format_ in plain else grids(found, bests), format_, output, plain)
+    writers.write(found, format_, output)
     if plot is not None:
         from evalsuite.report import plots
 

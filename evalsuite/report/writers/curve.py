@@ -5,13 +5,25 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from evalsuite.comparison.learning_curves import Best, Curves, Point
+from evalsuite.comparison.learning_curves import Best, Curves, Point, best_of
 from evalsuite.report.model.column import to_records
-from evalsuite.report.tables.curve import COLUMNS, rows
+from evalsuite.report.tables.curve import COLUMNS, grids, rows
 from evalsuite.report.writers.csv import field
+from evalsuite.report.writers.output import check_format, write_grids
 from evalsuite.system.files import to_json_text
+
+FORMATS = ("table", "markdown", "csv", "json")
+
+
+def write(found: Curves, form: str, output: Path | None) -> None:
+    """Write the curves to `output`, or to standard output. Raises `UsageError`, `DiskError`."""
+    check_format(form, FORMATS)
+    bests = [best_of(curve, found.averaged) for curve in found.curves]
+    plain = {"json": lambda: to_json(found, bests), "csv": lambda: to_csv(found)}
+    write_grids([] if form in plain else grids(found, bests), form, output, plain)
 
 
 def to_csv(found: Curves) -> str:
