@@ -115,7 +115,7 @@ def test_incomplete_is_worse_than_inconclusive(tmp_path: Path) -> None:
 def test_nothing_to_compare_is_incomplete(tmp_path: Path) -> None:
     native = settings(prompts="native")
     result = gate_stored(tmp_path, {"A": correct(300)}, {"A": correct(300)}, settings=native,
-                         scores={"A": {"profile": "native"}})  # fmt: skip
+                         scores={"A": {"prompt_style": "native"}})  # fmt: skip
     assert result.verdict == "incomplete"
     assert only(result).findings is None
     assert kinds(result) == {"A": "incomparable", "mean": "incomparable"}

@@ -47,7 +47,7 @@ from evalsuite.stats import clustered_standard_error
 from evalsuite.stats.wilson import score_interval
 from tests.builders.commands import evalsuite
 from tests.builders.hostile import HOSTILE
-from tests.builders.runs import run, score, settings
+from tests.builders.runs import run, score, settings, with_fields
 from tests.builders.stored_runs import sample
 from tests.builders.sweeps import checkpoint, sweep
 
@@ -429,9 +429,7 @@ def some(directory: Path) -> list[FoundRun]:
     found = sweep(directory / "results", {"A": (0.3, 0.6), "B": (0.5, 0.8)}, (100, 200))
     with_memory = []
     for each in found:
-        outcomes = tuple(
-            dataclasses.replace(s, peak_memory_bytes=2 * 10**9) for s in each.run.scores
-        )
+        outcomes = tuple(with_fields(s, peak_memory_bytes=2 * 10**9) for s in each.run.scores)
         with_memory.append(FoundRun(each.path, dataclasses.replace(each.run, outcomes=outcomes)))
     return with_memory
 

@@ -58,7 +58,7 @@ def test_a_table_holds_every_benchmark_of_every_run() -> None:
     assert [(c.benchmark, c.modality) for c in built.columns] == [
         ("DemoDigits", "image"), ("DemoYesNo", "image"), ("DemoVideo", "video"),
     ]  # fmt: skip
-    scores = [[cell.score and cell.score.score for cell in row.cells] for row in built.rows]
+    scores = [[cell.score and cell.score.value for cell in row.cells] for row in built.rows]
     assert scores == [[40.0, 61.04, 25.0], [71.26, None, 30.0], [90.0, 88.8, None]]
     assert built.rows[1].cells[1].outcome == failure("DemoYesNo")
     assert built.rows[2].cells[2].outcome is None
@@ -129,7 +129,7 @@ def test_what_makes_scores_incomparable_is_noted_at_the_benchmark() -> None:
     ])  # fmt: skip
     assert [(c.benchmark, c.marks) for c in built.columns] == [("A", ("a",)), ("Video", ("b",))]
     assert [note.text for note in built.footnotes] == [
-        "not comparable: A was run with different data digest: dddddddd, eeeeeeee",
+        "not comparable: A was run with different data: dddddddd, eeeeeeee",
         "not comparable: Video was run with different frames: 1fps, 16",
     ]
 
@@ -157,7 +157,7 @@ def test_other_prompts_never_share_a_table() -> None:
 
 def test_why_samples_failed_is_said() -> None:
     reasons = ("3, 8: a.png: not an image in a known format",)
-    failing = score("A", 40.0, failed=2, reasons=reasons)
+    failing = score("A", 40.0, failed=2, failure_reasons=reasons)
     text = markdown([run("a", failing), run("b", score("A", 1.0))])
     assert "a A 2 of 300 (3, 8: a.png: not an image in a known format)" in text
     assert "A 2 of 300 (3, 8: a.png: not an image in a known format)" in markdown(
@@ -175,7 +175,7 @@ def test_a_partial_score_is_no_part_of_an_average() -> None:
 
 def test_what_a_score_is_not_is_said() -> None:
     outcome = score(
-        "TempVideo", 40.0, partial=True, unscored=7, modified_data=True, macro=38.25,
+        "TempVideo", 40.0, partial=True, unscored=7, modified_data=True, macro_average=38.25,
         extra={"G-Avg": 4.2},
     )  # fmt: skip
     for runs in ([run("a", outcome)], [run("a", outcome), run("b", outcome)]):
@@ -473,6 +473,7 @@ def test_all_runs(results: Path) -> None:
         ("{}/demo-cccccccc/44444444/run.json", "demo-cccccccc/44444444/run.json"),
         ("{}/checkpoint-1000-aaaaaaaa", "checkpoint-1000-aaaaaaaa/11111111/run.json"),
         ("checkpoint-1000-aaaaaaaa", "checkpoint-1000-aaaaaaaa/11111111/run.json"),
+        ("checkpoint-1000", "checkpoint-1000-aaaaaaaa/11111111/run.json"),
         ("{}/checkpoint-1000-aaaaaaaa/11111111/run@50.json",
          "checkpoint-1000-aaaaaaaa/11111111/run@50.json"),
     ],
@@ -480,6 +481,12 @@ def test_all_runs(results: Path) -> None:
 def test_named_runs(results: Path, argument: str, path: str) -> None:
     [found] = find.find([argument.format(results)], results)
     assert found.path == results / path
+
+
+def test_two_checkpoints_of_one_name_need_the_digest(results: Path) -> None:
+    write_run(results / "demo-dddddddd" / "55555555" / "run.json", run("demo", score("A", 2.0)))
+    with pytest.raises(UsageError, match=r"^demo: .*demo-cccccccc.*demo-dddddddd"):
+        find.find(["demo"], results)
 
 
 def test_a_run_named_twice_counts_once_and_order_is_kept(results: Path) -> None:
@@ -490,8 +497,10 @@ def test_a_run_named_twice_counts_once_and_order_is_kept(results: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "complaint"),
     [
-        ("demo-cccccccc", r"holds 2 runs; name one of .*33333333, .*44444444"),
-        ("checkpoint-500-bbbbbbbb", r"holds 2 records; name one of .*run@0.5.json, .*run@50.json"),
+        ("demo-cccccccc", r"2 runs; name one of .*33333333, .*44444444"),
+        ("checkpoint-500-bbbbbbbb", r"2 records; name one of .*run@0.5.json, .*run@50.json"),
+        ("demo", r"2 runs; name one of .*33333333, .*44444444"),
+        ("checkpoint", r"checkpoint: no such run"),
         ("nowhere", r"nowhere: no such run, here or in .*results; 'evalsuite list runs'"),
         ("{}", "is a results directory, not a run"),
         ("{}/../model", "is a checkpoint, not a run"),

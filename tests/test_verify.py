@@ -14,6 +14,8 @@ from evalsuite.runner.verify import Compared, Difference, Verified, verify
 from tests.builders import paper_tables as paper_data
 from tests.builders.checkpoints import train_adapter
 
+pytestmark = pytest.mark.integration
+
 
 def text_of(found: Verified) -> str:
     console = Console(file=io.StringIO(), width=200)

@@ -6,26 +6,15 @@ by the same rule. Where anything of that differs the benchmark is incomparable a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.errors import UsageError
+from evalsuite.runs.comparable import differing
 from evalsuite.runs.records import FoundRun, Run, SampleScore, Score, read_samples
 from evalsuite.stats import mean
 
-_ALIKE: dict[str, Callable[[Score], object]] = {
-    "dataset": lambda score: score.dataset,
-    "data": lambda score: score.data_digest[:8],
-    "prompts": lambda score: score.profile,
-    "prompt format": lambda score: score.prompt,
-    "frames": lambda score: score.frames,
-    "token limit": lambda score: score.max_new_tokens,
-    "metric": lambda score: score.metric,
-    "judge": lambda score: score.judge,
-    "VLMEvalKit": lambda score: score.vlmevalkit,
-}
-"""What scores of one benchmark must share, by the words for it."""
 _ROUNDING = 1e-6
 """Points by which a score may differ from the mean of its samples."""
 
@@ -78,12 +67,6 @@ class Incomparable:
     """What differs or is missing, a line each."""
 
 
-def asked_and_scored(score: Score) -> dict[str, object]:
-    """What scores of one benchmark must share to be comparable, by the words for it."""
-    facts = {name: fact(score) for name, fact in _ALIKE.items()}
-    return {**facts, "definition": score.definition}
-
-
 class SampleTables:
     """The samples of scores by id; each file is read once."""
 
@@ -129,8 +112,8 @@ def _pair(
     if missing:
         return Incomparable(name, tuple(missing))
     whole = [score for score in scores if score is not None]
-    if why := _unlike(whole, runs):
-        return Incomparable(name, tuple(why))
+    if why := differing([score.conditions for score in whole]):
+        return Incomparable(name, tuple(map(str, why)))
     read = [tables.read(found, score) for found, score in zip(runs, whole, strict=True)]
     return _matched(name, whole, read, len(baseline))
 
@@ -142,20 +125,6 @@ def _score(run: Run, name: str) -> Score | None:
 def _because(run: Run, name: str) -> str:
     reasons = [f.message for f in run.failures if f.benchmark == name]
     return f": {reasons[0]}" if reasons else ""
-
-
-def _unlike(scores: Sequence[Score], runs: Sequence[FoundRun]) -> list[str]:
-    """Say what differs, as ``judge: exact, gpt-4o``."""
-    facts = {name: [fact(score) for score in scores] for name, fact in _ALIKE.items()}
-    facts["blind"] = [found.run.settings.get("blind", False) for found in runs]
-    why = [
-        f"{name}: {', '.join(dict.fromkeys(map(str, values)))}"
-        for name, values in facts.items()
-        if len(set(values)) > 1
-    ]
-    if not why and len({score.definition for score in scores}) > 1:
-        return ["its definition in the benchmarks file"]
-    return why
 
 
 def _matched(
@@ -191,9 +160,9 @@ def _table(found: FoundRun, score: Score) -> dict[str, SampleScore]:
             f"{path}: is damaged: it has {has}, and {found.path.name} says {score.n}; score again "
             "with --mode eval"
         )
-    if abs(100 * mean([row.value for row in rows]) - score.score) > _ROUNDING:
+    if abs(100 * mean([row.value for row in rows]) - score.value) > _ROUNDING:
         raise UsageError(
-            f"{path}: is not of the score in {found.path.name}, {score.score:.2f}; score again "
+            f"{path}: is not of the score in {found.path.name}, {score.value:.2f}; score again "
             "with --mode eval"
         )
     return table

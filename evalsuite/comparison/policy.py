@@ -13,7 +13,7 @@ from evalsuite.benchmarks.catalogue import CLIFF, MARGIN, Benchmark
 from evalsuite.errors import UsageError, nearest
 from evalsuite.stats.decision import ALPHA
 from evalsuite.stats.power import POWER, Level
-from evalsuite.system.files import read_mapping
+from evalsuite.system.yaml_config import read_mapping
 
 _POINTS = "points from 0.001 to 100"
 _ALPHA = "a probability from 1e-9 to 0.5, for example 0.05"

@@ -77,7 +77,7 @@ def _rows(bench: Bench, folder: Path) -> list[tuple[str, ...]]:
             continue
         compared = compare(roads, name)
         odd = [mend for id_, mend in compared.odd.items() if shows(roads, name, id_)]
-        rows.append(_row(compared, family, ours.score.agreement, odd))
+        rows.append(_row(compared, family, " + ".join(ours.score.deviations) or "agrees", odd))
         if len(odd) < len(odd_ones([name])):
             rows.append((name, family, *("",) * 6, "UNEXPLAINED: a mend that says otherwise"))
     return rows

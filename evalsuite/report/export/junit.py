@@ -105,7 +105,7 @@ def _properties(assessment: Assessment) -> Iterator[tuple[str, str]]:
     yield "alpha", f"{assessment.terms.alpha:g}"
     yield "power", f"{assessment.terms.power:g}"
     for side, found in runs.items():
-        if found.run.noise is not None:
-            yield f"{side} batch-size sensitivity", batch_sensitivity(found.run.noise)
+        if found.run.batch_sensitivity is not None:
+            yield f"{side} batch-size sensitivity", batch_sensitivity(found.run.batch_sensitivity)
     if assessment.power is not None:
         yield "pass if equal", f"{assessment.power.pass_if_equal:.3f}"

@@ -152,10 +152,11 @@ def _benchmarks(table: Table) -> Iterator[str]:
 
 
 def _how(score: Score) -> str:
-    frames = "" if score.frames is None else f"frames {score.frames}, "
+    asked = score.conditions
+    frames = "" if asked.frames is None else f"frames {asked.frames}, "
     return (
-        f"{score.dataset}, prompt {score.prompt}, {frames}at most {score.max_new_tokens} tokens, "
-        f"metric {score.metric}, judge {score.judge}, {score.n} samples"
+        f"{asked.dataset}, prompt {asked.prompt_format}, {frames}at most {asked.max_new_tokens} "
+        f"tokens, metric {asked.metric}, judge {asked.judge_name}, {score.n} samples"
     )
 
 

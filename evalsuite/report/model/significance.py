@@ -62,7 +62,7 @@ def _rivals(table: Table) -> Iterator[tuple[Column | Average, int, int, bool]]:
     ]
     for index, column in enumerate(table.columns):
         scores = [row.cells[index].score for row in table.rows]
-        slots.append((column, [score.score if score else None for score in scores]))
+        slots.append((column, [score.value if score else None for score in scores]))
     for slot, values in slots:
         ranked = sorted(
             (-value, index)

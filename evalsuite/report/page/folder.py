@@ -9,7 +9,6 @@ marker says that the folder is ours.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from pathlib import Path
 from evalsuite.errors import UsageError
 from evalsuite.report.page.skeleton import ASSETS
 from evalsuite.system.files import disk_errors, to_json_text, write_atomically
+from evalsuite.system.locks import LockHeld, exclusive
 
 MARKER = "evalsuite-page.json"
 """Lies in every folder that is ours."""
@@ -99,7 +99,13 @@ def opened(path: Path) -> Iterator[Folder]:
     pages = claim(path)
     with disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-    with _alone(path):
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(path, wait=False))
+        except LockHeld:
+            raise UsageError(
+                f"{path}: another process is writing it; wait for it, or choose another -o"
+            ) from None
         _mark(path, pages)
         yield Folder(path, secrets.token_hex(8), pages)
 
@@ -136,21 +142,6 @@ def _mark(path: Path, pages: Collection[str]) -> None:
     plain = {"schema": SCHEMA, "what": "a folder that 'evalsuite page' writes and replaces",
              "pages": sorted(set(pages))}  # fmt: skip
     write_atomically(path / MARKER, to_json_text(plain))
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(
-                f"{path}: another process is writing it; wait for it, or choose another -o"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
 
 
 def _sweep(folder: Folder, pages: Collection[str], media: Collection[str]) -> None:

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from evalsuite.errors import UsageError, nearest
 from evalsuite.report.page.data import Picture
 from evalsuite.system.files import write_bytes_atomically
+from evalsuite.system.text import one_line
 
 KINDS = ("thumbnails", "reference", "none")
 SIDE = 256
@@ -98,8 +99,7 @@ def _thumbnail(path: Path, page: Path) -> Picture:
     try:
         small = _small(content)
     except Exception as error:  # noqa: BLE001 - decoders raise what they like
-        why = " ".join(str(error).split()) or type(error).__name__
-        return Picture("", f"the image cannot be read: {why}"[:200])
+        return Picture("", f"the image cannot be read: {one_line(error)}"[:200])
     write_bytes_atomically(target, small)
     return Picture(name)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,7 @@ from evalsuite.report.model.notes import is_blind
 from evalsuite.report.model.select import tables
 from evalsuite.report.model.table import Table
 from evalsuite.runs.records import FoundRun, Outcome, Score, read_samples
-
-_LONGEST = 80
+from evalsuite.system.text import slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +124,10 @@ def _missing(samples: Path) -> str:
 
 def _slug(name: str, taken: set[str]) -> str:
     """Make a file's name of `name` that no other has, on disks that ignore case as well."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:_LONGEST] or "benchmark"
-    slug, number = safe, 1
-    while slug.lower() in taken:
+    safe = slug(name) or "benchmark"
+    unique, number = safe, 1
+    while unique.lower() in taken:
         number += 1
-        slug = f"{safe}-{number}"
-    taken.add(slug.lower())
-    return slug
+        unique = f"{safe}-{number}"
+    taken.add(unique.lower())
+    return unique

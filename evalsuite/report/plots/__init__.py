@@ -7,13 +7,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from evalsuite.checkpoint.locate import file_name
 from evalsuite.comparison.learning_curves import Curves, LeftOut, alike, curves
 from evalsuite.errors import UsageError, nearest
 from evalsuite.report.model.table import Table, build
 from evalsuite.report.plots import categories, intervals, memory, steps
 from evalsuite.report.plots.style import save, styled
 from evalsuite.runs.records import FoundRun, read_samples
+from evalsuite.system.text import unique_slug
 
 Say = Callable[[str], None]
 KINDS = ("memory", "steps", "intervals", "categories")
@@ -98,7 +98,7 @@ def _categories(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Pat
                 [read_samples(path) for _, path in there],
                 note,
             )
-            made += _saved(picture, directory, f"plot-categories-{file_name(column.benchmark)}")
+            made += _saved(picture, directory, f"plot-categories-{unique_slug(column.benchmark)}")
     if not made:
         raise UsageError(
             "no benchmark has samples.jsonl with categories beside the run; name a run directory "

@@ -40,7 +40,7 @@ def rows(found: Curves) -> Iterator[Row]:
         for point in curve.points:
             yield Row(curve.name, point, "mean", point.mean, point.stderr)
             for name, score in point.scores.items():
-                yield Row(curve.name, point, name, score.score, score.stderr, score.n)
+                yield Row(curve.name, point, name, score.value, score.stderr, score.n)
 
 
 def grids(found: Curves, bests: Sequence[Best | None]) -> list[Grid]:
@@ -69,7 +69,7 @@ def _columns(benchmarks: Sequence[str]) -> tuple[Column[Point], ...]:
         return Column(
             name,
             name,
-            lambda point: score.score if (score := point.scores.get(name)) else None,
+            lambda point: score.value if (score := point.scores.get(name)) else None,
             text=lambda point: plus_minus(score) if (score := point.scores.get(name)) else ABSENT,
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evalsuite.comparison.gate import Assessment, GateResult
 from evalsuite.report.format import batch_sensitivity, counted, signed
-from evalsuite.runs.records import FoundRun, Noise
+from evalsuite.runs.records import BatchSensitivity, FoundRun
 
 SHARE = 4
 """The effect of the batch size must be shown to be below this part of the margin: 1 / SHARE."""
@@ -17,8 +17,8 @@ SHARE = 4
 def remarks(assessment: Assessment) -> Iterator[str]:
     """Return the batch-size sensitivity of each run, one line per run."""
     for role, found in _runs(assessment):
-        noise = found.run.noise
-        shown = "not measured" if noise is None else batch_sensitivity(noise)
+        sensitivity = found.run.batch_sensitivity
+        shown = "not measured" if sensitivity is None else batch_sensitivity(sensitivity)
         yield f"batch-size sensitivity of the {role} {found.run.checkpoint.name}: {shown}"
 
 
@@ -31,9 +31,9 @@ def warnings(result: GateResult) -> Iterator[str]:
     for assessment in result.assessments:
         limit = assessment.terms.margin / SHARE
         for role, found in _runs(assessment):
-            noise = found.run.noise
-            if noise is None or noise.low < -limit or noise.high > limit:
-                runs = named.setdefault((limit, _remedy(noise, limit)), {})
+            sensitivity = found.run.batch_sensitivity
+            if sensitivity is None or sensitivity.low < -limit or sensitivity.high > limit:
+                runs = named.setdefault((limit, _remedy(sensitivity, limit)), {})
                 runs.setdefault(found.path, f"the {role} {found.run.checkpoint.name}")
     for (limit, remedy), runs in named.items():
         yield (
@@ -42,25 +42,25 @@ def warnings(result: GateResult) -> Iterator[str]:
         )
 
 
-def _remedy(noise: Noise | None, limit: float) -> str:
-    if noise is None:
+def _remedy(sensitivity: BatchSensitivity | None, limit: float) -> str:
+    if sensitivity is None:
         return "rerun with --noise 64 or more"
-    needed = _needed(noise, limit)
+    needed = _needed(sensitivity, limit)
     if needed is None:
-        return f"it is {signed(noise.effect)}; rerun with --dtype float32 or --batch-size 1"
-    return f"measured on {counted(noise.count, 'sample')}; rerun with --noise {needed}"
+        return f"it is {signed(sensitivity.effect)}; rerun with --dtype float32 or --batch-size 1"
+    return f"measured on {counted(sensitivity.count, 'sample')}; rerun with --noise {needed}"
 
 
-def _needed(noise: Noise, limit: float) -> int | None:
+def _needed(sensitivity: BatchSensitivity, limit: float) -> int | None:
     """Return the approximate number of samples needed; None if the effect is too large."""
-    if abs(noise.effect) >= limit:
+    if abs(sensitivity.effect) >= limit:
         return None
-    if not noise.flipped and noise.high < 100:
+    if not sensitivity.flipped and sensitivity.high < 100:
         # No event in N samples: see `evalsuite.stats.zero_events`; clusters are as in these.
-        ratio = math.log1p(-noise.high / 100) / math.log1p(-limit / 100)
-        return math.ceil(round(noise.count * ratio, 6))
-    half_width = max(noise.high - noise.effect, noise.effect - noise.low)
-    return math.ceil(noise.count * (half_width / (limit - abs(noise.effect))) ** 2)
+        ratio = math.log1p(-sensitivity.high / 100) / math.log1p(-limit / 100)
+        return math.ceil(round(sensitivity.count * ratio, 6))
+    half_width = max(sensitivity.high - sensitivity.effect, sensitivity.effect - sensitivity.low)
+    return math.ceil(sensitivity.count * (half_width / (limit - abs(sensitivity.effect))) ** 2)
 
 
 def _runs(assessment: Assessment) -> Iterator[tuple[str, FoundRun]]:

@@ -233,7 +233,7 @@ def scores(table: Table, index: int) -> tuple[Entry, ...]:
 
 
 def _cell(cell: Cell, best: bool = False) -> Entry:
-    return Entry(_shown(cell), cell.marks, cell.score.score if cell.score else None, best)
+    return Entry(_shown(cell), cell.marks, cell.score.value if cell.score else None, best)
 
 
 def _published(table: Table, row: PublishedRow) -> tuple[Entry, ...]:

@@ -67,7 +67,12 @@ def _point(point: Point) -> dict[str, Any]:
         "mean": point.mean,
         "stderr": point.stderr,
         "scores": {
-            name: {key: getattr(score, key) for key in ("score", "stderr", "n", "partial")}
+            name: {
+                "score": score.value,
+                "stderr": score.stderr,
+                "n": score.n,
+                "partial": score.partial,
+            }
             for name, score in point.scores.items()
         },
     }
