@@ -82,7 +82,7 @@ def test_a_file_overrides_the_benchmarks_and_flags_override_the_file(tmp_path: P
         ("margin: {", "is not valid YAML"),
         (
             "margin: 1\ncliff: 5\nmargin: 2",
-            "gate.yaml: line 3 is not valid YAML: 'margin' stands twice, first in line 1; take one",
+            "gate.yaml: line 3 is not valid YAML: duplicate key 'margin'",
         ),
         pytest.param("a: " + "[" * 5000, "is not valid YAML", id="deep"),
     ],
