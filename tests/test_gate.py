@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 import evalsuite as public
-from evalsuite.comparison import pairing
+from evalsuite.comparison import gate as gating
 from evalsuite.comparison.comparison import compare_any
 from evalsuite.comparison.gate import GateResult, assess, gate
 from evalsuite.comparison.policy import Policy
@@ -311,7 +311,7 @@ def test_everything_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     runs = [stored(tmp_path, name, rows) for name in ("old", "new", "anchor")]
     read: Counter[Path] = Counter()
     made: Counter[str] = Counter()
-    read_samples, original = pairing.read_samples, {
+    read_samples, original = gating.read_samples, {
         name: getattr(gate_table, name)
         for name in ("reasons", "because", "next_steps", "lay_out", "columns")
     }  # fmt: skip
@@ -327,7 +327,7 @@ def test_everything_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
         return call
 
-    monkeypatch.setattr(pairing, "read_samples", counted_read)
+    monkeypatch.setattr(gating, "read_samples", counted_read)
     for name in original:
         monkeypatch.setattr(gate_table, name, counting(name))
     report = explain(gate(runs[0], runs[1], STRICT, {}, runs[2]))

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evalsuite.comparison.difference import PairedDifference
-from evalsuite.comparison.pairing import Incomparable, Matched, Paired, SampleTables, pair
+from evalsuite.comparison.pairing import Incomparable, Matched, Paired, Read, pair
 from evalsuite.errors import IncompleteError, UsageError, nearest
-from evalsuite.runs.records import FoundRun, group_name
+from evalsuite.runs.records import FoundRun, group_name, read_samples
 from evalsuite.stats import mean
 from evalsuite.stats.multiplicity import McNemar, holm, mcnemar
 from evalsuite.stats.paired_difference import Drop, estimate_drop, mean_drop, with_runs
@@ -80,11 +80,11 @@ def compare_any(
     baseline: Sequence[FoundRun],
     candidate: Sequence[FoundRun],
     only: Sequence[str] = (),
-    tables: SampleTables | None = None,
+    read: Read = read_samples,
 ) -> Comparison:
     """Return `compare`, also if no benchmark can be compared.
 
-    `tables` keeps the samples that were read, for a further comparison.
+    `read` reads a samples.jsonl.
     """
     if min(len(baseline), len(candidate)) == 1 < max(len(baseline), len(candidate)):
         raise UsageError(
@@ -94,7 +94,7 @@ def compare_any(
     for name in only:
         if name not in known:
             raise UsageError(f"no run has the benchmark '{name}'{nearest(name, known)}")
-    found = pair(baseline, candidate, only, tables)
+    found = pair(baseline, candidate, only, read)
     paired = tuple(item for item in found if isinstance(item, Paired))
     incomparable = tuple(item for item in found if isinstance(item, Incomparable))
     differences, of_mean = _differences(paired)

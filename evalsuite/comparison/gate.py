@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.comparison.comparison import Comparison, Difference, compare_any
 from evalsuite.comparison.difference import PairedDifference, to_points, to_share
-from evalsuite.comparison.pairing import Paired, SampleTables
+from evalsuite.comparison.pairing import Paired
 from evalsuite.comparison.policy import Policy, Terms
 from evalsuite.comparison.power import PowerAnalysis, analyse_power, expected_variability
 from evalsuite.errors import GOOD, INCOMPLETE, INCONCLUSIVE, REGRESSION
-from evalsuite.runs.records import FoundRun
+from evalsuite.runs.records import FoundRun, read_samples
 from evalsuite.stats import decision
 from evalsuite.stats.decision import MarginTest, decide
 
@@ -140,13 +141,13 @@ def gate(
     `known` has the margins of benchmarks that `policy` does not set. Raises `UsageError` if
     `policy` names a benchmark that no run has, or if samples cannot be read.
     """
-    tables = SampleTables()
+    read = cache(read_samples)  # the candidate is compared twice
     roles: list[tuple[Role, FoundRun]] = [("baseline", baseline)]
     if anchor is not None:
         roles.append(("anchor", anchor))
     return GateResult(
         tuple(
-            assess(compare_any([run], [candidate], policy.benchmarks, tables), policy, known, role)
+            assess(compare_any([run], [candidate], policy.benchmarks, read), policy, known, role)
             for role, run in roles
         )
     )

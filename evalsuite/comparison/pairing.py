@@ -6,7 +6,7 @@ by the same rule. Where anything of that differs the benchmark is incomparable a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,39 +67,27 @@ class Incomparable:
     """What differs or is missing, a line each."""
 
 
-class SampleTables:
-    """The samples of scores by id; each file is read once."""
-
-    def __init__(self) -> None:
-        self._tables: dict[Path, dict[str, SampleScore]] = {}
-
-    def read(self, found: FoundRun, score: Score) -> dict[str, SampleScore]:
-        """Return the samples of `score`; raises `UsageError` if they do not belong to it."""
-        path = found.samples(score.benchmark)
-        if path not in self._tables:
-            self._tables[path] = _table(found, score)
-        return self._tables[path]
+Read = Callable[[Path], list[SampleScore]]
 
 
 def pair(
     baseline: Sequence[FoundRun],
     candidate: Sequence[FoundRun],
     only: Sequence[str] = (),
-    tables: SampleTables | None = None,
+    read: Read = read_samples,
 ) -> list[Paired | Incomparable]:
     """Pair the samples of every benchmark that any of the runs has, or of those in `only`.
 
-    Several runs on a side are training seeds of one recipe. Raises `UsageError` where a run's
-    samples cannot be read. `tables` keeps what was read, for a further comparison.
+    Several runs on a side are training seeds of one recipe. `read` reads a samples.jsonl.
+    Raises `UsageError` where a run's samples cannot be read.
     """
     runs = [*baseline, *candidate]
     names = dict.fromkeys(o.benchmark for found in runs for o in found.run.outcomes)
-    tables = tables or SampleTables()
-    return [_pair(name, baseline, candidate, tables) for name in names if not only or name in only]
+    return [_pair(name, baseline, candidate, read) for name in names if not only or name in only]
 
 
 def _pair(
-    name: str, baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], tables: SampleTables
+    name: str, baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], read: Read
 ) -> Paired | Incomparable:
     runs = [*baseline, *candidate]
     sides = ["baseline"] * len(baseline) + ["candidate"] * len(candidate)
@@ -114,8 +102,7 @@ def _pair(
     whole = [score for score in scores if score is not None]
     if why := differing([score.conditions for score in whole]):
         return Incomparable(name, tuple(map(str, why)))
-    read = [tables.read(found, score) for found, score in zip(runs, whole, strict=True)]
-    return _matched(name, whole, read, len(baseline))
+    return _matched(name, whole, runs, len(baseline), read)
 
 
 def _score(run: Run, name: str) -> Score | None:
@@ -128,11 +115,9 @@ def _because(run: Run, name: str) -> str:
 
 
 def _matched(
-    name: str,
-    scores: Sequence[Score],
-    tables: Sequence[Mapping[str, SampleScore]],
-    baselines: int,
+    name: str, scores: Sequence[Score], runs: Sequence[FoundRun], baselines: int, read: Read
 ) -> Paired | Incomparable:
+    tables = [_table(found, score, read) for found, score in zip(runs, scores, strict=True)]
     everywhere = [id_ for id_ in tables[0] if all(id_ in table for table in tables)]
     together = [tuple(table[id_] for table in tables) for id_ in everywhere]
     alike = [rows for rows in together if _asked_alike(rows)]
@@ -149,10 +134,10 @@ def _matched(
     )
 
 
-def _table(found: FoundRun, score: Score) -> dict[str, SampleScore]:
+def _table(found: FoundRun, score: Score, read: Read) -> dict[str, SampleScore]:
     """The samples of a score by id; raises `UsageError` if they are not those it was made of."""
     path = found.samples(score.benchmark)
-    rows = [row for row in read_samples(path) if row.counts]
+    rows = [row for row in read(path) if row.counts]
     table = {row.id: row for row in rows}
     if len(table) != score.n or len(rows) != score.n:
         has = f"{len(rows)} samples that count" if len(rows) != score.n else "an id twice"
