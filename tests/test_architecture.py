@@ -94,7 +94,6 @@ def test_imports_go_one_way(path: Path) -> None:
             assert mine in allowed or where in allowed, f"{where} imports {name}"
 
 
-@pytest.mark.xfail(strict=True, reason="commands still write from report/tables")
 @pytest.mark.parametrize("outer", INSIDE)
 def test_rooms_inside_a_room_import_one_way(outer: str) -> None:
     level = {inner: at for at, rooms in enumerate(INSIDE[outer]) for inner in rooms}

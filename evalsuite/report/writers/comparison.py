@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from evalsuite.comparison.comparison import Comparison, Difference, category_differences
 from evalsuite.comparison.selection import Lead
-from evalsuite.report.model.column import to_records
+from evalsuite.report.model.column import Column, to_records
 from evalsuite.report.tables.comparison import Row, columns, warnings
-from evalsuite.report.writers.csv import field
+from evalsuite.report.writers import csv
 from evalsuite.runs.records import FoundRun
 from evalsuite.system.files import to_json_line, to_json_text
 
@@ -50,26 +49,41 @@ def records(differences: Sequence[Difference]) -> list[dict[str, Any]]:
 
 def to_csv(comparison: Comparison) -> str:
     """Render one line per benchmark, category and mean, and per incomparable benchmark."""
-    rows: list[dict[str, Any]] = []
-    for record, paired in zip(records(comparison.differences), comparison.paired, strict=True):
-        rows.append({"benchmark": paired.benchmark, **record})
-        rows += [
-            {"benchmark": paired.benchmark, "category": category["name"], **category}
-            for category in records(category_differences(paired))
-        ]
+    return csv.to_csv(_COLUMNS, _rows(comparison))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A benchmark, a category of one, or the mean."""
+
+    benchmark: str
+    row: Row | None
+    """None for a benchmark that cannot be compared."""
+    category: str | None = None
+    incomparable: str | None = None
+
+
+def _rows(comparison: Comparison) -> Iterator[_Row]:
+    for difference, paired in zip(comparison.differences, comparison.paired, strict=True):
+        yield _Row(paired.benchmark, Row(difference))
+        for category in category_differences(paired):
+            yield _Row(paired.benchmark, Row(category), category.name)
     if comparison.mean is not None:
-        rows.append({"benchmark": comparison.mean.name, **records([comparison.mean])[0]})
+        yield _Row(comparison.mean.name, Row(comparison.mean))
     for item in comparison.incomparable:
-        rows.append({"benchmark": item.benchmark, "incomparable": "; ".join(item.why)})
-    keys = [column.key for column in columns("benchmark") if column.key not in ("", "name")]
-    text = io.StringIO()
-    writer = csv.DictWriter(
-        text, ["benchmark", "category", *keys, "incomparable"], extrasaction="ignore",
-        lineterminator="\n",
-    )  # fmt: skip
-    writer.writeheader()
-    writer.writerows({name: field(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
+        yield _Row(item.benchmark, None, incomparable="; ".join(item.why))
+
+
+def _of_difference(column: Column[Row]) -> Column[_Row]:
+    return Column(column.key, "", lambda r: None if r.row is None else column.value(r.row))
+
+
+_COLUMNS: tuple[Column[_Row], ...] = (
+    Column("benchmark", "", lambda r: r.benchmark),
+    Column("category", "", lambda r: r.category),
+    *(_of_difference(c) for c in columns("benchmark") if c.key not in ("", "name")),
+    Column("incomparable", "", lambda r: r.incomparable),
+)
 
 
 def _run(found: FoundRun) -> dict[str, Any]:

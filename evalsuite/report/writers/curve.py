@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from evalsuite.comparison.learning_curves import Best, Curves, Point, best_of
-from evalsuite.report.model.column import to_records
 from evalsuite.report.tables.curve import COLUMNS, grids, rows
-from evalsuite.report.writers.csv import field
+from evalsuite.report.writers import csv
 from evalsuite.report.writers.output import check_format, write_grids
 from evalsuite.system.files import to_json_text
 
@@ -28,12 +25,7 @@ def write(found: Curves, form: str, output: Path | None) -> None:
 
 def to_csv(found: Curves) -> str:
     """Render one line per step and benchmark; the mean is a benchmark of its own."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [column.key for column in COLUMNS], lineterminator="\n")
-    writer.writeheader()
-    records = to_records(COLUMNS, rows(found))
-    writer.writerows({key: field(value) for key, value in record.items()} for record in records)
-    return text.getvalue()
+    return csv.to_csv(COLUMNS, rows(found))
 
 
 def to_json(found: Curves, bests: Sequence[Best | None]) -> str:
