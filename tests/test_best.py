@@ -10,7 +10,7 @@ import pytest
 from evalsuite.comparison.comparison import compare
 from evalsuite.report.model import select
 from evalsuite.report.model.table import Table
-from evalsuite.report.tables import grid
+from evalsuite.report.tables import runs as grid
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun
 from tests.builders.runs import settings

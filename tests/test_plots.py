@@ -10,8 +10,9 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -607,6 +608,26 @@ def test_a_part_of_a_benchmark_is_called_so(tmp_path: Path) -> None:
 
 
 # What cannot be drawn
+
+
+def test_comparability_and_the_table_are_computed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for name in ("alike", "build"):
+        monkeypatch.setattr(plots, name, counted(getattr(plots, name), name, calls))
+    plots.draw(some(tmp_path), tmp_path, [], silent)
+    assert sorted(calls) == ["alike", "build"]
+
+
+def counted(function: Callable[..., Any], name: str, calls: list[str]) -> Callable[..., Any]:
+    """`function`, which adds `name` to `calls` when it is called."""
+
+    def call(*arguments: Any) -> Any:
+        calls.append(name)
+        return function(*arguments)
+
+    return call
 
 
 def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:

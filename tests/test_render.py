@@ -21,13 +21,14 @@ from lxml import html
 from rich.console import Console
 
 from evalsuite.benchmarks.catalogue import load
+from evalsuite.cli import report
 from evalsuite.report import format as words
 from evalsuite.report.model.notes import Footnote
 from evalsuite.report.model.select import Wanted, tables
 from evalsuite.report.tables.grid import Entry, Grid, Heading, Line
-from evalsuite.report.writers import report
+from evalsuite.report.tables.runs import report_grid
 from evalsuite.report.writers.markdown import grid_markdown
-from evalsuite.report.writers.terminal import print_reports
+from evalsuite.report.writers.terminal import print_grids
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun, run_to_plain
 from evalsuite.system.files import to_json_line
@@ -123,7 +124,7 @@ def test_every_form_marks_the_same_as_best(tmp_path: Path) -> None:
 def test_a_terminal_has_them_in_bold(tmp_path: Path) -> None:
     runs, wanted = everything(tmp_path)
     console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=200)
-    print_reports(tables(runs, wanted), console)
+    print_grids([report_grid(table) for table in tables(runs, wanted)], console)
     assert isinstance(console.file, io.StringIO)
     bold = re.findall(r"\x1b\[1;32m([^\x1b]*)\x1b", console.file.getvalue())
     assert bold == ["70.0", "90.0", "90.0 ± 2.2", "50.0", "50.0 ± 2.2"]

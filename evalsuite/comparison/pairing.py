@@ -6,8 +6,9 @@ by the same rule. Where anything of that differs the benchmark is incomparable a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from evalsuite.errors import UsageError
 from evalsuite.runs.comparable import differing
@@ -61,21 +62,27 @@ class Incomparable:
     """What differs or is missing, a line each."""
 
 
+Read = Callable[[Path], list[SampleScore]]
+
+
 def pair(
-    baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], only: Sequence[str] = ()
+    baseline: Sequence[FoundRun],
+    candidate: Sequence[FoundRun],
+    only: Sequence[str] = (),
+    read: Read = read_samples,
 ) -> list[Paired | Incomparable]:
     """Pair the samples of every benchmark that any of the runs has, or of those in `only`.
 
-    Several runs on a side are training seeds of one recipe. Raises `UsageError` where a run's
-    samples cannot be read.
+    Several runs on a side are training seeds of one recipe. `read` reads a samples.jsonl.
+    Raises `UsageError` where a run's samples cannot be read.
     """
     runs = [*baseline, *candidate]
     names = dict.fromkeys(o.benchmark for found in runs for o in found.run.outcomes)
-    return [_pair(name, baseline, candidate) for name in names if not only or name in only]
+    return [_pair(name, baseline, candidate, read) for name in names if not only or name in only]
 
 
 def _pair(
-    name: str, baseline: Sequence[FoundRun], candidate: Sequence[FoundRun]
+    name: str, baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], read: Read
 ) -> Paired | Incomparable:
     runs = [*baseline, *candidate]
     sides = ["baseline"] * len(baseline) + ["candidate"] * len(candidate)
@@ -90,7 +97,7 @@ def _pair(
     whole = [score for score in scores if score is not None]
     if why := differing([score.conditions for score in whole]):
         return Incomparable(name, tuple(map(str, why)))
-    return _matched(name, whole, runs, len(baseline))
+    return _matched(name, whole, runs, len(baseline), read)
 
 
 def _score(run: Run, name: str) -> Score | None:
@@ -103,9 +110,9 @@ def _because(run: Run, name: str) -> str:
 
 
 def _matched(
-    name: str, scores: Sequence[Score], runs: Sequence[FoundRun], baselines: int
+    name: str, scores: Sequence[Score], runs: Sequence[FoundRun], baselines: int, read: Read
 ) -> Paired | Incomparable:
-    tables = [_table(found, score) for found, score in zip(runs, scores, strict=True)]
+    tables = [_table(found, score, read) for found, score in zip(runs, scores, strict=True)]
     everywhere = [id_ for id_ in tables[0] if all(id_ in table for table in tables)]
     together = [tuple(table[id_] for table in tables) for id_ in everywhere]
     alike = [rows for rows in together if _asked_alike(rows)]
@@ -122,10 +129,10 @@ def _matched(
     )
 
 
-def _table(found: FoundRun, score: Score) -> dict[str, SampleScore]:
+def _table(found: FoundRun, score: Score, read: Read) -> dict[str, SampleScore]:
     """The samples of a score by id; raises `UsageError` if they are not those it was made of."""
     path = found.samples(score.benchmark)
-    rows = [row for row in read_samples(path) if row.counts]
+    rows = [row for row in read(path) if row.counts]
     table = {row.id: row for row in rows}
     if len(table) != score.n or len(rows) != score.n:
         has = f"{len(rows)} samples that count" if len(rows) != score.n else "an id twice"
