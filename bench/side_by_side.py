@@ -55,7 +55,7 @@ from evalsuite.smolvlm.profiler import measure as measure_device
 from evalsuite.smolvlm.roofline import Workload, minimum_work, shape_of
 from evalsuite.system.devices import resampling, resolve
 from evalsuite.vlmevalkit.client import Kit
-from evalsuite.vlmevalkit.reference import Assignment, run_reference
+from evalsuite.vlmevalkit.reference import ReferenceTask, run_reference
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -164,7 +164,7 @@ def theirs(
     checkpoint: Checkpoint, chosen: Sequence[Benchmark], on: Setting, directory: Path
 ) -> Measurement:
     """VLMEvalKit's road, with fresh model and dataset objects for each benchmark."""
-    assignment = Assignment(
+    assignment = ReferenceTask(
         checkpoint=checkpoint.path,
         base=checkpoint.base_path,
         processor=checkpoint.processor_path,

@@ -209,13 +209,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         Kit(work=root / "work", media=cache_directory() / "media", log=root / "kit.log") as kit,
         contextlib.closing(Kept()) as kept,
     ):
-        kit.warm()
+        kit.start()
         yield Bench(SampleSource(kit), checkpoint.read("demo"), kept)
 
 
 @pytest.fixture(scope="session")
 def kit() -> Kit:
-    from tests import made_data  # cv2: not every test needs it
+    from tests.builders import kit_data as made_data  # cv2: not every test needs it
 
     return made_data.kit()
 

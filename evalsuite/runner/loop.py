@@ -146,7 +146,7 @@ class Evaluation:
             if self._cluster is not None:
                 log = self._options.config.output_dir / "worker-MACHINE.log"
                 self._progress.note(f"workers log to {log}, Ray to ray.log beside it")
-            self._source.kit.warm()
+            self._source.kit.start()
         if asks:
             hire = self._hire if self._cluster is None else self._cluster.hire
             self._pool = staff(

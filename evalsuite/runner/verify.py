@@ -22,7 +22,7 @@ from evalsuite.runner.events import Planned, Progress
 from evalsuite.runner.session import Prepared, evaluate_prepared, prepare
 from evalsuite.runs.records import Outcome, Prediction, SampleScore, read_samples
 from evalsuite.vlmevalkit.client import Kit
-from evalsuite.vlmevalkit.reference import Assignment, Reference, run_reference
+from evalsuite.vlmevalkit.reference import ReferenceResult, ReferenceTask, run_reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +129,10 @@ def verify(config: RunConfig, progress: Progress) -> Verified:
 
 def _their_road(
     prepared: Prepared, ours: dict[str, list[SampleScore]], work: Path
-) -> Iterator[Reference]:
+) -> Iterator[ReferenceResult]:
     (checkpoint,) = prepared.checkpoints
     return run_reference(
-        Assignment(
+        ReferenceTask(
             checkpoint=checkpoint.path,
             base=checkpoint.base_path,
             processor=checkpoint.processor_path,
@@ -152,7 +152,7 @@ def _their_road(
 
 
 def _compared(
-    kit: Kit, benchmark: Benchmark, ours: Sequence[SampleScore], theirs: Reference, root: Path
+    kit: Kit, benchmark: Benchmark, ours: Sequence[SampleScore], theirs: ReferenceResult, root: Path
 ) -> Compared:
     answered = [row for row in ours if row.ended != "error" and row.id in theirs.predictions]
     ids = [row.id for row in answered]
