@@ -71,8 +71,8 @@ def run_options() -> str:
 
     lines = [
         "# Options of a run", "",
-        "The same names and values on the command line of `evalsuite run` (`--batch-size 16`), in a "
-        "`--config` file (`batch_size: 16`) and in Python (`evalsuite.run(\"demo\", "
+        "The same names and values on the command line of `evalsuite run` (`--batch-size 16`), in "
+        "a `--config` file (`batch_size: 16`) and in Python (`evalsuite.run(\"demo\", "
         "batch_size=16)`). The command line takes precedence over the file.", "",
     ]  # fmt: skip
     for panel in dict.fromkeys(option.panel for option in OPTIONS.values()):
