@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test browser chromium screenshots pictures lint format golden bench parity simulations clean
+.PHONY: docs lint-words install demo test browser chromium screenshots pictures lint format golden bench parity simulations clean
 
 install: $(STAMP)
 
@@ -62,3 +62,9 @@ clean:
 
 pictures: demo  ## the plots in docs/pictures
 	$(BIN)/python -m tools.pictures
+
+docs: install  ## the website of docs/, into site/; needs no network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+lint-words: install  ## words that make prose hard to read, with plain replacements
+	$(BIN)/python tools/lint_words.py
