@@ -95,7 +95,7 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
         "data dir": (["--ckpt", "demo", "--data-dir", str(tmp / "none")], "--data-dir"),
         "frames of images": (["--ckpt", "demo", "--set", "DemoOCR.frames=4"], "about images"),
         "config": (["--config", str(config)], "unknown key 'limits' (did you mean 'limit'?)"),
-        "config twice": (["--config", str(twice)], "line 2 is not valid YAML: 'ckpt' stands twice"),
+        "config twice": (["--config", str(twice)], "line 2 is not valid YAML: duplicate key"),
         "config in two spellings": (["--config", str(spelled)], "duplicate option 'batch-size'"),
         "no checkpoint": ([], "--ckpt"),
         "one name for two": (["--ckpt", "demo", "--ckpt", "demo:early", "--name", "x"], "--name"),

@@ -11,7 +11,7 @@ import pytest
 
 from evalsuite.benchmarks.catalogue import Benchmark, Published, load
 from evalsuite.benchmarks.data import data_digest, digest, locate
-from evalsuite.benchmarks.data.sizes import read_size, written
+from evalsuite.benchmarks.data.sizes import read_size
 from evalsuite.errors import UsageError
 from evalsuite.runs.records import Failure
 from tests.builders.kit_data import table
@@ -189,13 +189,3 @@ def test_sizes_are_read(text: str, count: int) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--limit: expected a size like 50GB"):
         read_size(text, "--limit")
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (9_949, "9.9 kB"), (9_950, "10 kB"),
-     (999_400, "999 kB"), (999_600, "1.0 MB"), (17_000_000_000, "17 GB"),
-     (4 * 10**15, "4000 TB")],
-)  # fmt: skip
-def test_sizes_are_written(count: int, text: str) -> None:
-    assert written(count) == text

@@ -16,7 +16,7 @@ import pytest
 
 from evalsuite.benchmarks.catalogue import Benchmark, Published, load
 from evalsuite.benchmarks.data import data_digest, locate
-from evalsuite.benchmarks.data.inspect_tree import examine
+from evalsuite.benchmarks.data.inspect_tree import inspect_tree
 from evalsuite.benchmarks.data.make_tables import write_table
 from evalsuite.benchmarks.data.media_references import videos
 from evalsuite.benchmarks.data.prepare import prepared_path, prepared_root
@@ -205,7 +205,7 @@ def test_a_stopped_unpacking_is_continued(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        locate(mine, tmp_path / "data", say=stop)
+        locate(mine, tmp_path / "data", on_step=stop)
     target = prepared_path("WorldSense", tree)
     assert not target.exists()
     (first,) = target.with_name(f".{target.name}.draft").glob("videos/*")
@@ -333,10 +333,10 @@ def test_the_digest_follows_content_not_place(tmp_path: Path) -> None:
 def test_examine_reads_no_media(tmp_path: Path) -> None:
     tree = made_trees.make("WorldSense", tmp_path / "data")
     (tmp_path / "scratch").mkdir()
-    lying = examine("WorldSense", tree, tmp_path / "scratch")
-    assert sorted(lying.members) == ["subtitles/one.srt", "videos/one.mp4", "videos/two.mp4"]
-    assert not lying.lacking
-    assert not lying.ready
+    contents = inspect_tree("WorldSense", tree, tmp_path / "scratch")
+    assert sorted(contents.members) == ["subtitles/one.srt", "videos/one.mp4", "videos/two.mp4"]
+    assert not contents.lacking
+    assert not contents.ready
     assert sorted(path.name for path in tree.iterdir()) == [
         "worldsense_qa.json", "worldsense_subtitles.zip", "worldsense_videos_1.zip",
     ]  # fmt: skip

@@ -17,7 +17,7 @@ from evalsuite.benchmarks.catalogue import Benchmark, Published, load
 from evalsuite.benchmarks.data import locate
 from evalsuite.benchmarks.data import status as state
 from evalsuite.benchmarks.data.make_tables import write_table
-from evalsuite.benchmarks.data.status import state as look
+from evalsuite.benchmarks.data.status import data_status as look
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.system.environment import versions
 from tests.builders import hub_trees as made_trees

@@ -10,8 +10,10 @@ import typer
 
 # In the order of --help; importing a module adds its commands.
 from evalsuite.cli import (  # noqa: F401
+    cache,
     compare,
-    machine,
+    doctor,
+    fetch,
     profile,
     run,
     show,

@@ -11,7 +11,7 @@ from pathlib import Path
 from evalsuite.benchmarks import catalogue as catalogue
 from evalsuite.benchmarks.catalogue import EXACT, JUDGED_METRICS, Benchmark, Catalogue
 from evalsuite.benchmarks.data import cache
-from evalsuite.benchmarks.data.ensure import gather
+from evalsuite.benchmarks.data.ensure import ensure_data
 from evalsuite.benchmarks.data.search_paths import check_data_dir
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
@@ -98,7 +98,7 @@ def prepare(config: RunConfig, progress: Progress) -> Prepared:
     elif any(place.is_file() for place in (config.output_dir, *config.output_dir.parents)):
         raise UsageError(f"--output-dir {config.output_dir}: is or is in a file; choose another")
     _check_writable(cache_directory(), "the cache", "name another with $EVALSUITE_CACHE")
-    ready = gather(
+    ready = ensure_data(
         chosen,
         config.data_dir,
         allow_modified=config.allow_modified_data,
@@ -106,7 +106,7 @@ def prepare(config: RunConfig, progress: Progress) -> Prepared:
         fetching=not config.dry_run,
         yes=config.yes,
         note=progress.note,
-        say=progress.loading,
+        on_step=progress.loading,
     )
     return Prepared(
         checkpoints=read,

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from evalsuite.benchmarks.data.sizes import GB, written
 from evalsuite.report.format import counted, visible
 from evalsuite.report.model.join_samples import Row
 from evalsuite.report.page import pictures
@@ -26,7 +26,7 @@ from evalsuite.report.page.subject import Subject, groups, rows_of
 from evalsuite.report.writers.terminal import can_draw
 from evalsuite.runs.records import FoundRun
 
-LARGE_BYTES = GB // 2
+LARGE_BYTES = 500_000_000
 """A page larger than that is said to be large."""
 
 
@@ -139,7 +139,7 @@ def show(
     if made.bytes > LARGE_BYTES:
         line = "note: that is large; --images reference or none makes it smaller"
         console.print(Text(line, style="yellow"), soft_wrap=True)
-    print(f"{made.index}: {made.samples} samples, {written(made.bytes)}")
+    print(f"{made.index}: {made.samples} samples, {decimal(made.bytes)}")
 
 
 class _Bar:
