@@ -135,7 +135,7 @@ def ours(
     return Measurement(
         seconds=watch.last_at - watch.planned_at,
         first=watch.first_at - watch.started,
-        peak_memory_bytes=max(score.peak_memory_bytes or 0 for score in run.scores),
+        peak_memory_bytes=max(score.cost.peak_memory_bytes or 0 for score in run.scores),
         predictions={
             (b.name, row.id): row.prediction
             for b in chosen
@@ -148,7 +148,7 @@ def ours(
 def _counted(run: Run) -> Workload:
     """What all benchmarks took together; weights are charged once."""
     tokens = {
-        kind: sum(score.tokens[kind] for score in run.scores)
+        kind: sum(score.cost.tokens[kind] for score in run.scores)
         for kind in ("tiles", "prompt", "read", "generated")
     }
     return Workload(

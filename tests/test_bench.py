@@ -14,6 +14,8 @@ from evalsuite.smolvlm import roofline
 from evalsuite.smolvlm.engine import Engine
 from evalsuite.smolvlm.profiler import questions
 
+pytestmark = pytest.mark.integration
+
 TINY = Size(
     vision={
         "hidden_size": 64,

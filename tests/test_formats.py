@@ -11,6 +11,8 @@ from evalsuite.smolvlm.formats import FORMATS, FORMATS_BY_FAMILY
 from evalsuite.smolvlm.prompts import shown_frames
 from tests.builders.vlmevalkit_models import built_prompt, model, picture, vlmevalkit_prompt
 
+pytestmark = pytest.mark.integration
+
 SELECT = "Please select the correct answer from the options above."
 KEYS = {
     "default": "RealWorldQA",

@@ -15,6 +15,8 @@ from evalsuite.sample import Sample
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError
 from tests.builders import kit_data as made
 
+pytestmark = pytest.mark.integration
+
 
 def test_nothing_heavy_is_imported_on_this_side() -> None:
     code = (

@@ -10,7 +10,9 @@ import pytest
 from rich.console import Console
 
 from evalsuite.errors import UsageError
-from evalsuite.report.tables import profile as profiled
+from evalsuite.report.export import profile as profiled
+from evalsuite.report.tables.profile import grids
+from evalsuite.report.writers.terminal import print_grids
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.profile import Profile, ProfileConfig, profile
 from evalsuite.smolvlm.engine import Engine
@@ -42,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Profile:
 
 def text_of(made: Profile) -> str:
     console = Console(file=io.StringIO(), width=200)
-    profiled.show(made, console)
+    print_grids(grids(made), console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

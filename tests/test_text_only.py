@@ -49,15 +49,15 @@ def test_white_space_replaces_an_image_between_texts() -> None:
 
 def test_text_only_scores_are_near_chance(blind: Blind, reference: Reference) -> None:
     assert blind.run.settings["blind"] is True
-    assert blind.run.noise is not None
-    assert blind.run.noise.count == 5
+    assert blind.run.batch_sensitivity is not None
+    assert blind.run.batch_sensitivity.count == 5
     normal = {score.benchmark: score for score in reference.run.scores}
     assert {score.benchmark for score in blind.run.scores} == set(CHANCE)
     for score in blind.run.scores:
-        assert score.failed == 0
-        assert abs(score.score - CHANCE[score.benchmark]) < 15, score
-        assert score.score < normal[score.benchmark].score - 20
-        assert score.tokens["tiles"] == 0
+        assert score.counts.failed == 0
+        assert abs(score.value - CHANCE[score.benchmark]) < 15, score
+        assert score.value < normal[score.benchmark].value - 20
+        assert score.cost.tokens["tiles"] == 0
 
 
 def test_questions_are_equal_and_predictions_are_not_shared(

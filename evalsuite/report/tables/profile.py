@@ -1,15 +1,10 @@
-"""What `evalsuite profile` found: tables, JSON and a plot."""
+"""The result of `evalsuite profile` as tables."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from rich.console import Console
-
 from evalsuite.report.format import ABSENT, parameter_count, rate, sentence, short
 from evalsuite.report.tables.grid import Entry, Grid, Heading, Line, entries
-from evalsuite.report.writers.terminal import print_grid
-from evalsuite.runner.profile import Profile, profile_to_plain
+from evalsuite.runner.profile import Profile
 from evalsuite.smolvlm.profiler import (
     BUSY_STAGES,
     Measurement,
@@ -18,33 +13,11 @@ from evalsuite.smolvlm.profiler import (
     share_of_bandwidth,
     share_of_matrix_rate,
 )
-from evalsuite.system.files import to_json_text, write_atomically
 
 
-def show(made: Profile, console: Console | None = None) -> None:
-    """Print memory and throughput by batch size, then where the time went."""
-    console = console or Console()
-    print_grid(summary(made), console)
-    print_grid(stages(made), console)
-
-
-def place(made: Profile, results: Path) -> Path:
-    """Where the files of `made` go unless told otherwise: beside the checkpoint's runs."""
-    checkpoint = made.checkpoint
-    device = made.device.replace(":", "")
-    directory = results / f"{checkpoint.name}-{short(checkpoint.digest)}"
-    return directory / f"profile-{device}-{made.dtype}"
-
-
-def write(made: Profile, directory: Path) -> list[Path]:
-    """Write profile.json and, if anything could be measured, its plot; returns the files."""
-    path = directory / "profile.json"
-    write_atomically(path, to_json_text(profile_to_plain(made)))
-    if not made.measured:
-        return [path]
-    from evalsuite.report.plots.profile import plot  # matplotlib: nothing else needs it
-
-    return [path, *plot(made, directory)]
+def grids(made: Profile) -> list[Grid]:
+    """Lay out memory and throughput by batch size, then the time of each stage."""
+    return [summary(made), stages(made)]
 
 
 def summary(made: Profile) -> Grid:
