@@ -19,7 +19,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from evalsuite.benchmarks.catalogue import Benchmark, Published, load
+from evalsuite.benchmarks.benchmark import Benchmark, Published
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.benchmarks.data import Missing, fetch, missing
 from evalsuite.benchmarks.data.download import RetryPolicy, download, partial_path
 from evalsuite.benchmarks.data.ensure import ensure_data
@@ -141,7 +142,7 @@ def test_a_slow_server_is_given_up_and_what_came_is_kept(target: Path) -> None:
         pytest.raises(DataError, match="did not answer in time") as caught,
     ):
         download(server.url, target, MD5, "B", no_progress, HURRIED)
-    assert "run the same command again to continue" in caught.value.remedy
+    assert "rerun the same command to continue" in caught.value.remedy
     assert not target.exists()
     assert DATA.startswith(partial_path(target, MD5).read_bytes())
     assert partial_path(target, MD5).stat().st_size >= len(DATA) // 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks.catalogue import JUDGED_METRICS, METRICS, Benchmark
+from evalsuite.benchmarks.benchmark import JUDGED_METRICS, METRICS, Benchmark
 from evalsuite.runner.scoring import conditions_of, make_score, score_samples
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import Cost, Counts

@@ -83,7 +83,7 @@ def test_a_file_wins_over_the_benchmarks_and_flags_over_the_file(tmp_path: Path)
         ("margin: {", "is not valid YAML"),
         (
             "margin: 1\ncliff: 5\nmargin: 2",
-            "gate.yaml: line 3 is not valid YAML: 'margin' stands twice, first in line 1; take one",
+            "gate.yaml: line 3 is not valid YAML: duplicate key 'margin' .*line 1",
         ),
         pytest.param("a: " + "[" * 5000, "is not valid YAML", id="deep"),
     ],

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evalsuite.benchmarks.catalogue import METRICS, Benchmark, Published
+from evalsuite.benchmarks.benchmark import METRICS, Benchmark, Published
 from evalsuite.vlmevalkit.client import Kit, KitError, Scored
 from tests.builders import kit_data as made
 from tests.builders import metric_tables as made_rows

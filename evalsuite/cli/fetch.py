@@ -13,7 +13,7 @@ from evalsuite.errors import INCOMPLETE
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evalsuite.benchmarks.catalogue import Benchmark
+    from evalsuite.benchmarks.benchmark import Benchmark
     from evalsuite.benchmarks.data import Missing
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.comparison.comparison import Comparison, Difference, compare_any
 from evalsuite.comparison.pairing import Paired
 from evalsuite.comparison.policy import Policy, Terms

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalsuite.benchmarks.catalogue import CLIFF, MARGIN, Benchmark
+from evalsuite.benchmarks.benchmark import CLIFF, MARGIN, Benchmark
 from evalsuite.errors import UsageError, nearest
 from evalsuite.stats.decision import ALPHA
 from evalsuite.stats.power import POWER, Level

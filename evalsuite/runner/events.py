@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data.progress import Step
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runs.records import Outcome

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import UsageError
 from evalsuite.runs.records import settings_digest

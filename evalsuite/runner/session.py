@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.benchmarks import catalogue as catalogue
-from evalsuite.benchmarks.catalogue import JUDGED_METRICS, Benchmark, Catalogue
+from evalsuite.benchmarks.benchmark import JUDGED_METRICS, Benchmark
+from evalsuite.benchmarks.catalogue import Catalogue
 from evalsuite.benchmarks.data import cache
 from evalsuite.benchmarks.data.ensure import ensure_data
 from evalsuite.benchmarks.data.search_paths import check_data_dir

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data.errors import DataError
 from evalsuite.benchmarks.data.inspect_tree import TreeContents
 

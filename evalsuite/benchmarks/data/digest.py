@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import media_references
 from evalsuite.benchmarks.data.errors import DataError
 from evalsuite.benchmarks.video_layouts import LAYOUTS

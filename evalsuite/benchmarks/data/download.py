@@ -136,7 +136,7 @@ def _load(url: str, part: Path, benchmark: str, on_step: OnStep, retries: RetryP
         time.sleep(retries.pause_seconds * 2 ** max(failed - 1, 0))
 
 
-_REMEDY = f"rerun the same command to continue, {NO_NETWORK}"
+_REMEDY = f"rerun the same command to continue; {NO_NETWORK}"
 
 
 def _continue(url: str, part: Path, benchmark: str, on_step: OnStep, timeout: float) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data.fetch import Missing, fetch, missing
 from evalsuite.benchmarks.data.locate import locate
 from evalsuite.benchmarks.data.progress import OnStep

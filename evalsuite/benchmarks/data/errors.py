@@ -5,8 +5,8 @@ from __future__ import annotations
 from evalsuite.runs.records import Failure
 
 NO_NETWORK = (
-    "check the network, HTTPS_PROXY and HF_ENDPOINT, or bring the data from another machine: "
-    "docs/reference/data.md says where it goes"
+    "check the network, HTTPS_PROXY and HF_ENDPOINT, or copy the data from another machine "
+    "(see docs/reference/data.md)"
 )
 """The remedy if a server cannot be reached."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import download, hub_download, prepare
 from evalsuite.benchmarks.data.errors import NO_NETWORK, DataError
 from evalsuite.benchmarks.data.hub_worker import explain_hub_error

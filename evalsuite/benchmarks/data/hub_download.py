@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from evalsuite.benchmarks.catalogue import Published
+from evalsuite.benchmarks.benchmark import Published
 from evalsuite.benchmarks.data.errors import DataError
 from evalsuite.benchmarks.data.progress import OnStep, Step
 from evalsuite.benchmarks.data.search_paths import hub_directory

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import prepare
 from evalsuite.benchmarks.data.checks import absent, compare_with_published, incomplete
 from evalsuite.benchmarks.data.errors import DataError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data.inspect_tree import has_dataset
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.errors import UsageError

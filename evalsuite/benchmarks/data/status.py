@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import prepare
 from evalsuite.benchmarks.data.checks import absent, compare_with_published, incomplete
 from evalsuite.benchmarks.data.errors import DataError

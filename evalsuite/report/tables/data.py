@@ -16,18 +16,18 @@ from evalsuite.report.model.column import Column
 from evalsuite.report.tables.grid import Grid, lay_out
 from evalsuite.system.hashing import cache_directory
 
-_DOWNLOADS = (
-    Column[Missing]("benchmark", "benchmark", lambda m: m.benchmark.name, numeric=False),
-    Column[Missing](
+_DOWNLOADS: tuple[Column[Missing], ...] = (
+    Column("benchmark", "benchmark", lambda m: m.benchmark.name, numeric=False),
+    Column(
         "bytes", "download", lambda m: m.bytes,
         text=lambda m: ("about " if m.about else "") + decimal(m.bytes),
     ),
-    Column[Missing](
+    Column(
         "licence", "licence", lambda m: m.benchmark.published and m.benchmark.published.licence,
         numeric=False, wraps=True, note="unverified; see the dataset's own page",
     ),
-    Column[Missing]("source", "from", lambda m: m.source, numeric=False, wraps=True),
-    Column[Missing]("target", "to", lambda m: str(m.target), numeric=False, wraps=True),
+    Column("source", "from", lambda m: m.source, numeric=False, wraps=True),
+    Column("target", "to", lambda m: str(m.target), numeric=False, wraps=True),
 )  # fmt: skip
 
 
@@ -37,17 +37,17 @@ def downloads(wanted: Sequence[Missing]) -> Grid:
     return lay_out(_DOWNLOADS, wanted, remarks=(f"total download: {total}",))
 
 
-_STATUS = (
-    Column[DataStatus]("benchmark", "benchmark", lambda s: s.benchmark, numeric=False),
-    Column[DataStatus]("status", "data", lambda s: s.status, numeric=False),
-    Column[DataStatus]("bytes", "size", lambda s: s.bytes, decimal),
-    Column[DataStatus](
+_STATUS: tuple[Column[DataStatus], ...] = (
+    Column("benchmark", "benchmark", lambda s: s.benchmark, numeric=False),
+    Column("status", "data", lambda s: s.status, numeric=False),
+    Column("bytes", "size", lambda s: s.bytes, decimal),
+    Column(
         "checked", "MD5", lambda s: "differs" if s.status == "modified" else s.checked,
         lambda checked: {True: "as published", False: "not compared"}.get(checked, checked),
         numeric=False,
     ),
-    Column[DataStatus]("path", "path", lambda s: short_path(s.path), numeric=False, wraps=True),
-    Column[DataStatus](
+    Column("path", "path", lambda s: short_path(s.path), numeric=False, wraps=True),
+    Column(
         "advice", "remedy", lambda s: _advice(s), numeric=False, wraps=True
     ),
 )  # fmt: skip
@@ -76,9 +76,9 @@ def short_path(path: Path) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
-_MACHINE = (
-    Column[tuple[str, str]]("name", "this machine", lambda fact: fact[0], numeric=False),
-    Column[tuple[str, str]]("value", "", lambda fact: fact[1], numeric=False, wraps=True),
+_MACHINE: tuple[Column[tuple[str, str]], ...] = (
+    Column("name", "this machine", lambda fact: fact[0], numeric=False),
+    Column("value", "", lambda fact: fact[1], numeric=False, wraps=True),
 )
 
 
@@ -87,12 +87,12 @@ def machine(facts: Iterable[tuple[str, str]]) -> Grid:
     return lay_out(_MACHINE, facts)
 
 
-_CACHE = (
-    Column[Kind]("kind", "kind", lambda k: k.name, numeric=False),
-    Column[Kind]("bytes", "size", lambda k: k.bytes, decimal),
-    Column[Kind]("entries", "entries", lambda k: len(k.entries)),
-    Column[Kind]("unused_seconds", "longest unused", lambda k: _age(k), lambda s: _hours(s)),
-    Column[Kind]("about", "content", lambda k: k.about, numeric=False, wraps=True),
+_CACHE: tuple[Column[Kind], ...] = (
+    Column("kind", "kind", lambda k: k.name, numeric=False),
+    Column("bytes", "size", lambda k: k.bytes, decimal),
+    Column("entries", "entries", lambda k: len(k.entries)),
+    Column("unused_seconds", "longest unused", lambda k: _age(k), lambda s: _hours(s)),
+    Column("about", "content", lambda k: k.about, numeric=False, wraps=True),
 )
 
 

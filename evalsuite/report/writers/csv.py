@@ -112,7 +112,7 @@ def _published(table: Table) -> Iterator[dict[str, Any]]:
     for row in table.published or ():
         for column, cell in zip(table.columns, row.cells, strict=True):
             if cell is not None:
-                how = "read" if cell.read else "recalled, check it"
+                how = "verified" if cell.verified else "unverified"
                 yield {
                     "kind": "published",
                     "checkpoint": row.model,
