@@ -35,9 +35,9 @@ def _table(headings: list[str], rows: list[list[str]]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Help without rich's markup, its options in code."""
+    """Help without rich's markup, the pages that it names as links."""
     text = re.sub(r"\[/?(?:bold|italic|dim)\]", "", text)
-    return re.sub(r"(?<![\w`-])(--[a-z][\w-]*)", r"`\1`", text)
+    return re.sub(r"docs/([\w/-]+\.md)", lambda page: f"[{page[1]}](../{page[1]})", text)
 
 
 def command_line() -> str:

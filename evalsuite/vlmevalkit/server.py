@@ -1,4 +1,4 @@
-"""The child's side of the kit process: take requests, answer them with VLMEvalKit."""
+"""The kit process: handles requests with VLMEvalKit."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any
 from evalsuite.errors import EvalsuiteError
 from evalsuite.system import process
 from evalsuite.system.hashing import cache_directory
-from evalsuite.vlmevalkit.client import Refusal, Settings
+from evalsuite.system.text import one_line
+from evalsuite.vlmevalkit.client import KitSettings, RequestFailure
 from evalsuite.vlmevalkit.judge import KEY_VARIABLES, Judge
 
 
 def main() -> None:
-    """Serve until the parent goes away."""
+    """Serve requests until the parent exits."""
     connection = process.serve()
-    settings: Settings = connection.recv()
+    settings: KitSettings = connection.recv()
     process.write_to(settings.log)
-    started, answer = _reply("starting", _answers, settings)
+    started, answer = _reply("starting", _request_handler, settings)
     connection.send((started, None if started else answer))
     while started:
         try:
@@ -31,31 +32,32 @@ def main() -> None:
 
 
 def _reply(what: str, work: Callable[..., Any], *arguments: Any) -> tuple[bool, Any]:
-    """Do the work: whether it was done, and its result or the reason in one line."""
+    """Call `work`; return whether it succeeded, and its result or a `RequestFailure`."""
     try:
         return True, work(*arguments)
     except EvalsuiteError as error:
-        return False, Refusal(str(error), logged=False)
-    except Exception as error:  # noqa: BLE001 - a process boundary: any defect becomes a message
+        return False, RequestFailure(str(error), logged=False)
+    except Exception as error:  # noqa: BLE001 - at a process boundary every error becomes a message
         traceback.print_exc()
-        return False, Refusal(f"{what}: VLMEvalKit raised {_one_line(error)}", logged=True)
+        reason = " in ".join([one_line(error, with_type=True), *getattr(error, "__notes__", [])])
+        return False, RequestFailure(f"{what}: VLMEvalKit raised {reason}", logged=True)
 
 
-def _answers(settings: Settings) -> Callable[..., Any]:
+def _request_handler(settings: KitSettings) -> Callable[..., Any]:
     keys = {name: os.environ.get(name) for name in KEY_VARIABLES}
-    # VLMEvalKit's import: it takes seconds and writes to the terminal.
+    # Imports VLMEvalKit, which takes seconds and writes to the terminal.
     from evalsuite.vlmevalkit import datasets, scoring, workarounds
 
-    # It may have read others from an .env file of its own.
+    # VLMEvalKit may have read other keys from its own .env file.
     for name, key in keys.items():
         os.environ.pop(name, None)
         if key is not None:
             os.environ[name] = key
     workarounds.apply()
-    shelf = datasets.Shelf(settings.work, settings.media, lossless=settings.lossless)
+    cache = datasets.DatasetCache(settings.work, settings.media, lossless=settings.lossless)
 
     def answer(verb: str, benchmark: Any, *arguments: Any) -> Any:
-        loaded = shelf.take(benchmark)
+        loaded = cache.get(benchmark)
         match verb:
             case "load":
                 return None
@@ -69,20 +71,13 @@ def _answers(settings: Settings) -> Callable[..., Any]:
             case "score":
                 judge = None
                 if settings.judge is not None and benchmark.judge is not None:
-                    # One a score: it tells who answered for this one.
+                    # A new judge per score, to report the models that answered.
                     judge = Judge(settings.judge, cache_directory())
                 return scoring.score(loaded, *arguments, judge=judge)
             case _:
                 raise ValueError(f"unknown request {verb}")
 
     return answer
-
-
-def _one_line(error: BaseException) -> str:
-    """Say which error it was, the first line of its message, and where it came up."""
-    lines = str(error).strip().splitlines()
-    what = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return " in ".join([what, *getattr(error, "__notes__", [])])
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class BenchmarkColumn:
     """A benchmark that at least one of the runs has."""
 
     benchmark: str
@@ -60,6 +60,7 @@ class Column:
     """``image`` or ``video``; empty if no run has a score of it."""
     marks: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+    """Why its scores cannot be compared; empty if they can."""
 
     @property
     def name(self) -> str:
@@ -141,7 +142,7 @@ class PublishedRow:
 class Contest:
     """The best of a column against the second best."""
 
-    slot: Column | Average
+    slot: BenchmarkColumn | Average
     best: int
     """The row."""
     second: int
@@ -158,12 +159,12 @@ class Table:
     """Runs under one prompt profile."""
 
     prompts: str
-    columns: tuple[Column, ...]
+    columns: tuple[BenchmarkColumn, ...]
     """Image benchmarks, then video, then those nobody has a score of."""
     rows: tuple[Row, ...]
     averages: tuple[Average, ...]
-    """Over all benchmarks that every row has a score of; then, if there are two of each at least,
-    over those of either modality."""
+    """Over all benchmarks with a comparable score in every row; then over those of each modality,
+    if both have two or more."""
     footnotes: tuple[Footnote, ...]
     contests: tuple[Contest, ...] | None = None
     """None: nobody asked which scores are really better."""
@@ -174,19 +175,20 @@ class Table:
 
     @property
     def averaged(self) -> tuple[str, ...]:
-        """The benchmarks that every row has a score of."""
+        """The benchmarks of which every row has a comparable score."""
         return self.averages[0].over
 
     @property
     def about_average(self) -> str:
         """What the average is over, and what it leaves out."""
         if not self.averaged:
-            return "average: none, for there is no benchmark of which every row has a score"
+            return "average: none; no benchmark has a comparable score in every row"
         parts = [f"{each.modality}: {len(each.over)} of them" for each in self.averages[1:]]
         out = [c.benchmark for c in self.columns if c.benchmark not in self.averaged]
         scores = [cell.score for row in self.rows for cell in row.cells if cell.score]
         partial = {score.benchmark for score in scores if score.partial}
-        missing = [name for name in out if name not in partial]
+        unlike = [c.benchmark for c in self.columns if c.notes]
+        missing = [name for name in out if name not in partial and name not in unlike]
         return (
             f"average: mean over {counted(len(self.averaged), 'benchmark')}, each counting the "
             f"same: {listed(self.averaged)}"
@@ -197,9 +199,10 @@ class Table:
                 if partial
                 else ""
             )
+            + (f"; left out as not comparable: {listed(unlike)}" if unlike else "")
         )
 
-    def won(self, slot: Column | Average, row: int) -> bool:
+    def won(self, slot: BenchmarkColumn | Average, row: int) -> bool:
         """Whether that row is really the best there."""
         return any(c.won and c.slot == slot and c.best == row for c in self.contests or ())
 
@@ -234,7 +237,7 @@ def average(outcomes: Sequence[Outcome]) -> float | None:
 def _row(
     run: Run,
     label: str,
-    columns: Sequence[Column],
+    columns: Sequence[BenchmarkColumn],
     averages: Sequence[Average],
     differing: Sequence[str],
     notes: Notes,
@@ -264,13 +267,17 @@ def _cell(outcome: Outcome | None, notes: Notes, label: str) -> Cell:
     return Cell(outcome, tuple(notes.mark(note, label, outcome.benchmark) for note in said), said)
 
 
-def _averages(columns: Sequence[Column], runs: Sequence[Run]) -> tuple[Average, ...]:
+def _averages(columns: Sequence[BenchmarkColumn], runs: Sequence[Run]) -> tuple[Average, ...]:
     # A blind run stands beside the others, and so does one that has no score at all: what it lacks
     # takes nothing from their average.
     scored = [run for run in runs if any(map(_whole, run.outcomes))] or runs
     deciding = [run for run in scored if not is_blind(run)] or scored
     outcomes = [{o.benchmark: o for o in run.outcomes} for run in deciding]
-    everywhere = [c for c in columns if all(_whole(known.get(c.benchmark)) for known in outcomes)]
+    everywhere = [
+        c
+        for c in columns
+        if not c.notes and all(_whole(known.get(c.benchmark)) for known in outcomes)
+    ]
     parts = [
         Average(m, tuple(c.benchmark for c in everywhere if c.modality == m)) for m in MODALITIES
     ]
@@ -293,7 +300,7 @@ def _benchmarks(runs: Sequence[Run]) -> list[str]:
     return list(dict.fromkeys(o.benchmark for run in runs for o in run.outcomes))
 
 
-def _column(name: str, runs: Sequence[Run], notes: Notes) -> Column:
+def _column(name: str, runs: Sequence[Run], notes: Notes) -> BenchmarkColumn:
     scores = [score for run in runs for score in run.scores if score.benchmark == name]
     # A blind run has a row of its own kind, which says so itself.
     conditions = [dataclasses.replace(score.conditions, blind=False) for score in scores]
@@ -302,7 +309,7 @@ def _column(name: str, runs: Sequence[Run], notes: Notes) -> Column:
         for each in differing(conditions)
     )
     marks = tuple(notes.mark(note, "") for note in said)
-    return Column(name, scores[0].modality if scores else "", marks, said)
+    return BenchmarkColumn(name, scores[0].modality if scores else "", marks, said)
 
 
 def _rank(modality: str) -> int:

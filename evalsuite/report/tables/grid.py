@@ -96,26 +96,37 @@ def lay_out(
     keys: int = 1,
     remarks: Sequence[str] = (),
     footnotes: Sequence[Footnote] = (),
+    summary: R | None = None,
+    more: Sequence[Line] = (),
 ) -> Grid:
-    """Lay out `rows` as a table: a line a record, a column a `Column`.
+    """Lay out `rows` as a table: a line a record, a column a `Column` that has a heading.
 
-    `group` names the group of a record. Notes of columns precede `remarks` below the table.
+    `group` names the group of a record. `summary` is the record of the last row, below a rule;
+    `more` are lines after those of `rows`. Notes of columns precede `remarks` below the table.
     """
+    columns = [column for column in columns if column.heading]
     return Grid(
         title=title,
         name=name,
-        headings=tuple(
-            Heading(column.heading, column.numeric, column.wraps, column.group)
-            for column in columns
+        headings=tuple(map(heading, columns)),
+        lines=(
+            *(Line(tuple(entry(c, row) for c in columns), group(row)) for row in rows),
+            *more,
         ),
-        lines=tuple(Line(tuple(_entry(c, row) for c in columns), group(row)) for row in rows),
+        summary=None if summary is None else tuple(entry(c, summary) for c in columns),
         keys=keys,
         remarks=(*(f"{c.heading}: {c.note}" for c in columns if c.note), *remarks),
         footnotes=tuple(footnotes),
     )
 
 
-def _entry(column: Column[R], row: R) -> Entry:
+def heading(column: Column[R]) -> Heading:
+    """Return the heading of a column."""
+    return Heading(column.heading, column.numeric, column.wraps, column.group)
+
+
+def entry(column: Column[R], row: R) -> Entry:
+    """Return the field of a record in a column."""
     value = column.value(row)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return Entry(
