@@ -6,10 +6,10 @@ import base64
 import csv
 from pathlib import Path
 
-from evalsuite import benchmarks as catalogue
-from evalsuite.benchmarks import Benchmark
-from evalsuite.data import locate
-from evalsuite.smolvlm.measure import QUESTIONS, photo
+from evalsuite.benchmarks import catalogue as catalogue
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.data import locate
+from evalsuite.smolvlm.profiler import QUESTIONS, photo
 
 NAME = "Photos"
 ANSWERS = str(["a lake"] * 10)

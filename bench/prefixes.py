@@ -18,12 +18,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from evalsuite.samples import Frames, Text
+from evalsuite.sample import Frames, Text
 from evalsuite.smolvlm.engine import Engine
-from evalsuite.smolvlm.measure import QUESTIONS, photo
 from evalsuite.smolvlm.model import Model, load
+from evalsuite.smolvlm.profiler import QUESTIONS, photo
 from evalsuite.smolvlm.prompts import build
-from evalsuite.smolvlm.questions import Question
+from evalsuite.smolvlm.requests import Question
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,17 +29,17 @@ from tabulate import tabulate
 
 from bench import photos
 from bench.side_by_side import Stopwatch, rate, setting, subject, write
-from evalsuite.benchmarks import Benchmark
-from evalsuite.checkpoint import Checkpoint
-from evalsuite.results import Run
-from evalsuite.runner.device import resampling
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.options import Options
 from evalsuite.runner.run import evaluate
 from evalsuite.runner.source import SampleSource
-from evalsuite.vlmevalkit.kit import Kit
+from evalsuite.runs.records import Run
+from evalsuite.system.devices import resampling
+from evalsuite.vlmevalkit.client import Kit
 
 QUESTIONS = 4
-PROCESSES = {"worker": b"evalsuite.runner.work", "kit": b"evalsuite.vlmevalkit.serve"}
+PROCESSES = {"worker": b"evalsuite.runner.workers.worker", "kit": b"evalsuite.vlmevalkit.server"}
 
 
 @dataclass(frozen=True, slots=True)

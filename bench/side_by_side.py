@@ -15,7 +15,7 @@ running.
 A shape is a checkpoint of random weights in SmolVLM2's true shape (`bench.shapes`) with photo-like
 images (`bench.photos`). ``--dtype default`` is what each does unasked: VLMEvalKit's class float32,
 ours bfloat16 on CUDA. The floor is what our side's operations and bytes would take at this device's
-measured matrix rate and bandwidth (`evalsuite.smolvlm.floor`).
+measured matrix rate and bandwidth (`evalsuite.smolvlm.roofline`).
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ from pathlib import Path
 from tabulate import tabulate
 
 from bench import photos, shapes
-from evalsuite import benchmarks as catalogue
-from evalsuite import checkpoint as checkpoints
-from evalsuite.benchmarks import Benchmark
-from evalsuite.checkpoint import Checkpoint
-from evalsuite.data import locate
-from evalsuite.report.progress import Silent
-from evalsuite.results import Run, read_samples
-from evalsuite.runner.device import resampling, resolve
+from evalsuite.benchmarks import catalogue as catalogue
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.data import locate
+from evalsuite.checkpoint import checkpoint as checkpoints
+from evalsuite.checkpoint.checkpoint import Checkpoint
+from evalsuite.report.progress.runs import Silent
+from evalsuite.runner.events import Planned
 from evalsuite.runner.options import Options
 from evalsuite.runner.plan import place
-from evalsuite.runner.progress import Planned
 from evalsuite.runner.run import evaluate
 from evalsuite.runner.source import SampleSource
-from evalsuite.smolvlm.floor import Counted, shape_of, work
-from evalsuite.smolvlm.measure import WIDTHS, Rates, Task
-from evalsuite.smolvlm.measure import measure as measure_device
-from evalsuite.vlmevalkit.kit import Kit
+from evalsuite.runs.records import Run, read_samples
+from evalsuite.smolvlm.profiler import WIDTHS, Rates, Task
+from evalsuite.smolvlm.profiler import measure as measure_device
+from evalsuite.smolvlm.roofline import Counted, shape_of, work
+from evalsuite.system.devices import resampling, resolve
+from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.reference import Assignment, run_reference
 
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -23,11 +23,11 @@ from scipy.special import stdtrit
 from tabulate import tabulate
 
 from evalsuite.stats import power
-from evalsuite.stats.clusters import Array, Moments, moments
-from evalsuite.stats.drop import SPARSE, Drop, drop_from
+from evalsuite.stats.cluster_robust import Array, Moments, moments
+from evalsuite.stats.decision import ALPHA, CLIFF, MARGIN, Decision, decide
+from evalsuite.stats.paired_difference import SPARSE, Drop, drop_from
 from evalsuite.stats.power import Level
 from evalsuite.stats.tango import Flips
-from evalsuite.stats.verdict import ALPHA, CLIFF, MARGIN, Decision, decide
 
 PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
 SEED = 20_260

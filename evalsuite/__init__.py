@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from evalsuite.api import compare as compare
     from evalsuite.api import gate as gate
     from evalsuite.api import run as run
-    from evalsuite.benchmarks import Benchmark as Benchmark
-    from evalsuite.checkpoint import Checkpoint as Checkpoint
-    from evalsuite.comparison import Comparison as Comparison
+    from evalsuite.benchmarks.catalogue import Benchmark as Benchmark
+    from evalsuite.checkpoint.checkpoint import Checkpoint as Checkpoint
+    from evalsuite.comparison.comparison import Comparison as Comparison
+    from evalsuite.comparison.gate import Gated as Gated
     from evalsuite.errors import EvalsuiteError as EvalsuiteError
-    from evalsuite.gating import Gated as Gated
-    from evalsuite.results import Failure as Failure
-    from evalsuite.results import Run as Run
-    from evalsuite.results import Score as Score
-    from evalsuite.results import read_run as load_run  # noqa: F401 - its public name
+    from evalsuite.runs.records import Failure as Failure
+    from evalsuite.runs.records import Run as Run
+    from evalsuite.runs.records import Score as Score
+    from evalsuite.runs.records import read_run as load_run  # noqa: F401 - its public name
     from evalsuite.vlmevalkit.adapter import register as register
 
 # Loaded when first asked for: `import evalsuite` costs nothing, and `register` alone needs vlmeval.
@@ -30,16 +30,16 @@ _HOME = {
     "run": ("evalsuite.api", "run"),
     "compare": ("evalsuite.api", "compare"),
     "gate": ("evalsuite.api", "gate"),
-    "load_run": ("evalsuite.results", "read_run"),
+    "load_run": ("evalsuite.runs.records", "read_run"),
     "register": ("evalsuite.vlmevalkit.adapter", "register"),
-    "Benchmark": ("evalsuite.benchmarks", "Benchmark"),
-    "Checkpoint": ("evalsuite.checkpoint", "Checkpoint"),
-    "Comparison": ("evalsuite.comparison", "Comparison"),
+    "Benchmark": ("evalsuite.benchmarks.catalogue", "Benchmark"),
+    "Checkpoint": ("evalsuite.checkpoint.checkpoint", "Checkpoint"),
+    "Comparison": ("evalsuite.comparison.comparison", "Comparison"),
     "EvalsuiteError": ("evalsuite.errors", "EvalsuiteError"),
-    "Gated": ("evalsuite.gating", "Gated"),
-    "Failure": ("evalsuite.results", "Failure"),
-    "Run": ("evalsuite.results", "Run"),
-    "Score": ("evalsuite.results", "Score"),
+    "Gated": ("evalsuite.comparison.gate", "Gated"),
+    "Failure": ("evalsuite.runs.records", "Failure"),
+    "Run": ("evalsuite.runs.records", "Run"),
+    "Score": ("evalsuite.runs.records", "Score"),
 }
 
 __all__ = [*_HOME]

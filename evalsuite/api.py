@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evalsuite import comparison, gating, policy
-from evalsuite.benchmarks import EXACT, load
+from evalsuite.benchmarks.catalogue import EXACT, load
+from evalsuite.comparison import comparison, policy
+from evalsuite.comparison import gate as gating
 from evalsuite.report import sides
-from evalsuite.report.find import find_one
-from evalsuite.report.progress import Silent
-from evalsuite.results import Run
-from evalsuite.runner.progress import Progress
-from evalsuite.session import Request, run_all
+from evalsuite.report.progress.runs import Silent
+from evalsuite.runner.events import Progress
+from evalsuite.runner.session import Request, run_all
+from evalsuite.runs.find import find_one
+from evalsuite.runs.records import Run
 
 
 def run(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalsuite.results import FoundRun, SampleScore, write_run, write_samples
+from evalsuite.runs.records import FoundRun, SampleScore, write_run, write_samples
 from tests.reported import run, score
 
 

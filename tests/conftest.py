@@ -14,23 +14,24 @@ from typing import Any
 
 import pytest
 
-from evalsuite import benchmarks, checkpoint
-from evalsuite.benchmarks import Benchmark
-from evalsuite.checkpoint import Checkpoint
-from evalsuite.data import locate
-from evalsuite.data.steps import Step
-from evalsuite.digests import cache_directory
-from evalsuite.results import Outcome, Run
-from evalsuite.runner.device import resampling
-from evalsuite.runner.local import Hire
-from evalsuite.runner.noise import SAMPLES
+from evalsuite.benchmarks import catalogue as benchmarks
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.data import locate
+from evalsuite.benchmarks.data.progress import Step
+from evalsuite.checkpoint import checkpoint
+from evalsuite.checkpoint.checkpoint import Checkpoint
+from evalsuite.runner.batch_sensitivity import SAMPLES
+from evalsuite.runner.events import Planned
 from evalsuite.runner.options import Mode, Options
 from evalsuite.runner.plan import place, read_limit
-from evalsuite.runner.progress import Planned
 from evalsuite.runner.run import evaluate
 from evalsuite.runner.source import SampleSource
-from evalsuite.runner.work import Worker
-from evalsuite.vlmevalkit.kit import Kit
+from evalsuite.runner.workers.slot import Hire
+from evalsuite.runner.workers.worker import Worker
+from evalsuite.runs.records import Outcome, Run
+from evalsuite.system.devices import resampling
+from evalsuite.system.hashing import cache_directory
+from evalsuite.vlmevalkit.client import Kit
 from tests.workers import Kept
 
 # The background jobs of a shell ignore SIGINT, and so would all processes that the tests start.

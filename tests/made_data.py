@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from evalsuite.benchmarks import Benchmark, FrameRule
-from evalsuite.layouts import LAYOUTS
-from evalsuite.results import Prediction
-from evalsuite.samples import Sample
-from evalsuite.vlmevalkit.kit import BrokenSample, Kit
+from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
+from evalsuite.benchmarks.video_layouts import LAYOUTS
+from evalsuite.runs.records import Prediction
+from evalsuite.sample import Sample
+from evalsuite.vlmevalkit.client import BrokenSample, Kit
 
 Row = dict[str, Any]
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evalsuite.benchmarks import Benchmark, FrameRule
+from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
 from tests import made_data as made
 from tests.made_data import Row
 

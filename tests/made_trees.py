@@ -8,7 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evalsuite.data.trees import MLVU_CHOICES, MLVU_OPEN, MVBENCH_TASKS, TEMPCOMPASS_TASKS
+from evalsuite.benchmarks.data.upstream_trees import (
+    MLVU_CHOICES,
+    MLVU_OPEN,
+    MVBENCH_TASKS,
+    TEMPCOMPASS_TASKS,
+)
 
 ODD = 'Who said "no",\tand to whom?\nDid Zoë?'
 """A question that needs quoting."""

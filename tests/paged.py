@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from evalsuite.report.page.write import Written, write
-from evalsuite.results import FoundRun, SampleScore
+from evalsuite.runs.records import FoundRun, SampleScore
 from tests.compared import sample, stored
 
 HOSTILE = {

@@ -22,8 +22,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from evalsuite import benchmarks
-from evalsuite.benchmarks import Benchmark
+from evalsuite.benchmarks import catalogue
+from evalsuite.benchmarks.catalogue import Benchmark
 from tests import paper_videos
 from tests.paper_videos import VIDEO_TABLES, write_media
 
@@ -52,7 +52,7 @@ benchmark. They stand last in their tables, so that the others are numbered with
 
 def variants() -> dict[str, Benchmark]:
     """The benchmarks there are data for, by name; none says where its data lie."""
-    known = benchmarks.load()
+    known = catalogue.load()
     names = [*known.suites["paper"].benchmarks, "MVBench_plain"]
     chosen = {name: known.benchmarks[name] for name in names}
     for name in ("Video-MME", "WorldSense"):
@@ -60,7 +60,7 @@ def variants() -> dict[str, Benchmark]:
             chosen[name], name=f"{name}_subtitles", arguments={"use_subtitle": True}
         )
     chosen["MVBench_8frames"] = dataclasses.replace(
-        chosen["MVBench"], name="MVBench_8frames", frames=benchmarks.FrameRule(count=8)
+        chosen["MVBench"], name="MVBench_8frames", frames=catalogue.FrameRule(count=8)
     )
     return chosen
 

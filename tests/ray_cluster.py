@@ -50,7 +50,7 @@ class RayCluster:
         """evalsuite's worker processes on it: of each, the raylet's process id."""
         found = {}
         for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and b"evalsuite.runner.work" in _command(entry):
+            if entry.name.isdigit() and b"evalsuite.runner.workers.worker" in _command(entry):
                 raylet = _parent(_parent(int(entry.name)))
                 if raylet in self.raylets:
                     found[int(entry.name)] = raylet

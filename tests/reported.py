@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evalsuite.results import CheckpointRecord, Failure, FoundRun, Noise, Outcome, Run, Score
+from evalsuite.runs.records import CheckpointRecord, Failure, FoundRun, Noise, Outcome, Run, Score
 
 
 def score(benchmark: str, value: float, **more: Any) -> Score:

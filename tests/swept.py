@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalsuite.results import FoundRun, SampleScore
+from evalsuite.runs.records import FoundRun, SampleScore
 from evalsuite.stats import clustered_standard_error
 from tests.compared import sample, stored
 

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evalsuite import checkpoint
-from evalsuite.benchmarks import Benchmark, FrameRule
+from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
+from evalsuite.checkpoint import checkpoint
 from evalsuite.errors import UsageError
-from evalsuite.journal import read_predictions
-from evalsuite.samples import Frames, Sample
+from evalsuite.runs.journal import read_predictions
+from evalsuite.sample import Frames, Sample
 from evalsuite.smolvlm import prompts
 from tests import made_data as made
 from tests.conftest import Reference, demo
@@ -46,7 +46,7 @@ def registered(vlmeval: Any) -> str:
 
 
 def answers(engine: Any, samples: list[Sample], prompt: str) -> list[str]:
-    from evalsuite.smolvlm.questions import Question
+    from evalsuite.smolvlm.requests import Question
 
     asked = [Question(s.id, prompts.build(prompt, s.messages), LIMIT) for s in samples]
     said = {answer.id: answer.text for batch in engine.answer(asked) for answer in batch}

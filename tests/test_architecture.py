@@ -11,18 +11,14 @@ PACKAGE = Path(__file__).parents[1] / "evalsuite"
 
 # A room may import only from lines above its own, and from itself.
 ORDER = [
-    {"errors", "version"},
-    {"files", "process"},
-    {"digests", "hub", "weights"},
-    {"processor", "places"},
-    {"lora"},
-    {"benchmarks", "layouts", "samples", "results"},
+    {"errors", "sample"},
+    {"system", "stats"},
     {"checkpoint"},
-    {"journal", "judge", "stats", "smolvlm"},
-    {"vlmevalkit", "data", "pairs", "policy"},
-    {"runner", "comparison", "outlook"},
-    {"session", "gating"},
-    {"verify", "profiling", "sweeps", "curves", "candidate", "promoted"},
+    {"smolvlm", "runs"},
+    {"benchmarks"},
+    {"comparison"},
+    {"vlmevalkit"},
+    {"runner"},
     {"report"},
     {"api"},
     {"cli"},
@@ -30,16 +26,27 @@ ORDER = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 
+# The same for the rooms inside a room.
+INSIDE = {
+    "report": [
+        {"format"},
+        {"model"},
+        {"tables"},
+        {"writers", "plots"},
+        {"export", "page", "progress"},
+    ],
+}
+
 HEAVY = {
-    # work.py is a worker's own process; unmended.py is VLMEvalKit's model for comparison.
-    "torch": {"smolvlm", "runner/work.py", "vlmevalkit/unmended.py"},
-    "torchvision": {"smolvlm", "runner/work.py"},
-    "transformers": {"smolvlm", "runner/work.py", "vlmevalkit/unmended.py"},
-    "ray": {"runner/actors.py"},
-    "peft": {"smolvlm", "vlmevalkit/unmended.py"},
+    # worker.py is a worker's own process; unpatched.py is VLMEvalKit's model for comparison.
+    "torch": {"smolvlm", "runner/workers/worker.py", "vlmevalkit/unpatched.py"},
+    "torchvision": {"smolvlm", "runner/workers/worker.py"},
+    "transformers": {"smolvlm", "runner/workers/worker.py", "vlmevalkit/unpatched.py"},
+    "ray": {"runner/workers/ray_actors.py"},
+    "peft": {"smolvlm", "vlmevalkit/unpatched.py"},
     "vlmeval": {"vlmevalkit"},
     "decord": {"vlmevalkit"},
-    "pandas": {"vlmevalkit", "data/tables.py"},
+    "pandas": {"vlmevalkit", "benchmarks/data/make_tables.py"},
     "matplotlib": {"report"},
     "scipy": {"stats"},
 }
@@ -76,25 +83,78 @@ def imports(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_go_one_way(path: Path) -> None:
     mine = room(path)
+    where = path.relative_to(PACKAGE).as_posix()
     for name in imports(path):
         parts = name.split(".")
         if parts[0] == "evalsuite" and len(parts) > 1 and parts[1] in LEVEL:
             theirs = parts[1]
-            assert theirs == mine or LEVEL[theirs] <= LEVEL[mine], f"{path} imports {name}"
-            if theirs != mine and LEVEL[theirs] == LEVEL[mine]:
-                # Rooms on one line may not import each other both ways.
-                back = [p for p in modules() if room(p) == theirs]
-                assert not any(
-                    n.startswith(f"evalsuite.{mine}") for p in back for n in imports(p)
-                ), f"{mine} and {theirs} import each other"
+            assert theirs == mine or LEVEL[theirs] < LEVEL[mine], f"{where} imports {name}"
         if parts[0] in HEAVY:
             allowed = HEAVY[parts[0]]
-            where = path.relative_to(PACKAGE).as_posix()
             assert mine in allowed or where in allowed, f"{where} imports {name}"
+
+
+@pytest.mark.xfail(strict=True, reason="commands still write from report/tables")
+@pytest.mark.parametrize("outer", INSIDE)
+def test_rooms_inside_a_room_import_one_way(outer: str) -> None:
+    level = {inner: at for at, rooms in enumerate(INSIDE[outer]) for inner in rooms}
+    inside = [p for p in modules() if room(p) == outer and p.parent != PACKAGE]
+    inside = [p for p in inside if p.relative_to(PACKAGE / outer).as_posix() != "__init__.py"]
+    assert {inner_room(p, outer) for p in inside} == set(level)
+    for path in inside:
+        mine = inner_room(path, outer)
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[:2] == ["evalsuite", outer] and len(parts) > 2:
+                theirs = parts[2]
+                assert theirs == mine or level[theirs] < level[mine], f"{path} imports {name}"
+
+
+def inner_room(path: Path, outer: str) -> str:
+    return path.relative_to(PACKAGE / outer).parts[0].removesuffix(".py")
+
+
+def graph() -> dict[str, set[str]]:
+    """Each module with the modules of ours that it imports."""
+    names = {dotted(p): p for p in modules()}
+    edges: dict[str, set[str]] = {}
+    for module, path in names.items():
+        targets = set()
+        for name in imports(path):
+            parent = name.rpartition(".")[0]
+            targets |= {found for found in (name, parent) if found in names} - {module}
+        # A package's own __init__ is imported by each of its modules; that is no circle.
+        edges[module] = {t for t in targets if names[t].name != "__init__.py"}
+    return edges
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@pytest.mark.xfail(strict=True, reason="report/tables/gate imports its writers")
+def test_no_circle_of_modules() -> None:
+    edges = graph()
+    done: set[str] = set()
+
+    def visit(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, " → ".join((*above[above.index(module) :], module))
+        if module not in done:
+            for target in sorted(edges[module]):
+                visit(target, (*above, module))
+            done.add(module)
+
+    for module in edges:
+        visit(module, ())
 
 
 def test_every_room_has_its_place() -> None:
     assert {room(p) for p in modules()} == set(LEVEL)
+
+
+def test_few_files_in_the_root() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= 6
 
 
 def test_public_names() -> None:

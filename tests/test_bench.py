@@ -9,10 +9,10 @@ from transformers import AutoProcessor, SmolVLMForConditionalGeneration
 from bench import photos, prefixes, shapes, side_by_side
 from bench.shapes import SIZES, Size
 from bench.side_by_side import Measured, Setting
-from evalsuite import checkpoint
-from evalsuite.smolvlm import floor
+from evalsuite.checkpoint import checkpoint
+from evalsuite.smolvlm import roofline
 from evalsuite.smolvlm.engine import Engine
-from evalsuite.smolvlm.measure import questions
+from evalsuite.smolvlm.profiler import questions
 
 TINY = Size(
     vision={
@@ -53,12 +53,12 @@ def test_shapes_are_the_true_ones(name: str, weights: int, tokens_per_tile: int)
     assert sum(p.numel() for p in module.parameters()) == weights
     assert size.tokens_per_tile == tokens_per_tile
     assert size.longest_edge == 4 * size.tile
-    shape = floor.shape_of(config)
+    shape = roofline.shape_of(config)
     assert shape.tokens_per_tile == tokens_per_tile
     assert shape.vocabulary == 49_280
     # All matrices; what is left are embeddings, norms and biases.
-    counted = floor.vision_weights(shape) + floor.connector_weights(shape)
-    counted += floor.text_weights(shape) + 2 * floor.head_weights(shape)
+    counted = roofline.vision_weights(shape) + roofline.connector_weights(shape)
+    counted += roofline.text_weights(shape) + 2 * roofline.head_weights(shape)
     assert counted == pytest.approx(weights, rel=0.01)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite import benchmarks
-from evalsuite.benchmarks import METRICS, PROMPT_FORMATS, FrameRule, load, override
+from evalsuite.benchmarks import catalogue as benchmarks
+from evalsuite.benchmarks.catalogue import METRICS, PROMPT_FORMATS, FrameRule, load, override
 from evalsuite.errors import UsageError
 from evalsuite.smolvlm.prompts import FORMATS
 

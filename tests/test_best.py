@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from evalsuite.comparison import compare
-from evalsuite.report import grid, reported
-from evalsuite.report.table import Table
-from evalsuite.results import FoundRun
+from evalsuite.comparison.comparison import compare
+from evalsuite.report.model import select
+from evalsuite.report.model.table import Table
+from evalsuite.report.tables import grid
+from evalsuite.runs.records import FoundRun
 from tests.compared import failed, sample, samples, stored
 from tests.reported import settings
 
@@ -22,7 +23,7 @@ LIKE = [0.0] + [1.0] * 90 + [0.0] * 9
 
 
 def table_of(*found: FoundRun) -> Table:
-    [table] = reported.tables(found)
+    [table] = select.tables(found)
     return table
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from evalsuite.data import cache
-from evalsuite.data.locks import is_held, waiting_lock
+from evalsuite.benchmarks.data import cache
+from evalsuite.cli import cache as cached
 from evalsuite.errors import UsageError
-from evalsuite.report import cached
+from evalsuite.system.locks import is_held, waiting_lock
 
 HOUR = 3600
 
@@ -122,7 +122,7 @@ def test_sessions_prune_before_and_after(root: Path, monkeypatch: pytest.MonkeyP
 
 SESSION = """
 import sys
-from evalsuite.data import cache
+from evalsuite.benchmarks.data import cache
 with cache.session():
     print("begun", flush=True)
     sys.stdin.read()

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from evalsuite.candidate import as_run
 from evalsuite.errors import UsageError
-from evalsuite.results import FoundRun
-from evalsuite.session import Request
+from evalsuite.runner.candidate import as_run
+from evalsuite.runner.session import Request
+from evalsuite.runs.records import FoundRun
 from tests.compared import samples, stored
 from tests.reported import settings
 

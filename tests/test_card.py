@@ -10,10 +10,10 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard import metadata_load
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
-from evalsuite.benchmarks import METRICS, load
+from evalsuite.benchmarks.catalogue import METRICS, load
 from evalsuite.errors import UsageError
-from evalsuite.report import card, model_index
-from evalsuite.results import Run, write_run
+from evalsuite.report.export import model_card, model_index
+from evalsuite.runs.records import Run, write_run
 from tests.reported import run, score, settings
 from tests.test_cli import evalsuite
 from tests.test_report import HOSTILE, golden
@@ -45,7 +45,7 @@ def front(text: str) -> dict:  # type: ignore[type-arg]
 
 
 def updated(known: str, of: Run | None = None) -> str:
-    return card.updated(known, of or made(), Path("README.md"))
+    return model_card.updated(known, of or made(), Path("README.md"))
 
 
 # What is written
@@ -124,7 +124,7 @@ def test_runs_that_do_not_belong_into_a_card(of: Run, said: str) -> None:
 
 def test_a_new_card(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
-    card.write(made(), path)
+    model_card.write(made(), path)
     golden("card.md", path.read_text())
     assert metadata_load(path) == yaml.safe_load(path.read_text().split("---\n")[1])
     assert ModelCard.load(path).data.model_name == "sft"
@@ -133,17 +133,17 @@ def test_a_new_card(tmp_path: Path) -> None:
 
 def test_our_own_table_follows_and_the_text_around_it_stays(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
-    card.write(made(), path)
+    model_card.write(made(), path)
     path.write_text(path.read_text() + "\n## Licence\n")
     better = run("sft", score("DocVQA_VAL", 99.9, dataset="DocVQA_VAL"))
-    card.write(better, path)
+    model_card.write(better, path)
     text = path.read_text()
     assert "61.2" not in text
     assert "99.9" in text
     assert text.endswith("\n## Licence\n")
-    assert text.count(card.BEGIN) == 1
+    assert text.count(model_card.BEGIN) == 1
     before = path.read_bytes()
-    card.write(better, path)
+    model_card.write(better, path)
     assert path.read_bytes() == before
 
 
@@ -154,7 +154,7 @@ def test_the_rest_of_the_bytes_stays(tmp_path: Path) -> None:
     head = "license: apache-2.0   # ours\nlanguage: [en,  de]\n\n# tags next\ntags:\n- vision\n"
     path = tmp_path / "README.md"
     path.write_text(f"---\n{head}---\n{BODY}")
-    card.write(made(), path)
+    model_card.write(made(), path)
     text = path.read_text()
     assert text.startswith(f"---\n{head}model-index:\n- name: sft\n")
     assert text.endswith(f"\n---\n{BODY}")
@@ -201,7 +201,7 @@ def test_windows_line_ends_and_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     known = f"\ufeff---\nlicense: mit\n{OTHERS}tags: [x]\n---\n{BODY}".replace("\n", "\r\n")
     path.write_bytes(known.encode())
-    card.write(made(), path)
+    model_card.write(made(), path)
     raw = path.read_bytes()
     assert raw.startswith("\ufeff---\r\nlicense: mit\r\nmodel-index:\r\n".encode())
     assert raw.endswith(f"tags: [x]\n---\n{BODY}".replace("\n", "\r\n").encode())
@@ -243,23 +243,23 @@ def test_what_cannot_be_kept_is_refused_and_the_file_untouched(
     path = tmp_path / "README.md"
     path.write_text(known)
     with pytest.raises(UsageError, match=said) as caught:
-        card.write(made(), path)
+        model_card.write(made(), path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
     assert path.read_text() == known
 
 
 def test_markers_in_a_block_of_code_are_an_example() -> None:
-    example = f"```\n{card.BEGIN}\nhere\n{card.END}\n```\n"
+    example = f"```\n{model_card.BEGIN}\nhere\n{model_card.END}\n```\n"
     assert updated(f"{BODY}{example}", made()).endswith(f"{BODY}{example}")
 
 
 def test_a_table_that_has_lost_a_marker_does_not_stay_old_in_silence(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
-    path.write_text(updated("", made()).replace(card.END, ""))
+    path.write_text(updated("", made()).replace(model_card.END, ""))
     known = path.read_bytes()
     with pytest.raises(UsageError, match=r"no single pair of lines .*; mend them, or remove them"):
-        card.write(made(), path)
+        model_card.write(made(), path)
     assert path.read_bytes() == known
 
 
@@ -272,7 +272,7 @@ def test_hostile_names(name: str) -> None:
     assert once.endswith(f"\n---\n{BODY}")
     fresh = updated("", known)
     assert front(fresh)["model-index"][0] == index
-    assert fresh.count(card.BEGIN + "\n") == 1
+    assert fresh.count(model_card.BEGIN + "\n") == 1
 
 
 # The command

@@ -17,9 +17,10 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 
-from evalsuite.checkpoint import Checkpoint, read, record
+from evalsuite.checkpoint.checkpoint import Checkpoint, read
 from evalsuite.errors import USAGE, UsageError
-from evalsuite.results import CheckpointRecord
+from evalsuite.runner.run_record import checkpoint_record
+from evalsuite.runs.records import CheckpointRecord
 
 REPOSITORY = Path(__file__).parents[1]
 TENSORS = {
@@ -141,7 +142,7 @@ def test_every_field(tiny: Path) -> None:
 
 def test_record(tiny: Path) -> None:
     checkpoint = read(str(tiny))
-    assert record(checkpoint) == CheckpointRecord(
+    assert checkpoint_record(checkpoint) == CheckpointRecord(
         name="tiny",
         source=str(tiny),
         family="smolvlm",
@@ -343,7 +344,7 @@ def test_warnings(tiny: Path, file: str, changes: Mapping[str, object], expected
     change(tiny / file, **changes)
     (warning,) = read(str(tiny)).warnings
     assert expected in warning
-    assert record(read(str(tiny))).warnings == (warning,)
+    assert checkpoint_record(read(str(tiny))).warnings == (warning,)
 
 
 def test_a_list_of_end_tokens_with_the_right_one_is_fine(tiny: Path) -> None:
@@ -705,7 +706,7 @@ def test_a_directory_comes_before_the_hub(tmp_path: Path, tiny: Path) -> None:
 
 def test_neither_torch_nor_transformers_is_imported(tmp_path: Path) -> None:
     code = (
-        "import sys; from evalsuite.checkpoint import read; print(read('demo').name); "
+        "import sys; from evalsuite.checkpoint.checkpoint import read; print(read('demo').name); "
         "print([m for m in ('torch', 'transformers', 'vlmeval') if m in sys.modules])"
     )
     answer = subprocess.run(

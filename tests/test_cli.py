@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite import checkpoint
-from evalsuite.files import RunLock
-from evalsuite.runner.device import resampling
+from evalsuite.checkpoint import checkpoint
 from evalsuite.runner.options import Options
 from evalsuite.runner.plan import place
+from evalsuite.system.devices import resampling
+from evalsuite.system.files import RunLock
 
 
 def evalsuite(
@@ -333,7 +333,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("at", ["evalsuite.cli", "typer", "evalsuite.cli.showing"])
+@pytest.mark.parametrize("at", ["evalsuite.cli", "typer", "evalsuite.cli.show"])
 def test_an_early_interrupt_is_one_line(at: str) -> None:
     done = subprocess.run([sys.executable, "-c", EARLY, at], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "evalsuite: interrupted\n")

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from evalsuite.benchmarks import FrameRule
+from evalsuite.benchmarks.catalogue import FrameRule
 from evalsuite.errors import DiskError
-from evalsuite.vlmevalkit.clips import Cut, middles, steps
-from evalsuite.vlmevalkit.media import Clip, MediaError, Store
+from evalsuite.vlmevalkit.media_store import Clip, MediaError, Store
+from evalsuite.vlmevalkit.video_frames import Cut, middles, steps
 from tests import made_data as made
 
 EACH_SECOND = FrameRule(per_second=1)

@@ -21,14 +21,15 @@ import scipy.stats
 
 import evalsuite as public
 from evalsuite.cli import main
-from evalsuite.comparison import Comparison, compare
+from evalsuite.comparison.comparison import Comparison, compare
+from evalsuite.comparison.pairing import Incomparable, Paired, pair
+from evalsuite.comparison.selection import lead
 from evalsuite.errors import IncompleteError, UsageError
-from evalsuite.pairs import Incomparable, Paired, pair
-from evalsuite.report import compared, compared_plain
-from evalsuite.report.markdown import grid_markdown
-from evalsuite.results import FoundRun, write_run
-from evalsuite.stats.multiple import holm, luck_of_the_best
-from evalsuite.sweeps import lead
+from evalsuite.report.tables import comparison as compared
+from evalsuite.report.writers import comparison_json
+from evalsuite.report.writers.markdown import grid_markdown
+from evalsuite.runs.records import FoundRun, write_run
+from evalsuite.stats.multiplicity import holm, luck_of_the_best
 from tests.compared import failed, sample, samples, stored
 from tests.reported import failure, settings
 from tests.test_cli import evalsuite
@@ -296,8 +297,8 @@ def test_incomparable_benchmarks_are_named_beside_the_others(tmp_path: Path) -> 
 
 def test_json_and_csv_carry_the_same_numbers(tmp_path: Path) -> None:
     comparison = several(tmp_path)
-    plain = json.loads(compared_plain.to_json(comparison))
-    rows = list(csv.DictReader(io.StringIO(compared_plain.to_csv(comparison))))
+    plain = json.loads(comparison_json.to_json(comparison))
+    rows = list(csv.DictReader(io.StringIO(comparison_json.to_csv(comparison))))
     assert len(rows) == 3 * 3 + 1
     for benchmark in plain["benchmarks"]:
         row = next(r for r in rows if r["benchmark"] == benchmark["name"] and not r["category"])
@@ -317,7 +318,7 @@ def test_one_image_leaves_everything_open(tmp_path: Path) -> None:
         for name, values in (("a", EASY), ("b", HARD))
     ]  # fmt: skip
     comparison = compare([sides[0]], [sides[1]])
-    plain = json.loads(compared_plain.to_json(comparison))
+    plain = json.loads(comparison_json.to_json(comparison))
     assert plain["benchmarks"][1]["standard_error"] is None
     assert plain["mean"]["standard_error"] is None
     assert (plain["mean"]["low"], plain["mean"]["high"]) == (-100, 100)

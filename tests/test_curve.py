@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.comparison import compare
-from evalsuite.curves import Best, Curves, best_of, curves
+from evalsuite.comparison.comparison import compare
+from evalsuite.comparison.learning_curves import Best, Curves, best_of, curves
 from evalsuite.errors import UsageError
-from evalsuite.report import curve
-from evalsuite.report.markdown import grid_markdown
-from evalsuite.results import FoundRun, write_run
+from evalsuite.report.tables import curve
+from evalsuite.report.writers.markdown import grid_markdown
+from evalsuite.runs.records import FoundRun, write_run
 from evalsuite.stats import mean_standard_error
-from evalsuite.stats.multiple import luck_of_the_best
+from evalsuite.stats.multiplicity import luck_of_the_best
 from tests.compared import samples, stored
 from tests.reported import failure, run, score, settings
 from tests.swept import checkpoint, sweep
@@ -313,7 +313,7 @@ def made(tmp_path: Path) -> Curves:
 
 
 def read(found: FoundRun):  # type: ignore[no-untyped-def]
-    from evalsuite.results import read_run
+    from evalsuite.runs.records import read_run
 
     return read_run(found.path)
 

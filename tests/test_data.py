@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks import Benchmark, Published, load
-from evalsuite.data import data_digest, digest, locate
-from evalsuite.data.sizes import read_size, written
+from evalsuite.benchmarks.catalogue import Benchmark, Published, load
+from evalsuite.benchmarks.data import data_digest, digest, locate
+from evalsuite.benchmarks.data.sizes import read_size, written
 from evalsuite.errors import UsageError
-from evalsuite.results import Failure
+from evalsuite.runs.records import Failure
 from tests.made_data import table
 
 TEXT = "index\timage\tquestion\tanswer\n1\tabc\twhich?\tA\n"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evalsuite.data.tables import write_table
-from evalsuite.layouts import LAYOUTS
+from evalsuite.benchmarks.data.make_tables import write_table
+from evalsuite.benchmarks.video_layouts import LAYOUTS
 from tests import made_trees
 from tests.file_server import listening
 from tests.hub_server import COMMIT, Hub

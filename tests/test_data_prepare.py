@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from evalsuite.benchmarks import Benchmark, Published, load
-from evalsuite.data import data_digest, locate
-from evalsuite.data.examine import examine
-from evalsuite.data.prepare import prepared_path, prepared_root
-from evalsuite.data.referenced import videos
-from evalsuite.data.tables import write_table
-from evalsuite.layouts import LAYOUTS
-from evalsuite.results import Failure
+from evalsuite.benchmarks.catalogue import Benchmark, Published, load
+from evalsuite.benchmarks.data import data_digest, locate
+from evalsuite.benchmarks.data.inspect_tree import examine
+from evalsuite.benchmarks.data.make_tables import write_table
+from evalsuite.benchmarks.data.media_references import videos
+from evalsuite.benchmarks.data.prepare import prepared_path, prepared_root
+from evalsuite.benchmarks.video_layouts import LAYOUTS
+from evalsuite.runs.records import Failure
 from tests import made_trees
 from tests.made_data import vlmevalkit
 

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image as Picture
 from PIL import ImageOps
 
-from evalsuite.benchmarks import Benchmark, FrameRule
+from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
 from evalsuite.errors import DiskError
-from evalsuite.samples import Frames, Image, Sample, Text
-from evalsuite.vlmevalkit.kit import BrokenSample, Kit, KitError
-from evalsuite.vlmevalkit.media import MediaError, Store
+from evalsuite.sample import Frames, Image, Sample, Text
+from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError
+from evalsuite.vlmevalkit.media_store import MediaError, Store
 from tests import made_data as made
 
 
@@ -310,7 +310,7 @@ def test_pixels_are_those_vlmevalkit_would_write(tmp_path: Path, kind: str, suff
 
 
 def _vlmevalkit_writes(text: str, path: Path) -> None:
-    """``vlmeval/smp/vlm.py:150-164``, word for word; `test_mends` holds it to the original."""
+    """``vlmeval/smp/vlm.py:150-164``, word for word; `test_workarounds` holds it to the original."""
     image_data = base64.b64decode(text)
     image: Picture.Image = Picture.open(io.BytesIO(image_data))
     if image.mode in ("RGBA", "P", "LA"):

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.digests import (
+from evalsuite.errors import UsageError
+from evalsuite.system.hashing import (
     REMEMBERED_FROM_BYTES,
     cache_directory,
     file_digest,
     remembered_digest,
 )
-from evalsuite.errors import UsageError
 
 LARGE = b"a" * (REMEMBERED_FROM_BYTES + 1)
 

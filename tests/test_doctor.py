@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks import Benchmark, Published, load
-from evalsuite.data import locate, state
-from evalsuite.data.state import state as look
-from evalsuite.data.tables import write_table
-from evalsuite.layouts import LAYOUTS
+from evalsuite.benchmarks.catalogue import Benchmark, Published, load
+from evalsuite.benchmarks.data import locate
+from evalsuite.benchmarks.data import status as state
+from evalsuite.benchmarks.data.make_tables import write_table
+from evalsuite.benchmarks.data.status import state as look
+from evalsuite.benchmarks.video_layouts import LAYOUTS
 from tests import made_trees
 
 TEXT = "index\timage\tquestion\tanswer\n1\tabc\twhich?\tA\n"

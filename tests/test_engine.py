@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.image_utils import load_image
 
-from evalsuite.samples import Frames, Image, Media, Text
+from evalsuite.sample import Frames, Image, Media, Text
 from evalsuite.smolvlm.engine import Answer, Engine, Question
 from evalsuite.smolvlm.model import Model, beyond_greedy, load
 from evalsuite.smolvlm.prompts import Prompt, build

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from evalsuite.benchmarks import Benchmark, load
-from evalsuite.data import locate
-from evalsuite.results import Run, Score, read_samples
+from evalsuite.benchmarks.catalogue import Benchmark, load
+from evalsuite.benchmarks.data import locate
+from evalsuite.runs.records import Run, Score, read_samples
 from tests.conftest import Bench
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "own-benchmarks" / "benchmarks.yaml"

@@ -14,8 +14,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from evalsuite.errors import UsageError
-from evalsuite.report import lm_eval
-from evalsuite.results import FoundRun, Score, write_run
+from evalsuite.report.export import lm_eval
+from evalsuite.runs.records import FoundRun, Score, write_run
 from tests.compared import failed, sample, samples, stored
 from tests.reported import failure, run, score
 from tests.test_cli import evalsuite

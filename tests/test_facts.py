@@ -5,17 +5,19 @@ from typing import Any
 import pytest
 
 from evalsuite.errors import UsageError
-from evalsuite.report import detail, facts, grid, reported
-from evalsuite.report.facts import FACTS
-from evalsuite.report.table import Table
-from evalsuite.results import Run
+from evalsuite.report.model import columns, select
+from evalsuite.report.model.columns import FACTS
+from evalsuite.report.model.table import Table
+from evalsuite.report.tables import grid
+from evalsuite.report.tables import run as detail
+from evalsuite.runs.records import Run
 from tests.reported import failure, found, run, score, settings
 
 ALL = tuple(FACTS)
 
 
 def table_of(runs: list[Run], names: tuple[str, ...] = ALL) -> Table:
-    [table] = reported.tables(found(runs), reported.Wanted(facts=names))
+    [table] = select.tables(found(runs), select.Wanted(facts=names))
     return table
 
 
@@ -92,9 +94,9 @@ def test_turned_round_they_are_lines() -> None:
 
 
 def test_columns_by_name() -> None:
-    assert facts.chosen("speed, memory,speed") == ("speed", "memory")
-    assert facts.chosen(None) == ()
+    assert columns.chosen("speed, memory,speed") == ("speed", "memory")
+    assert columns.chosen(None) == ()
     with pytest.raises(
         UsageError, match=r"--columns: unknown column 'sped' \(did you mean 'speed'"
     ):
-        facts.chosen("memory,sped")
+        columns.chosen("memory,sped")

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite import checkpoint
+from evalsuite.checkpoint import checkpoint
+from evalsuite.checkpoint.locate import expand
 from evalsuite.errors import UsageError
-from evalsuite.journal import read_predictions
-from evalsuite.places import expand
-from evalsuite.results import Run, read_run, read_samples
 from evalsuite.runner.plan import place, read_shard
 from evalsuite.runner.run import evaluate, evaluate_all
+from evalsuite.runs.journal import read_predictions
+from evalsuite.runs.records import Run, read_run, read_samples
 from tests.conftest import Bench, Reference, Watched, demo
 from tests.test_run import own, png, same_files, scores
 
@@ -37,7 +37,7 @@ def workers_of(parent: int) -> list[int]:
                 theirs = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if b"evalsuite.runner.work" in command and theirs == parent:
+            if b"evalsuite.runner.workers.worker" in command and theirs == parent:
                 found.append(int(entry.name))
     return found
 
@@ -190,7 +190,7 @@ def test_a_sample_that_kills_three_workers_is_a_failed_sample(
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(
         "import sys\n"
-        "if any('evalsuite.runner.work' in word for word in sys.orig_argv):\n"
+        "if any('evalsuite.runner.workers.worker' in word for word in sys.orig_argv):\n"
         + "".join(f"    {line}\n" for line in POISONED.format(digest=digest).splitlines())
     )
     search = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])

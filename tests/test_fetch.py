@@ -19,14 +19,15 @@ import pytest
 import yaml
 from rich.console import Console
 
-from evalsuite.benchmarks import Benchmark, Published, load
-from evalsuite.data import Missing, fetch, missing
-from evalsuite.data.download import Patience, download, part_path
-from evalsuite.data.failing import DataError
-from evalsuite.data.fetch import check_room
-from evalsuite.data.steps import Step, silent
+from evalsuite.benchmarks.catalogue import Benchmark, Published, load
+from evalsuite.benchmarks.data import Missing, fetch, missing
+from evalsuite.benchmarks.data.download import Patience, download, part_path
+from evalsuite.benchmarks.data.errors import DataError
+from evalsuite.benchmarks.data.fetch import check_room
+from evalsuite.benchmarks.data.progress import Step, silent
+from evalsuite.cli import fetch as fetching
 from evalsuite.errors import IncompleteError, UsageError
-from evalsuite.report import fetching
+from evalsuite.report.progress import downloads
 from tests.file_server import Files, serving
 
 DATA = b"".join(b"%07d\n" % n for n in range(60_000))
@@ -183,8 +184,8 @@ def test_what_is_there_is_not_overwritten(target: Path) -> None:
 FETCH = """
 import sys
 from pathlib import Path
-from evalsuite.data.download import download
-from evalsuite.data.steps import silent
+from evalsuite.benchmarks.data.download import download
+from evalsuite.benchmarks.data.progress import silent
 download(sys.argv[1], Path(sys.argv[2]), sys.argv[3], "B", silent)
 """
 
@@ -378,7 +379,7 @@ def test_without_a_network_there_is_one_table_and_exit_4(tmp_path: Path) -> None
 def test_plain_lines_tell_rate_and_time_left() -> None:
     out = io.StringIO()
     now = iter([0.0, 1.0, 20.0, 30.0, 31.0])
-    plain = fetching.Plain(Console(file=out, width=100), clock=lambda: next(now))
+    plain = downloads.Plain(Console(file=out, width=100), clock=lambda: next(now))
     for done in (0, 1, 2_000_000, 10_000_000, 10_000_000):
         plain.say(Step("B", "downloading", done, 10_000_000))
     assert out.getvalue() == textwrap.dedent("""\

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from evalsuite.errors import DiskError, PlaceError, UsageError
-from evalsuite.files import RunLock, write_atomically, write_bytes_atomically
+from evalsuite.system.files import RunLock, write_atomically, write_bytes_atomically
 
 
 def test_a_write_replaces_the_whole(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from evalsuite.errors import DiskError
-from evalsuite.files import write_atomically
+from evalsuite.system.files import write_atomically
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     write_atomically(Path(sys.argv[1]), "x" * 2000)
@@ -75,7 +75,9 @@ def test_a_pipe_is_written_into_and_not_replaced(tmp_path: Path) -> None:
 
 
 def test_standard_output_may_be_a_file_with_something_in_it(tmp_path: Path) -> None:
-    code = "from evalsuite.files import *; write_atomically(Path('/dev/stdout'), 'second\\n')"
+    code = (
+        "from evalsuite.system.files import *; write_atomically(Path('/dev/stdout'), 'second\\n')"
+    )
     both = tmp_path / "both"
     command = f'echo first; {sys.executable} -c "{code}"; echo third'
     subprocess.run(["bash", "-c", f"({command}) > {both}"], check=True)
@@ -107,7 +109,7 @@ def test_a_directory_is_no_file(path: str) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from evalsuite.files import RunLock
+from evalsuite.system.files import RunLock
 with RunLock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -6,9 +6,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache
 
-from evalsuite.smolvlm import floor
-from evalsuite.smolvlm.floor import Counted, Shape, Work
+from evalsuite.smolvlm import roofline
 from evalsuite.smolvlm.model import Model, load
+from evalsuite.smolvlm.roofline import Counted, Shape, Work
 from tests.model_factory import SIDE, TOKENS_PER_TILE, make_checkpoint
 
 SMALL = Shape(
@@ -36,7 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 @pytest.fixture(scope="module")
 def shape(model: Model) -> Shape:
-    return floor.shape_of(model.config)
+    return roofline.shape_of(model.config)
 
 
 def test_a_shape_is_read_off_the_config(shape: Shape) -> None:
@@ -52,10 +52,10 @@ def test_weights_are_those_of_the_matrices(model: Model, shape: Shape) -> None:
         for part in ("vision_model", "connector", "text_model", "lm_head")
     }
     positions = shape.patches * shape.vision_width  # added, not multiplied
-    assert floor.vision_weights(shape) == sizes["vision_model"] - positions
-    assert floor.connector_weights(shape) == sizes["connector"]
-    assert floor.text_weights(shape) == sizes["text_model"]
-    assert floor.head_weights(shape) == sizes["lm_head"]
+    assert roofline.vision_weights(shape) == sizes["vision_model"] - positions
+    assert roofline.connector_weights(shape) == sizes["connector"]
+    assert roofline.text_weights(shape) == sizes["text_model"]
+    assert roofline.head_weights(shape) == sizes["lm_head"]
 
 
 def operations(call: object) -> int:
@@ -67,7 +67,7 @@ def operations(call: object) -> int:
 def test_operations_of_vision_are_what_torch_counts(model: Model, shape: Shape) -> None:
     pixels = torch.rand(3, 3, SIDE, SIDE)
     counted = operations(lambda: model.encode(pixels))
-    assert 3 * floor.vision_operations(shape) == pytest.approx(counted, rel=0.01)
+    assert 3 * roofline.vision_operations(shape) == pytest.approx(counted, rel=0.01)
 
 
 @pytest.mark.parametrize(("rows", "length"), [(1, 7), (3, 60)])
@@ -80,42 +80,42 @@ def test_operations_of_text_are_what_torch_counts(
     last = torch.arange(rows), torch.full((rows,), -1)
     prefill = operations(lambda: model.next_tokens(embedded, positions, None, cache, last))
     # Without a kernel that leaves out what is masked, every token is put to every other.
-    expected = floor.text_operations(shape, length, length**2) + 2 * floor.head_weights(shape)
+    expected = roofline.text_operations(shape, length, length**2) + 2 * roofline.head_weights(shape)
     assert rows * expected == pytest.approx(prefill, rel=0.01)
     step = operations(
         lambda: model.next_tokens(embedded[:, :1], positions[:, -1:] + 1, None, cache, last)
     )
-    pairs = floor.causal_pairs(1, length)
-    expected = floor.text_operations(shape, 1, pairs) + 2 * floor.head_weights(shape)
+    pairs = roofline.causal_pairs(1, length)
+    expected = roofline.text_operations(shape, 1, pairs) + 2 * roofline.head_weights(shape)
     assert rows * expected == pytest.approx(step, rel=0.01)
 
 
 def test_each_token_looks_at_itself_and_all_before_it() -> None:
-    assert floor.causal_pairs(4) == 1 + 2 + 3 + 4
-    assert floor.causal_pairs(3, 10) == 11 + 12 + 13
+    assert roofline.causal_pairs(4) == 1 + 2 + 3 + 4
+    assert roofline.causal_pairs(3, 10) == 11 + 12 + 13
 
 
 def test_figures_of_256m() -> None:
     # Counted by hand: 4 x 768² + 2 x 768 x 3072 a layer, and 3 x 16² x 768 to embed a patch.
-    assert floor.vision_weights(SMALL) == 12 * 7_077_888 + 589_824
-    assert floor.text_weights(SMALL) == 30 * 3_538_944
-    assert floor.head_weights(SMALL) == 576 * 49_280
+    assert roofline.vision_weights(SMALL) == 12 * 7_077_888 + 589_824
+    assert roofline.text_weights(SMALL) == 30 * 3_538_944
+    assert roofline.head_weights(SMALL) == 576 * 49_280
     # 2 x 85.5M x 1,024 patches, 4 x 12 x 768 x 1,024² of attention, 2 x 7.1M x 64 tokens.
-    assert floor.vision_operations(SMALL) == 175_154_135_040 + 38_654_705_664 + 905_969_664
+    assert roofline.vision_operations(SMALL) == 175_154_135_040 + 38_654_705_664 + 905_969_664
 
 
 def test_work_by_stage() -> None:
     counted = Counted(
         prompts=2, tiles=26, prompt_tokens=2000, read_tokens=1100, generated=10, batches=1
     )
-    work = floor.work(SMALL, counted, 2)
-    assert work["vision"].operations == 26 * floor.vision_operations(SMALL)
-    weights = floor.text_weights(SMALL) + floor.head_weights(SMALL)
+    work = roofline.work(SMALL, counted, 2)
+    assert work["vision"].operations == 26 * roofline.vision_operations(SMALL)
+    weights = roofline.text_weights(SMALL) + roofline.head_weights(SMALL)
     assert work["prefill"].bytes == 2 * weights
     assert work["prefill"].operations == (
-        2 * floor.text_weights(SMALL) * 1100
+        2 * roofline.text_weights(SMALL) * 1100
         + 4 * 30 * 576 * 1100 * 1001 / 2
-        + 2 * 2 * floor.head_weights(SMALL)
+        + 2 * 2 * roofline.head_weights(SMALL)
     )
     # Four steps after the first token; each reads all weights, and each row its keys and values.
     pairs = 2 * (1001 + 1002 + 1003 + 1004)
@@ -125,7 +125,7 @@ def test_work_by_stage() -> None:
 
 def test_one_token_each_needs_no_decoding() -> None:
     counted = Counted(prompts=3, tiles=0, prompt_tokens=30, read_tokens=30, generated=3)
-    assert floor.work(SMALL, counted, 4)["decode"] == Work(0, 0)
+    assert roofline.work(SMALL, counted, 4)["decode"] == Work(0, 0)
 
 
 def test_the_floor_is_whatever_takes_longer() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalsuite.samples import Frames, Image, Message, Text
+from evalsuite.sample import Frames, Image, Message, Text
 from evalsuite.smolvlm.formats import FORMATS, OF_FAMILY
 from evalsuite.smolvlm.prompts import shown_frames
 from tests import made_data as made

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite import checkpoint
+from evalsuite.checkpoint import checkpoint
 from evalsuite.cli import main
-from evalsuite.report.planned import sizes_of
-from evalsuite.results import read_run
+from evalsuite.report.tables.power import sizes_of
+from evalsuite.runs.records import read_run
 from tests.conftest import Bench, Reference, demo
 from tests.test_cli import evalsuite
 from tests.test_planned import DEMO

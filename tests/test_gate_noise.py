@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite import benchmarks
-from evalsuite.gating import Gated, gate
-from evalsuite.policy import Policy
-from evalsuite.report.gate_noise import remarks, warnings
-from evalsuite.report.github import to_markdown
-from evalsuite.report.junit import to_junit
-from evalsuite.report.noise import described
-from evalsuite.results import Noise
+from evalsuite.benchmarks import catalogue
+from evalsuite.comparison.gate import Gated, gate
+from evalsuite.comparison.policy import Policy
+from evalsuite.report.export.github import to_markdown
+from evalsuite.report.export.junit import to_junit
+from evalsuite.report.format import batch_sensitivity
+from evalsuite.report.tables.gate_noise import remarks, warnings
+from evalsuite.runs.records import Noise
 from tests.compared import samples, stored
 
 RIGHT = [1.0] * 400
@@ -32,7 +32,7 @@ def gated(tmp_path: Path, before: Noise | None, after: Noise | None, margin: flo
     baseline = stored(tmp_path, "old", {"DemoOCR": samples(RIGHT)}, noise=before)
     candidate = stored(tmp_path, "new", {"DemoOCR": samples(RIGHT)}, noise=after)
     policy = Policy(margin=margin, cliff=10)
-    return gate(baseline, candidate, policy, benchmarks.load().benchmarks)
+    return gate(baseline, candidate, policy, catalogue.load().benchmarks)
 
 
 def test_what_was_found_is_said_of_each_run(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_what_was_found_is_said_of_each_run(tmp_path: Path) -> None:
     shown = to_markdown(made)
     assert "of 64 samples asked again at batch size 1" in shown
     assert "not measured" in shown
-    assert described(noise(64, -5.6, 5.6)) in to_junit(made)
+    assert batch_sensitivity(noise(64, -5.6, 5.6)) in to_junit(made)
 
 
 @pytest.mark.parametrize(

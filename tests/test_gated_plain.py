@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from evalsuite.cli import main
-from evalsuite.gating import Gated, gate
-from evalsuite.policy import Policy
-from evalsuite.report.gated_plain import to_json
-from evalsuite.report.reasons import because
+from evalsuite.comparison.gate import Gated, gate
+from evalsuite.comparison.policy import Policy
+from evalsuite.report.tables.gate_reasons import because
+from evalsuite.report.writers.gate_json import to_json
 from tests.compared import failed, samples, stored
 from tests.test_gating import STRICT, held, only, right
 

@@ -11,14 +11,14 @@ from xml.etree import ElementTree
 import pytest
 
 import evalsuite as public
-from evalsuite.comparison import compare_any
+from evalsuite.comparison.comparison import compare_any
+from evalsuite.comparison.gate import Gated, Judged, gate, judge
+from evalsuite.comparison.policy import Policy
+from evalsuite.comparison.power import expect
 from evalsuite.errors import UsageError
-from evalsuite.gating import Gated, Judged, gate, judge
-from evalsuite.outlook import expect
-from evalsuite.policy import Policy
-from evalsuite.report.junit import to_junit
-from evalsuite.report.reasons import advice, because, points, reasons
-from evalsuite.results import FoundRun, SampleScore
+from evalsuite.report.export.junit import to_junit
+from evalsuite.report.tables.gate_reasons import advice, because, points, reasons
+from evalsuite.runs.records import FoundRun, SampleScore
 from tests.compared import failed, sample, samples, stored
 from tests.reported import settings
 
@@ -226,7 +226,7 @@ def test_an_anchor_minds_small_losses_that_add_up(tmp_path: Path) -> None:
 
 
 def test_margins_come_from_the_benchmarks(tmp_path: Path) -> None:
-    from evalsuite.benchmarks import load
+    from evalsuite.benchmarks.catalogue import load
 
     runs = [stored(tmp_path, name, {"DemoOCR": right(300)}) for name in ("a", "b")]
     terms = gate(runs[0], runs[1], Policy(), load().benchmarks).judged[0].terms

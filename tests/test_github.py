@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from evalsuite.cli import main
-from evalsuite.gating import gate
-from evalsuite.report import github
-from evalsuite.report.github import annotation, append, fit, marked_lines, to_markdown
-from evalsuite.results import FoundRun
+from evalsuite.comparison.gate import gate
+from evalsuite.report.export import github
+from evalsuite.report.export.github import annotation, append, fit, marked_lines, to_markdown
+from evalsuite.runs.records import FoundRun
 from tests.compared import stored
 from tests.test_gating import STRICT, held, right
 

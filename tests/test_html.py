@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import html
 
-from evalsuite.report import detail, grid, table, words
-from evalsuite.report.grid import Entry, Grid, Heading, Line
-from evalsuite.report.html import POLICY, document, grid_html
-from evalsuite.report.table import Footnote
+from evalsuite.report import format as words
+from evalsuite.report.model import table
+from evalsuite.report.model.table import Footnote
+from evalsuite.report.tables import grid, run
+from evalsuite.report.tables.grid import Entry, Grid, Heading, Line
+from evalsuite.report.writers.html import POLICY, document, grid_html
 from tests.reported import one, several
 from tests.test_report import HOSTILE
 
@@ -57,7 +59,7 @@ def test_rows_columns_groups_and_notes() -> None:
 
 
 def test_lines_of_a_group_are_a_body_of_their_own_and_a_summary_is_the_foot() -> None:
-    tree = read(grid_html(detail.detail(one())))
+    tree = read(grid_html(run.detail(one())))
     assert [shown(body[0]) for body in tree.findall(".//tbody")] == ["image", "video", "other"]
     assert cells(tree, "tfoot")[0][:2] == ["average", "73.2"]
     assert shown(tree.find(".//caption")).startswith("demo (01234567")
@@ -110,7 +112,7 @@ def test_any_name_is_text(name: str) -> None:
 
 
 def test_a_page_stands_alone_and_allows_nothing_else() -> None:
-    page = html.document_fromstring(document("<b>&", grid_html(detail.detail(one()))))
+    page = html.document_fromstring(document("<b>&", grid_html(run.detail(one()))))
     assert page.findtext(".//title") == "<b>&"
     [style] = page.iter("style")
     allowed = base64.b64encode(hashlib.sha256(style.text.encode()).digest()).decode()

@@ -9,8 +9,8 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
+from evalsuite.checkpoint.hub import HubId, download, parse_hub_id
 from evalsuite.errors import UsageError
-from evalsuite.hub import HubId, download, parse_hub_id
 from tests.file_server import listening
 from tests.hub_server import COMMIT, Hub, oid
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalsuite.errors import UsageError
-from evalsuite.journal import Journal, answered, peek
-from evalsuite.results import Prediction
+from evalsuite.runs.journal import Journal, answered, peek
+from evalsuite.runs.records import Prediction
 
 HEADER = {"benchmark": "B", "data_digest": "d", "max_new_tokens": 8}
 AWKWARD = [
@@ -158,8 +158,8 @@ FILL = """
 import resource, sys
 from pathlib import Path
 from evalsuite.errors import DiskError
-from evalsuite.journal import Journal
-from evalsuite.results import Prediction
+from evalsuite.runs.journal import Journal
+from evalsuite.runs.records import Prediction
 journal = Journal(Path(sys.argv[1]), {"benchmark": "B", "data_digest": "d", "max_new_tokens": 8})
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # the disk "fills up" at 20 kB
 try:

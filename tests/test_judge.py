@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from evalsuite.errors import IncompleteError, UsageError
-from evalsuite.judge import Judge, JudgeError, JudgeSettings, check, read_settings
+from evalsuite.vlmevalkit.judge import Judge, JudgeError, JudgeSettings, check, read_settings
 from tests.judge_server import Asked, JudgeServer, Reply, completion, refusal
 
 KEY = "sk-very-secret-0123456789"
@@ -94,7 +94,10 @@ def test_an_empty_model_is_refused() -> None:
 
 
 def test_importing_it_is_light() -> None:
-    code = "import evalsuite.judge, sys; assert not {'openai', 'pydantic'} & set(sys.modules)"
+    code = (
+        "import evalsuite.vlmevalkit.judge, sys;"
+        "assert not {'openai', 'pydantic'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -229,7 +232,7 @@ def test_threads_ask_each_question_once(tmp_path: Path) -> None:
 ASK = """
 import sys
 from pathlib import Path
-from evalsuite.judge import Judge, read_settings
+from evalsuite.vlmevalkit.judge import Judge, read_settings
 judge = Judge(read_settings("judge-small", sys.argv[1]), Path(sys.argv[2]))
 print([judge.generate(f"q{i}") for i in range(30)])
 """

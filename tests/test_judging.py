@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks import JUDGED_METRICS, METRICS, Benchmark
-from evalsuite.judge import JudgeSettings
-from evalsuite.runner.score import score_benchmark
-from evalsuite.vlmevalkit.kit import BrokenSample, Kit, KitError, Scored
+from evalsuite.benchmarks.catalogue import JUDGED_METRICS, METRICS, Benchmark
+from evalsuite.runner.scoring import score_benchmark
+from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, Scored
+from evalsuite.vlmevalkit.judge import JudgeSettings
 from tests import made_data as made
 from tests.judge_server import Asked, JudgeServer, Reply, refusal
 from tests.made_rows import MAKERS, RIGHT

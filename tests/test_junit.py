@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from evalsuite.gating import Gated, gate
-from evalsuite.policy import Policy
-from evalsuite.report.junit import to_junit
-from evalsuite.results import FoundRun
+from evalsuite.comparison.gate import Gated, gate
+from evalsuite.comparison.policy import Policy
+from evalsuite.report.export.junit import to_junit
+from evalsuite.runs.records import FoundRun
 from tests.compared import failed, stored
 from tests.test_gating import STRICT, held, right
 

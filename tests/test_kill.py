@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.journal import read_predictions
-from evalsuite.results import Run, read_run
+from evalsuite.runs.journal import read_predictions
+from evalsuite.runs.records import Run, read_run
 from tests.conftest import Bench, Reference, Watched, demo
 from tests.test_run import scores
 
@@ -228,7 +228,7 @@ def test_a_full_disk_ends_a_run_with_a_clear_word_and_it_continues(
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))\n"
-        "import evalsuite.process, subprocess\n"
+        "import evalsuite.system.process, subprocess\n"
         "from evalsuite.cli import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )

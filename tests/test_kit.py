@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks import FrameRule
-from evalsuite.samples import Sample
-from evalsuite.vlmevalkit.kit import BrokenSample, Kit, KitError
+from evalsuite.benchmarks.catalogue import FrameRule
+from evalsuite.sample import Sample
+from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError
 from tests import made_data as made
 
 
 def test_nothing_heavy_is_imported_on_this_side() -> None:
     code = (
-        "import evalsuite.vlmevalkit.kit, sys;"
+        "import evalsuite.vlmevalkit.client, sys;"
         "print({'vlmeval', 'torch', 'pandas', 'numpy', 'PIL', 'decord'} & set(sys.modules))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.checkpoint import read
+from evalsuite.checkpoint.checkpoint import read
 from evalsuite.errors import UsageError
-from evalsuite.report import leaderboard
-from evalsuite.report.leaderboard import BEGIN, END
-from evalsuite.results import Run, settings_digest
+from evalsuite.report.export import leaderboard
+from evalsuite.report.export.leaderboard import BEGIN, END
 from evalsuite.runner.plan import place
+from evalsuite.runs.records import Run, settings_digest
 from tests.compared import samples, stored
 from tests.reported import failure, found, run, score, settings, several
 from tests.test_report import HOSTILE, golden, parsed

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.smolvlm.limits import ENOUGH, choose, patch_bytes, token_bytes
+from evalsuite.smolvlm.batch_limits import ENOUGH, choose, patch_bytes, token_bytes
 from evalsuite.smolvlm.memory import free_host_bytes
 from tests.test_floor import SMALL
 

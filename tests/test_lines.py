@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalsuite.report import reported, words
-from evalsuite.report.lines import COLUMNS, field, to_csv
-from evalsuite.results import Run
+from evalsuite.report import format as words
+from evalsuite.report.model import select
+from evalsuite.report.writers.csv import COLUMNS, field, to_csv
+from evalsuite.runs.records import Run
 from tests.reported import found, one, run, score, settings, several
 from tests.test_report import HOSTILE
 
 
 def lines(runs: list[Run]) -> list[dict[str, Any]]:
-    reader = csv.DictReader(io.StringIO(to_csv(reported.tables(found(runs)))), strict=True)
+    reader = csv.DictReader(io.StringIO(to_csv(select.tables(found(runs)))), strict=True)
     rows = list(reader)
     assert tuple(reader.fieldnames or ()) == COLUMNS
     assert all(None not in row and None not in row.values() for row in rows)

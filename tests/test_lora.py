@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from evalsuite.checkpoint import Checkpoint, read, record
+from evalsuite.checkpoint.adapter import require_peft
+from evalsuite.checkpoint.checkpoint import Checkpoint, read
 from evalsuite.errors import UsageError
-from evalsuite.lora import require_peft
-from evalsuite.results import read_run
+from evalsuite.runner.run_record import checkpoint_record
+from evalsuite.runs.records import read_run
 from tests.conftest import Bench, demo
 from tests.model_factory import merge_with_peft, train_adapter
 from tests.test_checkpoint import (
@@ -83,8 +84,8 @@ def test_every_field(adapter: Path, base: Path) -> None:
         step=None,
         warnings=(),
     )
-    assert record(checkpoint).base == str(base)
-    assert record(read(str(base))).base is None
+    assert checkpoint_record(checkpoint).base == str(base)
+    assert checkpoint_record(read(str(base))).base is None
 
 
 def test_a_trainers_step(adapter: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 from transformers.image_utils import load_image
 
-from evalsuite.smolvlm.media import Decoder, MediaError
+from evalsuite.smolvlm.image_decoder import Decoder, MediaError
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +130,8 @@ def test_a_crashed_decoder_is_an_error_and_replaced(tmp_path: Path) -> None:
 
 def test_neither_prompts_nor_decoders_import_torch() -> None:
     code = (
-        "import sys, evalsuite.smolvlm.prompts, evalsuite.smolvlm.questions, "
-        "evalsuite.smolvlm.media; print({'torch', 'transformers'} & set(sys.modules))"
+        "import sys, evalsuite.smolvlm.prompts, evalsuite.smolvlm.requests, "
+        "evalsuite.smolvlm.image_decoder; print({'torch', 'transformers'} & set(sys.modules))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "set()"

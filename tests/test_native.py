@@ -7,11 +7,11 @@ import pytest
 from transformers import AutoProcessor
 from transformers.video_utils import VideoMetadata
 
-from evalsuite import checkpoint
+from evalsuite.checkpoint import checkpoint
 from evalsuite.errors import UsageError
-from evalsuite.samples import Frames, Image, Message, Text
-from evalsuite.smolvlm.expand import Expander
-from evalsuite.smolvlm.native import check, conversation, text
+from evalsuite.sample import Frames, Image, Message, Text
+from evalsuite.smolvlm.chat_template import check, conversation, text
+from evalsuite.smolvlm.tokenization import Expander
 from tests.test_template import IDEFICS3
 
 CAT, DOG = Image("cat.png", "c"), Image("dog.png", "d")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from evalsuite.errors import UsageError
-from evalsuite.journal import read_predictions
-from evalsuite.results import Noise, Outcome, Run, read_run
-from evalsuite.runner.noise import SAMPLES, Twice, pick, pool, shares, write
+from evalsuite.runner.batch_sensitivity import SAMPLES, Twice, pick, pool, shares, write
 from evalsuite.runner.run import evaluate
-from evalsuite.runner.work import Answered, Message, Worker, WorkerSettings
+from evalsuite.runner.workers.worker import Answered, Message, Worker, WorkerSettings
+from evalsuite.runs.journal import read_predictions
+from evalsuite.runs.records import Noise, Outcome, Run, read_run
 from tests.conftest import Bench, Reference, Watched, demo
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalsuite.vlmevalkit.rules.numerals import number_of, numbers_in, only_number
+from evalsuite.vlmevalkit.rules.number_parsing import number_of, numbers_in, only_number
 from tests.test_scoring import TEXTS
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from evalsuite.benchmarks import Benchmark, FrameRule
-from evalsuite.samples import Frames, Image, Sample, Text
-from evalsuite.vlmevalkit.kit import BrokenSample, Kit, KitError
+from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
+from evalsuite.sample import Frames, Image, Sample, Text
+from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError
 from tests import made_data as made
 
 

@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalsuite.errors import DiskError, UsageError
-from evalsuite.report.joined import join, known
+from evalsuite.report.model.join_samples import join, known
 from evalsuite.report.page import data, pictures
 from evalsuite.report.page.data import Picture, scripts, shown
 from evalsuite.report.page.folder import MARKER, claim, opened
 from evalsuite.report.page.script import to_script
 from evalsuite.report.page.subject import groups
 from evalsuite.report.page.write import write
-from evalsuite.results import FoundRun, SampleScore
+from evalsuite.runs.records import FoundRun, SampleScore
 from tests.compared import failed, sample, samples, stored
 from tests.paged import HOSTILE, Watched, changed, hostile, picture, written
 from tests.reported import failure

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import evalsuite
-from evalsuite.benchmarks import Benchmark
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.errors import EvalsuiteError
-from evalsuite.layouts import LAYOUTS
-from evalsuite.results import Run, SampleScore, Score, read_samples
+from evalsuite.runs.records import Run, SampleScore, Score, read_samples
 from tests import paper_data
 from tests.conftest import Bench
 from tests.judge_server import Asked, JudgeServer

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from evalsuite.checkpoint.locate import expand, file_name
 from evalsuite.errors import UsageError
-from evalsuite.places import expand, file_name
 
 
 def test_a_pattern_names_directories_by_step(tmp_path: Path) -> None:

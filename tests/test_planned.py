@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from bench.simulations import PAPER
-from evalsuite.benchmarks import load
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.cli import main
+from evalsuite.comparison.policy import Policy, Terms
+from evalsuite.comparison.power import alike_needed, look_ahead, samples_needed, widening
 from evalsuite.errors import UsageError
-from evalsuite.outlook import alike_needed, look_ahead, samples_needed, widening
-from evalsuite.policy import Policy, Terms
-from evalsuite.report.planned import Size, read_shares, read_sizes, verdicts
+from evalsuite.report.tables.power import Size, read_shares, read_sizes, verdicts
 from evalsuite.stats import power
-from evalsuite.stats.drop import estimate_drop
+from evalsuite.stats.decision import decide
+from evalsuite.stats.paired_difference import estimate_drop
 from evalsuite.stats.power import Expected, Level
-from evalsuite.stats.verdict import decide
 from tests.compared import samples, stored
 
 KNOWN = load().benchmarks

@@ -23,9 +23,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from statsmodels.stats.proportion import proportion_confint
 
-from evalsuite.curves import curves
+from evalsuite.comparison.learning_curves import curves
 from evalsuite.errors import UsageError
 from evalsuite.report import plots
+from evalsuite.report.format import visible
+from evalsuite.report.model.table import build
 from evalsuite.report.plots import categories, intervals, memory, steps
 from evalsuite.report.plots.labels import Box, place
 from evalsuite.report.plots.style import (
@@ -40,11 +42,9 @@ from evalsuite.report.plots.style import (
     styled,
     told_apart,
 )
-from evalsuite.report.table import build
-from evalsuite.report.words import visible
-from evalsuite.results import FoundRun
+from evalsuite.runs.records import FoundRun
 from evalsuite.stats import clustered_standard_error
-from evalsuite.stats.interval import score_interval
+from evalsuite.stats.wilson import score_interval
 from tests.compared import sample
 from tests.reported import run, score, settings
 from tests.swept import checkpoint, sweep

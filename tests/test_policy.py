@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks import load
+from evalsuite.benchmarks.catalogue import load
+from evalsuite.comparison.policy import Policy, override, read
 from evalsuite.errors import UsageError
-from evalsuite.policy import Policy, override, read
 
 KNOWN = load().benchmarks
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from evalsuite.errors import IncompleteError, UsageError
-from evalsuite.process import ChildDied
-from evalsuite.runner.local import Said
-from evalsuite.runner.pool import STARTS, WORTH_LOADING, Heard, Loaded, Lost, Pool
-from evalsuite.runner.work import (
+from evalsuite.runner.workers.pool import STARTS, WORTH_LOADING, Heard, Loaded, Lost, Pool
+from evalsuite.runner.workers.slot import Said
+from evalsuite.runner.workers.worker import (
     Answered,
     Displaced,
     Message,
@@ -24,7 +23,8 @@ from evalsuite.runner.work import (
     WorkerSettings,
 )
 from evalsuite.smolvlm.prompts import Prompt
-from evalsuite.smolvlm.questions import Answer, Question
+from evalsuite.smolvlm.requests import Answer, Question
+from evalsuite.system.process import ChildDied
 
 SETTINGS = WorkerSettings(
     directory=Path("checkpoint"),

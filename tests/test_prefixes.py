@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from evalsuite.smolvlm.prefixes import Group, arrange, extent, group
+from evalsuite.smolvlm.prefix_sharing import Group, arrange, extent, group
 
 IMAGE = [7] * 10
 

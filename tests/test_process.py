@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.process import Child, ChildDied, ChildTimedOut
+from evalsuite.system.process import Child, ChildDied, ChildTimedOut
 
 ECHO = """
 import os, time
-from evalsuite.process import serve
+from evalsuite.system.process import serve
 connection = serve()
 while True:
     message = connection.recv()
@@ -76,7 +76,7 @@ def test_a_child_that_dies_says_how(echo: str, how: str, epitaph: str) -> None:
 
 PARENT = """
 import sys, time
-from evalsuite.process import Child
+from evalsuite.system.process import Child
 child = Child("echo_child")
 child.send("hello")
 child.receive(timeout=30)

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from evalsuite.errors import UsageError
-from evalsuite.profiling import Profile, Request, profile
-from evalsuite.report import profiled
+from evalsuite.report.tables import profile as profiled
+from evalsuite.runner.profile import Profile, Request, profile
 from evalsuite.smolvlm.engine import Engine
-from evalsuite.smolvlm.measure import (
+from evalsuite.smolvlm.profiler import (
     BUSY,
     Measured,
     Unmeasured,

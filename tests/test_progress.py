@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from evalsuite.benchmarks import Benchmark
-from evalsuite.checkpoint import Checkpoint
-from evalsuite.report.progress import Live, Plain, Silent, make
-from evalsuite.runner.progress import Planned, Progress
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.checkpoint.checkpoint import Checkpoint
+from evalsuite.report.progress.runs import Live, Plain, Silent, make
+from evalsuite.runner.events import Planned, Progress
 from tests.reported import failure, score
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite import promoted
 from evalsuite.cli import main
 from evalsuite.errors import IncompleteError
-from evalsuite.results import FoundRun, write_run
+from evalsuite.runs import baseline
+from evalsuite.runs.records import FoundRun, write_run
 from tests.compared import stored
 from tests.reported import failure
 from tests.test_gating import right
@@ -69,18 +69,18 @@ def test_results_may_be_moved(tmp_path: Path) -> None:
     promote(run(tmp_path, "old"))
     moved = tmp_path / "elsewhere"
     shutil.move(tmp_path / "results", moved)
-    pointers = promoted.read(moved)
+    pointers = baseline.read(moved)
     assert pointers is not None
-    assert promoted.follow(pointers.baseline, moved).run.checkpoint.name == "old"
+    assert baseline.follow(pointers.baseline, moved).run.checkpoint.name == "old"
 
 
 def test_a_run_elsewhere_can_be_promoted(tmp_path: Path) -> None:
     found = stored(tmp_path / "other", "old", {"A": right(300)})
     results = tmp_path / "results"
     assert main(["promote", str(found.path), "--output-dir", str(results)]) == 0
-    pointers = promoted.read(results)
+    pointers = baseline.read(results)
     assert pointers is not None
-    assert promoted.follow(pointers.baseline, results).run == found.run
+    assert baseline.follow(pointers.baseline, results).run == found.run
 
 
 def test_the_anchor_stays_while_baselines_change(
@@ -132,8 +132,8 @@ def test_what_is_not_whole_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     rewritten(whole, outcomes=whole.run.outcomes)
     whole.samples("A").unlink()
     with pytest.raises(IncompleteError, match=r"samples.jsonl: is missing"):
-        promoted.promote(whole, tmp_path / "results")
-    assert promoted.read(tmp_path / "results") is None
+        baseline.promote(whole, tmp_path / "results")
+    assert baseline.read(tmp_path / "results") is None
 
 
 def test_a_part_of_the_samples_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evalsuite.errors import UsageError
-from evalsuite.samples import Frames, Image, Message, Text, prompt_digest
+from evalsuite.sample import Frames, Image, Message, Text, prompt_digest
 from evalsuite.smolvlm.prompts import (
     FORMATS,
     MAX_FRAMES,

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks import Catalogue, load
+from evalsuite.benchmarks.catalogue import Catalogue, load
 from evalsuite.errors import UsageError
-from evalsuite.report import grid, reported
-from evalsuite.report.lines import to_csv
-from evalsuite.report.plain import to_json
-from evalsuite.report.table import Table
-from evalsuite.results import Run
+from evalsuite.report.model import select
+from evalsuite.report.model.table import Table
+from evalsuite.report.tables import grid
+from evalsuite.report.writers.csv import to_csv
+from evalsuite.report.writers.json import to_json
+from evalsuite.runs.records import Run
 from tests.reported import found, run, score
 
 YAML = """
@@ -35,7 +36,7 @@ def known(tmp_path: Path) -> Catalogue:
 
 
 def table_of(runs: list[Run], known: Catalogue) -> Table:
-    [table] = reported.tables(found(runs), reported.Wanted(published=known))
+    [table] = select.tables(found(runs), select.Wanted(published=known))
     return table
 
 
@@ -115,5 +116,5 @@ def test_the_paper_is_at_hand() -> None:
 
 def test_a_file_for_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--benchmarks-file: is where --reference finds"):
-        reported.want((), reference=False, file=tmp_path / "x.yaml")
-    assert reported.want((), reference=True, file=None).published is not None
+        select.want((), reference=False, file=tmp_path / "x.yaml")
+    assert select.want((), reference=True, file=None).published is not None

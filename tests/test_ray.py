@@ -17,17 +17,24 @@ from pathlib import Path
 import pytest
 
 from evalsuite.errors import IncompleteError, InterruptedRun, UsageError
-from evalsuite.process import ChildDied
-from evalsuite.results import Run
-from evalsuite.runner import node
-from evalsuite.runner.cluster import Cluster, Node, seats
-from evalsuite.runner.node import Found, Wanted, Weights
 from evalsuite.runner.options import Options
 from evalsuite.runner.run import evaluate
-from evalsuite.runner.work import Answered, Displaced, Placed, Ready, Worker, WorkerSettings
-from evalsuite.samples import Image
+from evalsuite.runner.workers import ray_node_check as node
+from evalsuite.runner.workers.ray_client import Cluster, Node, seats
+from evalsuite.runner.workers.ray_node_check import Found, Wanted, Weights
+from evalsuite.runner.workers.worker import (
+    Answered,
+    Displaced,
+    Placed,
+    Ready,
+    Worker,
+    WorkerSettings,
+)
+from evalsuite.runs.records import Run
+from evalsuite.sample import Image
 from evalsuite.smolvlm.prompts import Prompt
-from evalsuite.smolvlm.questions import Question
+from evalsuite.smolvlm.requests import Question
+from evalsuite.system.process import ChildDied
 from tests.conftest import Bench, Watched, demo
 from tests.ray_cluster import RayCluster
 from tests.test_process import gone
@@ -395,7 +402,7 @@ def answers(output: Path) -> int:
 
 def test_a_lost_connection_ends_the_run(bench: Bench, cluster: RayCluster, tmp_path: Path) -> None:
     def kill_connection(_: list[str]) -> bool:
-        (child,) = children(os.getpid(), "evalsuite.runner.actors")
+        (child,) = children(os.getpid(), "evalsuite.runner.workers.ray_actors")
         os.kill(child, signal.SIGKILL)
         return True
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite import checkpoint
-from evalsuite.benchmarks import Benchmark
-from evalsuite.layouts import LAYOUTS
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.video_layouts import LAYOUTS
+from evalsuite.checkpoint import checkpoint
 from evalsuite.vlmevalkit.reference import Assignment, Reference, run_reference
 from tests import made_data, paper_data
 

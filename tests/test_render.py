@@ -20,15 +20,16 @@ from hypothesis import strategies as st
 from lxml import html
 from rich.console import Console
 
-from evalsuite.benchmarks import load
-from evalsuite.files import to_json_line
-from evalsuite.report import render, words
-from evalsuite.report.grid import Entry, Grid, Heading, Line
-from evalsuite.report.markdown import grid_markdown
-from evalsuite.report.notes import Footnote
-from evalsuite.report.reported import Wanted, tables
-from evalsuite.report.text import print_reports
-from evalsuite.results import FoundRun, run_to_plain
+from evalsuite.benchmarks.catalogue import load
+from evalsuite.report import format as words
+from evalsuite.report.model.notes import Footnote
+from evalsuite.report.model.select import Wanted, tables
+from evalsuite.report.tables.grid import Entry, Grid, Heading, Line
+from evalsuite.report.writers import report
+from evalsuite.report.writers.markdown import grid_markdown
+from evalsuite.report.writers.terminal import print_reports
+from evalsuite.runs.records import FoundRun, run_to_plain
+from evalsuite.system.files import to_json_line
 from tests.compared import sample, samples, stored
 from tests.reported import failure, found, run, score, settings
 from tests.test_report import HOSTILE, golden, parsed
@@ -80,21 +81,21 @@ def everything(tmp_path: Path) -> tuple[list[FoundRun], Wanted]:
 SUFFIX = {"table": "txt", "markdown": "md"}
 
 
-@pytest.mark.parametrize("form", render.FORMATS)
+@pytest.mark.parametrize("form", report.FORMATS)
 def test_golden(form: str, tmp_path: Path) -> None:
     runs, wanted = everything(tmp_path)
-    render.write(runs, form, tmp_path / "report", wanted)
+    report.write(runs, form, tmp_path / "report", wanted)
     golden(f"everything.{SUFFIX.get(form, form)}", (tmp_path / "report").read_text())
 
 
 def rendered(runs: list[FoundRun], form: str, tmp_path: Path, wanted: Wanted) -> str:
-    render.write(runs, form, tmp_path / "report", wanted)
+    report.write(runs, form, tmp_path / "report", wanted)
     return (tmp_path / "report").read_text()
 
 
 def test_every_form_marks_the_same_as_best(tmp_path: Path) -> None:
     runs, wanted = everything(tmp_path)
-    shown = {form: rendered(runs, form, tmp_path, wanted) for form in render.FORMATS}
+    shown = {form: rendered(runs, form, tmp_path, wanted) for form in report.FORMATS}
     expected = ["70.0", "90.0", "90.0 ± 2.2", "50.0", "50.0 ± 2.2"]
     page = html.document_fromstring(shown["html"])
     strong = [element.text_content() for element in page.iter("strong")]
@@ -133,7 +134,7 @@ def test_a_terminal_has_them_in_bold(tmp_path: Path) -> None:
         (failure("A"), "no score: scoring failed: no module named foo; kit.log"),
     ],
 )
-@pytest.mark.parametrize("form", render.FORMATS)
+@pytest.mark.parametrize("form", report.FORMATS)
 def test_every_form_says_what_a_score_is_not(
     form: str, outcome: Any, words_of_it: str, tmp_path: Path
 ) -> None:
@@ -141,7 +142,7 @@ def test_every_form_says_what_a_score_is_not(
     assert words_of_it in rendered(runs, form, tmp_path, Wanted())
 
 
-@pytest.mark.parametrize("form", render.FORMATS)
+@pytest.mark.parametrize("form", report.FORMATS)
 def test_every_form_says_what_a_run_is_not(form: str, tmp_path: Path) -> None:
     limited = run("a", score("A", 1.0), limit="50", finished=None)
     blind = run("b", score("A", 2.0), settings=settings(blind=True))
@@ -175,7 +176,7 @@ def test_hostile_names_in_every_form(name: str, tmp_path: Path) -> None:
         run("b", score(name, 1.0), settings={**settings(), "engine": name}),
     ])  # fmt: skip
     visible = words.visible(name)
-    for form in render.FORMATS:
+    for form in report.FORMATS:
         shown = rendered(runs, form, tmp_path, Wanted(facts=("memory", "digest")))
         assert all(c.isprintable() or c == "\n" for c in shown), form
         if form == "html":

@@ -16,24 +16,19 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from evalsuite.benchmarks import load
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.errors import UsageError
-from evalsuite.report import (
-    catalogue,
-    detail,
-    find,
-    grid,
-    notes,
-    render,
-    reported,
-    table,
-    text,
-    words,
-)
-from evalsuite.report.markdown import escaped, grid_markdown
-from evalsuite.report.markdown import markdown as render_markdown
-from evalsuite.report.plain import to_json
-from evalsuite.results import FoundRun, Run, write_run
+from evalsuite.report import format as words
+from evalsuite.report.model import notes, select, table
+from evalsuite.report.tables import grid, listing
+from evalsuite.report.tables import run as detail
+from evalsuite.report.writers import report
+from evalsuite.report.writers import terminal as text
+from evalsuite.report.writers.json import to_json
+from evalsuite.report.writers.markdown import escaped, grid_markdown
+from evalsuite.report.writers.markdown import markdown as render_markdown
+from evalsuite.runs import find
+from evalsuite.runs.records import FoundRun, Run, write_run
 from tests.reported import failure, found, one, run, score, settings, several
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -54,7 +49,7 @@ def golden(name: str, shown: str) -> None:
 
 
 def markdown(runs: list[Run]) -> str:
-    return render_markdown(reported.tables(found(runs)))
+    return render_markdown(select.tables(found(runs)))
 
 
 def terminal(width: int) -> Console:
@@ -461,24 +456,24 @@ def test_footnotes_cannot_leave_their_line() -> None:
 
 def test_json_is_what_run_json_says(tmp_path: Path) -> None:
     write_run(tmp_path / "run.json", one())
-    [shown] = json.loads(to_json(reported.tables(found([one()]))))
+    [shown] = json.loads(to_json(select.tables(found([one()]))))
     assert shown.pop("report")["label"] == "demo"
     assert shown == json.loads((tmp_path / "run.json").read_text())
 
 
-@pytest.mark.parametrize("form", render.FORMATS)
+@pytest.mark.parametrize("form", report.FORMATS)
 def test_a_report_in_a_file_is_the_one_that_is_printed(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for runs in ([one()], several()):
-        render.write(found(runs), form, tmp_path / "report")
-        render.write(found(runs), form, None)
+        report.write(found(runs), form, tmp_path / "report")
+        report.write(found(runs), form, None)
         assert (tmp_path / "report").read_text() == capsys.readouterr().out
 
 
 def test_an_unknown_form() -> None:
     with pytest.raises(UsageError, match=r"--format markdwon: .*did you mean 'markdown'"):
-        render.write(found([one()]), "markdwon", None)
+        report.write(found([one()]), "markdwon", None)
 
 
 # Finding runs
@@ -567,7 +562,7 @@ def test_runs_of_a_newer_evalsuite_are_left_out_aloud(results: Path) -> None:
 
 def shown_list(what: str, results: Path) -> str:
     console = terminal(80)
-    catalogue.show(what, results, None, console)
+    listing.show(what, results, None, console)
     return written(console)
 
 
@@ -587,7 +582,7 @@ def test_list_suites(tmp_path: Path) -> None:
 def test_a_list_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "none.yaml").write_text("benchmarks: {}\n")
     console = pipe()
-    catalogue.show("suites", tmp_path, tmp_path / "none.yaml", console)
+    listing.show("suites", tmp_path, tmp_path / "none.yaml", console)
     assert written(console).splitlines()[0].split() == ["suite", "benchmarks"]
 
 
@@ -599,7 +594,7 @@ def test_list_runs(results: Path) -> None:
 
 def test_list_of_what(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'runs'"):
-        catalogue.show("run", tmp_path, None)
+        listing.show("run", tmp_path, None)
 
 
 # What it costs
@@ -607,10 +602,11 @@ def test_list_of_what(tmp_path: Path) -> None:
 
 def test_reports_load_nothing_heavy_and_fast() -> None:
     code = (
-        "import sys, time; start = time.perf_counter(); import evalsuite.report.text;"
+        "import sys, time; start = time.perf_counter(); import evalsuite.report.writers.terminal;"
         "print(time.perf_counter() - start);"
-        "import evalsuite.report.render, evalsuite.report.find, evalsuite.report.progress;"
-        "import evalsuite.report.leaderboard, evalsuite.report.catalogue, evalsuite.report.plain;"
+        "import evalsuite.report.writers.report, evalsuite.runs.find;"
+        "import evalsuite.report.progress.runs, evalsuite.report.export.leaderboard;"
+        "import evalsuite.report.tables.listing, evalsuite.report.writers.json;"
         "heavy = {'torch', 'transformers', 'vlmeval', 'pandas', 'numpy', 'pydantic'};"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )

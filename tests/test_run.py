@@ -15,15 +15,15 @@ import pytest
 from PIL import Image
 
 import evalsuite
-from evalsuite import checkpoint
-from evalsuite.benchmarks import Benchmark
-from evalsuite.data import data_digest
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.data import data_digest
+from evalsuite.checkpoint import checkpoint
 from evalsuite.errors import UsageError
-from evalsuite.files import RunLock
-from evalsuite.journal import read_predictions
-from evalsuite.results import Failure, Run, Score, read_run, read_samples
 from evalsuite.runner.plan import Place
-from evalsuite.runner.state import look
+from evalsuite.runner.resume import look
+from evalsuite.runs.journal import read_predictions
+from evalsuite.runs.records import Failure, Run, Score, read_run, read_samples
+from evalsuite.system.files import RunLock
 from tests.conftest import Bench, Reference, Watched, demo
 
 
@@ -337,7 +337,7 @@ def worker_pid() -> int:
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if b"evalsuite.runner.work" in command and parent == os.getpid():
+            if b"evalsuite.runner.workers.worker" in command and parent == os.getpid():
                 return int(entry.name)
     raise AssertionError("no worker")
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evalsuite.benchmarks import METRICS, Benchmark, Published
-from evalsuite.results import Prediction
-from evalsuite.vlmevalkit.kit import Kit, KitError, Scored
+from evalsuite.benchmarks.catalogue import METRICS, Benchmark, Published
+from evalsuite.runs.records import Prediction
+from evalsuite.vlmevalkit.client import Kit, KitError, Scored
 from tests import made_data as made
 from tests import made_rows
 from tests.made_rows import MAKERS, OPEN, RIGHT

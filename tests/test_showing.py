@@ -12,7 +12,7 @@ import pytest
 from lxml import html
 
 from evalsuite.cli import main
-from evalsuite.report.render import FORMATS
+from evalsuite.report.writers.report import FORMATS
 from tests.compared import samples, stored
 from tests.swept import checkpoint
 from tests.test_report import parsed

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from evalsuite.cli.samples import Asked, show
 from evalsuite.errors import IncompleteError, UsageError
-from evalsuite.report.shown import Asked, show
-from evalsuite.results import FoundRun, write_run
+from evalsuite.runs.records import FoundRun, write_run
 from tests.compared import failed, sample, samples, stored
 from tests.paged import HOSTILE
 from tests.reported import failure

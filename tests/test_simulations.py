@@ -10,7 +10,7 @@ import pytest
 
 from bench import simulations
 from bench.simulations import PAPER, Cell, Size
-from evalsuite.stats.drop import estimate_drop, with_runs
+from evalsuite.stats.paired_difference import estimate_drop, with_runs
 
 CELL = Cell(clusters=40, questions=(1, 9), baseline=0.6, candidate=0.5, icc=0.3, shared=0.2)
 

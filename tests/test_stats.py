@@ -16,12 +16,18 @@ from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from evalsuite.stats import clustered_standard_error, tango
-from evalsuite.stats.clusters import Array, moments, totals
-from evalsuite.stats.drop import Drop, estimate_drop, mean_drop, no_difference, with_runs
+from evalsuite.stats.cluster_robust import Array, moments, totals
 from evalsuite.stats.influence import all_or_nothing, f1_values, group_mean_values, ratio_values
-from evalsuite.stats.multiple import holm, mcnemar
+from evalsuite.stats.multiplicity import holm, mcnemar
+from evalsuite.stats.paired_difference import (
+    Drop,
+    estimate_drop,
+    mean_drop,
+    no_difference,
+    with_runs,
+)
 from evalsuite.stats.tango import Flips
-from evalsuite.stats.unseen import largest_unseen
+from evalsuite.stats.zero_events import largest_unseen
 
 SAME = {"rel": 1e-9, "abs": 1e-12}
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from evalsuite.smolvlm.template import TemplateError, render
+from evalsuite.smolvlm.template_sandbox import TemplateError, render
 
 TURNS: list[dict[str, Any]] = [
     {"role": "system", "content": [{"type": "text", "text": "<Be> brief.\n"}]},

@@ -11,10 +11,10 @@ import pytest
 from scipy.stats import binom, multivariate_normal, norm
 
 from evalsuite.stats import power
-from evalsuite.stats.clusters import Array
-from evalsuite.stats.drop import Drop, estimate_drop
+from evalsuite.stats.cluster_robust import Array
+from evalsuite.stats.decision import Decision, decide, settle
+from evalsuite.stats.paired_difference import Drop, estimate_drop
 from evalsuite.stats.power import Level
-from evalsuite.stats.verdict import Decision, decide, settle
 
 
 def drop(estimate: float, error: float, clusters: int = 1000) -> Drop:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from evalsuite import checkpoint
-from evalsuite.report import verified
-from evalsuite.report.progress import Silent
-from evalsuite.session import Request
-from evalsuite.verify import Compared, Difference, Verified, verify
+from evalsuite.checkpoint import checkpoint
+from evalsuite.report.progress.runs import Silent
+from evalsuite.report.tables import verify as verified
+from evalsuite.runner.session import Request
+from evalsuite.runner.verify import Compared, Difference, Verified, verify
 from tests import paper_data
 from tests.model_factory import train_adapter
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from evalsuite.benchmarks import FrameRule
-from evalsuite.layouts import LAYOUTS
-from evalsuite.samples import Frames, Sample, Text
-from evalsuite.vlmevalkit.clips import Cut, picked
-from evalsuite.vlmevalkit.kit import BrokenSample, Kit, KitError, Outline
+from evalsuite.benchmarks.catalogue import FrameRule
+from evalsuite.benchmarks.video_layouts import LAYOUTS
+from evalsuite.sample import Frames, Sample, Text
+from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, Outline
+from evalsuite.vlmevalkit.video_frames import Cut, picked
 from tests import made_data as made
 
 EIGHT, EACH_SECOND = FrameRule(count=8), FrameRule(per_second=1)

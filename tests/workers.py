@@ -9,9 +9,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from evalsuite.process import ChildDied
-from evalsuite.runner.work import Answered, Message, Worker, WorkerSettings
-from evalsuite.smolvlm.questions import Question
+from evalsuite.runner.workers.worker import Answered, Message, Worker, WorkerSettings
+from evalsuite.smolvlm.requests import Question
+from evalsuite.system.process import ChildDied
 
 
 class Kept:

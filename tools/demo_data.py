@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from evalsuite import samples
+from evalsuite import sample
 from evalsuite.smolvlm import prompts
 
 Split = Literal["train", "dev", "test"]
@@ -57,12 +57,12 @@ based on the video. Respond with only the letter (A, B, C, or D) of the correct 
 """
 """VLMEvalKit's ``VideoMME.FRAMES_TMPL_NOSUB``."""
 
-STILL = samples.Image(path="", digest="")
+STILL = sample.Image(path="", digest="")
 
 
 def still_prompt(text: str) -> str:
     """The prompt of one picture and the words a dataset puts beside it."""
-    return prompts.build("default", [STILL, samples.Text(text)]).text
+    return prompts.build("default", [STILL, sample.Text(text)]).text
 
 
 def choice_text(question: Question) -> str:
@@ -86,18 +86,18 @@ def lettered(options: Sequence[str]) -> list[str]:
 
 def video_prompt(question: Question, n_frames: int) -> str:
     """The prompt of a Video-MME question over `n_frames` frames."""
-    frames = samples.Frames(
+    frames = sample.Frames(
         paths=tuple(str(i) for i in range(n_frames)),
         times=tuple(float(i) for i in range(n_frames)),
         digest="",
     )
     options = lettered(question.options) if question.options else []
     asked = "\n".join([question.text, *options])
-    messages: list[samples.Message] = [
-        samples.Text(""),
+    messages: list[sample.Message] = [
+        sample.Text(""),
         frames,
-        samples.Text(VIDEO_INSTRUCTION),
-        samples.Text(f"Question: {asked}\nAnswer: "),
+        sample.Text(VIDEO_INSTRUCTION),
+        sample.Text(f"Question: {asked}\nAnswer: "),
     ]
     return prompts.build("video-choices", messages).text
 

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 from evalsuite.errors import EvalsuiteError
-from evalsuite.report.find import find_all
 from evalsuite.report.plots import draw
+from evalsuite.runs.find import find_all
 from tests.swept import checkpoint
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"

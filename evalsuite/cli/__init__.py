@@ -9,10 +9,10 @@ import sys
 import typer
 
 # In the order of --help; importing a module adds its commands.
-from evalsuite.cli import evaluating, judging, keeping, showing  # noqa: F401
+from evalsuite.cli import compare, evaluate, machine, show  # noqa: F401
 from evalsuite.cli.app import app, drop_output, printing, say
 from evalsuite.errors import GOOD, INCOMPLETE, INTERNAL, INTERRUPTED, USAGE, EvalsuiteError
-from evalsuite.files import DISK_FULL
+from evalsuite.system.files import DISK_FULL
 
 
 def main(arguments: list[str] | None = None) -> int:

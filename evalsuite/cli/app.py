@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from evalsuite.errors import DiskError
-from evalsuite.version import VERSION
+from evalsuite.system.environment import VERSION
 
 app = typer.Typer(
     name="evalsuite",
@@ -39,7 +39,7 @@ def root(
 
 def say(message: str, code: int) -> int:
     """Say one line on standard error; returns `code`."""
-    from evalsuite.report.words import sentence, visible
+    from evalsuite.report.format import sentence, visible
 
     print(f"evalsuite: {visible(sentence(message))}", file=sys.stderr)
     return code

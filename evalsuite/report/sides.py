@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalsuite import promoted
 from evalsuite.errors import UsageError
-from evalsuite.promoted import Pointer
-from evalsuite.report.find import find_one
-from evalsuite.results import FoundRun
+from evalsuite.runs import baseline as promoted
+from evalsuite.runs.baseline import Pointer
+from evalsuite.runs.find import find_one
+from evalsuite.runs.records import FoundRun
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from evalsuite.benchmarks import Benchmark
-from evalsuite.journal import Journal
-from evalsuite.results import Failure, Prediction, SampleScore, Score
-from evalsuite.runner.local import Said
-from evalsuite.samples import Sample
-from evalsuite.smolvlm.questions import Answer, add_seconds
-from evalsuite.vlmevalkit.kit import BrokenSample
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.runner.workers.slot import Said
+from evalsuite.runs.journal import Journal
+from evalsuite.runs.records import Failure, Prediction, SampleScore, Score
+from evalsuite.sample import Sample
+from evalsuite.smolvlm.requests import Answer, add_seconds
+from evalsuite.vlmevalkit.client import BrokenSample
 
 MOST_FRAMES = 64
 """Of a video shown at so many frames a second, for guessing how long it takes."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from evalsuite.runner.noise import SAMPLES
+from evalsuite.runner.batch_sensitivity import SAMPLES
 from evalsuite.runner.plan import Limit, Shard
 from evalsuite.smolvlm.prompts import Profile
 

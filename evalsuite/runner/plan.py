@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from evalsuite.benchmarks import Benchmark
-from evalsuite.checkpoint import Checkpoint
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import UsageError
-from evalsuite.results import settings_digest
+from evalsuite.runs.records import settings_digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,24 @@ import contextlib
 import functools
 from collections.abc import Mapping, Sequence
 
-from evalsuite.benchmarks import Benchmark
-from evalsuite.checkpoint import Checkpoint
-from evalsuite.data import data_digest
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.data import data_digest
+from evalsuite.checkpoint.adapter import require_peft
+from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import IncompleteError
-from evalsuite.files import RunLock
-from evalsuite.journal import answered, peek
-from evalsuite.lora import require_peft
-from evalsuite.results import Run
-from evalsuite.runner.evaluation import Evaluation
-from evalsuite.runner.ledger import Assignment
-from evalsuite.runner.local import Hire
+from evalsuite.runner.events import Planned, Progress
+from evalsuite.runner.loop import Evaluation
 from evalsuite.runner.options import Options
 from evalsuite.runner.plan import Place, choose_scorable, place
-from evalsuite.runner.progress import Planned, Progress
+from evalsuite.runner.resume import State, header, look
+from evalsuite.runner.run_record import Assignment
 from evalsuite.runner.source import SampleSource
-from evalsuite.runner.state import State, header, look
-from evalsuite.runner.work import Worker
-from evalsuite.vlmevalkit.kit import KitError
+from evalsuite.runner.workers.slot import Hire
+from evalsuite.runner.workers.worker import Worker
+from evalsuite.runs.journal import answered, peek
+from evalsuite.runs.records import Run
+from evalsuite.system.files import RunLock
+from evalsuite.vlmevalkit.client import KitError
 
 
 def evaluate(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalsuite.benchmarks import Benchmark
-from evalsuite.samples import Sample
-from evalsuite.vlmevalkit.kit import BrokenSample, Kit, Outline
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.sample import Sample
+from evalsuite.vlmevalkit.client import BrokenSample, Kit, Outline
 
 
 class SampleSource:

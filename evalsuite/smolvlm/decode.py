@@ -16,7 +16,7 @@ import torch
 from transformers import DynamicCache
 
 from evalsuite.smolvlm.model import Model
-from evalsuite.smolvlm.prefixes import Group
+from evalsuite.smolvlm.prefix_sharing import Group
 
 SHARED = -1
 PADDING = -2

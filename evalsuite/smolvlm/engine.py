@@ -16,20 +16,20 @@ from pathlib import Path
 import torch
 from transformers import AutoProcessor
 
-from evalsuite.results import Ended
-from evalsuite.smolvlm import limits
-from evalsuite.smolvlm.costs import Shares
-from evalsuite.smolvlm.encode import Encoder
-from evalsuite.smolvlm.expand import Expander
-from evalsuite.smolvlm.floor import Shape, shape_of
-from evalsuite.smolvlm.media import DECODE_TIMEOUT
+from evalsuite.sample import Ended
+from evalsuite.smolvlm import batch_limits
+from evalsuite.smolvlm.cost_accounting import Shares
+from evalsuite.smolvlm.image_decoder import DECODE_TIMEOUT
+from evalsuite.smolvlm.image_processing import Tiler, levels
+from evalsuite.smolvlm.media_loader import MediaKey, MediaReader, Window, Windows
 from evalsuite.smolvlm.memory import free_bytes, free_host_bytes, peak_bytes, peak_resident_bytes
 from evalsuite.smolvlm.model import Model, load
 from evalsuite.smolvlm.prompts import IMAGE_TOKEN
-from evalsuite.smolvlm.questions import Answer, Question, Stats
-from evalsuite.smolvlm.respond import Job, Responder, Response
-from evalsuite.smolvlm.tiles import Tiler, levels
-from evalsuite.smolvlm.windows import MediaKey, MediaReader, Window, Windows
+from evalsuite.smolvlm.requests import Answer, Question, Stats
+from evalsuite.smolvlm.roofline import Shape, shape_of
+from evalsuite.smolvlm.scheduler import Job, Responder, Response
+from evalsuite.smolvlm.tokenization import Expander
+from evalsuite.smolvlm.vision import Encoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Engine:
         tiler = Tiler(processing.image_processor, longest_edge)
         _check_fit(self._model, tiler, self._expander)
         self._reader = MediaReader(tiler, decoders or _default_decoders(), decode_timeout)
-        self._limits = limits.choose(
+        self._limits = batch_limits.choose(
             self.device.type,
             self.shape,
             self._model.dtype.itemsize,

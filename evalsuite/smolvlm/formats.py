@@ -3,7 +3,7 @@
 ``<image>`` stands where an image or a frame goes. The texts are those that VLMEvalKit's
 ``SmolVLM2`` class builds (``vlmeval/vlm/smolvlm.py``), and for an Idefics3 checkpoint its
 ``SmolVLM`` class, byte for byte: the tests hold them against both. Where theirs cannot be asked at
-all, `evalsuite.vlmevalkit.mends` says what is done instead.
+all, `evalsuite.vlmevalkit.workarounds` says what is done instead.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 
-from evalsuite.samples import Frames, Message, Text
+from evalsuite.sample import Frames, Message, Text
 
 IMAGE_TOKEN = "<image>"
 

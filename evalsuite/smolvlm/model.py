@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText, DynamicCache
 
-from evalsuite.smolvlm.merge import merge
+from evalsuite.smolvlm.lora_merge import merge
 
 _PLAIN = {
     # Read by the greedy loop, or of no consequence to which token greedy decoding picks.

@@ -2,7 +2,7 @@
 
 Pure. ``<image>`` stands where an image or a frame goes; the engine expands it into tile tokens
 later. The words are VLMEvalKit's (`evalsuite.smolvlm.formats`) or those of the checkpoint's own
-chat template (`evalsuite.smolvlm.native`).
+chat template (`evalsuite.smolvlm.chat_template`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evalsuite.samples import Frames, Media, Message, Text
+from evalsuite.sample import Frames, Media, Message, Text
 from evalsuite.smolvlm.formats import FORMATS, IMAGE_TOKEN, OF_FAMILY, VIDEO_FORMATS
 
 MAX_FRAMES = 64
@@ -53,7 +53,7 @@ def build(prompt_format: str, messages: Sequence[Message], style: Style = VLMEVA
     """
     if style.profile == "native":
         # Loads jinja2, which the other profile does without.
-        from evalsuite.smolvlm import native
+        from evalsuite.smolvlm import chat_template as native
 
         text = native.text(messages, style.chat_template)
     else:

@@ -3,7 +3,7 @@
 Each function turns samples into values whose mean is the metric, exactly, and whose spread is that
 of the metric, to first order: metric + influence of the sample (Hampel 1974; for clustered data
 Deville, Survey Methodology 25 (1999) 193). Differences of such values go where differences of
-ordinary ones go: `evalsuite.stats.drop.estimate_drop`.
+ordinary ones go: `evalsuite.stats.paired_difference.estimate_drop`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
-from evalsuite.stats.clusters import Array
+from evalsuite.stats.cluster_robust import Array
 
 Numbers = Sequence[float] | Array
 

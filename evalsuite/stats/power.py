@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from evalsuite.stats.verdict import ALPHA, MARGIN
+from evalsuite.stats.decision import ALPHA, MARGIN
 
 POWER = 0.8
 _DRAWS = 200_000

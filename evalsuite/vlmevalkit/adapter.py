@@ -18,13 +18,13 @@ import vlmeval.dataset
 import vlmeval.inference
 from vlmeval.vlm.base import BaseModel
 
-from evalsuite import checkpoint
+from evalsuite.checkpoint import checkpoint
+from evalsuite.checkpoint.adapter import require_peft
 from evalsuite.errors import UsageError
-from evalsuite.lora import require_peft
-from evalsuite.samples import Frames, Image, Message, Text
+from evalsuite.sample import Frames, Image, Message, Text
 from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.engine import Engine
-from evalsuite.smolvlm.questions import Question
+from evalsuite.smolvlm.requests import Question
 
 _FORMATS = {
     "brief": (

@@ -20,15 +20,16 @@ import pandas as pd
 import vlmeval.dataset
 from pysubs2.exceptions import Pysubs2Error
 
-from evalsuite.benchmarks import Benchmark
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.errors import nearest
-from evalsuite.layouts import LAYOUTS
-from evalsuite.samples import Image, Message, Sample, Text
-from evalsuite.vlmevalkit import images, own, videos
-from evalsuite.vlmevalkit.kit import BrokenSample, KitError, Outline
-from evalsuite.vlmevalkit.media import MediaError, Store
-from evalsuite.vlmevalkit.tables import several, words
-from evalsuite.vlmevalkit.videos import Clips
+from evalsuite.sample import Image, Message, Sample, Text
+from evalsuite.vlmevalkit import custom_data, video_datasets
+from evalsuite.vlmevalkit import image_datasets as images
+from evalsuite.vlmevalkit.client import BrokenSample, KitError, Outline
+from evalsuite.vlmevalkit.media_store import MediaError, Store
+from evalsuite.vlmevalkit.tsv import several, words
+from evalsuite.vlmevalkit.video_datasets import Clips
 
 Row = dict[str, Any]
 
@@ -202,7 +203,7 @@ def _clusters(data: Any) -> list[str]:
     """Return, for each row, what its media are: rows that agree in it share them."""
     if "video" in data:
         named = [name for name in ("video", "prefix") if name in data]
-        return [_cluster([videos.place(row)]) for row in data[named].to_dict("records")]
+        return [_cluster([video_datasets.place(row)]) for row in data[named].to_dict("records")]
     media = list(data["image" if "image" in data else "image_path"])
     return [_cluster(texts if isinstance(texts, list) else [texts]) for texts in media]
 
@@ -228,9 +229,9 @@ def _load(benchmark: Benchmark, store: Store) -> Loaded:
     if benchmark.modality == "image":
         dataset = images.build(kind, benchmark, where, store)
     elif where.suffix in (".jsonl", ".tsv", ".csv") and not where.is_dir():
-        dataset, clips = videos.build_own(kind, benchmark, where, store)
+        dataset, clips = video_datasets.build_own(kind, benchmark, where, store)
     else:
-        dataset, clips = videos.build(kind, benchmark, where, store)
+        dataset, clips = video_datasets.build(kind, benchmark, where, store)
     data = dataset.data
     positions = {str(index): at for at, index in enumerate(data["index"])}
     if benchmark.split is not None:
@@ -277,13 +278,13 @@ def _class(benchmark: Benchmark) -> Any:
     for kind in vlmeval.dataset.DATASET_CLASSES:
         if benchmark.dataset in kind.supported_datasets():
             return kind
-    if benchmark.metric in own.CLASSES:
-        return classes[own.CLASSES[benchmark.metric]]
+    if benchmark.metric in custom_data.CLASSES:
+        return classes[custom_data.CLASSES[benchmark.metric]]
     raise KitError(
         "data",
         f"{benchmark.name}: VLMEvalKit has no dataset '{benchmark.dataset}'"
         f"{nearest(benchmark.dataset, vlmeval.dataset.SUPPORTED_DATASETS)}; for data of your own "
-        f"name a dataset_class, or one of the metrics {', '.join(own.CLASSES)}",
+        f"name a dataset_class, or one of the metrics {', '.join(custom_data.CLASSES)}",
     )
 
 

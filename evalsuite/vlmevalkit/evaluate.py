@@ -20,11 +20,11 @@ from typing import Any
 import pandas as pd
 import vlmeval.smp.file
 
-from evalsuite.vlmevalkit import mends, rule_mends
+from evalsuite.vlmevalkit import scoring_workarounds, workarounds
 from evalsuite.vlmevalkit.datasets import Loaded, Row
-from evalsuite.vlmevalkit.rules.metric import Metric, Reader
+from evalsuite.vlmevalkit.rules.base import Metric, Reader
 
-_READ = [name for name in mends.TEXT_COLUMNS if name not in ("hint", "video", "image_path")]
+_READ = [name for name in workarounds.TEXT_COLUMNS if name not in ("hint", "video", "image_path")]
 """Columns that rules look at."""
 
 
@@ -81,7 +81,11 @@ def read_otherwise(loaded: Loaded, directory: Path, *, kinds: bool) -> bool:
 
 def _evaluated(loaded: Loaded, metric: Metric, reader: Reader, frame: Any) -> Any:
     name = _file(loaded)
-    asked = rule_mends.our_judge_is_asked(reader.judge) if reader.judge else metric.without_judge()
+    asked = (
+        scoring_workarounds.our_judge_is_asked(reader.judge)
+        if reader.judge
+        else metric.without_judge()
+    )
     with _of_these(loaded.dataset, reader.dataset, frame), asked:
         frame.to_csv(name, sep="\t", index=False, quoting=csv.QUOTE_ALL, encoding="utf-8")
         model = "judge" if reader.judge else "exact_matching"

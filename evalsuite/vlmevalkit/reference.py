@@ -26,10 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalsuite.benchmarks import Benchmark
-from evalsuite.process import Child, serve, write_to
-from evalsuite.vlmevalkit import unmended
-from evalsuite.vlmevalkit.unmended import Asked
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.system.process import Child, serve, write_to
+from evalsuite.vlmevalkit import unpatched
+from evalsuite.vlmevalkit.unpatched import Asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +138,10 @@ def _run(
     first: list[float] = []
     stage, error, result, seconds = "load", None, None, 0.0
     try:
-        dataset = unmended.dataset(benchmark, Path("LMUData", benchmark.name).absolute())
+        dataset = unpatched.dataset(benchmark, Path("LMUData", benchmark.name).absolute())
         _keep(dataset, assignment.ids.get(benchmark.name))
         ids += map(str, dataset.data["index"])
-        model = unmended.model(
+        model = unpatched.model(
             loaded,
             assignment.processor or assignment.checkpoint,
             assignment.family,
@@ -179,7 +179,7 @@ def _run(
         error=error,
         seconds=seconds,
         first_prediction_seconds=first[0] if first else 0.0,
-        peak_memory_bytes=unmended.peak_memory_bytes(assignment.device),
+        peak_memory_bytes=unpatched.peak_memory_bytes(assignment.device),
     )
 
 
@@ -227,8 +227,8 @@ def main() -> None:
     os.environ["LMUData"] = str(Path("LMUData").absolute())
     checkpoint = assignment.checkpoint
     if assignment.base is not None:
-        checkpoint = unmended.merged(checkpoint, assignment.base, Path("merged").absolute())
-    loaded = unmended.weights(checkpoint, assignment.family, assignment.dtype, assignment.device)
+        checkpoint = unpatched.merged(checkpoint, assignment.base, Path("merged").absolute())
+    loaded = unpatched.weights(checkpoint, assignment.family, assignment.dtype, assignment.device)
     for benchmark in assignment.benchmarks:
         connection.send(_run(assignment, loaded, benchmark, process_started))
 

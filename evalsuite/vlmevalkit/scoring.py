@@ -20,28 +20,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalsuite.benchmarks import EXACT
-from evalsuite.results import Prediction
-from evalsuite.vlmevalkit import mends, rule_mends
+from evalsuite.benchmarks.catalogue import EXACT
+from evalsuite.runs.records import Prediction
+from evalsuite.vlmevalkit import scoring_workarounds, workarounds
+from evalsuite.vlmevalkit.client import KitError, SampleValue, Scored
 from evalsuite.vlmevalkit.datasets import Loaded, Row
 from evalsuite.vlmevalkit.evaluate import evaluate, read_otherwise, unmended
-from evalsuite.vlmevalkit.judging import Model
-from evalsuite.vlmevalkit.kit import KitError, SampleValue, Scored
+from evalsuite.vlmevalkit.judge_adapter import Model
+from evalsuite.vlmevalkit.rules.base import Metric, Reader, Verdict
 from evalsuite.vlmevalkit.rules.choices import CHOICE, MMMU, YES_NO
-from evalsuite.vlmevalkit.rules.clips import MVBENCH, VIDEO_CHOICE, WORLDSENSE
+from evalsuite.vlmevalkit.rules.composite import MLVU, TEMPCOMPASS
 from evalsuite.vlmevalkit.rules.mathvista import MATHVISTA
-from evalsuite.vlmevalkit.rules.metric import Metric, Reader, Verdict
-from evalsuite.vlmevalkit.rules.parts import MLVU, TEMPCOMPASS
-from evalsuite.vlmevalkit.rules.words import (
+from evalsuite.vlmevalkit.rules.open_answers import (
     ANLS,
     EXACT_MATCH,
     OCR_CONTAINS,
     RELAXED_ACCURACY,
     VQA_ACCURACY,
 )
+from evalsuite.vlmevalkit.rules.video_choice import MVBENCH, VIDEO_CHOICE, WORLDSENSE
 
 if TYPE_CHECKING:
-    from evalsuite.judge import Judge
+    from evalsuite.vlmevalkit.judge import Judge
 
 METRICS: Mapping[str, Metric] = {
     "choice": CHOICE,
@@ -104,7 +104,7 @@ def score(
     model = Model(judge) if judge and metric.uses_judge else None
     reader = Reader(metric.key(loaded.benchmark.dataset), model)
     frame = loaded.frame(ids).drop(columns="image", errors="ignore").copy()
-    mends.labels_are_words(frame)
+    workarounds.labels_are_words(frame)
     rows: list[Row] = frame.to_dict("records")
     counting = [metric.counts(row) for row in rows]
     if not any(counting):
@@ -117,7 +117,7 @@ def score(
     frame["sample"] = list(ids)
     frame["prediction"] = [each.text for each in judged]
     if metric.from_zero:
-        rule_mends.rows_count_from_zero(frame)
+        scoring_workarounds.rows_count_from_zero(frame)
     result = evaluate(loaded, metric, reader, frame, directory)
 
     where = f"{loaded.benchmark.name}: VLMEvalKit's"
@@ -169,7 +169,7 @@ def _judged(
     What VLMEvalKit asks later, one after the other, it has answered already.
     """
     said = {prediction.text for prediction in given}
-    stand_ins = [word for word in mends.EMPTY if word not in said] or list(mends.EMPTY)
+    stand_ins = [word for word in workarounds.EMPTY if word not in said] or list(workarounds.EMPTY)
 
     def judged(row: Row, prediction: Prediction) -> _Judged:
         if prediction.ended == "error" or not prediction.text.strip():
@@ -199,13 +199,13 @@ def _judged(
 
 def _no_answer(rule: _Rule, text: str, stand_ins: Sequence[str]) -> _Judged:
     """Judge a prediction that failed, or has no words: it is wrong, whatever the rule says."""
-    carried = mends.table_text(text, lambda words: rule(words).value == 0, stand_ins)
+    carried = workarounds.table_text(text, lambda words: rule(words).value == 0, stand_ins)
     return _Judged(Verdict(0.0, parsed=False), carried, rule(carried), text)
 
 
 def _answer(rule: _Rule, text: str) -> _Judged:
     verdict = rule(text)
-    carried = mends.table_text(text)
+    carried = workarounds.table_text(text)
     return _Judged(verdict, carried, verdict if carried == text else rule(carried), carried)
 
 
@@ -243,15 +243,15 @@ def _rule_mends(judged: Sequence[_Judged]) -> set[str]:
     tables = [each.in_table for each in judged]
     names = {verdict.mend for verdict in tables if verdict.counted != verdict.value}
     if any(each.verdict.value != each.in_table.value for each in judged):
-        names.add(mends.table_text.__name__)
+        names.add(workarounds.table_text.__name__)
     return names
 
 
 def _table_mends(judged: Sequence[_Judged], misread: bool) -> set[str]:
     """Name the mends without which VLMEvalKit might read another table."""
-    names = {mends.tables_keep_their_words.__name__} if misread else set()
+    names = {workarounds.tables_keep_their_words.__name__} if misread else set()
     if any(not each.unmended.strip() for each in judged):
-        names.add(mends.table_text.__name__)
+        names.add(workarounds.table_text.__name__)
     return names
 
 

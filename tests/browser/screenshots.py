@@ -12,8 +12,8 @@ from PIL import Image
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
-from evalsuite.report.find import find_all
 from evalsuite.report.page.write import show
+from evalsuite.runs.find import find_all
 from tests.browser.chromium import chromium, dark
 
 SCALE = 2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.data.sizes import written as size
+from evalsuite.benchmarks.data.sizes import written as size
 from tests.browser.conftest import Browser
 from tests.paged import large, written
 

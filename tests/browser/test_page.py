@@ -9,8 +9,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from evalsuite.report.render import write
-from evalsuite.results import SampleScore
+from evalsuite.report.writers.report import write
+from evalsuite.runs.records import SampleScore
 from tests.browser.chromium import dark
 from tests.browser.conftest import Browser
 from tests.compared import failed, sample, samples, stored

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalsuite.benchmarks import Benchmark
-from evalsuite.journal import read_predictions
-from evalsuite.results import Score, read_samples
-from evalsuite.samples import Frames, Media, Sample
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.runs.journal import read_predictions
+from evalsuite.runs.records import Score, read_samples
+from evalsuite.sample import Frames, Media, Sample
 from evalsuite.smolvlm import prompts
-from evalsuite.smolvlm.media import Decoder
+from evalsuite.smolvlm.image_decoder import Decoder
 from evalsuite.vlmevalkit.reference import Assignment, Reference, run_reference
-from evalsuite.vlmevalkit.unmended import Asked
+from evalsuite.vlmevalkit.unpatched import Asked
 from tests.conftest import Bench
 from tests.paper_data import LABELS, ODD, SEVERAL, WORDS, make
 from tests.paper_videos import BY_NAME, FEW, SHORT

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from evalsuite import checkpoint
+from evalsuite.checkpoint import checkpoint
 from evalsuite.runner.source import SampleSource
-from evalsuite.vlmevalkit import mends
-from evalsuite.vlmevalkit.kit import Kit
+from evalsuite.vlmevalkit import workarounds
+from evalsuite.vlmevalkit.client import Kit
 from tests.conftest import Bench
 from tests.model_factory import derive_idefics3
 from tests.paper_data import variants
@@ -36,7 +36,7 @@ if its text is byte for byte, and every image in it pixel for pixel. Video-MME, 
 TempCompass round their number. Parts that only a judge can score are asked, and not scored.
 
 Samples that VLMEvalKit reads, shows or scores wrong are left out, and named in the last column by
-the mend that says why (`evalsuite/vlmevalkit/mends.py`). For each of them a test holds that
+the mend that says why (`evalsuite/vlmevalkit/workarounds.py`). For each of them a test holds that
 VLMEvalKit does what the mend says.
 """
 
@@ -102,7 +102,7 @@ def _row(compared: Compared, family: str, agreement: str, odd: Sequence[str]) ->
         "" if compared.theirs is None else f"{compared.theirs:.2f}",
         agrees,
         ", ".join(
-            f"{count}: `{mend}`" if hasattr(mends, mend) else f"{count}: {mend}"
+            f"{count}: `{mend}`" if hasattr(workarounds, mend) else f"{count}: {mend}"
             for mend, count in Counter(odd).items()
         ),
     )

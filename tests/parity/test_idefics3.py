@@ -2,7 +2,7 @@
 
 import pytest
 
-from evalsuite import checkpoint
+from evalsuite.checkpoint import checkpoint
 from tests.conftest import Bench
 from tests.model_factory import derive_idefics3
 from tests.parity.roads import Roads, compare, odd_ones, shows, walk

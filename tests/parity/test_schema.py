@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evalsuite.layouts import LAYOUTS
+from evalsuite.benchmarks.video_layouts import LAYOUTS
 from tests.made_data import vlmevalkit
 from tests.paper_data import make, make_upstream
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from evalsuite.journal import read_predictions
-from evalsuite.results import read_samples
+from evalsuite.runs.journal import read_predictions
+from evalsuite.runs.records import read_samples
 from evalsuite.vlmevalkit.reference import Assignment, run_reference
 from evalsuite.vlmevalkit.reference import Reference as Theirs
 from tests.conftest import Bench, Reference, demo

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
 
-from evalsuite.report.html import escaped
-from evalsuite.report.joined import Row, change
-from evalsuite.report.notes import MODIFIED, PARTIAL
+from evalsuite.report.format import ABSENT, FAILED, points, sentence, short
+from evalsuite.report.model.join_samples import Row, change
+from evalsuite.report.model.notes import MODIFIED, PARTIAL
 from evalsuite.report.page.skeleton import Style, document
 from evalsuite.report.page.subject import Part, Subject
 from evalsuite.report.page.tables import Field, drawn, facts, number, table, words
-from evalsuite.report.words import ABSENT, FAILED, points, sentence, short
-from evalsuite.results import Failure, SampleScore, Score, group_name
+from evalsuite.report.writers.html import escaped
+from evalsuite.runs.records import Failure, SampleScore, Score, group_name
 from evalsuite.stats import clustered_standard_error
 
 _COUNTS = ("failed", "empty", "truncated", "unparsed")
@@ -99,7 +99,7 @@ def _score_fields(part: Part, kept: Sequence[str]) -> Iterator[Field]:
 
 
 def _interval(score: Score) -> Field:
-    from evalsuite.stats.interval import score_interval  # scipy is for those who draw it
+    from evalsuite.stats.wilson import score_interval  # scipy is for those who draw it
 
     error = None if score.stderr is None else score.stderr / 100
     found = score_interval(score.score / 100, error, score.clusters)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from evalsuite.report.html import escaped
 from evalsuite.report.page.skeleton import BROWSER, Style, document
 from evalsuite.report.page.subject import Subject
+from evalsuite.report.writers.html import escaped
 
 _KEYS = (
     ("j or ↓", "next sample"),

@@ -1,6 +1,6 @@
 """What a browser of samples loads: an index at once, texts where they are seen, a search index.
 
-Pure. Rows are those of `evalsuite.report.joined`, numbered from 0; runs are columns.
+Pure. Rows are those of `evalsuite.report.model.join_samples`, numbered from 0; runs are columns.
 """
 
 from __future__ import annotations
@@ -9,9 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalsuite.report.joined import Row, is_empty, is_failed, is_truncated, is_unparsed, known
+from evalsuite.report.model.join_samples import (
+    Row,
+    is_empty,
+    is_failed,
+    is_truncated,
+    is_unparsed,
+    known,
+)
 from evalsuite.report.page.script import to_script
-from evalsuite.results import SampleScore
+from evalsuite.runs.records import SampleScore
 
 CHUNK_ROWS = 500
 """Rows in a file of texts, at most;"""

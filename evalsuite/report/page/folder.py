@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.errors import UsageError
-from evalsuite.files import disk_errors, to_json_text, write_atomically
 from evalsuite.report.page.skeleton import ASSETS
+from evalsuite.system.files import disk_errors, to_json_text, write_atomically
 
 MARKER = "evalsuite-page.json"
 """Lies in every folder that is ours."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from evalsuite.report.grid import Grid, across, slots
-from evalsuite.report.html import grid_html
+from evalsuite.report.format import ABSENT, counted, day, parameter_count, short
+from evalsuite.report.model.table import Column
 from evalsuite.report.page.skeleton import Style, document
 from evalsuite.report.page.subject import Group
 from evalsuite.report.page.tables import number, table, words
-from evalsuite.report.table import Column
-from evalsuite.report.words import ABSENT, counted, day, parameter_count, short
+from evalsuite.report.tables.grid import Grid, across, slots
+from evalsuite.report.writers.html import grid_html
 
 TITLE = "Evaluation"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from evalsuite.errors import UsageError, nearest
-from evalsuite.files import write_bytes_atomically
 from evalsuite.report.page.data import Picture
+from evalsuite.system.files import write_bytes_atomically
 
 KINDS = ("thumbnails", "reference", "none")
 SIDE = 256

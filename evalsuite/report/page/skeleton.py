@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from evalsuite.report.html import escaped
-from evalsuite.version import VERSION
+from evalsuite.report.writers.html import escaped
+from evalsuite.system.environment import VERSION
 
 BROWSER = ("page.js", "list.js", "data.js", "filter.js", "detail.js", "samples.js")
 """Scripts of the page that browses samples, each before what needs it. All pages have the first."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.errors import UsageError
-from evalsuite.report.joined import Row, join
-from evalsuite.report.notes import is_blind
-from evalsuite.report.reported import tables
-from evalsuite.report.table import Table
-from evalsuite.results import FoundRun, Outcome, Score, read_samples
+from evalsuite.report.model.join_samples import Row, join
+from evalsuite.report.model.notes import is_blind
+from evalsuite.report.model.select import tables
+from evalsuite.report.model.table import Table
+from evalsuite.runs.records import FoundRun, Outcome, Score, read_samples
 
 _LONGEST = 80
 

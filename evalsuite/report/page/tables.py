@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalsuite.report.html import escaped
-from evalsuite.report.words import ABSENT, points
+from evalsuite.report.format import ABSENT, points
+from evalsuite.report.writers.html import escaped
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from evalsuite.data.sizes import GB, written
-from evalsuite.report.html import escaped
-from evalsuite.report.joined import Row
+from evalsuite.benchmarks.data.sizes import GB, written
+from evalsuite.report.format import counted, visible
+from evalsuite.report.model.join_samples import Row
 from evalsuite.report.page import pictures
 from evalsuite.report.page.benchmark import benchmark
 from evalsuite.report.page.browser import browser
@@ -23,9 +23,9 @@ from evalsuite.report.page.folder import INDEX, Folder, claim, opened
 from evalsuite.report.page.overview import overview
 from evalsuite.report.page.skeleton import Style, assets, new_style
 from evalsuite.report.page.subject import Subject, groups, rows_of
-from evalsuite.report.text import can_draw
-from evalsuite.report.words import counted, visible
-from evalsuite.results import FoundRun
+from evalsuite.report.writers.html import escaped
+from evalsuite.report.writers.terminal import can_draw
+from evalsuite.runs.records import FoundRun
 
 LARGE_BYTES = GB // 2
 """A page larger than that is said to be large."""

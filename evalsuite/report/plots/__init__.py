@@ -7,13 +7,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from evalsuite.curves import Curves, LeftOut, alike, curves
+from evalsuite.checkpoint.locate import file_name
+from evalsuite.comparison.learning_curves import Curves, LeftOut, alike, curves
 from evalsuite.errors import UsageError, nearest
-from evalsuite.places import file_name
+from evalsuite.report.model.table import Table, build
 from evalsuite.report.plots import categories, intervals, memory, steps
 from evalsuite.report.plots.style import save, styled
-from evalsuite.report.table import Table, build
-from evalsuite.results import FoundRun, read_samples
+from evalsuite.runs.records import FoundRun, read_samples
 
 Say = Callable[[str], None]
 KINDS = ("memory", "steps", "intervals", "categories")

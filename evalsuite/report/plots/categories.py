@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from evalsuite.report.plots import dots
 from evalsuite.report.plots.intervals import ABOUT, dot
-from evalsuite.results import SampleScore
+from evalsuite.runs.records import SampleScore
 from evalsuite.stats import clustered_standard_error, mean
 
 MOST = 40

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 
 from matplotlib.figure import Figure
 
+from evalsuite.report.format import counted
+from evalsuite.report.model.table import Row, Table
 from evalsuite.report.plots import dots
 from evalsuite.report.plots.style import SERIES
-from evalsuite.report.table import Row, Table
-from evalsuite.report.words import counted
-from evalsuite.results import Score
+from evalsuite.runs.records import Score
 from evalsuite.stats import mean_standard_error
-from evalsuite.stats.interval import score_interval
+from evalsuite.stats.wilson import score_interval
 
 ABOUT = "Bars: 95 % intervals, clustered by image or video."
 

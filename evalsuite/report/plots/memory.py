@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
+from evalsuite.report.format import counted
+from evalsuite.report.model.table import Table
 from evalsuite.report.plots.intervals import averaged_scores, mean_dot
 from evalsuite.report.plots.labels import Box, place
 from evalsuite.report.plots.style import (
@@ -28,9 +30,7 @@ from evalsuite.report.plots.style import (
     shown,
     told_apart,
 )
-from evalsuite.report.table import Table
-from evalsuite.report.words import counted
-from evalsuite.results import FoundRun
+from evalsuite.runs.records import FoundRun
 
 NAMED = 16
 """So many points get their names; of more, those that nothing beats in both score and memory."""

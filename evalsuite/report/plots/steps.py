@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from evalsuite.curves import Curve, Curves, Point
+from evalsuite.comparison.learning_curves import Curve, Curves, Point
+from evalsuite.report.format import counted
 from evalsuite.report.plots.dots import Dot
 from evalsuite.report.plots.intervals import dot, mean_dot, named
 from evalsuite.report.plots.style import (
@@ -24,7 +25,6 @@ from evalsuite.report.plots.style import (
     legend,
     shown,
 )
-from evalsuite.report.words import counted
 
 _ACROSS = 3
 _ABOUT = (

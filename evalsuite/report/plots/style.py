@@ -20,8 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from evalsuite.files import write_bytes_atomically
-from evalsuite.report.words import visible
+from evalsuite.report.format import visible
+from evalsuite.system.files import write_bytes_atomically
 
 INK = "#767b83"
 """Text and axes."""

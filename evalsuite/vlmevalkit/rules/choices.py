@@ -10,9 +10,9 @@ from typing import Any
 from vlmeval.dataset.utils.multiple_choice import build_choices, extract_answer_from_item
 from vlmeval.dataset.utils.yorn import YOrN_auxeval, YOrN_Extraction
 
-from evalsuite.vlmevalkit import mends
+from evalsuite.vlmevalkit import workarounds
 from evalsuite.vlmevalkit.datasets import Row
-from evalsuite.vlmevalkit.rules.metric import Metric, Reader, Verdict, hole
+from evalsuite.vlmevalkit.rules.base import Metric, Reader, Verdict, hole
 
 
 def _choice(row: Row, text: str, reader: Reader) -> Verdict:
@@ -23,7 +23,7 @@ def _choice(row: Row, text: str, reader: Reader) -> Verdict:
 
 def _headline(result: Any, rows: Sequence[Row]) -> float:
     accuracy = dict(zip(map(str, result["split"]), result["Overall"], strict=True))
-    sizes = Counter(row.get("split", mends.UNLABELLED) for row in rows)
+    sizes = Counter(row.get("split", workarounds.UNLABELLED) for row in rows)
     return 100 * float(sum(accuracy[split] * n for split, n in sizes.items())) / len(rows)
 
 

@@ -27,10 +27,10 @@ from typing import Any
 from vlmeval.dataset.utils import mathvista
 from vlmeval.utils import can_infer
 
-from evalsuite.vlmevalkit import rule_mends
+from evalsuite.vlmevalkit import scoring_workarounds
 from evalsuite.vlmevalkit.datasets import Row
-from evalsuite.vlmevalkit.rules import numerals
-from evalsuite.vlmevalkit.rules.metric import Metric, Reader, Verdict, hole, texts
+from evalsuite.vlmevalkit.rules import number_parsing
+from evalsuite.vlmevalkit.rules.base import Metric, Reader, Verdict, hole, texts
 
 
 def find(row: Any, text: str) -> str:
@@ -39,7 +39,7 @@ def find(row: Any, text: str) -> str:
         return _choice(row, text)
     match row["answer_type"]:
         case "integer" | "float":
-            number = numerals.number_of(text)
+            number = number_parsing.number_of(text)
             return "" if number is None else _written(row, number)
         case "list":
             return _listed(row, text)
@@ -73,7 +73,7 @@ def _choice(row: Any, text: str) -> str:
     named = re.fullmatch(r"\W{0,9}(?:option|choice)?\W{0,9}([A-Za-z])\W{0,9}", found, re.I)
     if named and named[1].upper() in options:
         return named[1].upper()
-    for words in (found, numerals.CLAUSE.split(found)[0]):
+    for words in (found, number_parsing.CLAUSE.split(found)[0]):
         same = [letter for letter, option in options.items() if _plain(option) == _plain(words)]
         if len(same) == 1:
             return same[0]
@@ -83,20 +83,22 @@ def _choice(row: Any, text: str) -> str:
 
 
 def _of_value(options: Mapping[str, str], text: str) -> str:
-    number = numerals.number_of(text)
+    number = number_parsing.number_of(text)
     if number is None:
         return ""
-    same = [letter for letter, words in options.items() if numerals.only_number(words) == number]
+    same = [
+        letter for letter, words in options.items() if number_parsing.only_number(words) == number
+    ]
     return same[0] if len(same) == 1 else ""
 
 
 def _kept(text: str) -> str:
     """Return the part of `text` that is the answer."""
-    boxed = numerals.BOXED.findall(text)
+    boxed = number_parsing.BOXED.findall(text)
     words = boxed[-1] if boxed else text
-    after = numerals.LEAD.split(words)[-1]
+    after = number_parsing.LEAD.split(words)[-1]
     words = after if after.strip(" .:*$\n\t") else words
-    words = numerals.TEXT.sub(r"\1", words)
+    words = number_parsing.TEXT.sub(r"\1", words)
     return re.sub(r"\*\*|\\?\$|\\[()\[\]]", "", words).strip(" :\n\t").rstrip(". \n\t")
 
 
@@ -129,7 +131,7 @@ def _listed(row: Any, text: str) -> str:
     lists = [cell for cell in bracketed if _items(cell) is not None]
     if lists:
         return lists[-1]
-    wanted, numbers = _items(row["answer"]) or [], numerals.numbers_in(text)
+    wanted, numbers = _items(row["answer"]) or [], number_parsing.numbers_in(text)
     return repr(numbers) if len(numbers) == len(wanted) else ""
 
 
@@ -172,7 +174,7 @@ class _Finder:
 
     def generate(self, prompt: str, **settings: object) -> str:
         found = find(self._line, str(self._line["prediction"]))
-        return rule_mends.no_verdict_is_none(found)
+        return scoring_workarounds.no_verdict_is_none(found)
 
 
 _auxeval = mathvista.MathVista_auxeval
@@ -187,7 +189,7 @@ def _finder_stands_in() -> Iterator[None]:
 
     mathvista.MathVista_auxeval = auxeval
     try:
-        with rule_mends.our_judge_is_asked(_Finder()):
+        with scoring_workarounds.our_judge_is_asked(_Finder()):
             yield
     finally:
         mathvista.MathVista_auxeval = _auxeval
@@ -197,11 +199,11 @@ def _rule(row: Row, text: str, reader: Reader) -> Verdict:
     line = row | {"prediction": text}
     said = str(_auxeval(reader.judge or _Finder(line), line)["res"])
     theirs = float(mathvista.post_check(line | {"res": said}))
-    none = reader.judge is not None and said == rule_mends.NONE
+    none = reader.judge is not None and said == scoring_workarounds.NONE
     found = "" if none else find(row, said if reader.judge else text)
     same = right(row, found) or (theirs > 0 and not _in_words(row))
-    value = rule_mends.words_can_be_right(same)
-    return Verdict(value, bool(found), theirs, rule_mends.words_can_be_right.__name__)
+    value = scoring_workarounds.words_can_be_right(same)
+    return Verdict(value, bool(found), theirs, scoring_workarounds.words_can_be_right.__name__)
 
 
 def _in_words(row: Row) -> bool:

@@ -1,0 +1,285 @@
+"""What is kept because it can be computed again: how much it is, emptying it, keeping it small.
+
+Images and frames are dropped by themselves, least recently used first, once they take more than a
+limit; what a running session may have used is never dropped. The rest goes only when asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalsuite.benchmarks.data.prepare import prepared_root
+from evalsuite.benchmarks.data.sizes import GB, read_size
+from evalsuite.system.hashing import cache_directory
+from evalsuite.system.locks import is_held
+
+LIMIT_BYTES = 100 * GB
+"""Of images and frames, unless ``$EVALSUITE_CACHE_LIMIT`` says otherwise."""
+_TOUCH_SECONDS = 2 * 3600
+"""What is used is touched, but only when it was not within the hour: so this long before a session
+began counts as used by it."""
+_DRAFT_SECONDS = 24 * 3600
+"""A draft older than that has nobody working at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that is kept or dropped as a whole."""
+
+    path: Path
+    bytes: int
+    used: float
+    """When it was last used, in seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The entries of one kind."""
+
+    name: str
+    about: str
+    entries: Sequence[Entry]
+
+    @property
+    def bytes(self) -> int:
+        """What they take."""
+        return sum(entry.bytes for entry in self.entries)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the least recently used one was used."""
+        return min((entry.used for entry in self.entries), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What `empty` or `prune` did."""
+
+    entries: int
+    bytes: int
+    spared: int
+    """Entries that would have gone, were they not in use."""
+
+
+def kinds() -> list[Kind]:
+    """Everything in the cache, by kind."""
+    return [Kind(name, about, list(_LISTED[name]())) for name, about in KINDS.items()]
+
+
+KINDS: Mapping[str, str] = {
+    "images": "images as the engine reads them",
+    "frames": "decoded frames of videos",
+    "data": "prepared video repositories",
+    "judge": "what judges answered",
+    "digests": "hashes of large files",
+}
+
+
+def limit_bytes() -> int:
+    """How much images and frames may take; raises `UsageError` for a limit that is no size."""
+    text = os.environ.get("EVALSUITE_CACHE_LIMIT")
+    return read_size(text, "$EVALSUITE_CACHE_LIMIT") if text else LIMIT_BYTES
+
+
+def prune(limit: int) -> Dropped:
+    """Drop images and frames, least recently used first, until they take at most `limit`."""
+    entries = sorted((*_images(), *_frames()), key=lambda entry: entry.used)
+    _remove_drafts()
+    return _drop(entries, sum(entry.bytes for entry in entries) - limit)
+
+
+def empty(names: Sequence[str]) -> Dropped:
+    """Drop everything of these kinds but what running sessions may be using."""
+    entries = [entry for name in names for entry in _LISTED[name]()]
+    return _drop(entries, sum(entry.bytes for entry in entries) + 1)
+
+
+def _drop(entries: Sequence[Entry], excess: int) -> Dropped:
+    """Drop `entries` in their order while there is an `excess`."""
+    protected = _protected_since()
+    dropped = freed = spared = 0
+    for entry in entries:
+        if excess <= freed:
+            break
+        if entry.used >= protected:
+            spared += 1
+        elif _remove(entry.path):
+            dropped, freed = dropped + 1, freed + entry.bytes
+    return Dropped(dropped, freed, spared)
+
+
+def _remove(path: Path) -> bool:
+    """Remove an entry so that nobody meets half of one; false if it cannot be removed."""
+    try:
+        if path.is_dir():
+            gone = Path(tempfile.mkdtemp(prefix=".gone-", dir=path.parent))
+            path.rename(gone / path.name)
+            shutil.rmtree(gone, ignore_errors=True)
+        else:
+            path.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _images() -> Iterator[Entry]:
+    for folder in _folders(cache_directory() / "media"):
+        if len(folder.name) == 2:
+            yield from _files(folder)
+
+
+def _frames() -> Iterator[Entry]:
+    for folder in _folders(cache_directory() / "media" / "frames"):
+        yield from (_whole(path) for path in _folders(folder))
+
+
+def _data() -> Iterator[Entry]:
+    """Prepared directories, and those that a stopped process left half prepared."""
+    for entry in _scan(prepared_root()):
+        name = entry.name.removesuffix(".draft")
+        busy = name != entry.name and is_held(prepared_root() / f"{name}.lock")
+        if entry.is_dir(follow_symlinks=False) and not busy:
+            yield _whole(Path(entry.path))
+
+
+def _json_files(kind: str) -> Callable[[], Iterator[Entry]]:
+    def listed() -> Iterator[Entry]:
+        for folder in _folders(cache_directory() / kind):
+            yield from _files(folder)
+
+    return listed
+
+
+_LISTED: Mapping[str, Callable[[], Iterator[Entry]]] = {
+    "images": _images,
+    "frames": _frames,
+    "data": _data,
+    "judge": _json_files("judge"),
+    "digests": _json_files("digests"),
+}
+
+
+def _scan(folder: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError:  # not there, or gone meanwhile
+        return
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    for entry in _scan(folder):
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+            yield Path(entry.path)
+
+
+def _files(folder: Path) -> Iterator[Entry]:
+    for entry in _scan(folder):
+        with contextlib.suppress(OSError):
+            if entry.is_file(follow_symlinks=False) and not entry.name.startswith("."):
+                stat = entry.stat(follow_symlinks=False)
+                yield Entry(Path(entry.path), stat.st_size, stat.st_mtime)
+
+
+def _whole(folder: Path) -> Entry:
+    """A folder as one entry; what it links to is not in the cache and does not count."""
+    size, used = 0, 0.0
+    with contextlib.suppress(OSError):
+        used = folder.stat().st_mtime
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                stat = (Path(path) / name).lstat()
+                size, used = size + stat.st_size, max(used, stat.st_mtime)
+    return Entry(folder, size, used)
+
+
+def _remove_drafts() -> None:
+    """Remove what killed processes left half done among the frames."""
+    long_ago = time.time() - _DRAFT_SECONDS
+    for folder in _folders(cache_directory() / "media" / "frames"):
+        for entry in _scan(folder):
+            with contextlib.suppress(OSError):
+                if entry.name.startswith(".") and entry.stat().st_mtime < long_ago:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def session() -> Iterator[None]:
+    """While it is entered nothing it uses is dropped; the cache is pruned before and after.
+
+    Raises `UsageError` for a limit that is no size, before anything else. A cache that cannot be
+    written is not pruned, and costs time, never the result.
+    """
+    limit = limit_bytes()
+    with _registered():
+        prune(limit)
+        yield
+    prune(limit)
+
+
+@contextlib.contextmanager
+def _registered() -> Iterator[None]:
+    """Hold a lock on a file among the sessions: it tells of this process as long as it lives."""
+    folder = _sessions()
+    path = folder / f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
+    draft = path.with_name(f".{path.name}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = draft.open("w", encoding="ascii")
+    except OSError:
+        yield
+        return
+    with file:
+        file.write(repr(time.time()))
+        file.flush()
+        # A file system without locks has no sessions either.
+        with contextlib.suppress(OSError):
+            # Locked before it has its name: unlocked it would read as dead.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            draft.rename(path)
+        try:
+            yield
+        finally:
+            draft.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+
+def _protected_since() -> float:
+    """What was used since then may be in use; infinity without a living session."""
+    begun = [
+        start
+        for entry in list(_scan(_sessions()))
+        if (start := _began(Path(entry.path))) is not None
+    ]
+    return min(begun, default=float("inf")) - _TOUCH_SECONDS
+
+
+def _began(path: Path) -> float | None:
+    """When the session at `path` began; None if it is over, and its file is removed."""
+    if path.name.startswith("."):
+        return None
+    try:
+        # For writing, which an exclusive lock needs where files are on a server.
+        with path.open("r+", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return float(file.read())
+            path.unlink(missing_ok=True)
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def _sessions() -> Path:
+    return cache_directory() / "sessions"

@@ -1,0 +1,145 @@
+"""What identifies the data a score was made with."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.data import media_references
+from evalsuite.benchmarks.data.errors import DataError
+from evalsuite.benchmarks.video_layouts import LAYOUTS
+from evalsuite.errors import UsageError
+from evalsuite.system.hashing import file_digest
+
+HASHED_BYTES = 1 << 30
+"""Media beyond this many bytes in all count by name and size."""
+_LONGEST_NAME = 1024
+"""A longer cell is no file's name but an image in base64."""
+
+
+def data_digest(benchmark: Benchmark) -> str:
+    """SHA-256 that changes with the benchmark's data, in hex.
+
+    That is its tables' content, and of the media they name: the content too, up to 1 GiB in all.
+    Beyond that it is each file's name and size, because to hash hundreds of gigabytes takes hours:
+    a video's own content is hashed when its frames are decoded, and is in the digest of every
+    prompt. Other files there (locks, archives) do not count, nor does where the data lies. Raises
+    `UsageError` for a file that cannot be read.
+    """
+    root = Path(benchmark.data or "")
+    try:
+        tables, media, base = _parts(benchmark, root)
+    except DataError as error:
+        raise UsageError(f"{error.message}; {error.remedy}") from error
+    if len(tables) == 1 and not media:
+        return file_digest(tables[0])
+    digest = hashlib.sha256()
+    for path in tables:
+        _add(digest, base, path, file_digest(path))
+    sizes = {path: path.stat().st_size for path in _files(media)}
+    by_content = sum(sizes.values()) <= HASHED_BYTES
+    for path, size in sizes.items():
+        _add(digest, base, path, file_digest(path) if by_content else f"{size} bytes")
+    return digest.hexdigest()
+
+
+def _add(digest: Any, base: Path, path: Path, what: str) -> None:
+    digest.update(os.fsencode(os.path.relpath(path, base)) + f"\0{what}\n".encode())
+
+
+def _parts(benchmark: Benchmark, root: Path) -> tuple[Sequence[Path], Sequence[Path], Path]:
+    """The tables, the media they name, and what the names are relative to."""
+    if root.is_file():
+        # A published table holds its images itself: no need to look through gigabytes.
+        published = benchmark.published is not None and benchmark.modality == "image"
+        return [root], [] if published else _named_by(root), root.parent
+    if benchmark.dataset in LAYOUTS:
+        names = (f"{table}.tsv" for table in LAYOUTS[benchmark.dataset].tables)
+        tables = [root / name for name in names if (root / name).exists()]
+        named = [
+            *media_references.videos(benchmark.dataset, tables),
+            *media_references.subtitles(tables),
+        ]
+        there = media_references.present(root, named)
+        return tables, [root / name for name in sorted(there)], root
+    everything = sorted(p for p in root.rglob("*") if p.is_file() and p.suffix.lower() in _COUNTED)
+    return [], everything, root
+
+
+_COUNTED = {
+    *(".tsv", ".json", ".jsonl", ".csv", ".parquet", ".srt", ".vtt"),
+    *(".mp4", ".avi", ".mkv", ".mov", ".webm", ".gif", ".jpg", ".jpeg", ".png"),
+}
+"""In a directory nobody knows the layout of."""
+
+
+def _files(media: Iterable[Path]) -> Iterator[Path]:
+    """`media` with the frames in place of a folder of them."""
+    for path in media:
+        if path.is_dir():
+            yield from sorted(entry for entry in path.iterdir() if entry.is_file())
+        else:
+            yield path
+
+
+def _named_by(table: Path) -> list[Path]:
+    """The existing files that the rows of the user's own table name."""
+    names = {name for cell in _cells(table) for name in _names(cell)}
+    found = (table.parent / name for name in sorted(names))
+    return [path for path in found if _exists(path)]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a question rather than a name: too long, or with a NUL
+        return False
+
+
+_NAMING = ("video", "image_path", "image", "subtitle_path")
+
+
+def _cells(table: Path) -> Iterator[Any]:
+    """The cells of `table` that may name files."""
+    if table.suffix.lower() == ".jsonl":
+        with table.open(encoding="utf-8-sig", errors="replace") as file:
+            for line in file:
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    continue  # who reads the rows says what is wrong with this one
+                if isinstance(row, dict):
+                    yield from (row[column] for column in _NAMING if column in row)
+        return
+    with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        csv.field_size_limit(sys.maxsize)
+        rows = csv.reader(file, delimiter="," if table.suffix.lower() == ".csv" else "\t")
+        columns = next(rows, [])
+        if "image" in columns and not {"video", "image_path"} & set(columns):
+            first = next(rows, [])
+            at = columns.index("image")
+            if len(first) <= at or len(first[at]) > _LONGEST_NAME:
+                return  # images in the table itself, which may have gigabytes of them
+            yield first[at]
+        places = [columns.index(column) for column in _NAMING if column in columns]
+        for row in rows:
+            yield from (row[at] for at in places if len(row) > at)
+
+
+def _names(cell: Any) -> list[str]:
+    """The names in a cell: one, or a list of them, perhaps as Python writes it."""
+    if isinstance(cell, str) and cell.startswith("["):
+        try:
+            cell = ast.literal_eval(cell)
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            return []
+    listed = cell if isinstance(cell, list) else [cell]
+    return [name for name in listed if isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME]

@@ -1,0 +1,217 @@
+"""What is not there yet, and getting it."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.data import download, hub_download, prepare
+from evalsuite.benchmarks.data.errors import NO_NETWORK, DataError
+from evalsuite.benchmarks.data.hub_worker import explain
+from evalsuite.benchmarks.data.inspect_tree import looks_like
+from evalsuite.benchmarks.data.locate import locate, look
+from evalsuite.benchmarks.data.progress import Say, silent
+from evalsuite.benchmarks.data.search_paths import (
+    hub_folder,
+    is_video_tree,
+    lmu_directory,
+    place_of,
+)
+from evalsuite.benchmarks.data.sizes import GB, written
+from evalsuite.benchmarks.data.upstream_trees import TREES
+from evalsuite.errors import EvalsuiteError, IncompleteError
+from evalsuite.runs.records import Failure
+
+UNASKED_BYTES = 5 * GB
+"""More than that is downloaded only when the user says so."""
+PATIENCE_SECONDS = 5.0
+"""How long a server may take to say how large something is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Data to be downloaded."""
+
+    benchmark: Benchmark
+    source: str
+    """A web address, or ``organisation/name@revision`` on the Hub."""
+    target: Path
+    """A file, or where the Hub's client keeps the repository."""
+    bytes: int
+    """What is left to download."""
+    about: bool
+    """Whether `bytes` is only what the benchmarks file says."""
+    unpacked_bytes: int = 0
+    """What preparing it takes besides."""
+    unreachable: str | None = None
+    """Why the server could not be asked."""
+    remedy: str = ""
+
+
+def missing(
+    benchmarks: Sequence[Benchmark], data_dir: Path | None, patience: float = PATIENCE_SECONDS
+) -> list[Missing]:
+    """What `fetch` would download for `benchmarks`, with sizes asked from the servers.
+
+    Nothing with `data_dir`: data there is taken as it lies. Nor does it name data of the user's
+    own, or a table that is there but is not the published one: `locate` has to say that.
+    """
+    if data_dir is not None:
+        return []
+    absent = {
+        (b.dataset, b.modality): b for b in benchmarks if b.published and _is_missing(b)
+    }.values()
+    with ThreadPoolExecutor(max_workers=8) as asking:
+        return list(asking.map(lambda benchmark: _sized(benchmark, patience), absent))
+
+
+def _is_missing(benchmark: Benchmark) -> bool:
+    published = benchmark.published
+    if benchmark.data is not None or published is None:
+        return False
+    if published.url is None and published.repository is None:
+        return False
+    path = place_of(benchmark, None)
+    if not is_video_tree(benchmark):
+        return not path.exists()
+    if not looks_like(benchmark.dataset, path):
+        return True
+    prepared = prepare.prepared_path(benchmark.dataset, path)
+    with tempfile.TemporaryDirectory(prefix="evalsuite-tables-") as scratch:
+        try:
+            return bool(look(benchmark.dataset, path, prepared, Path(scratch)).lacking)
+        except DataError:  # a file is not there, or damaged: the Hub's client knows what to do
+            return True
+
+
+def _sized(benchmark: Benchmark, patience: float) -> Missing:
+    published = benchmark.published
+    assert published is not None
+    size: int | None = None
+    trouble: tuple[str, str] | None = None
+    if published.url is not None:
+        source, target = published.url, lmu_directory() / f"{benchmark.dataset}.tsv"
+        unpacked = loaded = 0
+        try:
+            loaded = _part_bytes(benchmark, target)
+            size = download.remote_size(source, patience)
+        except DataError as error:
+            trouble = (error.message, error.remedy)
+        except (OSError, http.client.HTTPException) as error:
+            trouble = (download.why(error), NO_NETWORK)
+    else:
+        assert published.repository is not None
+        source = f"{published.repository}@{published.revision}"
+        target = hub_folder(published.repository)
+        patterns = _patterns(benchmark)
+        try:
+            size = hub_download.repository_size(
+                published.repository, published.revision, patterns, patience
+            )
+        except Exception as error:  # noqa: BLE001 - another package's network: told, not hidden
+            trouble = explain(published.repository, published.revision, error)
+        whole = size if size is not None else published.about_bytes
+        unpacked = whole if _has_archives(benchmark) else 0
+        loaded = hub_download.loaded_bytes(published.repository)
+    left = max((published.about_bytes if size is None else size) - loaded, 0)
+    return Missing(
+        benchmark=benchmark,
+        source=source,
+        target=target,
+        bytes=left,
+        about=size is None,
+        unpacked_bytes=unpacked,
+        unreachable=trouble[0] if trouble else None,
+        remedy=trouble[1] if trouble else "",
+    )
+
+
+def _part_bytes(benchmark: Benchmark, target: Path) -> int:
+    part = download.part_path(target, _table_md5(benchmark))
+    return part.stat().st_size if part.exists() else 0
+
+
+def _table_md5(benchmark: Benchmark) -> str:
+    published = benchmark.published
+    assert published is not None
+    if benchmark.dataset not in published.md5:
+        raise DataError(
+            f"{benchmark.name}: 'published' has no md5 for the table {benchmark.dataset}",
+            "add it in the benchmarks file: what is downloaded is checked",
+        )
+    return published.md5[benchmark.dataset]
+
+
+def _patterns(benchmark: Benchmark) -> tuple[str, ...]:
+    return TREES[benchmark.dataset].patterns if benchmark.dataset in TREES else ("*",)
+
+
+def _has_archives(benchmark: Benchmark) -> bool:
+    return benchmark.dataset in TREES and bool(TREES[benchmark.dataset].archives)
+
+
+def check_room(wanted: Sequence[Missing]) -> None:
+    """Raise `IncompleteError` if `wanted` does not fit on the disks it goes to."""
+    needed: dict[int, tuple[Path, int]] = {}
+    for item in wanted:
+        parts = [(item.target.parent, item.bytes)]
+        if item.unpacked_bytes:
+            parts.append((prepare.prepared_root(), item.unpacked_bytes))
+        for place, count in parts:
+            there = next(path for path in (place, *place.absolute().parents) if path.exists())
+            device = there.stat().st_dev
+            known = needed.get(device, (there, 0))
+            needed[device] = (known[0], known[1] + count)
+    for place, count in needed.values():
+        free = shutil.disk_usage(place).free
+        if count > free:
+            raise IncompleteError(
+                f"{place}: {written(count)} to download and unpack there, and {written(free)} "
+                "free; free some space, or name other places with $LMUData, $HF_HOME and "
+                "$EVALSUITE_CACHE"
+            )
+
+
+def fetch(
+    wanted: Sequence[Missing], say: Say = silent, patience: download.Patience | None = None
+) -> list[Failure]:
+    """Download `wanted` and make it ready; returns why what failed did.
+
+    Ctrl-C keeps what was loaded; the next call continues. Raises `IncompleteError` if the disk
+    is too small.
+    """
+    check_room(wanted)
+    failures = []
+    for item in wanted:
+        try:
+            _fetch(item, say, patience)
+        except DataError as error:
+            failures.append(error.of(item.benchmark.name))
+            continue
+        except EvalsuiteError as error:
+            failures.append(DataError(str(error), "then run it again").of(item.benchmark.name))
+            continue
+        ready = locate(item.benchmark, None, say=say)
+        if isinstance(ready, Failure):
+            failures.append(ready)
+    return failures
+
+
+def _fetch(item: Missing, say: Say, patience: download.Patience | None) -> None:
+    benchmark, published = item.benchmark, item.benchmark.published
+    assert published is not None
+    if item.unreachable is not None:
+        raise DataError(f"{item.source}: {item.unreachable}", item.remedy)
+    if published.url is not None:
+        md5 = _table_md5(benchmark)
+        download.download(published.url, item.target, md5, benchmark.name, say, patience)
+    else:
+        hub_download.download_repository(
+            published, _patterns(benchmark), benchmark.name, item.bytes, say
+        )  # fmt: skip

@@ -1,0 +1,182 @@
+"""The tables VLMEvalKit makes of what its video repositories hold: byte for byte the same.
+
+Each function is the ``generate_tsv`` of one class. pandas writes them, because VLMEvalKit's
+published MD5s are of what pandas writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from evalsuite.benchmarks.data.upstream_trees import (
+    MLVU_CHOICES,
+    MLVU_OPEN,
+    MVBENCH_TASKS,
+    TEMPCOMPASS_TASKS,
+    mvbench_file,
+    parquet_of,
+)
+
+Records = list[dict[str, Any]]
+
+
+def write_table(table: str, root: Path, path: Path) -> None:
+    """Make `table` of the sources below `root`. Raises what reading sources raises."""
+    frame = _MAKERS[table](root)
+    frame.to_csv(path, sep="\t", index=False)
+
+
+def _video_mme(root: Path) -> Any:
+    """``videomme.py:generate_tsv``."""
+    import pandas as pd
+
+    frame = pd.read_parquet(root / "videomme" / "test-00000-of-00001.parquet")
+    frame = frame.assign(index=range(len(frame)))
+    frame["video"] = frame["videoID"]
+    frame["video_path"] = frame["videoID"].apply(lambda name: f"./video/{name}.mp4")
+    frame["subtitle_path"] = frame["videoID"].apply(lambda name: f"./subtitle/{name}.srt")
+    frame["candidates"] = frame["options"].apply(lambda options: options.tolist())
+    columns = (
+        *("index", "video", "video_path", "duration", "domain", "candidates"),
+        *("sub_category", "task_type", "subtitle_path", "question", "answer"),
+    )
+    return frame[list(columns)]
+
+
+def _world_sense(root: Path) -> Any:
+    """``worldsense.py:generate_tsv``; the sound it names is not extracted, nobody hears it."""
+    import pandas as pd
+
+    records: Records = []
+    for video, about in _json(root / "worldsense_qa.json").items():
+        records += [
+            {
+                "index": len(records) + place,
+                "video": str(video),
+                "video_path": f"./videos/{video}.mp4",
+                "duration": about["duration"],
+                "domain": about["domain"],
+                "candidates": task["candidates"],
+                "sub_category": about["sub_category"],
+                "audio_class": about["audio_class"],
+                "task_domain": task["task_domain"],
+                "task_type": task["task_type"],
+                "subtitle_path": f"./subtitles/{video}.srt",
+                "audio_path": f"./audios/{video}.wav",
+                "video_caption": about["video_caption"],
+                "question": task["question"],
+                "answer": task["answer"],
+            }
+            for place, task in enumerate(about[key] for key in about if "task" in key)
+        ]
+    return pd.DataFrame(records)
+
+
+def _mvbench_mp4(root: Path) -> Any:
+    """``mvbench.py:MVBench_MP4``."""
+    data = _json(root / "test.json")
+    return _numbered([
+        {"task_type": task, "prefix": data["root"][task]}
+        | {key: item[key] for key in ("video", "question", "answer", "candidates")}
+        for task, items in data["meta"].items()
+        for item in items
+    ])  # fmt: skip
+
+
+def _mvbench(root: Path) -> Any:
+    """``mvbench.py:MVBench``, but a video that is not there leaves the table as it is."""
+    return _numbered([
+        {
+            "task_type": task, "prefix": prefix, "data_type": kind, "bound": bound,
+            "start": item.get("start"), "end": item.get("end"),
+        }
+        | {key: item[key] for key in ("video", "question", "answer", "candidates")}
+        for task, (prefix, kind, bound) in MVBENCH_TASKS.items()
+        for item in _json(root / mvbench_file(task))
+    ])  # fmt: skip
+
+
+def _mlvu_choices(root: Path) -> Any:
+    """``mlvu.py:MLVU_MCQ``."""
+    keys = ("duration", "video", "question", "answer", "candidates")
+    return _numbered([
+        {"task_type": task, "prefix": f"./MLVU/video/{name}"} | {key: item[key] for key in keys}
+        for task, name in MLVU_CHOICES.items()
+        for item in _json(root / "MLVU" / "json" / f"{name}.json")
+    ])  # fmt: skip
+
+
+def _mlvu_open(root: Path) -> Any:
+    """``mlvu.py:MLVU_OpenEnded``."""
+    keys = ("duration", "video", "question", "answer")
+    return _numbered([
+        {"task_type": task, "prefix": f"./MLVU/video/{name}"}
+        | {key: item[key] for key in keys}
+        | {"scoring_points": item.get("scoring_points", "")}
+        for task, name in MLVU_OPEN.items()
+        for item in _json(root / "MLVU" / "json" / f"{name}.json")
+    ])  # fmt: skip
+
+
+def _tempcompass(table: str) -> Callable[[Path], Any]:
+    """``tempcompass.py``: three classes, alike but for what they keep of a question."""
+
+    def record(task: str, item: Mapping[str, Any]) -> dict[str, Any]:
+        question, *candidates = item["question"].split("\n")
+        kept = {"task_type": task, "prefix": "./videos", "suffix": ".mp4"}
+        kept |= {"video": item["video_id"], "question": question}
+        kept |= {"answer": item["answer"], "dim": item["dim"]}
+        if table == "TempCompass_MCQ":
+            kept["candidates"] = candidates
+        if table == "TempCompass_Captioning":
+            kept["question"] = item["question"]
+            kept |= {key: item[key] for key in ("mc_question", "mc_answer")}
+        return kept
+
+    def make(root: Path) -> Any:
+        return _numbered([
+            record(task, item)
+            for task in TEMPCOMPASS_TASKS[table]
+            for item in _tempcompass_items(root, task)
+        ])  # fmt: skip
+
+    return make
+
+
+def _tempcompass_items(root: Path, task: str) -> Records:
+    import pandas as pd
+
+    # VLMEvalKit leaves its parquet files as JSON beside them, and reads those: so what it sees has
+    # been through pandas' JSON.
+    written = root / f"{task}.json"
+    if written.exists():
+        items: Records = _json(written)
+        return items
+    frame = pd.read_parquet(root / parquet_of(task))
+    items = json.loads(frame.to_json(orient="records", lines=False))
+    return list(items)
+
+
+_MAKERS: Mapping[str, Callable[[Path], Any]] = {
+    "Video-MME": _video_mme,
+    "WorldSense": _world_sense,
+    "MVBench_MP4": _mvbench_mp4,
+    "MVBench": _mvbench,
+    "MLVU_MCQ": _mlvu_choices,
+    "MLVU_OpenEnded": _mlvu_open,
+    **{table: _tempcompass(table) for table in TEMPCOMPASS_TASKS},
+}
+
+
+def _numbered(records: Records) -> Any:
+    import pandas as pd
+
+    frame = pd.DataFrame(records)
+    return frame.assign(index=range(len(frame)))
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

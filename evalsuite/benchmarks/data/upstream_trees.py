@@ -1,0 +1,136 @@
+"""What the datasets' own repositories hold: the tables' sources, and media in archives.
+
+Pure facts, read off ``prepare_dataset`` of ``vlmeval/dataset/{videomme,worldsense,mvbench,mlvu,
+tempcompass}.py``; `evalsuite.benchmarks.video_layouts` says how the same data lies once prepared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Archives:
+    """Zips of one kind, and where what is in them goes."""
+
+    pattern: str
+    """Of the zips, below the repository's root."""
+    folder: str
+    """Where VLMEvalKit unpacks them to."""
+    flat: bool
+    """Whether only the members' names count, not their folders."""
+    lifted: str = ""
+    """A folder in the archives whose content belongs one level up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One repository, as far as a dataset needs it."""
+
+    sources: Mapping[str, tuple[str, ...]]
+    """The files each table is made of."""
+    archives: tuple[Archives, ...] = ()
+    patterns: tuple[str, ...] = ("*",)
+    """The files to download."""
+    note: str = ""
+    """What the repository lacks and the user has to get."""
+
+
+MLVU_CHOICES: Mapping[str, str] = {
+    "plotQA": "1_plotQA",
+    "needle": "2_needle",
+    "ego": "3_ego",
+    "count": "4_count",
+    "order": "5_order",
+    "anomaly_reco": "6_anomaly_reco",
+    "topic_reasoning": "7_topic_reasoning",
+}
+"""Tasks of MLVU_MCQ, in VLMEvalKit's order, and the name of their file and folder."""
+MLVU_OPEN: Mapping[str, str] = {"sub_scene": "8_sub_scene", "summary": "9_summary"}
+
+_STAR = "video/star/Charades_v1_480/"
+_CLEVRER = "video/clevrer/video_validation/"
+_PERCEPTION = "video/perception/videos/"
+MVBENCH_TASKS: Mapping[str, tuple[str, str, bool]] = {
+    "Action Sequence": (_STAR, "video", True),
+    "Action Prediction": (_STAR, "video", True),
+    "Action Antonym": ("video/ssv2_video/", "video", False),
+    "Fine-grained Action": ("video/Moments_in_Time_Raw/videos/", "video", False),
+    "Unexpected Action": ("video/FunQA_test/test/", "video", False),
+    "Object Existence": (_CLEVRER, "video", False),
+    "Object Interaction": (_STAR, "video", True),
+    "Object Shuffle": (_PERCEPTION, "video", False),
+    "Moving Direction": (_CLEVRER, "video", False),
+    "Action Localization": ("video/sta/sta_video/", "video", True),
+    "Scene Transition": ("video/scene_qa/video/", "video", False),
+    "Action Count": (_PERCEPTION, "video", False),
+    "Moving Count": (_CLEVRER, "video", False),
+    "Moving Attribute": (_CLEVRER, "video", False),
+    "State Change": (_PERCEPTION, "video", False),
+    "Fine-grained Pose": ("video/nturgbd/", "video", False),
+    "Character Order": (_PERCEPTION, "video", False),
+    "Egocentric Navigation": ("video/vlnqa/", "video", False),
+    "Episodic Reasoning": ("video/tvqa/frames_fps3_hq/", "frame", True),
+    "Counterfactual Inference": (_CLEVRER, "video", False),
+}
+"""Tasks of MVBench: folder of the videos, what they are, and whether questions have bounds."""
+TEMPCOMPASS_TASKS: Mapping[str, tuple[str, ...]] = {
+    "TempCompass_MCQ": ("multi-choice", "caption_matching"),
+    "TempCompass_Captioning": ("captioning",),
+    "TempCompass_YorN": ("yes_no",),
+}
+
+
+def mvbench_file(task: str) -> str:
+    """The file with the questions of an MVBench task."""
+    return "json/" + task.lower().replace(" ", "_").replace("-", "_") + ".json"
+
+
+def parquet_of(task: str) -> str:
+    """The file with the questions of a TempCompass task."""
+    return f"{task}/test-00000-of-00001.parquet"
+
+
+TREES: Mapping[str, Tree] = {
+    "Video-MME": Tree(
+        sources={"Video-MME": ("videomme/test-00000-of-00001.parquet",)},
+        archives=(
+            Archives("video*.zip", "video", flat=True),
+            Archives("subtitle.zip", "subtitle", flat=True),
+        ),
+        patterns=("videomme/*.parquet", "video*.zip", "subtitle.zip"),
+    ),
+    "WorldSense": Tree(
+        sources={"WorldSense": ("worldsense_qa.json",)},
+        archives=(
+            Archives("worldsense_videos*.zip", "videos", flat=True),
+            Archives("worldsense_subtitles.zip", "subtitles", flat=True),
+        ),
+        patterns=("worldsense_qa.json", "worldsense_videos*.zip", "worldsense_subtitles.zip"),
+    ),
+    "MVBench_MP4": Tree(sources={"MVBench_MP4": ("test.json",)}),
+    "MVBench": Tree(
+        sources={"MVBench": tuple(mvbench_file(task) for task in MVBENCH_TASKS)},
+        archives=(Archives("video/*.zip", "video", flat=False, lifted="data0613"),),
+        patterns=("json/*.json", "video/*.zip"),
+        note="the repository may not give out the videos of Fine-grained Pose (NTU RGB+D): "
+        "put them into video/nturgbd beside the others",
+    ),
+    "MLVU": Tree(
+        sources={
+            "MLVU_MCQ": tuple(f"MLVU/json/{name}.json" for name in MLVU_CHOICES.values()),
+            "MLVU_OpenEnded": tuple(f"MLVU/json/{name}.json" for name in MLVU_OPEN.values()),
+        },
+        patterns=("MLVU/json/*", "MLVU/video/*"),
+    ),
+    "TempCompass": Tree(
+        sources={
+            table: tuple(parquet_of(task) for task in tasks)
+            for table, tasks in TEMPCOMPASS_TASKS.items()
+        },
+        archives=(Archives("tempcompass_videos.zip", ".", flat=False),),
+        patterns=("*/test-*.parquet", "tempcompass_videos.zip"),
+    ),
+}
+"""By VLMEvalKit's dataset key."""

@@ -1,0 +1,235 @@
+"""`evalsuite show`: samples of one benchmark at a terminal; `evalsuite page` has them to browse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from evalsuite.errors import IncompleteError, UsageError, nearest
+from evalsuite.report.format import counted, cut, sentence, visible
+from evalsuite.report.model.join_samples import (
+    KINDS,
+    Row,
+    change,
+    is_empty,
+    is_unparsed,
+    join,
+    known,
+)
+from evalsuite.report.model.notes import is_blind
+from evalsuite.report.writers.terminal import broken
+from evalsuite.runs.find import find_one
+from evalsuite.runs.records import Failure, FoundRun, SampleScore, read_samples
+
+_LENGTH = 300
+"""A text is cut after so many characters, unless its sample alone is asked for."""
+_NAME = 24
+"""So wide are names beside texts; longer ones take several lines."""
+_SAID = {"wrong": "wrong", "failed": "without an answer", "unparsed": "without an answer the "
+         "benchmark's rule could find"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which samples are wanted."""
+
+    benchmark: str | None
+    kind: str | None = None
+    """One of `evalsuite.report.model.join_samples.KINDS`."""
+    flipped: str | None = None
+    """Another run; wanted is what is worth more or less in it."""
+    search: str = ""
+    count: int = 10
+    id: str | None = None
+
+
+def show(name: str, asked: Asked, results: Path, console: Console | None = None) -> None:
+    """Print samples of the run `name`.
+
+    Raises `UsageError` for what cannot be found, `IncompleteError` for a benchmark that failed.
+    """
+    console = console or Console()
+    found = [find_one(name, results)]
+    if asked.flipped is not None:
+        # What changed is read from the older to the newer: OTHER first.
+        other = find_one(asked.flipped, results)
+        if other.path.resolve() == found[0].path.resolve():
+            raise UsageError(f"--flipped {asked.flipped}: is the run itself; name another")
+        found = [other, *found]
+    benchmark = _benchmark(found, asked.benchmark)
+    rows = join(
+        [read_samples(item.samples(benchmark)) for item in found],
+        [is_blind(item.run) for item in found],
+    )
+    labels = _labels(found)
+    if asked.id is not None:
+        chosen = _with_id(rows, asked.id, benchmark)
+    else:
+        chosen = [row for row in rows if _wanted(row, asked)]
+        _say(f"{benchmark} of {labels[-1]}: {_summary(chosen, rows, asked, labels)}", console)
+    whole = asked.id is not None
+    for number, row in enumerate(chosen[: None if whole else asked.count]):
+        if number or not whole:
+            console.print()
+        _draw(_lines(row, labels, whole=whole), console)
+    left = len(chosen) - asked.count
+    if left > 0 and not whole:
+        console.print()
+        _say(f"and {left} more; -n {len(chosen)} shows all, --id ID one of them in full", console)
+
+
+def _benchmark(found: Sequence[FoundRun], name: str | None) -> str:
+    """Check that every run has scored the benchmark `name`."""
+    for item in found:
+        outcomes = {outcome.benchmark: outcome for outcome in item.run.outcomes}
+        label = item.run.checkpoint.name
+        if name is None:
+            raise UsageError(
+                f"which benchmark? {label} has {', '.join(outcomes)}; name one with -b"
+            )
+        if name not in outcomes:
+            raise UsageError(
+                f"-b {name}: {label} has no such benchmark{nearest(name, outcomes)}; it has "
+                f"{', '.join(outcomes) or 'none'}"
+            )
+        outcome = outcomes[name]
+        if isinstance(outcome, Failure):
+            why = f"{sentence(outcome.message)}; {sentence(outcome.remedy)}"
+            raise IncompleteError(f"{name}: {label} has no score of it: {why}")
+    assert name is not None
+    return name
+
+
+def _labels(found: Sequence[FoundRun]) -> list[str]:
+    names = [item.run.checkpoint.name for item in found]
+    if len(set(names)) == len(names):
+        return names
+    # Of one checkpoint: the directory of the settings tells them apart, or else the file.
+    paths = [item.path.parent.name for item in found]
+    if len(set(paths)) < len(paths):
+        paths = [item.path.name for item in found]
+    return [f"{name} {path}" for name, path in zip(names, paths, strict=True)]
+
+
+def _wanted(row: Row, asked: Asked) -> bool:
+    mine = row[-1]
+    if mine is None:
+        return False
+    if asked.kind is not None and not KINDS[asked.kind](mine):
+        return False
+    if asked.flipped is not None and change(row[0], mine) == 0:
+        return False
+    return _plain(asked.search) in _searched(row)
+
+
+def _searched(row: Row) -> str:
+    """What a search looks at, as the page does."""
+    sample = known(row)
+    texts = [sample.id, sample.question, sample.target]
+    texts += [text for s in row if s is not None for text in (s.prediction, s.error or "")]
+    return "\n".join(map(_plain, texts))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).lower()
+
+
+def _with_id(rows: Sequence[Row], id_: str, benchmark: str) -> list[Row]:
+    chosen = [row for row in rows if known(row).id == id_]
+    if not chosen:
+        ids = nearest(id_, [known(row).id for row in rows])
+        raise UsageError(f"--id {id_}: {benchmark} has no such sample{ids}")
+    return chosen
+
+
+def _summary(
+    chosen: Sequence[Row], rows: Sequence[Row], asked: Asked, labels: Sequence[str]
+) -> str:
+    mine = sum(row[-1] is not None for row in rows)
+    parts = []
+    if asked.kind is not None:
+        parts.append(_SAID[asked.kind])
+    if asked.flipped is not None:
+        changes = [change(row[0], row[-1]) for row in chosen]
+        worse, better = sum(by < 0 for by in changes), sum(by > 0 for by in changes)
+        parts.append(f"{worse} worse and {better} better than in {labels[0]}")
+    if asked.search:
+        parts.append(f"with '{asked.search}'")
+    said = f": {', '.join(parts)}" if parts else ""
+    return f"{len(chosen)} of {counted(mine, 'sample')}{said}"
+
+
+def _lines(row: Row, labels: Sequence[str], *, whole: bool) -> Iterator[tuple[str, Text]]:
+    """Names and texts of one sample."""
+    sample = known(row)
+    where = f"{sample.id} ({sample.category})" if sample.category else sample.id
+    yield "sample", Text(visible(where), style="bold")
+    yield "question", _text(sample.question, whole=whole)
+    yield "target", _text(sample.target, whole=whole)
+    for label, answer in zip(labels, row, strict=True):
+        text, style = _verdict(answer)
+        line = Text.assemble((text, style))
+        if answer is not None and answer.ended != "error":
+            line.append(": ").append_text(_text(answer.prediction, whole=whole))
+        yield label, line
+    if whole:
+        for path in sample.media:
+            gone = "" if Path(path).is_file() else " (no longer there)"
+            yield "media", Text(visible(path) + gone)
+        yield "prompt", Text(visible(sample.prompt_digest))
+
+
+def _verdict(answer: SampleScore | None) -> tuple[str, str]:
+    """What came of an answer, and the colour that goes with it."""
+    if answer is None:
+        return "not in this run", "dim"
+    if answer.ended == "error":
+        return f"failed: {visible(sentence(answer.error or 'no reason given'))}", "red"
+    notes = []
+    if not answer.counts:
+        notes.append("not scored")
+    elif answer.value in (0, 1):
+        notes.append("right" if answer.value else "wrong")
+    else:
+        notes.append(f"partly right, {answer.value:.2f}")
+    if is_empty(answer):
+        notes.append("empty")
+    if is_unparsed(answer):
+        notes.append("no answer found in it")
+    if answer.ended == "length":
+        notes.append("cut at the token limit")
+    style = "dim" if not answer.counts else "green" if answer.value == 1 else "red"
+    return ", ".join(notes), style
+
+
+def _text(text: str, *, whole: bool) -> Text:
+    r"""`text` with nothing in it that could move the cursor; in full, or one line and not long."""
+    if whole:
+        return Text("\n".join(visible(line) for line in text.split("\n")))
+    return Text(visible(cut(sentence(text), _LENGTH)))
+
+
+def _draw(lines: Iterator[tuple[str, Text]], console: Console) -> None:
+    known_lines = [(visible(name), text) for name, text in lines]
+    width = max(len(name) for name, _ in known_lines)
+    if console.is_terminal:
+        table = RichTable.grid(padding=(0, 2))
+        table.add_column(overflow="fold", style="dim", max_width=_NAME)
+        table.add_column(overflow="fold")
+        for name, text in known_lines:
+            table.add_row(Text(broken(name, _NAME)), text)
+        console.print(table)
+        return
+    for name, text in known_lines:  # piped, a line stays a line, for grep
+        first, *rest = text.plain.split("\n")
+        for head, line in [(name, first), *(("", line) for line in rest)]:
+            console.print(Text(f"{head:<{width}}  {line}".rstrip()), soft_wrap=True)
+
+
+def _say(line: str, console: Console) -> None:
+    console.print(Text(visible(line)), soft_wrap=not console.is_terminal)

@@ -1,0 +1,321 @@
+"""Learning curves: the checkpoints of a training run, by step, as far as they can be compared.
+
+What a training run is, is read from where its checkpoints lie. Every curve is about the same
+benchmarks asked in the same way; what was run otherwise is left out, and named.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from evalsuite.checkpoint.locate import STEP
+from evalsuite.comparison.comparison import Difference, compare_any, differing_settings
+from evalsuite.comparison.pairing import asked_and_scored
+from evalsuite.errors import UsageError
+from evalsuite.runs.records import FoundRun, Run, Score
+from evalsuite.stats import mean, mean_standard_error
+from evalsuite.stats.multiplicity import luck_of_the_best
+
+_ASKED = ("prompts", "blind")
+"""Settings under which answers are to other questions."""
+_PADDING = re.compile(r"(?:[-_.=]+|(?<=[A-Za-z]))0*$")
+"""What goes with a step at the end of a name: ``step_00500`` is of ``step``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One checkpoint of a training run."""
+
+    step: int
+    found: FoundRun
+    scores: Mapping[str, Score]
+    mean: float | None
+    """Over `Curves.averaged`, 0 to 100; None if that is empty."""
+    stderr: float | None
+    """Of `mean`, in points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A training run."""
+
+    name: str
+    points: tuple[Point, ...]
+    """At least one, by step."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A run that is on no curve."""
+
+    run: FoundRun
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curves:
+    """Training runs that can be held against each other."""
+
+    curves: tuple[Curve, ...]
+    benchmarks: tuple[str, ...]
+    averaged: tuple[str, ...]
+    """The benchmarks that every point has a whole score of: those of its mean."""
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The best checkpoint of a curve, and what its lead is worth."""
+
+    best: Point
+    last: Point
+    difference: Difference | None
+    """Best minus last, paired; None if the last is the best, or for `why`."""
+    why: str
+    luck: float | None
+    """By how many points the best would lead on average if all were equally good."""
+    error: float | None
+    """The standard error of a difference that `luck` goes by, in points."""
+    paired: bool
+    """Whether `error` minds that checkpoints answer the same questions."""
+
+
+def curves(runs: Sequence[FoundRun]) -> Curves:
+    """Order `runs` into learning curves; raises `UsageError` if none has a training step."""
+    left_out: list[LeftOut] = []
+    kept = _keep(runs, left_out, lambda run: _unfit(run.run))
+    if not kept:
+        raise UsageError(
+            "no run has a score and a training step, so there is no curve: a step is read from a "
+            "directory named checkpoint-500, or from the trainer_state.json in it"
+        )
+    kept = alike(kept, left_out)
+    kept = _one_a_step(kept, left_out)
+    benchmarks = tuple(dict.fromkeys(s.benchmark for found in kept for s in found.run.scores))
+    whole = [{s.benchmark for s in found.run.scores if not s.partial} for found in kept]
+    averaged = tuple(name for name in benchmarks if all(name in names for names in whole))
+    homes = _homes(kept)
+    labels = _labels(homes)
+    grouped: dict[str, list[Point]] = {}
+    for found, home in zip(kept, homes, strict=True):
+        grouped.setdefault(labels[home], []).append(_point(found, averaged))
+    return Curves(
+        curves=tuple(
+            Curve(name, tuple(sorted(points, key=lambda point: point.step)))
+            for name, points in grouped.items()
+        ),
+        benchmarks=benchmarks,
+        averaged=averaged,
+        left_out=tuple(left_out),
+        notes=tuple(_notes(kept)),
+    )
+
+
+def best_of(curve: Curve, averaged: Sequence[str]) -> Best | None:
+    """Hold the best checkpoint of `curve` against the last; None if there is nothing to choose.
+
+    Luck is computed as if all checkpoints were equally good and any two differed by chance as much
+    as the best and the last (the second best, if the last is the best). Checkpoints answer the same
+    questions, so that is the standard error of a paired difference, which is smaller than two
+    scores' errors make it look. Without samples.jsonl it is the unpaired one, which is too large.
+    """
+    points = [(point.mean, point) for point in curve.points if point.mean is not None]
+    if len(points) < 2:
+        return None
+    # Of equals the later: that is no choice at all.
+    ranked = [point for _, point in sorted(points, key=lambda p: (p[0], p[1].step), reverse=True)]
+    best, last = ranked[0], curve.points[-1]
+    other = last if best is not last else ranked[1]
+    difference, why = _difference(other, best, averaged)
+    if difference is not None:
+        variance = difference.drop.variance
+        error = 100 * math.sqrt(variance) if math.isfinite(variance) else None
+    else:
+        parts = (best.stderr, other.stderr)
+        error = None if None in parts else math.hypot(*(part or 0.0 for part in parts))
+    return Best(
+        best=best,
+        last=last,
+        difference=difference if other is last else None,
+        why=why,
+        luck=None if error is None else luck_of_the_best(len(points), error),
+        error=error,
+        paired=difference is not None,
+    )
+
+
+def _difference(
+    other: Point, best: Point, averaged: Sequence[str]
+) -> tuple[Difference | None, str]:
+    """The paired difference of the means, best minus other, or why there is none."""
+    try:
+        comparison = compare_any([other.found], [best.found], averaged)
+    except UsageError as error:
+        return None, str(error)
+    if comparison.incomparable:
+        first = comparison.incomparable[0]
+        return None, f"{first.benchmark}: {'; '.join(first.why)}"
+    return comparison.mean or comparison.differences[0], ""
+
+
+def _point(found: FoundRun, averaged: Sequence[str]) -> Point:
+    scores = {score.benchmark: score for score in found.run.scores}
+    over = [scores[name] for name in averaged]
+    step = found.run.checkpoint.step
+    assert step is not None
+    return Point(
+        step=step,
+        found=found,
+        scores=scores,
+        mean=mean([score.score for score in over]) if over else None,
+        stderr=mean_standard_error([score.stderr for score in over]),
+    )
+
+
+# What belongs on a curve
+
+
+def _keep(
+    runs: Sequence[FoundRun], left_out: list[LeftOut], why: Callable[[FoundRun], str]
+) -> list[FoundRun]:
+    """The runs that nothing speaks against; the others go to `left_out`."""
+    kept = []
+    for found in runs:
+        if reason := why(found):
+            left_out.append(LeftOut(found, reason))
+        else:
+            kept.append(found)
+    return kept
+
+
+def _unfit(run: Run) -> str:
+    if run.checkpoint.step is None:
+        return "it has no training step"
+    return "" if run.scores else "it has no score yet"
+
+
+def alike(runs: Sequence[FoundRun], left_out: list[LeftOut]) -> list[FoundRun]:
+    """The largest part of `runs` that was asked and scored alike.
+
+    Whole runs before limited ones, then first come: where as many were run one way as the other.
+    """
+
+    def circumstances(found: FoundRun) -> dict[str, object]:
+        settings = found.run.settings
+        return {"limit": found.run.limit, **{key: settings.get(key, False) for key in _ASKED}}
+
+    known = [circumstances(found) for found in runs]
+    usual = max(known, key=lambda c: (known.count(c), c["limit"] is None))
+    kept = _keep(runs, left_out, lambda found: _otherwise(circumstances(found), usual))
+    names = dict.fromkeys(score.benchmark for found in kept for score in found.run.scores)
+    common = {name: _commonest(name, kept) for name in names}
+    return _keep(kept, left_out, lambda found: _unlike(found.run, common))
+
+
+def _commonest(name: str, runs: Sequence[FoundRun]) -> Mapping[str, object]:
+    """How most of `runs` asked and scored the benchmark `name`; of equals how the first did."""
+    facts = [asked_and_scored(s) for f in runs for s in f.run.scores if s.benchmark == name]
+    return max(facts, key=facts.count)
+
+
+def _unlike(run: Run, usual: Mapping[str, Mapping[str, object]]) -> str:
+    """Say what of `run` was asked or scored in another way than usual, if anything was."""
+    for score in run.scores:
+        if why := _otherwise(asked_and_scored(score), usual[score.benchmark]):
+            return f"{score.benchmark}: {why}"
+    return ""
+
+
+def _otherwise(facts: Mapping[str, object], usual: Mapping[str, object]) -> str:
+    """Say how `facts` differ, as ``limit 50, the others none``."""
+    differing = [key for key, value in facts.items() if value != usual[key]]
+    if differing == ["definition"]:
+        return "another definition in the benchmarks file than the others"
+    return "; ".join(
+        f"{key} {_said(facts[key])}, the others {_said(usual[key])}"
+        for key in differing
+        if key != "definition"
+    )
+
+
+def _said(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+def _one_a_step(runs: Sequence[FoundRun], left_out: list[LeftOut]) -> list[FoundRun]:
+    """One run a step: in the usual settings if it can be, then the one with most benchmarks."""
+    settings = Counter(
+        json.dumps(found.run.settings, sort_keys=True, default=str) for found in runs
+    )
+
+    def rank(found: FoundRun) -> tuple[int, int, str]:
+        run = found.run
+        usual = settings[json.dumps(run.settings, sort_keys=True, default=str)]
+        return usual, len(run.scores), run.started
+
+    together: dict[tuple[str, int | None], list[FoundRun]] = {}
+    for found, home in zip(runs, _homes(runs), strict=True):
+        together.setdefault((home, found.run.checkpoint.step), []).append(found)
+    chosen = {id(max(group, key=rank)) for group in together.values()}
+    return _keep(
+        runs,
+        left_out,
+        lambda found: (
+            ""
+            if id(found) in chosen
+            else f"another run stands for step {found.run.checkpoint.step}"
+        ),
+    )
+
+
+def _notes(runs: Sequence[FoundRun]) -> list[str]:
+    notes = list(differing_settings(runs, "the checkpoints"))
+    if names := [found.run.checkpoint.name for found in runs if found.run.finished is None]:
+        notes.append(f"unfinished, so benchmarks may be missing: {', '.join(names)}")
+    return notes
+
+
+# Which training run it is
+
+
+def _homes(runs: Sequence[FoundRun]) -> list[str]:
+    """The directory of each one's training run, as typed.
+
+    ``sft/checkpoint-500`` is of ``sft``; so are ``sft`` and ``sft/final``, where a Trainer leaves
+    its last state, if such steps lie there. Otherwise a checkpoint with a trainer_state.json is of
+    what its name says but for its step (``sft/step_500``), or a training run of its own.
+    """
+    sources = [os.path.normpath(found.run.checkpoint.source) for found in runs]
+    known = {os.path.dirname(s) for s in sources if STEP.fullmatch(os.path.basename(s))}  # noqa: PTH119, PTH120 - as typed
+    return [_home(source, found.run, known) for source, found in zip(sources, runs, strict=True)]
+
+
+def _home(source: str, run: Run, known: set[str]) -> str:
+    directory, name = os.path.split(source)
+    if STEP.fullmatch(name):
+        return directory or run.checkpoint.name.removesuffix(f"-{name}")
+    if source in known:
+        return source
+    if directory in known:
+        return directory
+    repository, at, _ = source.partition("@")
+    if at:  # a revision on the Hub
+        return repository
+    stem = name.removesuffix(str(run.checkpoint.step))
+    if stem != name:
+        return os.path.join(directory, _PADDING.sub("", stem))  # noqa: PTH118 - as typed
+    return source
+
+
+def _labels(homes: Sequence[str]) -> dict[str, str]:
+    """What to call each: its last part, or all of it where that is not enough."""
+    short = {home: os.path.basename(os.path.normpath(home)) or home for home in homes}  # noqa: PTH119
+    shared = Counter(short.values())
+    return {home: name if shared[name] == 1 else home for home, name in short.items()}

@@ -1,0 +1,183 @@
+"""Which samples of runs can be held against each other, and which benchmarks not at all.
+
+Like is compared with like: the same sample, asked in the same words about the same image, scored
+by the same rule. Where anything of that differs the benchmark is incomparable and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from evalsuite.errors import UsageError
+from evalsuite.runs.records import FoundRun, Run, SampleScore, Score, read_samples
+from evalsuite.stats import mean
+
+_ALIKE: dict[str, Callable[[Score], object]] = {
+    "dataset": lambda score: score.dataset,
+    "data": lambda score: score.data_digest[:8],
+    "prompts": lambda score: score.profile,
+    "prompt format": lambda score: score.prompt,
+    "frames": lambda score: score.frames,
+    "token limit": lambda score: score.max_new_tokens,
+    "metric": lambda score: score.metric,
+    "judge": lambda score: score.judge,
+    "VLMEvalKit": lambda score: score.vlmevalkit,
+}
+"""What scores of one benchmark must share, by the words for it."""
+_ROUNDING = 1e-6
+"""Points by which a score may differ from the mean of its samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """One sample as each run answered it."""
+
+    baseline: tuple[SampleScore, ...]
+    candidate: tuple[SampleScore, ...]
+    drop: float
+    """How much more it is worth in the baseline, on average over runs: -1 to 1."""
+
+    @property
+    def known(self) -> SampleScore:
+        """Any of them, for what all share: id, cluster, category, target."""
+        return self.baseline[0]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a run has no answer."""
+        return any(row.ended == "error" for row in (*self.baseline, *self.candidate))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paired:
+    """A benchmark that can be compared, on the samples all runs have."""
+
+    benchmark: str
+    baseline: tuple[Score, ...]
+    candidate: tuple[Score, ...]
+    samples: tuple[Matched, ...]
+    left_out: int
+    """Samples that not all runs have."""
+    asked_otherwise: int
+    """Samples all have, but with other words, images or frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incomparable:
+    """A benchmark that cannot be compared."""
+
+    benchmark: str
+    why: tuple[str, ...]
+    """What differs or is missing, a line each."""
+
+
+def asked_and_scored(score: Score) -> dict[str, object]:
+    """What scores of one benchmark must share to be comparable, by the words for it."""
+    facts = {name: fact(score) for name, fact in _ALIKE.items()}
+    return {**facts, "definition": score.definition}
+
+
+def pair(
+    baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], only: Sequence[str] = ()
+) -> list[Paired | Incomparable]:
+    """Pair the samples of every benchmark that any of the runs has, or of those in `only`.
+
+    Several runs on a side are training seeds of one recipe. Raises `UsageError` where a run's
+    samples cannot be read.
+    """
+    runs = [*baseline, *candidate]
+    names = dict.fromkeys(o.benchmark for found in runs for o in found.run.outcomes)
+    return [_pair(name, baseline, candidate) for name in names if not only or name in only]
+
+
+def _pair(
+    name: str, baseline: Sequence[FoundRun], candidate: Sequence[FoundRun]
+) -> Paired | Incomparable:
+    runs = [*baseline, *candidate]
+    sides = ["baseline"] * len(baseline) + ["candidate"] * len(candidate)
+    scores = [_score(found.run, name) for found in runs]
+    missing = [
+        f"the {side} {found.run.checkpoint.name} has no score of it{_because(found.run, name)}"
+        for found, side, score in zip(runs, sides, scores, strict=True)
+        if score is None
+    ]
+    if missing:
+        return Incomparable(name, tuple(missing))
+    whole = [score for score in scores if score is not None]
+    if why := _unlike(whole, runs):
+        return Incomparable(name, tuple(why))
+    return _matched(name, whole, runs, len(baseline))
+
+
+def _score(run: Run, name: str) -> Score | None:
+    return next((score for score in run.scores if score.benchmark == name), None)
+
+
+def _because(run: Run, name: str) -> str:
+    reasons = [f.message for f in run.failures if f.benchmark == name]
+    return f": {reasons[0]}" if reasons else ""
+
+
+def _unlike(scores: Sequence[Score], runs: Sequence[FoundRun]) -> list[str]:
+    """Say what differs, as ``judge: exact, gpt-4o``."""
+    facts = {name: [fact(score) for score in scores] for name, fact in _ALIKE.items()}
+    facts["blind"] = [found.run.settings.get("blind", False) for found in runs]
+    why = [
+        f"{name}: {', '.join(dict.fromkeys(map(str, values)))}"
+        for name, values in facts.items()
+        if len(set(values)) > 1
+    ]
+    if not why and len({score.definition for score in scores}) > 1:
+        return ["its definition in the benchmarks file"]
+    return why
+
+
+def _matched(
+    name: str, scores: Sequence[Score], runs: Sequence[FoundRun], baselines: int
+) -> Paired | Incomparable:
+    tables = [_table(found, score) for found, score in zip(runs, scores, strict=True)]
+    everywhere = [id_ for id_ in tables[0] if all(id_ in table for table in tables)]
+    together = [tuple(table[id_] for table in tables) for id_ in everywhere]
+    alike = [rows for rows in together if _asked_alike(rows)]
+    if not alike:
+        why = "every sample was asked otherwise" if together else "no sample is in all of the runs"
+        return Incomparable(name, (why,))
+    return Paired(
+        benchmark=name,
+        baseline=tuple(scores[:baselines]),
+        candidate=tuple(scores[baselines:]),
+        samples=tuple(_match(rows[:baselines], rows[baselines:]) for rows in alike),
+        left_out=len(set().union(*tables)) - len(everywhere),
+        asked_otherwise=len(together) - len(alike),
+    )
+
+
+def _table(found: FoundRun, score: Score) -> dict[str, SampleScore]:
+    """The samples of a score by id; raises `UsageError` if they are not those it was made of."""
+    path = found.samples(score.benchmark)
+    rows = [row for row in read_samples(path) if row.counts]
+    table = {row.id: row for row in rows}
+    if len(table) != score.n or len(rows) != score.n:
+        has = f"{len(rows)} samples that count" if len(rows) != score.n else "an id twice"
+        raise UsageError(
+            f"{path}: is damaged: it has {has}, and {found.path.name} says {score.n}; score again "
+            "with --mode eval"
+        )
+    if abs(100 * mean([row.value for row in rows]) - score.score) > _ROUNDING:
+        raise UsageError(
+            f"{path}: is not of the score in {found.path.name}, {score.score:.2f}; score again "
+            "with --mode eval"
+        )
+    return table
+
+
+def _asked_alike(rows: Sequence[SampleScore]) -> bool:
+    """Whether all were asked the same; a sample that could not be asked at all has no digest."""
+    digests = {row.prompt_digest for row in rows if row.prompt_digest or row.ended != "error"}
+    return len(digests) <= 1 and len({row.cluster for row in rows}) == 1
+
+
+def _match(baseline: tuple[SampleScore, ...], candidate: tuple[SampleScore, ...]) -> Matched:
+    drop = mean([row.value for row in baseline]) - mean([row.value for row in candidate])
+    return Matched(baseline, candidate, drop)

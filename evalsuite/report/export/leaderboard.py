@@ -1,0 +1,205 @@
+"""LEADERBOARD.md: complete runs, best first, the same text for the same runs.
+
+Only what stands between the two markers is ours; the rest of the file is left as it is. It is made
+for repositories: a new run adds its lines and changes no others, unless it changes what they say.
+So columns are not aligned, and what there is to be known of a run stands in a line of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from evalsuite.errors import UsageError
+from evalsuite.report.export.markers import read_document, renewed
+from evalsuite.report.format import counted, listed, short
+from evalsuite.report.model.columns import FACTS
+from evalsuite.report.model.notes import is_blind
+from evalsuite.report.model.select import tables
+from evalsuite.report.model.table import Row, Table, prompts_of
+from evalsuite.report.tables.grid import (
+    Entry,
+    Grid,
+    Heading,
+    Line,
+    about_best,
+    remarks,
+    scores,
+    slots,
+)
+from evalsuite.report.writers.markdown import escaped, grid_markdown
+from evalsuite.runs.records import FoundRun, Run, Score, settings_digest
+from evalsuite.system.files import write_atomically
+
+BEGIN = "<!-- evalsuite:leaderboard:begin -->"
+END = "<!-- evalsuite:leaderboard:end -->"
+_TITLE = "# Leaderboard"
+_FACTS = ("parameters", "step", "digest", "dtype")
+_DATED = ("evalsuite", "date")
+_NOTED = "†"
+"""Marks a score of which the run's line below the table says more."""
+_LEFT_OUT = ("blind runs", "unfinished runs", "runs with --limit", "runs without a score")
+
+
+def write(found: Sequence[FoundRun], path: Path) -> None:
+    """Put the leaderboard of the runs `found` into `path`, between the markers if it has them.
+
+    A link is followed. Raises `UsageError` if no run is complete or the file is somebody else's,
+    `DiskError`.
+    """
+    path = path.resolve()
+    known = read_document(path)
+    write_atomically(path, _placed(leaderboard(found), known, path))
+
+
+def leaderboard(found: Sequence[FoundRun]) -> str:
+    """Return what goes between the markers; raises `UsageError` if no run is complete."""
+    whole = _once([item for item in found if _why_not(item.run) is None])
+    if not whole:
+        raise UsageError(
+            f"no complete run among {counted(len(found), 'run')}: a leaderboard leaves out "
+            "blind and unfinished runs, those with --limit and those without a score; finish one "
+            "with 'evalsuite run'"
+        )
+    whole.sort(key=lambda item: (prompts_of(item.run), _identity(item.run)))
+    sections = map(_section, tables([_ordered(item) for item in whole]))
+    parts = ["Written by `evalsuite leaderboard`.\n", *sections]
+    return "\n".join([*parts, *_left_out([item.run for item in found])])
+
+
+def _why_not(run: Run) -> str | None:
+    """One of `_LEFT_OUT`, or None for a run that has a place."""
+    if is_blind(run):
+        return "blind runs"
+    if run.finished is None:
+        return "unfinished runs"
+    if run.limit is not None:
+        return "runs with --limit"
+    return None if run.scores else "runs without a score"
+
+
+def _once(found: Sequence[FoundRun]) -> list[FoundRun]:
+    """Keep one run of each checkpoint and settings: that with the most scores, then the latest."""
+    kept: dict[tuple[str, str, str], FoundRun] = {}
+    for item in found:
+        key = _identity(item.run)
+        if key not in kept or _weight(item) > _weight(kept[key]):
+            kept[key] = item
+    return list(kept.values())
+
+
+def _ordered(item: FoundRun) -> FoundRun:
+    """Put benchmarks in order by name: by that of the runs, one run could move all columns."""
+    outcomes = tuple(sorted(item.run.outcomes, key=lambda outcome: outcome.benchmark))
+    return dataclasses.replace(item, run=dataclasses.replace(item.run, outcomes=outcomes))
+
+
+def _identity(run: Run) -> tuple[str, str, str]:
+    return (run.checkpoint.name, run.checkpoint.digest, settings_digest(run.settings))
+
+
+def _weight(item: FoundRun) -> tuple[int, str, str]:
+    return (len(item.run.scores), item.run.finished or "", str(item.path))
+
+
+def _section(table: Table) -> str:
+    order = sorted(range(len(table.rows)), key=lambda i: -(table.rows[i].average or 0))
+    grid = Grid(
+        headings=(
+            Heading("checkpoint", numeric=False),
+            Heading("average"),
+            *(Heading(slot.title, group=slot.modality) for slot in slots(table)),
+            *(Heading(FACTS[name].heading, numeric=FACTS[name].numeric) for name in _FACTS),
+            Heading("settings", numeric=False),
+            *(Heading(FACTS[name].heading, numeric=False) for name in _DATED),
+        ),
+        lines=tuple(Line(_entries(table, index)) for index in order),
+        best=about_best(table),
+        remarks=(*remarks(table), *_settings(table), *_benchmarks(table), *_notes(table)),
+    )
+    return f"## Prompts: {escaped(table.prompts)}\n\n{grid_markdown(grid, compact=True)}"
+
+
+def _entries(table: Table, index: int) -> tuple[Entry, ...]:
+    row = table.rows[index]
+    return (
+        Entry(row.run.checkpoint.name),
+        *(
+            Entry(entry.text, (_NOTED,) if entry.marks else (), best=entry.best)
+            for entry in scores(table, index)
+        ),
+        *(Entry(FACTS[name].of(row, table)[0]) for name in _FACTS),
+        Entry(short(settings_digest(row.run.settings))),
+        *(Entry(FACTS[name].of(row, table)[0]) for name in _DATED),
+    )
+
+
+def _settings(table: Table) -> Iterator[str]:
+    """Say what the settings are that rows name by their digest, as their directories do."""
+    known = {short(settings_digest(r.run.settings)): r.run.settings for r in table.rows}
+    for digest, settings in sorted(known.items()):
+        yield f"settings {digest}: {listed([f'{key} {settings[key]}' for key in sorted(settings)])}"
+
+
+def _benchmarks(table: Table) -> Iterator[str]:
+    """Say how each benchmark was asked and scored, and where rows differ in that."""
+    for index, column in enumerate(table.columns):
+        known = [score for row in table.rows if (score := row.cells[index].score)]
+        for how in sorted({_how(score) for score in known}):
+            yield f"{column.benchmark}: {how}"
+        yield from (note.text for note in column.notes)
+
+
+def _how(score: Score) -> str:
+    frames = "" if score.frames is None else f"frames {score.frames}, "
+    return (
+        f"{score.dataset}, prompt {score.prompt}, {frames}at most {score.max_new_tokens} tokens, "
+        f"metric {score.metric}, judge {score.judge}, {score.n} samples"
+    )
+
+
+def _notes(table: Table) -> Iterator[str]:
+    """Say what there is to be known of each run's scores, a line a run, by name."""
+    for row in table.rows:
+        cases: dict[str, list[str]] = {}
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            for note in cell.notes:
+                head, case = note.meaning, f"{column.benchmark} {note.detail}".strip()
+                if note.alone:
+                    head, case = column.benchmark, note.text
+                cases.setdefault(head, []).append(case)
+        if cases:
+            said = [f"{head}: {listed(known)}" for head, known in cases.items()]
+            yield f"{_NOTED} {_called(row)}: {'; '.join(said)}"
+
+
+def _called(row: Row) -> str:
+    checkpoint, settings = row.run.checkpoint, short(settings_digest(row.run.settings))
+    return f"{checkpoint.name} {short(checkpoint.digest)} {settings}"
+
+
+def _left_out(runs: Sequence[Run]) -> list[str]:
+    names = {
+        why: sorted({run.checkpoint.name for run in runs if _why_not(run) == why})
+        for why in _LEFT_OUT
+    }
+    return [
+        f"Not ranked: {why} of {escaped(listed(those))}.\n" for why, those in names.items() if those
+    ]
+
+
+def _placed(board: str, known: str, path: Path) -> str:
+    """`known` with `board` between its markers; a new file if it is empty."""
+    if not known.strip():
+        return f"{_TITLE}\n\n{BEGIN}\n{board}{END}\n"
+    try:
+        placed = renewed(known, BEGIN, END, board)
+    except UsageError:
+        placed = None
+    if placed is None:
+        raise UsageError(
+            f"{path}: has no single pair of lines '{BEGIN}' and '{END}', and nothing else of it "
+            "is overwritten; add them where the leaderboard belongs, or choose another file with -o"
+        )
+    return placed

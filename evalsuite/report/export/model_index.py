@@ -1,0 +1,188 @@
+"""A run as Hugging Face's ``model-index``, through huggingface_hub's own types.
+
+Ours are recognised by the key `MARK` among a metric's args, so that writing them anew replaces them
+and nothing else. ``verified`` and ``verifyToken`` are the Hub's to set, and ``source`` would need a
+page to point to: none of the three is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from evalsuite.benchmarks.catalogue import Benchmark, load
+from evalsuite.errors import UsageError
+from evalsuite.report.format import visible
+from evalsuite.report.model.notes import PARTIAL, is_blind
+from evalsuite.runs.records import Run, Score
+
+if TYPE_CHECKING:
+    from huggingface_hub.repocard_data import EvalResult
+
+KEY = "model-index"
+MARK = "evalsuite"
+_TASKS = {
+    "image": ("image-text-to-text", "Image-Text-to-Text"),
+    "video": ("video-text-to-text", "Video-Text-to-Text"),
+}
+METRIC_NAMES = {
+    "vqa-accuracy": ("vqa_accuracy", "VQA accuracy"),
+    "relaxed-accuracy": ("relaxed_accuracy", "Relaxed accuracy"),
+    "anls": ("anls", "ANLS"),
+    "exact-match": ("exact_match", "Exact match"),
+    "ocr-contains": ("ocrbench", "Answers that hold the target"),
+}
+"""Type and name of what is not plain accuracy."""
+_ON_THE_HUB = {
+    "OCRBench": ("echo840/OCRBench", "test"),
+    "AI2D_TEST": ("lmms-lab/ai2d", "test"),
+    "ChartQA_TEST": ("HuggingFaceM4/ChartQA", "test"),
+    "TextVQA_VAL": ("lmms-lab/textvqa", "validation"),
+    "DocVQA_VAL": ("lmms-lab/DocVQA", "validation"),
+    "ScienceQA_VAL": ("derek-thomas/ScienceQA", "validation"),
+    "ScienceQA_TEST": ("derek-thomas/ScienceQA", "test"),
+    "MMMU_DEV_VAL": ("MMMU/MMMU", "validation"),
+    "MathVista_MINI": ("AI4Math/MathVista", "testmini"),
+    "MMStar": ("Lin-Chen/MMStar", "val"),
+}
+"""What VLMEvalKit's tables of these were made from; the args say that its table was used."""
+
+
+def results_of(run: Run) -> list[EvalResult]:
+    """Describe each score of `run`; raises `UsageError` for a limited, blind or unfinished one."""
+    name = run.checkpoint.name
+    if run.limit is not None:
+        raise UsageError(
+            f"{name}: run with --limit {run.limit}, and a card is about whole benchmarks; name a "
+            "run without --limit"
+        )
+    if is_blind(run):
+        raise UsageError(f"{name}: run with --blind, so without images; name a run that saw them")
+    if run.finished is None:
+        raise UsageError(f"{name}: unfinished; run the same 'evalsuite run' again, then the card")
+    if not run.scores:
+        raise UsageError(f"{name}: has no score to write into a card")
+    known = load().benchmarks
+    return [_result(score, run, known.get(score.benchmark)) for score in run.scores]
+
+
+def with_ours(known: object, run: Run) -> list[dict[str, Any]]:
+    """The model-index `known` (None if there is none yet) with the scores of `run` for our own.
+
+    Results of others stay as they are. Raises `UsageError` if huggingface_hub would refuse `known`
+    or what came of it.
+    """
+    from huggingface_hub.repocard_data import eval_results_to_model_index
+
+    index = _checked(known) if known is not None else []
+    ours = eval_results_to_model_index(visible(run.checkpoint.name), results_of(run))[0]
+    if not index:
+        return [ours]
+    first = {**index[0], "results": [*_others(index[0]["results"]), *ours["results"]]}
+    rest = [{**entry, "results": _others(entry["results"])} for entry in index[1:]]
+    return _checked([first, *rest])
+
+
+def _checked(index: object) -> list[dict[str, Any]]:
+    """`index`, if huggingface_hub can read it."""
+    from huggingface_hub.repocard_data import ModelCardData
+
+    try:
+        if not isinstance(index, list) or not all(isinstance(e["results"], list) for e in index):
+            raise TypeError("expected a list of models with results")
+        metadata: dict[str, Any] = {KEY: index}
+        ModelCardData(**metadata)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = " ".join(str(error).split())
+        raise UsageError(
+            f"{KEY}: huggingface_hub cannot read it: {why}; mend it or take it out"
+        ) from None
+    return index
+
+
+def _others(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The results without our metrics, and without those of which nothing is left."""
+    kept = []
+    for result in results:
+        metrics = [metric for metric in result["metrics"] if not _is_ours(metric)]
+        if len(metrics) == len(result["metrics"]):
+            kept.append(dict(result))
+        elif metrics:
+            kept.append({**result, "metrics": metrics})
+    return kept
+
+
+def _is_ours(metric: Mapping[str, Any]) -> bool:
+    return isinstance(metric.get("args"), dict) and MARK in metric["args"]
+
+
+def _result(score: Score, run: Run, known: Benchmark | None) -> EvalResult:
+    from huggingface_hub.repocard_data import EvalResult
+
+    task = _TASKS.get(score.modality, _TASKS["image"])
+    metric = METRIC_NAMES.get(score.metric, ("accuracy", "Accuracy"))
+    repository, split, revision = _dataset(score, known)
+    return EvalResult(
+        task_type=task[0],
+        task_name=task[1],
+        dataset_type=repository,
+        dataset_name=visible(score.benchmark),
+        dataset_split=split,
+        dataset_revision=revision,
+        dataset_args=_about_data(score),
+        metric_type=metric[0],
+        metric_name=f"{metric[1]}{_marks(score)}",
+        metric_value=round(score.score, 2),
+        metric_args=_about_metric(score, run),
+    )
+
+
+def _dataset(score: Score, known: Benchmark | None) -> tuple[str, str | None, str | None]:
+    """The dataset's id, split and revision; of data that is nowhere on the Hub its own name."""
+    if known is None or known.published is None or known.dataset != score.dataset:
+        return visible(score.benchmark), None, None
+    if known.published.repository is not None:
+        revision = known.published.revision
+        return known.published.repository, known.split, None if revision == "main" else revision
+    repository, split = _ON_THE_HUB.get(score.benchmark, (score.benchmark, known.split))
+    return repository, split, None
+
+
+def _about_data(score: Score) -> dict[str, Any]:
+    facts = {"vlmevalkit_dataset": visible(score.dataset), "digest": score.data_digest[:16]}
+    return facts if score.frames is None else {**facts, "frames": score.frames}
+
+
+def _about_metric(score: Score, run: Run) -> dict[str, Any]:
+    """What the value alone does not say; nothing that is None."""
+    facts = {
+        MARK: run.evalsuite,
+        "rule": score.metric,
+        "stderr": None if score.stderr is None else round(score.stderr, 2),
+        "samples": score.n,
+        "clusters": score.clusters,
+        "failed": score.failed or None,
+        "partial": score.partial or None,
+        "modified_data": score.modified_data or None,
+        "prompts": str(run.settings.get("prompts", score.profile)),
+        "dtype": run.settings.get("dtype"),
+        "max_new_tokens": score.max_new_tokens,
+        "judge": visible(score.judge),
+        "vlmevalkit": score.vlmevalkit,
+        "checkpoint": run.checkpoint.digest[:16],
+        "date": (run.finished or "")[: len("2026-01-31")],
+    }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def _marks(score: Score) -> str:
+    """What keeps the value from being the benchmark's plain score, where everybody sees it."""
+    marks = [
+        mark
+        for holds, mark in (
+            (score.partial, PARTIAL),
+            (score.modified_data, "data modified"),
+        )
+        if holds
+    ]
+    return f" ({'; '.join(marks)})" if marks else ""

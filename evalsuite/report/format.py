@@ -1,0 +1,123 @@
+"""How names and numbers are written, the same in every form of report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from evalsuite.runs.records import Noise, Score
+
+ABSENT = "–"
+"""Stands where there is nothing to show; never a zero."""
+FAILED = "failed"
+"""Stands in place of a score that could not be had."""
+OTHER = "other"
+"""Heads the lines of no group, where there are groups."""
+
+
+def visible(text: str) -> str:
+    r"""Put `text` on one line, with control characters and the like as ``\n`` and ``\x1b``.
+
+    Names come from the outside: written as they are they could move the cursor, reverse the
+    reading direction or break a table.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+def sentence(text: str) -> str:
+    """Put a message that may span lines on one."""
+    return " ".join(text.split())
+
+
+def points(value: float | None) -> str:
+    """Write a score or its standard error."""
+    return ABSENT if value is None else f"{value:.1f}"
+
+
+def signed(difference: float) -> str:
+    """Write a difference in points; nothing has no sign."""
+    shown = f"{difference:+.2f}"
+    return shown[1:] if float(shown) == 0 else shown
+
+
+def at_least(factor: float) -> str:
+    """Write a factor that is needed, rounded up."""
+    return f"{math.ceil(10 * factor) / 10:.1f}"
+
+
+def written_p(p: float) -> str:
+    """Write the p of a test."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def plus_minus(score: Score) -> str:
+    """Write a score with its standard error, if it has one; a part of one never as the whole."""
+    error = "" if score.stderr is None else f" ± {points(score.stderr)}"
+    return points(score.score) + error + (" partial" if score.partial else "")
+
+
+def rate(per_second: float | None) -> str:
+    """Write samples a second, to about three digits."""
+    if per_second is None:
+        return ABSENT
+    if per_second >= 99.95:
+        return f"{per_second:.0f}"
+    return f"{per_second:.1f}" if per_second >= 9.995 else f"{per_second:.2f}"
+
+
+def gigabytes(count: float | None) -> str:
+    """Write bytes as billions of them, as papers do."""
+    return ABSENT if count is None else f"{count / 1e9:.2f}"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as ``1:05`` or ``2:03:04``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def parameter_count(count: int) -> str:
+    """Write a checkpoint's size as ``2.0M`` or ``2.2B``."""
+    number = float(count)
+    for unit in ("", "K", "M", "B"):
+        if number < 999.95 or unit == "B":
+            break
+        number /= 1000
+    return f"{number:.1f}{unit}" if unit else str(count)
+
+
+def short(digest: str) -> str:
+    """Cut a digest to what a path shows of it."""
+    return digest[:8]
+
+
+def cut(text: str, most: int) -> str:
+    """Cut a text after so many characters, and show that it was."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def day(moment: str | None) -> str:
+    """The day of a time in run.json; of a run that has not ended it says so."""
+    return (moment or "unfinished")[: len("2026-01-31")]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as they stand in a sentence."""
+    return ", ".join(names)
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def batch_sensitivity(noise: Noise) -> str:
+    """What was found, in a line."""
+    return (
+        f"of {counted(noise.count, 'sample')} asked again at batch size 1, {noise.changed} read "
+        f"differently and {noise.flipped} changed value; effect {signed(noise.effect)} points "
+        f"({signed(noise.low)} to {signed(noise.high)})"
+    )

@@ -1,0 +1,69 @@
+"""Scores that somebody else published, beside ours and out of contest, with their sources."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from evalsuite.benchmarks.catalogue import Benchmark, Catalogue, Reference
+from evalsuite.report.model.notes import Note, Notes
+from evalsuite.report.model.table import Average, PublishedRow, Table
+from evalsuite.stats import mean
+
+_RECALLED = "recalled, not read where it was published: check it before use"
+
+
+def with_published(table: Table, known: Catalogue) -> Table:
+    """Add a row for each model of which `known` has scores on the benchmarks of `table`."""
+    names = [column.benchmark for column in table.columns]
+    references = [
+        _references(table, index, known.benchmarks.get(n)) for index, n in enumerate(names)
+    ]
+    notes = Notes(table.footnotes)
+    models = dict.fromkeys(each.model for scores in references for each in scores)
+    rows = []
+    for model in models:
+        cells = [next((r for r in scores if r.model == model), None) for scores in references]
+        rows.append(_row(model, cells, names, table.averages, notes))
+    return dataclasses.replace(table, published=tuple(rows), footnotes=notes.footnotes())
+
+
+def _references(table: Table, index: int, benchmark: Benchmark | None) -> Sequence[Reference]:
+    """What was published of a column; nothing if the runs' benchmark of that name is another."""
+    if benchmark is None:
+        return ()
+    scores = [row.cells[index].score for row in table.rows]
+    alike = all(score.dataset == benchmark.dataset for score in scores if score)
+    return benchmark.references if alike else ()
+
+
+def _row(
+    model: str,
+    cells: Sequence[Reference | None],
+    names: Sequence[str],
+    averages: Sequence[Average],
+    notes: Notes,
+) -> PublishedRow:
+    sources = dict.fromkeys(cell.source for cell in cells if cell)
+    scores = {name: cell.score for name, cell in zip(names, cells, strict=True) if cell}
+    return PublishedRow(
+        model=model,
+        cells=tuple(cells),
+        averages=tuple(
+            mean([scores[name] for name in each.over])
+            if each.over and all(name in scores for name in each.over)
+            else None
+            for each in averages
+        ),
+        marks=tuple(
+            notes.mark(
+                Note(f"published in {source}, not run here: prompts, data and metrics may differ"),
+                model,
+            )
+            for source in sources
+        ),
+        cell_marks=tuple(
+            (notes.mark(Note(_RECALLED), model, name),) if cell and not cell.read else ()
+            for name, cell in zip(names, cells, strict=True)
+        ),
+    )

@@ -1,0 +1,331 @@
+"""Runs side by side: what is shown, before anything says how it looks.
+
+Pure. Every form of report (text, markdown, HTML, CSV, JSON, leaderboard) is drawn from a `Table`,
+so that what one form says, all say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from evalsuite.errors import UsageError
+from evalsuite.report.format import counted, listed, short
+from evalsuite.report.model.labels import labels
+from evalsuite.report.model.notes import (
+    Footnote,
+    Note,
+    Notes,
+    count_notes,
+    is_blind,
+    outcome_notes,
+    run_notes,
+)
+from evalsuite.runs.records import Outcome, Run, Score
+from evalsuite.stats import mean
+
+if TYPE_CHECKING:
+    from evalsuite.benchmarks.catalogue import Reference
+
+COMPARABLE = ("dataset", "metric", "prompt", "data_digest", "frames", "max_new_tokens", "judge")
+"""What two scores of one benchmark must share to be comparable."""
+MODALITIES = ("image", "video")
+LEVEL = 0.05
+"""The best of a column is called so if its `Contest.p` is below this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One run on one benchmark."""
+
+    outcome: Outcome | None
+    """None: the run does not have this benchmark."""
+    marks: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    """What the marks stand for."""
+
+    @property
+    def score(self) -> Score | None:
+        """The outcome, if it is a score."""
+        return self.outcome if isinstance(self.outcome, Score) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A benchmark that at least one of the runs has."""
+
+    benchmark: str
+    modality: str
+    """``image`` or ``video``; empty if no run has a score of it."""
+    marks: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is called in a sentence."""
+        return self.benchmark
+
+    @property
+    def title(self) -> str:
+        """What it is called within its modality."""
+        return self.benchmark
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """A mean over benchmarks that every row has, each counting the same."""
+
+    modality: str
+    """Whose benchmarks it is over; empty for all."""
+    over: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What it is called in a sentence."""
+        return f"{self.modality} average".strip()
+
+    @property
+    def title(self) -> str:
+        """What it is called within its modality."""
+        return "average"
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """None: its benchmarks have them."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A run, and its cells in the order of the columns."""
+
+    run: Run
+    label: str
+    """The checkpoint's name, with as much more as tells the rows of this table apart."""
+    cells: tuple[Cell, ...]
+    averages: tuple[float | None, ...]
+    """The means of `Table.averages`; None where it has not all of them."""
+    marks: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    """What there is to be known of the run, whatever stands beside it."""
+
+    @property
+    def average(self) -> float | None:
+        """The mean over `Table.averaged`."""
+        return self.averages[0]
+
+    @property
+    def blind(self) -> bool:
+        """Whether it is shown for what can be guessed, and is no rival to the others."""
+        return is_blind(self.run)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRow:
+    """Scores that somebody else published, in the order of the columns."""
+
+    model: str
+    cells: tuple[Reference | None, ...]
+    averages: tuple[float | None, ...]
+    marks: tuple[str, ...]
+    cell_marks: tuple[tuple[str, ...], ...]
+
+    @property
+    def label(self) -> str:
+        """The model's name, so that it cannot be taken for a run's."""
+        return f"{self.model} (published)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """The best of a column against the second best."""
+
+    slot: Column | Average
+    best: int
+    """The row."""
+    second: int
+    p: float | None = None
+    """Two-sided, adjusted for all contests of the table; None if there could be no test."""
+    why_not: str = ""
+    """Why there was none."""
+    won: bool = False
+    """Whether the best is really better."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Runs under one prompt profile."""
+
+    prompts: str
+    columns: tuple[Column, ...]
+    """Image benchmarks, then video, then those nobody has a score of."""
+    rows: tuple[Row, ...]
+    averages: tuple[Average, ...]
+    """Over all benchmarks that every row has a score of; then, if there are two of each at least,
+    over those of either modality."""
+    footnotes: tuple[Footnote, ...]
+    contests: tuple[Contest, ...] | None = None
+    """None: nobody asked which scores are really better."""
+    published: tuple[PublishedRow, ...] | None = None
+    """None: nobody asked for them."""
+    facts: tuple[str, ...] = ()
+    """Further columns, by their names in `evalsuite.report.model.columns`."""
+
+    @property
+    def averaged(self) -> tuple[str, ...]:
+        """The benchmarks that every row has a score of."""
+        return self.averages[0].over
+
+    @property
+    def about_average(self) -> str:
+        """What the average is over, and what it leaves out."""
+        if not self.averaged:
+            return "average: none, for there is no benchmark of which every row has a score"
+        parts = [f"{each.modality}: {len(each.over)} of them" for each in self.averages[1:]]
+        out = [c.benchmark for c in self.columns if c.benchmark not in self.averaged]
+        scores = [cell.score for row in self.rows for cell in row.cells if cell.score]
+        partial = {score.benchmark for score in scores if score.partial}
+        missing = [name for name in out if name not in partial]
+        return (
+            f"average: mean over {counted(len(self.averaged), 'benchmark')}, each counting the "
+            f"same: {listed(self.averaged)}"
+            + "".join(f"; {part}" for part in parts)
+            + (f"; not every row has {listed(missing)}" if missing else "")
+            + (
+                f"; left out as partial: {listed([n for n in out if n in partial])}"
+                if partial
+                else ""
+            )
+        )
+
+    def won(self, slot: Column | Average, row: int) -> bool:
+        """Whether that row is really the best there."""
+        return any(c.won and c.slot == slot and c.best == row for c in self.contests or ())
+
+
+def build(runs: Sequence[Run]) -> Table:
+    """Put `runs`, at least one, in one table; raises `UsageError` if their prompts differ."""
+    prompts = _prompts(runs)
+    notes = Notes()
+    columns = tuple(_column(name, runs, notes) for name in _benchmarks(runs))
+    columns = tuple(sorted(columns, key=lambda column: _rank(column.modality)))
+    averages = _averages(columns, runs)
+    differing = _differing([run.settings for run in runs])
+    rows = tuple(
+        _row(run, label, columns, averages, [key for key in differing if key != "blind"], notes)
+        for run, label in zip(runs, labels(runs), strict=True)
+    )
+    return Table(prompts=prompts, columns=columns, rows=rows, averages=averages,
+                 footnotes=notes.footnotes())  # fmt: skip
+
+
+def prompts_of(run: Run) -> str:
+    """Return the prompt profile of `run`."""
+    return str(run.settings.get("prompts", "unknown"))
+
+
+def average(outcomes: Sequence[Outcome]) -> float | None:
+    """Return the mean of the whole scores among `outcomes`, each benchmark counting the same."""
+    scores = [o.score for o in outcomes if isinstance(o, Score) and not o.partial]
+    return mean(scores) if scores else None
+
+
+def _row(
+    run: Run,
+    label: str,
+    columns: Sequence[Column],
+    averages: Sequence[Average],
+    differing: Sequence[str],
+    notes: Notes,
+) -> Row:
+    outcomes = {outcome.benchmark: outcome for outcome in run.outcomes}
+    said = tuple(run_notes(run))
+    other = [
+        Note(f"the rows differ in {key.replace('_', ' ')}", str(run.settings.get(key, "not set")))
+        for key in differing
+    ]
+    return Row(
+        run=run,
+        label=label,
+        marks=tuple(notes.mark(note, label) for note in (*said, *other)),
+        notes=said,
+        cells=tuple(_cell(outcomes.get(c.benchmark), notes, label) for c in columns),
+        averages=tuple(_average(outcomes, each.over) for each in averages),
+    )
+
+
+def _cell(outcome: Outcome | None, notes: Notes, label: str) -> Cell:
+    if outcome is None:
+        return Cell(None)
+    said = tuple(outcome_notes(outcome))
+    if isinstance(outcome, Score):
+        said += tuple(count_notes(outcome))
+    return Cell(outcome, tuple(notes.mark(note, label, outcome.benchmark) for note in said), said)
+
+
+def _averages(columns: Sequence[Column], runs: Sequence[Run]) -> tuple[Average, ...]:
+    # A blind run stands beside the others, and so does one that has no score at all: what it lacks
+    # takes nothing from their average.
+    scored = [run for run in runs if any(map(_whole, run.outcomes))] or runs
+    deciding = [run for run in scored if not is_blind(run)] or scored
+    outcomes = [{o.benchmark: o for o in run.outcomes} for run in deciding]
+    everywhere = [c for c in columns if all(_whole(known.get(c.benchmark)) for known in outcomes)]
+    parts = [
+        Average(m, tuple(c.benchmark for c in everywhere if c.modality == m)) for m in MODALITIES
+    ]
+    whole = Average("", tuple(column.benchmark for column in everywhere))
+    # With a single benchmark of a kind its average would only repeat it.
+    return (whole, *parts) if all(len(part.over) > 1 for part in parts) else (whole,)
+
+
+def _average(outcomes: Mapping[str, Outcome], over: Sequence[str]) -> float | None:
+    chosen = [outcomes.get(name) for name in over]
+    return average([o for o in chosen if o]) if all(map(_whole, chosen)) else None
+
+
+def _whole(outcome: Outcome | None) -> bool:
+    """Whether it is a score of the whole benchmark: a part of one is no part of an average."""
+    return isinstance(outcome, Score) and not outcome.partial
+
+
+def _benchmarks(runs: Sequence[Run]) -> list[str]:
+    return list(dict.fromkeys(o.benchmark for run in runs for o in run.outcomes))
+
+
+def _column(name: str, runs: Sequence[Run], notes: Notes) -> Column:
+    scores = [score for run in runs for score in run.scores if score.benchmark == name]
+    facts = [{key: getattr(score, key) for key in COMPARABLE} for score in scores]
+    said = tuple(
+        Note(f"not comparable: {name} was run with different {key.replace('_', ' ')}",
+             listed(list(dict.fromkeys(_fact(key, fact[key]) for fact in facts))))
+        for key in _differing(facts)
+    )  # fmt: skip
+    marks = tuple(notes.mark(note, "") for note in said)
+    return Column(name, scores[0].modality if scores else "", marks, said)
+
+
+def _fact(key: str, value: object) -> str:
+    return short(str(value)) if key == "data_digest" else str(value)
+
+
+def _rank(modality: str) -> int:
+    return MODALITIES.index(modality) if modality in MODALITIES else len(MODALITIES)
+
+
+def _differing(facts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """List the keys whose values are not the same everywhere."""
+    keys = dict.fromkeys(key for known in facts for key in known)
+    return [key for key in keys if any(k.get(key) != facts[0].get(key) for k in facts)]
+
+
+def _prompts(runs: Sequence[Run]) -> str:
+    first = runs[0]
+    for run in runs:
+        if prompts_of(run) != prompts_of(first):
+            raise UsageError(
+                f"runs with different prompts cannot share a table: {first.checkpoint.name} has "
+                f"'{prompts_of(first)}', {run.checkpoint.name} '{prompts_of(run)}'; "
+                "report them separately"
+            )
+    return prompts_of(first)

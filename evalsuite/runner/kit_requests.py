@@ -1,0 +1,120 @@
+"""What is asked of the kit process: samples and scores, each in a thread that posts what came."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.runner import batch_sensitivity
+from evalsuite.runner.job import (
+    Built,
+    Defect,
+    Event,
+    Job,
+    LookedAgain,
+    Piece,
+    Scored,
+    Unbuilt,
+    Unscored,
+)
+from evalsuite.runner.plan import Place
+from evalsuite.runner.scoring import score_benchmark, with_figures
+from evalsuite.runner.source import SampleSource
+from evalsuite.runs.records import Failure, Prediction
+from evalsuite.smolvlm.prompts import Profile
+from evalsuite.vlmevalkit.client import KitError
+
+
+class Requests:
+    """One thread for samples and one for scores, so that neither waits in line for the other."""
+
+    def __init__(self, source: SampleSource, post: Callable[[Event], None]) -> None:
+        self._source = source
+        self._post = post
+        self._builder = ThreadPoolExecutor(max_workers=1)
+        self._scorer = ThreadPoolExecutor(max_workers=1)
+
+    def build(self, job: Job, piece: Piece) -> None:
+        """Have the samples of `piece` built: `Built` or `Unbuilt` is posted."""
+        self._builder.submit(
+            self._do,
+            lambda: self._built(job, piece),
+            lambda error: Unbuilt(job, self.failure(job.benchmark, error)),
+        )
+
+    def score(self, job: Job, where: Place, profile: Profile) -> None:
+        """Have `job` scored: `Scored` or `Unscored` is posted."""
+        self._scorer.submit(
+            self._do,
+            lambda: self._scored(job, where, profile),
+            lambda error: Unscored(job, self.failure(job.benchmark, error)),
+        )
+
+    def look_again(self, job: Job, where: Place) -> None:
+        """Have what was asked again held against the score of `job`: `LookedAgain` is posted."""
+        again = _again(job)
+        remark = f"{job.benchmark.name}: what changed at batch size 1 cannot be scored"
+        self._scorer.submit(
+            self._do,
+            lambda: self._looked_again(job, where, again),
+            # The score itself is there, and right.
+            lambda error: LookedAgain(job, len(again), f"{remark}: {error}"),
+        )
+
+    def failure(self, benchmark: Benchmark, error: KitError) -> Failure:
+        """What came of `benchmark` if the kit process said `error`."""
+        log = self._source.kit.log
+        remedy = f"{log} has the whole story" if error.logged else "mend that and run again"
+        return Failure(
+            benchmark=benchmark.name, stage=error.stage, message=str(error), remedy=remedy
+        )
+
+    def close(self) -> None:
+        """Ask nothing more; what is under way ends with the kit process."""
+        for executor in (self._builder, self._scorer):
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _do(self, work: Callable[[], Event], failed: Callable[[KitError], Event]) -> None:
+        try:
+            self._post(work())
+        except KitError as error:
+            self._post(failed(error))
+        except BaseException as error:  # noqa: BLE001 - a thread's defect must reach the main one
+            self._post(Defect(error))
+
+    def _built(self, job: Job, piece: Piece) -> Built:
+        started = time.monotonic()
+        samples = self._source.samples(job.benchmark, job.digest, piece.ids)
+        return Built(job, piece, samples, time.monotonic() - started)
+
+    def _scored(self, job: Job, where: Place, profile: Profile) -> Scored:
+        started = time.monotonic()
+        name = job.benchmark.name
+        score, rows = score_benchmark(
+            self._source.kit,
+            job.benchmark,
+            [job.samples[id_] for id_ in job.order],
+            job.journal.predictions,
+            where.evidence(name),
+            where.samples(name),
+        )
+        where.noise(name).unlink(missing_ok=True)  # of an earlier score
+        score = dataclasses.replace(score, profile=profile, unscored=job.left_out, asked_again=None)
+        seconds = {"score": round(time.monotonic() - started, 3)}
+        return Scored(job, with_figures(score, job, seconds), rows)
+
+    def _looked_again(self, job: Job, where: Place, again: Mapping[str, Prediction]) -> LookedAgain:
+        found = batch_sensitivity.look_again(
+            self._source.kit, job.benchmark, job.rows, job.journal.predictions, again
+        )
+        batch_sensitivity.write(where.noise(job.benchmark.name), found)
+        return LookedAgain(job, len(again))
+
+
+def _again(job: Job) -> dict[str, Prediction]:
+    """What came of asking samples again, of those that were to be."""
+    known = {} if job.again is None else job.again.predictions
+    return {id_: known[id_] for id_ in job.wanted_again if id_ in known}

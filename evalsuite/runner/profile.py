@@ -1,0 +1,133 @@
+"""Measure a checkpoint's memory and throughput at several batch sizes: ``evalsuite profile``."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalsuite.checkpoint import checkpoint as checkpoints
+from evalsuite.errors import IncompleteError, UsageError
+from evalsuite.runner.run_record import checkpoint_record
+from evalsuite.runs.records import CheckpointRecord, now
+from evalsuite.smolvlm.profiler import Measured, Rates, Task, Unmeasured, measure, to_plain
+from evalsuite.system.devices import resolve
+from evalsuite.system.environment import versions
+
+SCHEMA = 1
+"""The version of profile.json."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the user asked for, as typed."""
+
+    checkpoint: str
+    command: str
+    base: str | None = None
+    processor: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_sizes: str = "1,64"
+    image_size: str = "1024x768"
+    new_tokens: int = 16
+    seconds: float = 10.0
+    """At least so long each batch size is measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What was measured, on what, and with what."""
+
+    checkpoint: CheckpointRecord
+    command: str
+    made: str
+    """When, in UTC."""
+    device: str
+    dtype: str
+    rates: Rates
+    image_size: tuple[int, int]
+    """Width and height of the images shown."""
+    new_tokens: int
+    environment: dict[str, Any]
+    rows: tuple[Measured | Unmeasured, ...]
+
+    @property
+    def measured(self) -> tuple[Measured, ...]:
+        """The rows with figures."""
+        return tuple(row for row in self.rows if isinstance(row, Measured))
+
+
+def profile(request: Request, say: Callable[[str], None] = lambda _: None) -> Profile:
+    """Measure, one process a batch size.
+
+    Raises `UsageError` for wrong arguments and `IncompleteError` if not even the device's own
+    rates can be had.
+    """
+    batch_sizes = _batch_sizes(request.batch_sizes)
+    width, height = _image_size(request.image_size)
+    device, dtype = resolve(request.device, request.dtype)
+    found = checkpoints.read(request.checkpoint, processor=request.processor, base=request.base)
+    with tempfile.NamedTemporaryFile(prefix="evalsuite-profile-", suffix=".log") as log:
+        task = Task(
+            directory=found.path,
+            base=found.base_path,
+            processor=found.processor_path,
+            device=device,
+            dtype=dtype,
+            width=width,
+            height=height,
+            new_tokens=request.new_tokens,
+            seconds=request.seconds,
+            log=Path(log.name),
+        )
+        say(f"measuring {device} in {dtype}: matrix rate and bandwidth")
+        rates = measure(task)
+        if not isinstance(rates, Rates):
+            why = rates.reason if isinstance(rates, Unmeasured) else "no answer"
+            raise IncompleteError(f"--device {device}: cannot be measured: {why}; try another")
+        rows = []
+        for batch_size in batch_sizes:
+            say(f"measuring batches of {batch_size}")
+            row = measure(dataclasses.replace(task, batch_size=batch_size))
+            assert not isinstance(row, Rates)
+            rows.append(row)
+    return Profile(
+        checkpoint=checkpoint_record(found),
+        command=request.command,
+        made=now(),
+        device=device,
+        dtype=dtype,
+        rates=rates,
+        image_size=(width, height),
+        new_tokens=request.new_tokens,
+        environment=versions(),
+        rows=tuple(rows),
+    )
+
+
+def profile_to_plain(made: Profile) -> dict[str, Any]:
+    """`made` with all its figures, as profile.json has them."""
+    plain = {"schema": SCHEMA, **dataclasses.asdict(made)}
+    plain["rows"] = [
+        to_plain(row, made.rates) if isinstance(row, Measured) else dataclasses.asdict(row)
+        for row in made.rows
+    ]
+    return plain
+
+
+def _batch_sizes(text: str) -> Sequence[int]:
+    sizes = [part.strip() for part in text.split(",")]
+    if not all(size.isdecimal() and int(size) > 0 for size in sizes):
+        raise UsageError(f"--batch-size {text}: expected numbers of questions like 1,64")
+    return sorted({int(size) for size in sizes})
+
+
+def _image_size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise UsageError(f"--image-size {text}: expected width and height like 1024x768")
+    return int(width), int(height)

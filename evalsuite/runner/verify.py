@@ -1,0 +1,223 @@
+"""VLMEvalKit's own model class and loop beside ours: same checkpoint, data, device and dtype.
+
+The proof a new user wants before trusting us. Both roads start from nothing, in processes of their
+own, one after the other, and share no cache.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.data.progress import Step
+from evalsuite.checkpoint.checkpoint import Checkpoint
+from evalsuite.errors import IncompleteError
+from evalsuite.runner.events import Planned, Progress
+from evalsuite.runner.session import Prepared, Request, evaluate_prepared, prepare
+from evalsuite.runs.records import Outcome, Prediction, SampleScore, read_samples
+from evalsuite.vlmevalkit.client import Kit
+from evalsuite.vlmevalkit.reference import Assignment, Reference, run_reference
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A sample the two roads answer differently."""
+
+    id: str
+    ours: str
+    theirs: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One benchmark, on both roads."""
+
+    benchmark: str
+    n: int
+    differences: tuple[Difference, ...]
+    score: float | None
+    """None if there is no sample to compare."""
+    their_score: float | None
+    """VLMEvalKit's predictions, scored as ours are."""
+    stopped: str | None = None
+    """What ended VLMEvalKit's own loop before its last sample."""
+
+    @property
+    def same(self) -> int:
+        """Samples with the same prediction."""
+        return self.n - len(self.differences)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What came of both roads."""
+
+    checkpoint: str
+    device: str
+    dtype: str
+    benchmarks: tuple[Compared, ...]
+    seconds: float
+    """Ours, from the first sample to the last prediction, with whatever of loading the model is
+    not over when the data has been read."""
+    their_seconds: float
+    """VLMEvalKit's, from the first sample to the last prediction, benchmark by benchmark; loading
+    model and data not counted."""
+
+    @property
+    def n(self) -> int:
+        """Samples in all."""
+        return sum(compared.n for compared in self.benchmarks)
+
+    @property
+    def identical(self) -> bool:
+        """Whether every prediction that both roads made is the same."""
+        return all(not compared.differences for compared in self.benchmarks)
+
+    @property
+    def complete(self) -> bool:
+        """Whether there was something to compare of every benchmark."""
+        return all(compared.n for compared in self.benchmarks)
+
+
+def verify(request: Request, progress: Progress) -> Verified:
+    """Run both roads over `request`'s checkpoint and benchmarks.
+
+    Raises what `evalsuite.runner.session.run_all` raises, and `IncompleteError` if a road fails.
+    """
+    request = dataclasses.replace(
+        # VLMEvalKit's loop is one process, and asks everything once.
+        request, prompts="vlmevalkit", mode="all", fresh=False, workers="1", shard=None, noise=0
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="evalsuite-verify-") as scratch:
+        root = Path(scratch)
+        prepared = prepare(dataclasses.replace(request, output_dir=root / "results"), progress)
+        (checkpoint,) = prepared.checkpoints
+        watch = _Stopwatch(progress)
+        (run,) = evaluate_prepared(prepared, watch, media=root / "media")
+        if run.failures:
+            failed = "; ".join(f"{f.benchmark}: {f.message}" for f in run.failures)
+            raise IncompleteError(f"nothing to compare: {failed}")
+        where = prepared.place(checkpoint)
+        ours = {b.name: read_samples(where.samples(b.name)) for b in prepared.benchmarks}
+        progress.note("now VLMEvalKit's own class and loop, one sample at a time")
+        theirs = {r.benchmark: r for r in _their_road(prepared, ours, root / "theirs")}
+        with Kit(work=root / "kit", media=root / "media", log=root / "kit.log") as kit:
+            compared = tuple(
+                _compared(kit, b, ours[b.name], theirs[b.name], root) for b in prepared.benchmarks
+            )
+    return Verified(
+        checkpoint=checkpoint.name,
+        device=prepared.options.device,
+        dtype=prepared.options.dtype,
+        benchmarks=compared,
+        seconds=watch.seconds,
+        their_seconds=sum(reference.seconds for reference in theirs.values()),
+    )
+
+
+def _their_road(
+    prepared: Prepared, ours: dict[str, list[SampleScore]], work: Path
+) -> Iterator[Reference]:
+    (checkpoint,) = prepared.checkpoints
+    return run_reference(
+        Assignment(
+            checkpoint=checkpoint.path,
+            base=checkpoint.base_path,
+            processor=checkpoint.processor_path,
+            family=checkpoint.family,
+            tile_size=checkpoint.tile_size,
+            device=prepared.options.device,
+            dtype=prepared.options.dtype,
+            benchmarks=tuple(prepared.benchmarks),
+            # A sample whose media cannot be read is a failed one of ours, and the end of its loop.
+            ids={
+                name: tuple(row.id for row in rows if row.ended != "error")
+                for name, rows in ours.items()
+            },
+            work=work,
+        )
+    )
+
+
+def _compared(
+    kit: Kit, benchmark: Benchmark, ours: Sequence[SampleScore], theirs: Reference, root: Path
+) -> Compared:
+    answered = [row for row in ours if row.ended != "error" and row.id in theirs.predictions]
+    ids = [row.id for row in answered]
+    # That it cannot score what it predicted (MathVista, for want of a judge) is no matter.
+    ended = theirs.error if theirs.error and not theirs.error.startswith("evaluate:") else None
+    scores = (
+        []
+        if not ids
+        else [
+            kit.score(benchmark, ids, predictions, root / "evidence").score
+            for predictions in (
+                {row.id: _prediction(row.id, row.prediction) for row in answered},
+                {id_: _prediction(id_, theirs.predictions[id_]) for id_ in ids},
+            )
+        ]
+    )
+    return Compared(
+        benchmark=benchmark.name,
+        n=len(ids),
+        differences=tuple(
+            Difference(row.id, row.prediction, theirs.predictions[row.id])
+            for row in answered
+            if row.prediction != theirs.predictions[row.id]
+        ),
+        score=scores[0] if scores else None,
+        their_score=scores[1] if scores else None,
+        stopped=ended,
+    )
+
+
+def _prediction(id_: str, text: str) -> Prediction:
+    return Prediction(id=id_, prompt_digest="", text=text, tokens=0, ended="stop")
+
+
+class _Stopwatch:
+    """Passes everything on, and notes when work begins and when the last prediction comes."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._began = self._last = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """From the first sample to the last prediction."""
+        return self._last - self._began
+
+    def loading(self, step: Step) -> None:
+        """Pass it on."""
+        self._progress.loading(step)
+
+    def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
+        """Data is read; the first sample is about to be built."""
+        self._began = time.monotonic()
+        self._progress.planned(checkpoint, place, plan)
+
+    def advanced(self, benchmark: str, done: int) -> None:
+        """A batch of predictions is on disk."""
+        self._last = time.monotonic()
+        self._progress.advanced(benchmark, done)
+
+    def scoring(self, benchmark: str) -> None:
+        """Pass it on."""
+        self._progress.scoring(benchmark)
+
+    def finished(self, outcome: Outcome) -> None:
+        """Pass it on."""
+        self._progress.finished(outcome)
+
+    def again(self, run: str, done: int, total: int) -> None:
+        """Pass it on."""
+        self._progress.again(run, done, total)
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        self._progress.note(text)

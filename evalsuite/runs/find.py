@@ -1,0 +1,150 @@
+"""Which runs RUN arguments name, and which runs there are."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from evalsuite.errors import UsageError
+from evalsuite.runs.records import FoundRun, read_run
+
+_SOME = 5
+"""So many candidates are named in a message."""
+
+
+def find(arguments: Sequence[str], results: Path) -> list[FoundRun]:
+    """Find the runs that `arguments` name, in order and each once; all of `results` if none.
+
+    An argument is a run directory, its run.json or run@N.json, or a checkpoint directory under
+    `results` with one run in it; it may be given as it is called there. Raises `UsageError` for
+    anything else, and if there are no runs at all.
+    """
+    if not arguments:
+        return find_all(results)
+    paths = dict.fromkeys(_named(argument, results) for argument in arguments)
+    return [FoundRun(path, read_run(path)) for path in paths]
+
+
+def find_one(argument: str, results: Path) -> FoundRun:
+    """Find the run that `argument` names, as `find` does."""
+    return find([argument], results)[0]
+
+
+def find_sides(
+    baseline: str, candidate: str, results: Path, *, group: bool
+) -> tuple[list[FoundRun], list[FoundRun]]:
+    """Find the runs on both sides of a comparison; raises `UsageError`.
+
+    With `group` each side names two runs or more, separated by commas, all of them different.
+    """
+    if not group:
+        return [find_one(baseline, results)], [find_one(candidate, results)]
+    sides = [[name for name in text.split(",") if name] for text in (baseline, candidate)]
+    for text, names in zip((baseline, candidate), sides, strict=True):
+        if len(names) < 2:
+            raise UsageError(
+                f"--group: '{text}' names no two runs; give each side as A1,A2,A3, or leave out "
+                "--group"
+            )
+    found = [[find_one(name, results) for name in names] for names in sides]
+    seen: set[Path] = set()
+    for item in itertools.chain(*found):
+        if item.path.resolve() in seen:
+            raise UsageError(f"--group: {item.path} is named twice; each run counts once")
+        seen.add(item.path.resolve())
+    return found[0], found[1]
+
+
+def find_all(results: Path, say: Callable[[str], None] | None = None) -> list[FoundRun]:
+    """Find every run under `results`, checkpoint-500 before checkpoint-1000.
+
+    A directory counts once: its run.json if there is one, otherwise the run@N.json with the most
+    samples. Files that cannot be read, because a newer evalsuite wrote them for example, are left
+    out, and `say` (to standard error, if not given) is told which. Raises `UsageError` if nothing
+    is left.
+    """
+    found = []
+    for directory in _run_directories(results, "*/*"):
+        try:
+            found.append(_largest([FoundRun(path, read_run(path)) for path in _records(directory)]))
+        except UsageError as error:
+            (say or _to_standard_error)(f"left out: {error}")
+    if not found:
+        raise UsageError(
+            f"{results}: holds no runs; make one with 'evalsuite run', or name another directory "
+            "with --output-dir"
+        )
+    return found
+
+
+def _named(argument: str, results: Path) -> Path:
+    """Find the one run.json that `argument` stands for."""
+    path = _existing(argument, results)
+    if path.is_file():
+        return path
+    records = _records(path)
+    if records:
+        return _only(argument, records, "records")
+    runs = _run_directories(path, "*")
+    if not runs:
+        raise UsageError(f"{argument}: {_why_no_run(path, results)}")
+    return _named(str(_only(argument, runs, "runs")), results)
+
+
+def _existing(argument: str, results: Path) -> Path:
+    for path in (Path(argument), results / argument):
+        if path.exists():
+            return path
+    raise UsageError(
+        f"{argument}: no such run, here or in {results}; 'evalsuite list runs' shows what there is"
+    )
+
+
+def _why_no_run(path: Path, results: Path) -> str:
+    if path.resolve() == results.resolve() or _run_directories(path, "*/*"):
+        return "is a results directory, not a run; name one in it, or none to take all"
+    if (path / "config.json").exists():
+        return (
+            f"is a checkpoint, not a run; name its directory under {results} "
+            "('evalsuite list runs' shows them)"
+        )
+    return "holds no run.json; name a run directory ('evalsuite list runs' shows them)"
+
+
+def _only(argument: str, candidates: Sequence[Path], what: str) -> Path:
+    if len(candidates) == 1:
+        return candidates[0]
+    more = f" and {len(candidates) - _SOME} more" if len(candidates) > _SOME else ""
+    raise UsageError(
+        f"{argument}: holds {len(candidates)} {what}; name one of "
+        f"{', '.join(map(str, candidates[:_SOME]))}{more}"
+    )
+
+
+def _records(directory: Path) -> list[Path]:
+    """List what records the run in `directory`: run.json, otherwise every run@N.json."""
+    whole = directory / "run.json"
+    return [whole] if whole.is_file() else sorted(directory.glob("run@*.json"), key=_natural)
+
+
+def _largest(candidates: Sequence[FoundRun]) -> FoundRun:
+    return max(candidates, key=lambda found: sum(score.n for score in found.run.scores))
+
+
+def _run_directories(root: Path, pattern: str) -> list[Path]:
+    return sorted(
+        (path for path in root.glob(pattern) if path.is_dir() and _records(path)), key=_natural
+    )
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """Orders numbers in names by their value."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts]
+
+
+def _to_standard_error(line: str) -> None:
+    print(f"evalsuite: {line}", file=sys.stderr)

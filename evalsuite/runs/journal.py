@@ -1,0 +1,226 @@
+"""Predictions on disk as they come, so that nothing is lost to a kill.
+
+``predictions.jsonl`` is a header line, which says what the predictions are answers to, then a line
+a prediction. Lines are appended and synced a batch at a time; only the last one can be torn, and a
+torn line is cut off when the journal is opened again.
+
+A shard of a run has a journal of its own beside it, ``predictions.shard-1-of-4.jsonl``; who opens
+the whole's journal next takes in what shards left.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalsuite.errors import DiskError, UsageError
+from evalsuite.runs.records import SCHEMA, Prediction
+from evalsuite.system.files import disk_errors, to_json_line, write_atomically
+
+PREDICTIONS = "predictions"
+AGAIN = "again"
+"""What was asked once more, alone: see `evalsuite.runner.batch_sensitivity`."""
+
+
+class Journal:
+    """The predictions of one benchmark of one run."""
+
+    def __init__(
+        self, directory: Path, header: Mapping[str, Any], part: str = "", name: str = PREDICTIONS
+    ) -> None:
+        """Open the journal in `directory` for predictions under `header`.
+
+        Predictions made under another header (other data, frames or token limit) are set aside
+        under a name of their own, and found again when that header returns. `part` names a shard:
+        it knows what is in the journals beside its own, and never writes to them. `name` is the
+        file's.
+        Raises `UsageError` for a journal of a newer evalsuite, `DiskError` if it cannot be written.
+        """
+        self._name = name
+        self.path = directory / (f"{name}.{part}.jsonl" if part else f"{name}.jsonl")
+        self._header = {"schema": SCHEMA, **header}
+        self._elsewhere: Mapping[str, Prediction] = {}
+        with disk_errors(self.path):
+            directory.mkdir(parents=True, exist_ok=True)
+            self._bring_to_front()
+            self._file = self.path.open("ab", buffering=0)
+            self.predictions = self._recover()
+            if part:
+                self._elsewhere = peek(directory, header, name)
+                self.predictions = _merged([self._elsewhere, self.predictions])
+            else:
+                self._take_in_shards(directory)
+
+    def _take_in_shards(self, directory: Path) -> None:
+        beside = sorted(directory.glob(_shards(self._name)))
+        shards = [path for path in beside if read_header(path) == self._header]
+        if shards:
+            self.predictions = _merged([self.predictions, *map(read_predictions, shards)])
+            self.finish(self.predictions)
+            for shard in shards:
+                shard.unlink()
+
+    def _bring_to_front(self) -> None:
+        present = read_header(self.path)
+        if present == self._header:
+            return
+        if present is not None:
+            self.path.replace(_aside(self.path, present))
+        wanted = _aside(self.path, self._header)
+        if read_header(wanted) == self._header:
+            wanted.replace(self.path)
+        else:
+            # Also replaces a file whose very header was torn: nothing follows a torn header.
+            write_atomically(self.path, to_json_line(self._header))
+
+    def _recover(self) -> dict[str, Prediction]:
+        """Cut off a torn last line; the last prediction of an id wins."""
+        raw = self.path.read_bytes()
+        whole = raw.rfind(b"\n") + 1
+        if whole < len(raw):
+            os.truncate(self.path, whole)
+        return _parsed(raw[:whole], self.path)
+
+    def append(self, predictions: Sequence[Prediction]) -> None:
+        """Add `predictions`; on return they have reached the disk. Raises `DiskError`."""
+        data = b"".join(to_json_line(dataclasses.asdict(p)).encode() for p in predictions)
+        start = self._file.seek(0, os.SEEK_END)
+        try:
+            with disk_errors(self.path):
+                view = memoryview(data)
+                while view:
+                    view = view[self._file.write(view) :]
+                os.fsync(self._file.fileno())
+        except DiskError:
+            # Whole lines only: take back the part of this batch that did fit.
+            self._file.truncate(start)
+            raise
+        self.predictions.update((p.id, p) for p in predictions)
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Drop the predictions of samples `ids`; those of others stay."""
+        unwanted = set(ids)
+        kept = {i: p for i, p in self.predictions.items() if i not in unwanted}
+        if len(kept) < len(self.predictions):
+            self.predictions = kept
+            self.finish(kept)
+
+    def finish(self, order: Iterable[str]) -> None:
+        """Rewrite the journal in `order`, one line a prediction, others behind.
+
+        So the file does not tell in which order, or in how many attempts, it was filled.
+        """
+        rank = {id_: i for i, id_ in enumerate(order)}
+        own = [p for p in self.predictions.values() if self._elsewhere.get(p.id) is not p]
+        ordered = sorted(own, key=lambda p: (rank.get(p.id, len(rank)), p.id))
+        lines = [
+            to_json_line(self._header),
+            *(to_json_line(dataclasses.asdict(p)) for p in ordered),
+        ]
+        text = "".join(lines)
+        if self.path.read_bytes() == text.encode():
+            return
+        self.close()
+        write_atomically(self.path, text)
+        with disk_errors(self.path):
+            self._file = self.path.open("ab", buffering=0)
+
+    def close(self) -> None:
+        """Close the file; a closed journal takes no more predictions."""
+        self._file.close()
+
+
+def peek(
+    directory: Path, header: Mapping[str, Any], name: str = PREDICTIONS
+) -> dict[str, Prediction]:
+    """The predictions on disk under `header`, those of shards included, touching nothing."""
+    wanted = {"schema": SCHEMA, **header}
+    path = directory / f"{name}.jsonl"
+    candidates = [path, _aside(path, wanted), *sorted(directory.glob(_shards(name)))]
+    found = [candidate for candidate in candidates if read_header(candidate) == wanted]
+    return _merged(map(read_predictions, found))
+
+
+def _merged(several: Iterable[Mapping[str, Prediction]]) -> dict[str, Prediction]:
+    """All of them; of two for one sample the later, unless only the earlier is an answer."""
+    merged: dict[str, Prediction] = {}
+    for predictions in several:
+        merged.update(
+            (id_, prediction)
+            for id_, prediction in predictions.items()
+            if prediction.ended != "error" or not answered(merged, id_)
+        )
+    return merged
+
+
+def answered(predictions: Mapping[str, Prediction], id_: str) -> bool:
+    """Whether sample `id_` has a prediction that need not be tried again."""
+    return id_ in predictions and predictions[id_].ended != "error"
+
+
+def read_predictions(path: Path) -> dict[str, Prediction]:
+    """The predictions in a journal, whatever its header; raises `UsageError` if it is damaged."""
+    raw = path.read_bytes()
+    return _parsed(raw[: raw.rfind(b"\n") + 1], path)
+
+
+def _parsed(whole_lines: bytes, path: Path) -> dict[str, Prediction]:
+    predictions: dict[str, Prediction] = {}
+    for number, line in enumerate(whole_lines.splitlines()[1:], start=2):
+        try:
+            prediction = Prediction(**_object(line, path))
+        except TypeError:
+            raise _damaged(path, number) from None
+        predictions[prediction.id] = prediction
+    return predictions
+
+
+def _object(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise _damaged(path)
+    return value
+
+
+def _damaged(path: Path, number: int = 1) -> UsageError:
+    return UsageError(
+        f"{path}: line {number} is damaged, though not by evalsuite; "
+        "repair it, or move the file away to ask everything again"
+    )
+
+
+def read_header(path: Path) -> dict[str, Any] | None:
+    """The header of a journal, or None if there is none or it is torn; refuses newer schemas."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline()
+    except FileNotFoundError:
+        return None
+    if not line.endswith(b"\n"):
+        return None
+    header = _object(line, path)
+    if not isinstance(header.get("schema"), int):
+        raise UsageError(f"{path}: is not a journal of evalsuite; move it away and run again")
+    if header["schema"] > SCHEMA:
+        raise UsageError(
+            f"{path}: written by a newer evalsuite (schema {header['schema']}, this one reads "
+            f"{SCHEMA}); update evalsuite or choose another --output-dir"
+        )
+    return header
+
+
+def _shards(name: str) -> str:
+    return f"{name}.shard-*.jsonl"
+
+
+def _aside(path: Path, header: Mapping[str, Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:8]
+    return path.with_name(f"{path.stem}-{digest}.jsonl")

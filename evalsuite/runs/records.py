@@ -1,0 +1,359 @@
+"""What came of it: predictions, scores, failures and whole runs; run.json out and in."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from evalsuite.errors import UsageError
+from evalsuite.sample import Ended
+from evalsuite.system.files import to_json_line, to_json_text, write_atomically
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+SCHEMA = 1
+"""The version of run.json and the journals. A reader refuses a newer one."""
+
+_ENDINGS = get_args(Ended)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a checkpoint answered to one sample."""
+
+    id: str
+    """The sample's id."""
+    prompt_digest: str
+    """What was asked: `evalsuite.sample.prompt_digest`."""
+    text: str
+    tokens: int
+    """Tokens generated, the end token not counted."""
+    ended: Ended
+    """``stop``: the checkpoint ended its answer; ``length``: cut at the token limit;
+    ``error``: there is no answer, and `error` says why."""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleScore:
+    """How right one prediction is, with what a person needs to judge that."""
+
+    id: str
+    cluster: str
+    value: float
+    """0 (wrong) to 1 (right)."""
+    parsed: bool
+    """Whether the benchmark's rule found an answer in the text."""
+    counts: bool = True
+    """Whether the benchmark's score is about it: MLVU's is not about its open questions."""
+    prediction: str = ""
+    target: str = ""
+    part: str = ""
+    """The key of the dataset it comes from, where a benchmark is made of several."""
+    category: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Further columns the score is broken down by, with their values."""
+    question: str = ""
+    media: tuple[str, ...] = ()
+    """Paths of the images or frames shown."""
+    prompt_digest: str = ""
+    ended: Ended = "stop"
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= 1:  # also refuses NaN
+            raise ValueError(f"sample {self.id}: value {self.value} is not within 0-1")
+
+    @property
+    def groups(self) -> tuple[tuple[str, str], ...]:
+        """What scores are broken down by: columns, the category's without a name, and values."""
+        columns = (("", self.category), ("part", self.part), *self.labels)
+        return tuple((column, value or "none") for column, value in columns)
+
+
+def group_name(column: str, value: str) -> str:
+    """As a breakdown has it: ``chart`` of the categories, ``split: val`` of another column."""
+    return f"{column}: {value}" if column else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How well a checkpoint did on one benchmark, from 0 to 100."""
+
+    benchmark: str
+    dataset: str
+    modality: str
+    metric: str
+    prompt: str
+    """The prompt format."""
+    profile: str = "vlmevalkit"
+    """Whose prompts those are: ``vlmevalkit``, or ``native``, the checkpoint's own."""
+    score: float
+    stderr: float | None
+    """Standard error of `score` in points, clustered by image or video; None for one cluster."""
+    n: int
+    """Samples scored, failed ones included: a failed sample counts as wrong."""
+    clusters: int
+    failed: int
+    """Samples that gave no prediction."""
+    reasons: tuple[str, ...] = ()
+    """Why, the commonest first, with the ids of some: at most five lines."""
+    empty: int
+    truncated: int
+    """Answers cut at the token limit."""
+    unparsed: int
+    """Answers in which the benchmark's rule found none of the options."""
+    judge: str
+    """The judge that really ran."""
+    partial: bool
+    """Whether a part of the benchmark went unscored, because only a judge can score it."""
+    unscored: int = 0
+    """Samples of that part; `n` does not count them."""
+    modified_data: bool = False
+    """Whether the data is not what was published (``--allow-modified-data``)."""
+    vlmevalkit_score: float | None
+    """VLMEvalKit's own number for the same predictions, on the same scale."""
+    agreement: str
+    """``agrees``, or the name of the mend that says why the two differ."""
+    breakdown: Mapping[str, float] = field(default_factory=dict)
+    """Score by category, and by split, duration and the like as ``split: val``."""
+    macro: float | None = None
+    """The mean over the benchmark's tasks, each weighing the same, where that is usual too."""
+    extra: Mapping[str, float] = field(default_factory=dict)
+    """Further numbers VLMEvalKit gives, by its names and on its scales: MLVU's G-Avg."""
+    definition: str = ""
+    """`Benchmark.definition`: what was asked and how it was scored."""
+    vlmevalkit: str | None = None
+    """The version of VLMEvalKit that asked and scored."""
+    data_digest: str = ""
+    frames: str | None = None
+    max_new_tokens: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """By stage: docs/run-json.md says which is what."""
+    samples_per_second: float | None = None
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    """``prompt``, ``read`` (of the prompts, by the text model: what they share counts once) and
+    ``generated``; and ``tiles``, images' tiles encoded."""
+    peak_memory_bytes: int | None = None
+    host_memory_bytes: int | None = None
+    asked_again: int | None = 0
+    """Samples that were asked once more, alone, answered or not: see `Noise`. None while answers
+    are yet to come."""
+
+    def __post_init__(self) -> None:
+        # Also refuses NaN, which would compare as "no regression".
+        if not 0 <= self.score <= 100:
+            raise ValueError(f"{self.benchmark}: score {self.score} is not within 0-100")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a benchmark has no score; never a zero or a None among scores."""
+
+    benchmark: str
+    stage: Literal["data", "predict", "score"]
+    message: str
+    remedy: str
+
+
+Outcome = Score | Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """What batching did to the answers: some were asked once more at batch size 1."""
+
+    samples: Mapping[str, int]
+    """How many, by benchmark."""
+    changed: int
+    """Whose answer reads differently."""
+    flipped: int
+    """Of these, whose value differs."""
+    effect: float
+    """By how many points their mean is higher in batches than alone."""
+    low: float
+    """The 95 % interval of `effect`, clustered by image or video: from here"""
+    high: float
+    """to here."""
+
+    def __post_init__(self) -> None:
+        # Also refuses NaN, which no bound would catch.
+        if not all(-100 <= points <= 100 for points in (self.effect, self.low, self.high)):
+            raise ValueError("effect and interval are not within -100 and 100")
+
+    @property
+    def count(self) -> int:
+        """How many samples, over all benchmarks."""
+        return sum(self.samples.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointRecord:
+    """What a run keeps of its checkpoint."""
+
+    name: str
+    source: str
+    family: str
+    digest: str
+    parameters: int
+    step: int | None
+    base: str | None = None
+    """The model that an adapter was merged into, as it was named."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One checkpoint on a set of benchmarks: run.json."""
+
+    schema: int = SCHEMA
+    evalsuite: str
+    """The version of evalsuite."""
+    command: str
+    started: str
+    finished: str | None
+    """When the last outcome was written; None while it runs and after it was cut off."""
+    limit: str | None
+    checkpoint: CheckpointRecord
+    settings: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    outcomes: tuple[Outcome, ...] = ()
+    noise: Noise | None = None
+    """None: not measured, or not finished."""
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """The outcomes that are scores."""
+        return tuple(o for o in self.outcomes if isinstance(o, Score))
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """The outcomes that are failures."""
+        return tuple(o for o in self.outcomes if isinstance(o, Failure))
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRun:
+    """A run and its run.json."""
+
+    path: Path
+    run: Run
+
+    def samples(self, benchmark: str) -> Path:
+        """The scored samples of `benchmark`, which lie beside it."""
+        suffix = "" if self.run.limit is None else f"@{self.run.limit}"
+        return self.path.parent / benchmark / f"samples{suffix}.jsonl"
+
+
+def now() -> str:
+    """The time in UTC, as run.json has it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def write_run(path: Path, run: Run) -> None:
+    """Write `run` to `path` atomically. Raises `DiskError`."""
+    write_atomically(path, to_json_text(run_to_plain(run)))
+
+
+def read_run(path: Path) -> Run:
+    """Read a run.json; raises `UsageError` if it is not one or was made by a newer evalsuite."""
+    # Only here, so that commands which read no run do not pay for it.
+    from pydantic import ValidationError
+
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"{path}: is not JSON, so not a run; name a run directory") from None
+    if not isinstance(plain, dict) or type(plain.get("schema")) is not int:
+        raise UsageError(f"{path}: is not a run.json (no 'schema'); name a run directory")
+    if plain["schema"] > SCHEMA:
+        raise UsageError(
+            f"{path}: written by a newer evalsuite (schema {plain['schema']}, this one reads "
+            f"{SCHEMA}); update evalsuite or choose another --output-dir"
+        )
+    outcomes = plain.get("outcomes")
+    for outcome in outcomes if isinstance(outcomes, list) else []:
+        if isinstance(outcome, dict) and isinstance(outcome.get("failure"), dict):
+            outcome.update(outcome.pop("failure"))
+    try:
+        return _validator().validate_python(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"{path}: {where}: {first['msg']}; the file was changed by hand?"
+        ) from None
+
+
+@functools.cache
+def _validator() -> TypeAdapter[Run]:
+    """What checks a run: making it takes longer than a run's checking."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Run)
+
+
+def settings_digest(settings: Mapping[str, Any]) -> str:
+    """Identify the settings of a run; its first eight characters name the run's directory."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def run_to_plain(run: Run) -> dict[str, Any]:
+    """`run` with the keys of run.json."""
+    plain = dataclasses.asdict(run)
+    plain["outcomes"] = [_outcome_to_plain(outcome) for outcome in run.outcomes]
+    return plain
+
+
+def _outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
+    plain = dataclasses.asdict(outcome)
+    if isinstance(outcome, Failure):
+        return {"benchmark": plain.pop("benchmark"), "failure": plain}
+    return plain
+
+
+def write_samples(path: Path, scores: Sequence[SampleScore]) -> None:
+    """Write samples.jsonl: one line a sample, in the order of the data. Raises `DiskError`."""
+    write_atomically(path, "".join(to_json_line(dataclasses.asdict(score)) for score in scores))
+
+
+def read_samples(path: Path) -> list[SampleScore]:
+    """Read a samples.jsonl; raises `UsageError` if there is none."""
+    try:
+        # Not splitlines(): a text of ours is ASCII, another's may hold U+2028 and the like.
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [_sample_score(json.loads(line)) for line in lines if line]
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        raise UsageError(f"{path}: is damaged: {why}; score again with --mode eval") from None
+
+
+_TEXTS = ("id", "cluster", "prediction", "target", "part", "category", "question",
+          "prompt_digest")  # fmt: skip
+"""Fields of a sample that are text, as written by `write_samples`."""
+
+
+def _sample_score(plain: Any) -> SampleScore:
+    if not isinstance(plain, dict):
+        raise TypeError("a line is no sample")
+    labels = tuple((column, value) for column, value in plain.get("labels", ()))
+    made = SampleScore(**{**plain, "media": tuple(plain["media"]), "labels": labels})
+    texts = [getattr(made, name) for name in _TEXTS]
+    if not all(type(text) is str for text in (*texts, *made.media, *itertools.chain(*labels))):
+        raise TypeError(f"sample {made.id}: a text is none")
+    if made.ended not in _ENDINGS or type(made.counts) is not bool:
+        raise ValueError(f"sample {made.id}: ended '{made.ended}', counts {made.counts!r}")
+    return made

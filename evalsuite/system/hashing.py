@@ -1,0 +1,120 @@
+"""Digests of files, remembered: a checkpoint or video of many gigabytes is hashed once.
+
+What is remembered is only a shortcut. An entry counts while the file's path, inode, size and both
+times are what they were; without a cache, or with a spoilt one, the file is hashed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Literal
+
+from evalsuite.errors import DiskError, UsageError
+from evalsuite.system.files import write_atomically
+
+Algorithm = Literal["sha256", "md5"]
+"""MD5 is only for comparing with what others published."""
+REMEMBERED_FROM_BYTES = 1 << 20
+"""Smaller files are hashed sooner than looked up."""
+_SETTLED_NS = 50_000_000
+"""A file younger than a tick of its clock could change again and show the same times."""
+
+
+def cache_directory() -> Path:
+    """Where to keep what can be computed again: ``$EVALSUITE_CACHE`` or ``~/.cache/evalsuite``."""
+    return Path(os.environ.get("EVALSUITE_CACHE") or "~/.cache/evalsuite").expanduser()
+
+
+def file_digest(
+    path: Path, *, cache: Path | None = None, algorithm: Algorithm = "sha256", fresh: bool = False
+) -> str:
+    """The digest of the content of `path`, in hex, remembered under `cache` (`cache_directory()`).
+
+    `fresh` hashes it whatever is remembered. Raises `UsageError` if the file cannot be read or is
+    still being written.
+    """
+    try:
+        path = path.resolve(strict=True)
+        before = _identity(path)
+        if before["size"] < REMEMBERED_FROM_BYTES:
+            return _hash(path, algorithm)
+        entry = _entry_path(path, cache or cache_directory(), algorithm)
+        remembered = None if fresh else _remembered(entry, before, algorithm)
+        if remembered is not None:
+            return remembered
+        begun = time.time_ns()
+        digest = _hash(path, algorithm)
+        if _identity(path) != before:
+            raise UsageError(
+                f"{path}: it changed while it was read; wait until it is written, then try again"
+            )
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"{path}: cannot be read: {reason}; check that it exists and that you may read it"
+        ) from error
+    if begun - max(before["mtime_ns"], before["ctime_ns"]) > _SETTLED_NS:
+        # An unwritable cache costs time, never the result.
+        with contextlib.suppress(DiskError):
+            write_atomically(entry, json.dumps({**before, "path": str(path), algorithm: digest}))
+    return digest
+
+
+def remembered_digest(
+    path: Path, *, cache: Path | None = None, algorithm: Algorithm = "sha256"
+) -> str | None:
+    """What `file_digest` would say without reading `path`; None if it would have to."""
+    try:
+        path = path.resolve(strict=True)
+        identity = _identity(path)
+    except (OSError, RuntimeError):
+        return None
+    return _remembered(
+        _entry_path(path, cache or cache_directory(), algorithm), identity, algorithm
+    )
+
+
+def _hash(path: Path, algorithm: Algorithm) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: _hasher(algorithm)).hexdigest()
+
+
+def _hasher(algorithm: Algorithm) -> hashlib._Hash:
+    # MD5 guards nothing here, and a hardened system gives it only for that.
+    return hashlib.new(algorithm, usedforsecurity=False)
+
+
+def _identity(path: Path) -> dict[str, int]:
+    """Collect what changes when the file does."""
+    stat = path.stat()
+    return {
+        "inode": stat.st_ino,
+        "size": stat.st_size,
+        "mtime_ns": stat.st_mtime_ns,
+        "ctime_ns": stat.st_ctime_ns,
+    }
+
+
+def _entry_path(path: Path, cache: Path, algorithm: Algorithm) -> Path:
+    """One small file a path, so that processes remember side by side without losing entries."""
+    # A path never ends in NUL and a name, so one algorithm's entry is never another's.
+    salt = b"" if algorithm == "sha256" else f"\0{algorithm}".encode()
+    key = hashlib.sha256(os.fsencode(path) + salt).hexdigest()
+    return cache / "digests" / key[:2] / f"{key[:32]}.json"
+
+
+def _remembered(entry: Path, identity: dict[str, int], algorithm: Algorithm) -> str | None:
+    try:
+        known = json.loads(entry.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(known, dict) or any(known.get(k) != v for k, v in identity.items()):
+        return None
+    digest = known.get(algorithm)
+    length = 2 * _hasher(algorithm).digest_size
+    return digest if isinstance(digest, str) and len(digest) == length else None
