@@ -57,8 +57,8 @@ golden: install  ## write tests/golden anew, all forms of reports; read the diff
 bench: install  ## side by side with VLMEvalKit's own loop; a few minutes
 	$(BIN)/python -m bench.side_by_side
 
-parity: install  ## both roads over every benchmark: the table in docs/parity.md
-	$(BIN)/python -m tests.parity.table > docs/parity.md
+parity: install  ## both roads over every benchmark: the table in docs/evidence/parity.md
+	$(BIN)/python -m tests.parity.table > docs/evidence/parity.md
 
 simulations: install  ## what intervals and verdicts promise, on made answers; some minutes
 	$(BIN)/python -m pytest -m slow tests/test_simulations.py

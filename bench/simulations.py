@@ -2,8 +2,8 @@
 
     python -m bench.simulations [--write] [--replicates 10000] [--suites 2000]
 
-``--write`` puts the tables into docs/statistics.md. Everything goes through the functions that
-`evalsuite compare` and the gate use; the seed is fixed. Some minutes on one core.
+``--write`` puts the tables into docs/evidence/simulations.md. Everything goes through the functions
+that `evalsuite compare` and the gate use; the seed is fixed. Some minutes on one core.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from evalsuite.stats.paired_difference import SPARSE, Drop, drop_from
 from evalsuite.stats.power import Level
 from evalsuite.stats.tango import Flips
 
-PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
+PAGE = Path(__file__).parents[1] / "docs" / "evidence" / "simulations.md"
 SEED = 20_260
 REPLICATES, SUITES = 10_000, 2_000
 _AT_ONCE = 2_000_000

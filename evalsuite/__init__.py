@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from evalsuite.runs.records import Run as Run
     from evalsuite.runs.records import Score as Score
     from evalsuite.runs.records import read_run as load_run  # noqa: F401 - its public name
+    from evalsuite.system.environment import VERSION as __version__  # noqa: F401, N811 - public
     from evalsuite.vlmevalkit.adapter import register as register
 
 # Loaded when first asked for: `import evalsuite` costs nothing, and `register` alone needs vlmeval.
@@ -40,6 +41,7 @@ _HOME = {
     "Failure": ("evalsuite.runs.records", "Failure"),
     "Run": ("evalsuite.runs.records", "Run"),
     "Score": ("evalsuite.runs.records", "Score"),
+    "__version__": ("evalsuite.system.environment", "VERSION"),
 }
 
 __all__ = [*_HOME]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 
 from evalsuite.benchmarks import catalogue as benchmarks
@@ -32,7 +33,7 @@ from evalsuite.runs.records import Outcome, Run
 from evalsuite.system.devices import resampling
 from evalsuite.system.hashing import cache_directory
 from evalsuite.vlmevalkit.client import Kit
-from tests.workers import Kept
+from tests.fakes.workers import Kept
 
 # The background jobs of a shell ignore SIGINT, and so would all processes that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -53,6 +54,15 @@ def private_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("TMPDIR", scratch)
         patch.setattr(tempfile, "tempdir", scratch)
         yield
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test neither reads the user's caches nor asks the network; it runs in `tmp_path`."""
+    monkeypatch.setenv("EVALSUITE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
 
 
 @dataclass
@@ -186,7 +196,7 @@ def kit() -> Kit:
 
 @pytest.fixture(scope="session")
 def vlmeval() -> Any:
-    from tests import made_data
+    from tests.builders import kit_data as made_data
 
     return made_data.vlmevalkit()
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.compared import stored
-from tests.test_gating import right
+from tests.builders.gates import right
+from tests.builders.stored_runs import stored
 
 ROOT = Path(__file__).parents[1]
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())

@@ -17,10 +17,10 @@ from evalsuite.errors import UsageError
 from evalsuite.runs.journal import read_predictions
 from evalsuite.sample import Frames, Sample
 from evalsuite.smolvlm import prompts
-from tests import made_data as made
+from tests.builders import kit_data as made
+from tests.builders.checkpoints import make_checkpoint, merge_with_peft, train_adapter
+from tests.builders.vlmevalkit_models import CLASSES, picture, theirs
 from tests.conftest import Reference, demo
-from tests.model_factory import make_checkpoint, merge_with_peft, train_adapter
-from tests.test_formats import CLASSES, picture, theirs
 
 DEMO = "demo"
 LIMIT = 8

@@ -174,6 +174,7 @@ def test_public_names() -> None:
         "Gated",
         "Run",
         "Score",
+        "__version__",
         "compare",
         "gate",
         "load_run",

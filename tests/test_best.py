@@ -12,8 +12,8 @@ from evalsuite.report.model import select
 from evalsuite.report.model.table import Table
 from evalsuite.report.tables import grid
 from evalsuite.runs.records import FoundRun
-from tests.compared import failed, sample, samples, stored
-from tests.reported import settings
+from tests.builders.runs import settings
+from tests.builders.stored_runs import failed, sample, samples, stored
 
 GOOD = [1.0] * 90 + [0.0] * 10
 """Of 100 images, 90 right."""

@@ -11,8 +11,8 @@ from evalsuite.errors import UsageError
 from evalsuite.runner.candidate import as_run
 from evalsuite.runner.session import Request
 from evalsuite.runs.records import FoundRun
-from tests.compared import samples, stored
-from tests.reported import settings
+from tests.builders.runs import settings
+from tests.builders.stored_runs import samples, stored
 
 ASKED = Request(checkpoints=("runs/new",), command="evalsuite gate")
 

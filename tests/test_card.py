@@ -14,9 +14,10 @@ from evalsuite.benchmarks.catalogue import METRICS, load
 from evalsuite.errors import UsageError
 from evalsuite.report.export import model_card, model_index
 from evalsuite.runs.records import Run, write_run
-from tests.reported import run, score, settings
-from tests.test_cli import evalsuite
-from tests.test_report import HOSTILE, golden
+from tests.builders.commands import evalsuite
+from tests.builders.golden import golden
+from tests.builders.hostile import HOSTILE
+from tests.builders.runs import run, score, settings
 
 BODY = "\n# A model\n\nIts *story*, `---` and all.  \n\n---\n\nmodel-index: not this one\n"
 OTHERS = """\

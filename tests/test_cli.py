@@ -7,29 +7,17 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+import evalsuite as package
 from evalsuite.checkpoint import checkpoint
 from evalsuite.runner.options import Options
 from evalsuite.runner.plan import place
 from evalsuite.system.devices import resampling
 from evalsuite.system.files import RunLock
-
-
-def evalsuite(
-    *arguments: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "evalsuite", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, **(environment or {})},
-    )
+from tests.builders.commands import evalsuite
 
 
 def demo_directory(output: Path) -> Path:
@@ -287,6 +275,11 @@ def test_a_config_file_fills_in_and_the_command_line_wins(tmp_path: Path) -> Non
 def test_list_suites_and_version() -> None:
     assert "demo" in evalsuite("list", "suites").stdout
     assert evalsuite("--version").stdout.startswith("evalsuite 0.")
+
+
+def test_the_package_has_a_version() -> None:
+    shown = evalsuite("--version").stdout
+    assert shown == f"evalsuite {package.__version__}\n"
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:

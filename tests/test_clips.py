@@ -17,7 +17,7 @@ from evalsuite.benchmarks.catalogue import FrameRule
 from evalsuite.errors import DiskError
 from evalsuite.vlmevalkit.media_store import Clip, MediaError, Store
 from evalsuite.vlmevalkit.video_frames import Cut, middles, steps
-from tests import made_data as made
+from tests.builders import kit_data as made
 
 EACH_SECOND = FrameRule(per_second=1)
 

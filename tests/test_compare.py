@@ -30,9 +30,9 @@ from evalsuite.report.writers import comparison_json
 from evalsuite.report.writers.markdown import grid_markdown
 from evalsuite.runs.records import FoundRun, write_run
 from evalsuite.stats.multiplicity import holm, luck_of_the_best
-from tests.compared import failed, sample, samples, stored
-from tests.reported import failure, settings
-from tests.test_cli import evalsuite
+from tests.builders.commands import evalsuite
+from tests.builders.runs import failure, settings
+from tests.builders.stored_runs import failed, sample, samples, stored
 
 EASY, HARD = [1.0] * 60 + [0.0] * 40, [1.0] * 50 + [0.0] * 48 + [1.0] * 2
 

@@ -19,11 +19,12 @@ from evalsuite.report.writers.markdown import grid_markdown
 from evalsuite.runs.records import FoundRun, write_run
 from evalsuite.stats import mean_standard_error
 from evalsuite.stats.multiplicity import luck_of_the_best
-from tests.compared import samples, stored
-from tests.reported import failure, run, score, settings
-from tests.swept import checkpoint, sweep
-from tests.test_cli import evalsuite
-from tests.test_report import HOSTILE, golden, parsed
+from tests.builders.commands import evalsuite
+from tests.builders.golden import golden, parsed
+from tests.builders.hostile import HOSTILE
+from tests.builders.runs import failure, run, score, settings
+from tests.builders.stored_runs import samples, stored
+from tests.builders.sweeps import checkpoint, sweep
 
 SKILLS = {"DemoDigits": (0.3, 0.55, 0.8, 0.76), "DemoOCR": (0.2, 0.4, 0.5, 0.5)}
 STEPS = (50, 200, 1000, 1500)

@@ -14,7 +14,7 @@ from evalsuite.benchmarks.data import data_digest, digest, locate
 from evalsuite.benchmarks.data.sizes import read_size, written
 from evalsuite.errors import UsageError
 from evalsuite.runs.records import Failure
-from tests.made_data import table
+from tests.builders.kit_data import table
 
 TEXT = "index\timage\tquestion\tanswer\n1\tabc\twhich?\tA\n"
 

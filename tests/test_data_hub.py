@@ -15,9 +15,9 @@ import yaml
 
 from evalsuite.benchmarks.data.make_tables import write_table
 from evalsuite.benchmarks.video_layouts import LAYOUTS
-from tests import made_trees
-from tests.file_server import listening
-from tests.hub_server import COMMIT, Hub
+from tests.builders import hub_trees as made_trees
+from tests.fakes.http_server import listening
+from tests.fakes.hub_server import COMMIT, Hub
 
 
 @pytest.fixture(scope="module")

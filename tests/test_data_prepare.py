@@ -22,8 +22,8 @@ from evalsuite.benchmarks.data.media_references import videos
 from evalsuite.benchmarks.data.prepare import prepared_path, prepared_root
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.runs.records import Failure
-from tests import made_trees
-from tests.made_data import vlmevalkit
+from tests.builders import hub_trees as made_trees
+from tests.builders.kit_data import vlmevalkit
 
 BENCHMARKS = {b.dataset: b for b in load().benchmarks.values() if b.data is None}
 MODULES = {

@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import io
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ from evalsuite.errors import DiskError
 from evalsuite.sample import Frames, Image, Sample, Text
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError
 from evalsuite.vlmevalkit.media_store import MediaError, Store
-from tests import made_data as made
+from tests.builders import kit_data as made
+from tests.builders.kit_images import IMAGES, written_by_vlmevalkit
 
 
 def asked(kit: Kit, benchmark: Benchmark) -> list[Sample | BrokenSample]:
@@ -259,33 +259,6 @@ def test_a_bad_image_breaks_its_own_sample_only(kit: Kit, tmp_path: Path) -> Non
     assert [sample.id for sample in broken] == ["0", "1", "2", "3"]
 
 
-def _exif(orientation: int) -> Picture.Exif:
-    exif = Picture.Exif()
-    exif[0x0112] = orientation
-    return exif
-
-
-IMAGES = {
-    "rgb": made.encoded(made.picture()),
-    "grey": made.encoded(made.picture(mode="L")),
-    "alpha": made.encoded(made.picture(mode="RGBA")),
-    "grey alpha": made.encoded(made.picture(mode="LA")),
-    "palette": made.encoded(made.picture(mode="P")),
-    "one bit": made.encoded(made.picture(mode="1")),
-    "sixteen bits": made.encoded(made.picture(mode="I;16")),
-    "transparent colour": made.encoded(made.picture(), transparency=(1, 2, 3)),
-    "oriented png": made.encoded(made.picture(), exif=_exif(6)),
-    "jpeg": made.encoded(made.picture(), "JPEG"),
-    "grey jpeg": made.encoded(made.picture(mode="L"), "JPEG"),
-    "upright jpeg": made.encoded(made.picture(), "JPEG", exif=_exif(1)),
-    "oriented jpeg": made.encoded(made.picture(), "JPEG", exif=_exif(6)),
-    "webp": made.encoded(made.picture(), "WEBP"),
-    "gif": made.encoded(made.picture(), "GIF"),
-    "bmp": made.encoded(made.picture(), "BMP"),
-    "animation": made.encoded(
-        made.picture(1), "PNG", save_all=True, append_images=[made.picture(2)]
-    ),
-}
 KEPT = {"rgb", "grey", "transparent colour", "jpeg", "grey jpeg", "upright jpeg"}
 
 
@@ -303,19 +276,10 @@ def test_pixels_are_those_vlmevalkit_would_write(tmp_path: Path, kind: str, suff
         pytest.skip("VLMEvalKit cannot write it")
     stored = Path(Store(tmp_path / "media").image(text, suffix))
     theirs = tmp_path / f"theirs{suffix}"
-    _vlmevalkit_writes(text, theirs)
+    written_by_vlmevalkit(text, theirs)
     assert _seen(stored) == _seen(theirs)
     if suffix == ".png":
         assert (stored.read_bytes() == base64.b64decode(text)) == (kind in KEPT)
-
-
-def _vlmevalkit_writes(text: str, path: Path) -> None:
-    """``vlmeval/smp/vlm.py:150-164``, word for word; `test_workarounds` holds it to the original."""
-    image_data = base64.b64decode(text)
-    image: Picture.Image = Picture.open(io.BytesIO(image_data))
-    if image.mode in ("RGBA", "P", "LA"):
-        image = image.convert("RGB")
-    image.save(path)
 
 
 def test_a_store_is_taken_up_by_the_next_kit(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@ import os
 import random
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -19,7 +19,8 @@ from evalsuite.sample import Frames, Image, Media, Text
 from evalsuite.smolvlm.engine import Answer, Engine, Question
 from evalsuite.smolvlm.model import Model, beyond_greedy, load
 from evalsuite.smolvlm.prompts import Prompt, build
-from tests.model_factory import MAX_POSITIONS, SIDE, make_checkpoint
+from tests.builders.checkpoints import MAX_POSITIONS, SIDE, make_checkpoint
+from tests.builders.models import Cramped, Stage
 
 WORDS = ["What", "is", "the", "colour", "of", "shape", "in", "picture", "red", "3", "digits"]
 
@@ -317,63 +318,6 @@ def length(checkpoint: Path, prompt: Prompt) -> int:
     processor = AutoProcessor.from_pretrained(checkpoint)
     images = [load_image(path) for medium in prompt.media for path in paths_of(medium)]
     return len(processor(text=prompt.text, images=images)["input_ids"][0])
-
-
-Stage = Literal["vision", "embed", "prefix", "rest", "decode", "generate"]
-
-
-class Cramped:
-    """A model on a device with room for so many tiles or prompts at one stage of its work."""
-
-    def __init__(
-        self, model: Model, error: Exception, stage: Stage | None = None, room: int = 1000
-    ) -> None:
-        self._model, self._error, self._stage, self._room = model, error, stage, room
-        self.tried: list[int] = []
-        """How many at a time, at that stage; without one, rows of the text model."""
-        self._decoding = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    def _make_room(self, stage: Stage, count: int) -> None:
-        if self._stage == stage:
-            self.tried.append(count)
-            if count > self._room:
-                raise self._error
-
-    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        self._make_room("vision", len(pixels))
-        return self._model.encode(pixels)
-
-    def embed(self, ids: torch.Tensor, features: Sequence[torch.Tensor]) -> torch.Tensor:
-        self._decoding = ids.shape[1] == 1
-        if not self._decoding:
-            self._make_room("embed", int((ids == 1).sum()))
-        return self._model.embed(ids, features)
-
-    def next_tokens(
-        self,
-        embedded: torch.Tensor,
-        positions: torch.Tensor,
-        mask: torch.Tensor | None,
-        cache: Any,
-        asked: Sequence[torch.Tensor],
-    ) -> torch.Tensor:
-        if self._stage is None:
-            self.tried.append(len(embedded))
-        prompts = len(asked[0])
-        if not prompts:
-            self._make_room("prefix", len(embedded))
-        else:
-            self._make_room("decode" if self._decoding else "rest", prompts)
-        return self._model.next_tokens(embedded, positions, mask, cache, asked)
-
-    def generate(
-        self, ids: torch.Tensor, embedded: torch.Tensor, max_new_tokens: int
-    ) -> list[list[int]]:
-        self._make_room("generate", len(ids))
-        return self._model.generate(ids, embedded, max_new_tokens)
 
 
 OUT_OF_MEMORY = [

@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict
 from evalsuite.errors import UsageError
 from evalsuite.report.export import lm_eval
 from evalsuite.runs.records import FoundRun, Score, write_run
-from tests.compared import failed, sample, samples, stored
-from tests.reported import failure, run, score
-from tests.test_cli import evalsuite
-from tests.test_report import HOSTILE
+from tests.builders.commands import evalsuite
+from tests.builders.hostile import HOSTILE
+from tests.builders.runs import failure, run, score
+from tests.builders.stored_runs import failed, sample, samples, stored
 
 # lm-eval 0.4.13, result_schema.py: what it calls optional is optional here.
 

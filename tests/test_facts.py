@@ -11,7 +11,7 @@ from evalsuite.report.model.table import Table
 from evalsuite.report.tables import grid
 from evalsuite.report.tables import run as detail
 from evalsuite.runs.records import Run
-from tests.reported import failure, found, run, score, settings
+from tests.builders.runs import failure, found, run, score, settings
 
 ALL = tuple(FACTS)
 

@@ -20,8 +20,8 @@ from evalsuite.runner.plan import place, read_shard
 from evalsuite.runner.run import evaluate, evaluate_all
 from evalsuite.runs.journal import read_predictions
 from evalsuite.runs.records import Run, read_run, read_samples
+from tests.builders.run_files import own, png, same_files, scores
 from tests.conftest import Bench, Reference, Watched, demo
-from tests.test_run import own, png, same_files, scores
 
 NAMES = ["DemoOCR", "DemoVideo"]
 COMMAND = [sys.executable, "-m", "evalsuite", "run", "--ckpt", "demo", "-b", ",".join(NAMES)]

@@ -22,13 +22,12 @@ from rich.console import Console
 from evalsuite.benchmarks.catalogue import Benchmark, Published, load
 from evalsuite.benchmarks.data import Missing, fetch, missing
 from evalsuite.benchmarks.data.download import Patience, download, part_path
+from evalsuite.benchmarks.data.ensure import gather
 from evalsuite.benchmarks.data.errors import DataError
-from evalsuite.benchmarks.data.fetch import check_room
 from evalsuite.benchmarks.data.progress import Step, silent
-from evalsuite.cli import fetch as fetching
 from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.report.progress import downloads
-from tests.file_server import Files, serving
+from tests.fakes.http_server import Files, serving
 
 DATA = b"".join(b"%07d\n" % n for n in range(60_000))
 MD5 = hashlib.md5(DATA).hexdigest()
@@ -72,7 +71,7 @@ def test_a_table_is_loaded_checked_and_named(target: Path) -> None:
     with serving(Files(DATA)) as server:
         (wanted,) = missing([benchmark(server.url)], None)
         assert (wanted.bytes, wanted.about, wanted.target) == (len(DATA), False, target)
-        assert fetch([wanted], steps.append) == []
+        assert fetch([wanted], say=steps.append) == []
     assert target.read_bytes() == DATA
     assert beside(target) == ["MMStar.tsv"]
     loaded = [step.done for step in steps if step.doing == "downloading"]
@@ -236,7 +235,7 @@ def test_an_unreachable_server_is_told_before_anything_starts(target: Path) -> N
     assert wanted.unreachable == "Connection refused"
     (failed,) = fetch([wanted])
     assert failed.message == "http://127.0.0.1:9/x.tsv: Connection refused"
-    assert "docs/data.md" in failed.remedy
+    assert "docs/reference/data.md" in failed.remedy
     assert not target.parent.exists()
 
 
@@ -302,33 +301,49 @@ def wanted(count: int, target: Path) -> Missing:
 
 
 def test_the_disk_must_have_room(target: Path) -> None:
-    with pytest.raises(IncompleteError, match=r"1000 TB to download and unpack there, and .* free"):
-        check_room([wanted(10**15, target)])
-    check_room([wanted(1, target)])
+    with pytest.raises(IncompleteError, match=r"1000 TB to download and unpack, .* free"):
+        fetch([wanted(10**15, target)], yes=True)
 
 
-def test_much_is_loaded_only_when_meant(target: Path) -> None:
+LARGE = r"6\.0 GB to download for MMStar: more than 5\.0 GB requires --yes"
+
+
+def test_a_large_download_requires_yes(target: Path) -> None:
     large = [wanted(6_000_000_000, target)]
-    with pytest.raises(UsageError, match=r"6\.0 GB to load, and more than 5\.0 GB needs --yes"):
-        fetching.confirm(large, yes=False)
-    with pytest.raises(UsageError, match="nothing was loaded"):
-        fetching.confirm(large, yes=False, ask=lambda _: "no")
-    asked: list[str] = []
-    fetching.confirm(large, yes=False, ask=lambda text: asked.append(text) or "y")  # type: ignore[func-returns-value]
-    assert asked == ["6.0 GB to load. Go on? [y/N] "]
-    fetching.confirm(large, yes=True)
-    fetching.confirm([wanted(4_000_000_000, target)], yes=False)
+    with pytest.raises(UsageError, match=LARGE):
+        fetch(large)
+    assert not target.parent.exists()
+    (failed,) = fetch(large, yes=True, patience=HURRIED)
+    assert "Connection refused" in failed.message
+    (failed,) = fetch([wanted(4_000_000_000, target)], patience=HURRIED)
+    assert "Connection refused" in failed.message
 
 
-def catalogue(path: Path, url: str) -> Path:
+def test_run_and_fetch_refuse_a_large_download_alike(tmp_path: Path, target: Path) -> None:
+    with serving(Files(DATA, head_status=405)) as server:
+        mine = benchmark(server.url, about=6_000_000_000)
+        with pytest.raises(UsageError) as run:
+            gather(
+                [mine], None, allow_modified=False, available=False, fetching=True, yes=False,
+                note=lambda _: None, say=silent,
+            )  # fmt: skip
+        file = catalogue(tmp_path / "b.yaml", server.url, "MMStar", 6_000_000_000)
+        done = command("fetch", "-b", "MMStar", "--benchmarks-file", str(file))
+        assert [method for method, _ in server.asked] == ["HEAD", "HEAD"], "nothing is downloaded"
+    assert done.returncode == run.value.exit_code == 2
+    assert done.stderr.splitlines()[-1] == f"evalsuite: {run.value}"
+    assert not target.exists()
+
+
+def catalogue(path: Path, url: str, name: str = "Mine", about: int = 480_000) -> Path:
     entry = {
         "dataset": "MMStar", "modality": "image", "prompt": "choices", "metric": "choice",
         "max_new_tokens": 4,
         "published": {
-            "url": url, "md5": {"MMStar": MD5}, "about_bytes": 480_000, "licence": "MIT & more",
+            "url": url, "md5": {"MMStar": MD5}, "about_bytes": about, "licence": "MIT & more",
         },
     }  # fmt: skip
-    path.write_text(yaml.safe_dump({"benchmarks": {"Mine": entry}}))
+    path.write_text(yaml.safe_dump({"benchmarks": {name: entry}}))
     return path
 
 

@@ -9,24 +9,8 @@ from transformers import DynamicCache
 from evalsuite.smolvlm import roofline
 from evalsuite.smolvlm.model import Model, load
 from evalsuite.smolvlm.roofline import Counted, Shape, Work
-from tests.model_factory import SIDE, TOKENS_PER_TILE, make_checkpoint
-
-SMALL = Shape(
-    side=512,
-    patch=16,
-    scale=4,
-    vision_width=768,
-    vision_inner=3072,
-    vision_layers=12,
-    width=576,
-    inner=1536,
-    layers=30,
-    heads=9,
-    key_heads=3,
-    head_width=64,
-    vocabulary=49_280,
-)
-"""SmolVLM2-256M."""
+from tests.builders.checkpoints import SIDE, TOKENS_PER_TILE, make_checkpoint
+from tests.builders.models import SMALL
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,6 @@
 """The words of every format beside those of VLMEvalKit's own classes, byte for byte."""
 
-import functools
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +9,7 @@ from hypothesis import strategies as st
 from evalsuite.sample import Frames, Image, Message, Text
 from evalsuite.smolvlm.formats import FORMATS, OF_FAMILY
 from evalsuite.smolvlm.prompts import shown_frames
-from tests import made_data as made
+from tests.builders.vlmevalkit_models import _said, model, picture, theirs
 
 SELECT = "Please select the correct answer from the options above."
 KEYS = {
@@ -35,47 +30,6 @@ KEYS = {
 }
 """A dataset of VLMEvalKit that is asked in each format."""
 ONE_IMAGE = ("mmbench", "mathvista", "chartqa", "docvqa", "textvqa")
-CLASSES = {"smolvlm": "SmolVLM2", "idefics3": "SmolVLM"}
-
-
-class Worded(Exception):
-    """Thrown out of VLMEvalKit's model once it has its prompt."""
-
-
-class _Processor(SimpleNamespace):
-    def __call__(self, *, text: str, images: Sequence[Any], return_tensors: str) -> None:
-        raise Worded(text, len(images))
-
-
-def model(family: str) -> Any:
-    """VLMEvalKit's own model of a family, but for its weights."""
-    made.vlmevalkit()
-    import vlmeval.vlm.smolvlm
-
-    kind = getattr(vlmeval.vlm.smolvlm, CLASSES[family])
-    model = kind.__new__(kind)
-    model.sampling_frames, model.resolution = 64, 32
-    model.processor = _Processor(image_processor=SimpleNamespace(do_image_splitting=True))
-    return model
-
-
-def theirs(family: str, dataset: str | None, message: Sequence[dict[str, str]]) -> tuple[str, int]:
-    """What VLMEvalKit's own model hands to its processor: the text, and how many images."""
-    return _said(model(family), dataset, message)
-
-
-def _said(model: Any, dataset: str | None, message: Sequence[dict[str, str]]) -> tuple[str, int]:
-    with pytest.raises(Worded) as worded:
-        model.generate_inner(message, dataset)
-    text, images = worded.value.args
-    return text, images
-
-
-@functools.cache
-def picture() -> str:
-    path = Path(tempfile.mkdtemp(prefix="evalsuite-tests-")) / "a.png"
-    made.picture(side=2).save(path)
-    return str(path)
 
 
 def as_dicts(messages: Sequence[Message]) -> list[dict[str, str]]:

@@ -17,9 +17,9 @@ from evalsuite.checkpoint import checkpoint
 from evalsuite.cli import main
 from evalsuite.report.tables.power import sizes_of
 from evalsuite.runs.records import read_run
+from tests.builders.commands import evalsuite
+from tests.builders.gates import DEMO
 from tests.conftest import Bench, Reference, demo
-from tests.test_cli import evalsuite
-from tests.test_planned import DEMO
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from evalsuite.report.export.junit import to_junit
 from evalsuite.report.format import batch_sensitivity
 from evalsuite.report.tables.gate_noise import remarks, warnings
 from evalsuite.runs.records import Noise
-from tests.compared import samples, stored
+from tests.builders.stored_runs import samples, stored
 
 RIGHT = [1.0] * 400
 

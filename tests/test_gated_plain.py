@@ -14,10 +14,10 @@ from evalsuite.comparison.gate import Gated, gate
 from evalsuite.comparison.policy import Policy
 from evalsuite.report.tables.gate_reasons import because
 from evalsuite.report.writers.gate_json import to_json
-from tests.compared import failed, samples, stored
-from tests.test_gating import STRICT, held, only, right
+from tests.builders.gates import STRICT, held, only, right
+from tests.builders.stored_runs import failed, samples, stored
 
-PAGE = Path(__file__).parents[1] / "docs" / "gate.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "gate.md"
 
 
 def plain(gated: Gated) -> Any:

@@ -3,48 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 import evalsuite as public
 from evalsuite.comparison.comparison import compare_any
-from evalsuite.comparison.gate import Gated, Judged, gate, judge
+from evalsuite.comparison.gate import gate, judge
 from evalsuite.comparison.policy import Policy
 from evalsuite.comparison.power import expect
 from evalsuite.errors import UsageError
 from evalsuite.report.export.junit import to_junit
 from evalsuite.report.tables.gate_reasons import advice, because, points, reasons
-from evalsuite.runs.records import FoundRun, SampleScore
-from tests.compared import failed, sample, samples, stored
-from tests.reported import settings
-
-N = 400
-"""Enough equal answers for a margin of 1 point: 1 - 0.05^(1/400) is 0.75 %."""
-STRICT = Policy(margin=1, cliff=5)
-
-
-def right(count: int, n: int = N) -> list[SampleScore]:
-    return samples([float(i < count) for i in range(n)])
-
-
-def held(
-    tmp: Path,
-    baseline: Mapping[str, Sequence[SampleScore]],
-    candidate: Mapping[str, Sequence[SampleScore]],
-    policy: Policy = STRICT,
-    **more: Any,
-) -> Gated:
-    ours, theirs = stored(tmp, "old", baseline), stored(tmp, "new", candidate, **more)
-    return gate(ours, theirs, policy, {})
-
-
-def only(gated: Gated) -> Judged:
-    (judged,) = gated.judged
-    return judged
+from evalsuite.runs.records import FoundRun
+from tests.builders.gates import STRICT, held, only, right
+from tests.builders.runs import settings
+from tests.builders.stored_runs import failed, sample, stored
 
 
 def test_enough_equal_answers_pass(tmp_path: Path) -> None:

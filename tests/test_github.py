@@ -14,8 +14,8 @@ from evalsuite.comparison.gate import gate
 from evalsuite.report.export import github
 from evalsuite.report.export.github import annotation, append, fit, marked_lines, to_markdown
 from evalsuite.runs.records import FoundRun
-from tests.compared import stored
-from tests.test_gating import STRICT, held, right
+from tests.builders.gates import STRICT, held, right
+from tests.builders.stored_runs import stored
 
 MEBIBYTE = 1024 * 1024
 

@@ -11,8 +11,8 @@ import pytest
 
 from evalsuite.checkpoint.hub import HubId, download, parse_hub_id
 from evalsuite.errors import UsageError
-from tests.file_server import listening
-from tests.hub_server import COMMIT, Hub, oid
+from tests.fakes.http_server import listening
+from tests.fakes.hub_server import COMMIT, Hub, oid
 
 FILES = {
     "config.json": b'{"model_type": "smolvlm"}',

@@ -17,7 +17,7 @@ import pytest
 
 from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.vlmevalkit.judge import Judge, JudgeError, JudgeSettings, check, read_settings
-from tests.judge_server import Asked, JudgeServer, Reply, completion, refusal
+from tests.fakes.judge_server import Asked, JudgeServer, Reply, completion, refusal
 
 KEY = "sk-very-secret-0123456789"
 

@@ -11,10 +11,11 @@ from evalsuite.benchmarks.catalogue import JUDGED_METRICS, METRICS, Benchmark
 from evalsuite.runner.scoring import score_benchmark
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, Scored
 from evalsuite.vlmevalkit.judge import JudgeSettings
-from tests import made_data as made
-from tests.judge_server import Asked, JudgeServer, Reply, refusal
-from tests.made_rows import MAKERS, RIGHT
-from tests.test_scoring import EXCEPTED, NASTY, TABLES, said
+from tests.builders import kit_data as made
+from tests.builders.hostile import NASTY
+from tests.builders.kit_scoring import EXCEPTED, TABLES, said
+from tests.builders.metric_tables import MAKERS, RIGHT
+from tests.fakes.judge_server import Asked, JudgeServer, Reply, refusal
 
 
 class Bench:

@@ -12,8 +12,8 @@ from evalsuite.comparison.gate import Gated, gate
 from evalsuite.comparison.policy import Policy
 from evalsuite.report.export.junit import to_junit
 from evalsuite.runs.records import FoundRun
-from tests.compared import failed, stored
-from tests.test_gating import STRICT, held, right
+from tests.builders.gates import STRICT, held, right
+from tests.builders.stored_runs import failed, stored
 
 # What we use of the format that Jenkins' xUnit plugin checks (its junit-10.xsd), written from its
 # rules and narrower: elements and attributes it has and we do not write are left out, numbers must

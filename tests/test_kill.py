@@ -23,8 +23,8 @@ import pytest
 
 from evalsuite.runs.journal import read_predictions
 from evalsuite.runs.records import Run, read_run
+from tests.builders.run_files import scores
 from tests.conftest import Bench, Reference, Watched, demo
-from tests.test_run import scores
 
 BENCHMARKS = ["DemoOCR", "DemoVideo"]
 COMMAND = ["run", "--ckpt", "demo", "-b", ",".join(BENCHMARKS), "--batch-size", "16"]

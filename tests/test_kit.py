@@ -13,7 +13,7 @@ import pytest
 from evalsuite.benchmarks.catalogue import FrameRule
 from evalsuite.sample import Sample
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError
-from tests import made_data as made
+from tests.builders import kit_data as made
 
 
 def test_nothing_heavy_is_imported_on_this_side() -> None:

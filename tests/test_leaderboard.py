@@ -13,9 +13,10 @@ from evalsuite.report.export import leaderboard
 from evalsuite.report.export.leaderboard import BEGIN, END
 from evalsuite.runner.plan import place
 from evalsuite.runs.records import Run, settings_digest
-from tests.compared import samples, stored
-from tests.reported import failure, found, run, score, settings, several
-from tests.test_report import HOSTILE, golden, parsed
+from tests.builders.golden import golden, parsed
+from tests.builders.hostile import HOSTILE
+from tests.builders.runs import failure, found, run, score, settings, several
+from tests.builders.stored_runs import samples, stored
 
 
 def write(runs: list[Run], path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from evalsuite.smolvlm.batch_limits import ENOUGH, choose, patch_bytes, token_bytes
 from evalsuite.smolvlm.memory import free_host_bytes
-from tests.test_floor import SMALL
+from tests.builders.models import SMALL
 
 GIB = 2**30
 

@@ -12,8 +12,8 @@ from evalsuite.report import format as words
 from evalsuite.report.model import select
 from evalsuite.report.writers.csv import COLUMNS, field, to_csv
 from evalsuite.runs.records import Run
-from tests.reported import found, one, run, score, settings, several
-from tests.test_report import HOSTILE
+from tests.builders.hostile import HOSTILE
+from tests.builders.runs import found, one, run, score, settings, several
 
 
 def lines(runs: list[Run]) -> list[dict[str, Any]]:

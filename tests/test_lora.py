@@ -17,9 +17,7 @@ from evalsuite.checkpoint.checkpoint import Checkpoint, read
 from evalsuite.errors import UsageError
 from evalsuite.runner.run_record import checkpoint_record
 from evalsuite.runs.records import read_run
-from tests.conftest import Bench, demo
-from tests.model_factory import merge_with_peft, train_adapter
-from tests.test_checkpoint import (
+from tests.builders.checkpoint_files import (
     PARAMETERS,
     TEMPLATE,
     TENSORS,
@@ -30,8 +28,11 @@ from tests.test_checkpoint import (
     safetensors,
     write,
 )
-from tests.test_checkpoint import elsewhere as elsewhere  # a fixture, for every test here
-from tests.test_cli import evalsuite
+from tests.builders.checkpoints import merge_with_peft, train_adapter
+from tests.builders.commands import evalsuite
+from tests.conftest import Bench, demo
+
+pytestmark = pytest.mark.usefixtures("offline")
 
 LAYER = "model.text_model.layers.0.self_attn.q_proj"
 BASE = {**TENSORS, f"{LAYER}.weight": (6, 4)}

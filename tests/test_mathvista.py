@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import made_data as made
-from tests.test_scoring import NASTY, TEXTS
+from tests.builders import kit_data as made
+from tests.builders.hostile import NASTY, TEXTS
 
 
 @pytest.fixture(scope="module")

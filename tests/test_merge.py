@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evalsuite.smolvlm.model import load
-from tests.model_factory import make_checkpoint, merge_with_peft, train_adapter
+from tests.builders.checkpoints import make_checkpoint, merge_with_peft, train_adapter
 
 
 @pytest.fixture(scope="module")

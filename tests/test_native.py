@@ -12,7 +12,7 @@ from evalsuite.errors import UsageError
 from evalsuite.sample import Frames, Image, Message, Text
 from evalsuite.smolvlm.chat_template import check, conversation, text
 from evalsuite.smolvlm.tokenization import Expander
-from tests.test_template import IDEFICS3
+from tests.builders.chat_templates import IDEFICS3
 
 CAT, DOG = Image("cat.png", "c"), Image("dog.png", "d")
 

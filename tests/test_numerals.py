@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalsuite.vlmevalkit.rules.number_parsing import number_of, numbers_in, only_number
-from tests.test_scoring import TEXTS
+from tests.builders.hostile import TEXTS
 
 
 @pytest.mark.parametrize(

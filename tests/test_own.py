@@ -10,7 +10,7 @@ import pytest
 from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
 from evalsuite.sample import Frames, Image, Sample, Text
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError
-from tests import made_data as made
+from tests.builders import kit_data as made
 
 
 def lines(folder: Path, rows: Sequence[Any], metric: str = "choice", **fields: Any) -> Benchmark:

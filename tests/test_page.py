@@ -8,6 +8,7 @@ import re
 import resource
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,9 @@ from evalsuite.report.page.script import to_script
 from evalsuite.report.page.subject import groups
 from evalsuite.report.page.write import write
 from evalsuite.runs.records import FoundRun, SampleScore
-from tests.compared import failed, sample, samples, stored
-from tests.paged import HOSTILE, Watched, changed, hostile, picture, written
-from tests.reported import failure
+from tests.builders.pages import HOSTILE, Watched, changed, hostile, picture, written
+from tests.builders.runs import failure
+from tests.builders.stored_runs import failed, sample, samples, stored
 
 
 def taken(script: str) -> tuple[str, Any]:
@@ -271,7 +272,7 @@ def test_the_policy_lets_only_our_scripts_run(tmp_path: Path) -> None:
             assert policy.start() < head.index("<script")
             assert "unsafe" not in policy[1]
             for part in ("default-src 'none'", "base-uri 'none'", "form-action 'none'"):
-                assert part in policy[1].replace("&#x27;", "'")
+                assert part in unescape(policy[1])
             nonces |= set(re.findall(r"nonce-([\w-]+)", policy[1]))
             assert set(re.findall(r'nonce="([\w-]+)"', text)) <= nonces
     assert len(nonces) == 2, "a new word each time"
@@ -359,7 +360,7 @@ def test_a_limited_run_brings_its_own_samples(tmp_path: Path) -> None:
     found = stored(tmp_path, "a", {"Bench": samples([1, 0, 1])}, limit="3")
     assert written([found], tmp_path / "page").samples == 3
     text = (tmp_path / "page/benchmarks/Bench.html").read_text()
-    assert "only a part of the samples, by --limit 3" in text
+    assert "only part of the samples: --limit 3" in text
 
 
 # Whose folder it is

@@ -15,9 +15,9 @@ from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.errors import EvalsuiteError
 from evalsuite.runs.records import Run, SampleScore, Score, read_samples
-from tests import paper_data
+from tests.builders import paper_tables as paper_data
 from tests.conftest import Bench
-from tests.judge_server import Asked, JudgeServer
+from tests.fakes.judge_server import Asked, JudgeServer
 
 
 def short(made: Mapping[str, Benchmark]) -> list[Benchmark]:

@@ -21,17 +21,10 @@ from evalsuite.stats import power
 from evalsuite.stats.decision import decide
 from evalsuite.stats.paired_difference import estimate_drop
 from evalsuite.stats.power import Expected, Level
-from tests.compared import samples, stored
+from tests.builders.gates import DEMO
+from tests.builders.stored_runs import samples, stored
 
 KNOWN = load().benchmarks
-DEMO = {
-    "DemoDigits": Size(341, 120),
-    "DemoYesNo": Size(352, 125),
-    "DemoShapes": Size(360, 140),
-    "DemoOCR": Size(360, 120),
-    "DemoVideo": Size(330, 110),
-}
-"""The demo's questions and images; tests/test_gate.py holds them against a run."""
 
 
 def expected(sizes: dict[str, Size], discordance: float) -> dict[str, Expected]:
@@ -43,7 +36,7 @@ def demo_terms(**more: float) -> Terms:
 
 
 def test_the_demo_can_pass_its_own_policy_but_not_the_default() -> None:
-    """What benchmarks.yaml and docs/gate.md say: 90 times in 100, and 13."""
+    """What benchmarks.yaml and docs/reference/gate.md say: 90 times in 100, and 13."""
     own = look_ahead(expected(DEMO, 0.15), demo_terms())
     default = look_ahead(expected(DEMO, 0.15), demo_terms(margin=1, cliff=5))
     assert round(100 * own.pass_if_equal) == 90

@@ -45,11 +45,11 @@ from evalsuite.report.plots.style import (
 from evalsuite.runs.records import FoundRun
 from evalsuite.stats import clustered_standard_error
 from evalsuite.stats.wilson import score_interval
-from tests.compared import sample
-from tests.reported import run, score, settings
-from tests.swept import checkpoint, sweep
-from tests.test_cli import evalsuite
-from tests.test_report import HOSTILE
+from tests.builders.commands import evalsuite
+from tests.builders.hostile import HOSTILE
+from tests.builders.runs import run, score, settings
+from tests.builders.stored_runs import sample
+from tests.builders.sweeps import checkpoint, sweep
 
 WHITE, DARK = "#ffffff", "#0d1117"
 SVG = "{http://www.w3.org/2000/svg}"

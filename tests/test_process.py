@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from evalsuite.system.process import Child, ChildDied, ChildTimedOut
+from tests.builders.commands import gone
 
 ECHO = """
 import os, time
@@ -30,14 +31,6 @@ def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "echo_child.py").write_text(ECHO)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return "echo_child"
-
-
-def gone(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return True
-    return state == "Z"
 
 
 def test_messages_go_both_ways_and_the_environment_is_ours(echo: str) -> None:

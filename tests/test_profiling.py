@@ -23,7 +23,7 @@ from evalsuite.smolvlm.profiler import (
     questions,
     share_of_matrix_rate,
 )
-from tests.model_factory import make_checkpoint, train_adapter
+from tests.builders.checkpoints import make_checkpoint, train_adapter
 
 
 def request(checkpoint: Path, **options: object) -> Request:
@@ -133,7 +133,7 @@ def test_an_adapter_is_measured_merged(tmp_path: Path) -> None:
 
 def test_a_batch_that_does_not_fit_is_measured_in_parts(tmp_path: Path) -> None:
     from evalsuite.smolvlm.model import load
-    from tests.test_engine import Cramped
+    from tests.builders.models import Cramped
 
     checkpoint = make_checkpoint(tmp_path / "checkpoint")
     cramped = Cramped(load(checkpoint, "cpu", "float32"), MemoryError(), "decode", 2)

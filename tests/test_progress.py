@@ -12,7 +12,7 @@ from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.report.progress.runs import Live, Plain, Silent, make
 from evalsuite.runner.events import Planned, Progress
-from tests.reported import failure, score
+from tests.builders.runs import failure, score
 
 
 class Terminal(io.StringIO):

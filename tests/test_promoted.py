@@ -13,9 +13,9 @@ from evalsuite.cli import main
 from evalsuite.errors import IncompleteError
 from evalsuite.runs import baseline
 from evalsuite.runs.records import FoundRun, write_run
-from tests.compared import stored
-from tests.reported import failure
-from tests.test_gating import right
+from tests.builders.gates import right
+from tests.builders.runs import failure
+from tests.builders.stored_runs import stored
 
 
 def run(tmp: Path, name: str, count: int = 300) -> FoundRun:

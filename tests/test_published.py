@@ -13,7 +13,7 @@ from evalsuite.report.tables import grid
 from evalsuite.report.writers.csv import to_csv
 from evalsuite.report.writers.json import to_json
 from evalsuite.runs.records import Run
-from tests.reported import found, run, score
+from tests.builders.runs import found, run, score
 
 YAML = """
 benchmarks:

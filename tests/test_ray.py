@@ -35,10 +35,10 @@ from evalsuite.sample import Image
 from evalsuite.smolvlm.prompts import Prompt
 from evalsuite.smolvlm.requests import Question
 from evalsuite.system.process import ChildDied
+from tests.builders.commands import gone
+from tests.builders.run_files import png, scores
 from tests.conftest import Bench, Watched, demo
-from tests.ray_cluster import RayCluster
-from tests.test_process import gone
-from tests.test_run import png, scores
+from tests.fakes.ray_cluster import RayCluster
 
 pytest.importorskip("ray")
 

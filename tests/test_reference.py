@@ -11,7 +11,8 @@ from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.checkpoint import checkpoint
 from evalsuite.vlmevalkit.reference import Assignment, Reference, run_reference
-from tests import made_data, paper_data
+from tests.builders import kit_data as made_data
+from tests.builders import paper_tables as paper_data
 
 
 def tree(folder: Path) -> set[str]:

@@ -30,9 +30,10 @@ from evalsuite.report.writers.markdown import grid_markdown
 from evalsuite.report.writers.terminal import print_reports
 from evalsuite.runs.records import FoundRun, run_to_plain
 from evalsuite.system.files import to_json_line
-from tests.compared import sample, samples, stored
-from tests.reported import failure, found, run, score, settings
-from tests.test_report import HOSTILE, golden, parsed
+from tests.builders.golden import golden, parsed
+from tests.builders.hostile import HOSTILE
+from tests.builders.runs import failure, found, run, score, settings
+from tests.builders.stored_runs import sample, samples, stored
 
 MORE_HOSTILE = [
     "<script>alert(1)</script>", "</style><script>", "$\\alpha$ \\textbf{x}", "&amp;",

@@ -5,7 +5,6 @@
 
 import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,23 +28,9 @@ from evalsuite.report.writers.markdown import escaped, grid_markdown
 from evalsuite.report.writers.markdown import markdown as render_markdown
 from evalsuite.runs import find
 from evalsuite.runs.records import FoundRun, Run, write_run
-from tests.reported import failure, found, one, run, score, settings, several
-
-GOLDEN = Path(__file__).parent / "golden"
-HOSTILE = [
-    "a|b", "a\\|b", "ends in \\", "two\nlines", "`code`", "<b>bold</b>", "$x_1$ and $y$", "*star*",
-    "_under_", "[red]markup[/red]", "[/]", "![i](u)", "&lt;", "~~struck~~", "# heading", "- item",
-    "\x1b[31mred", "\u202eright to left", "not utf-8 \udce9", "<!-- evalsuite:leaderboard:end -->",
-    "漢字", ":smile:", "<sup>a</sup>",
-]  # fmt: skip
-
-
-def golden(name: str, shown: str) -> None:
-    path = GOLDEN / name
-    shown = "".join(f"{line.rstrip()}\n" for line in shown.splitlines())
-    if os.environ.get("EVALSUITE_GOLDEN") == "write":
-        path.write_text(shown)
-    assert shown == path.read_text(), f"{path} differs; see the docstring of {__file__}"
+from tests.builders.golden import golden, parsed
+from tests.builders.hostile import HOSTILE
+from tests.builders.runs import failure, found, one, run, score, settings, several
 
 
 def markdown(runs: list[Run]) -> str:
@@ -63,27 +48,6 @@ def pipe() -> Console:
 def written(console: Console) -> str:
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
-
-
-def parsed(source: str) -> list[list[str]]:
-    """The cells of the tables in a markdown text, as a reader sees them."""
-    rows: list[list[str]] = []
-    cell = False
-    bold = {"strong_open", "strong_close"}
-    for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(source):
-        if token.type == "tr_open":
-            rows.append([])
-        if token.type in ("th_open", "td_open", "paragraph_open"):
-            cell = token.type != "paragraph_open"
-        if token.type == "inline" and cell:
-            kinds = {child.type for child in token.children or []}
-            assert kinds <= {"text", "text_special", "html_inline", *bold}, token.content
-            tags = {c.content for c in token.children or [] if c.type == "html_inline"}
-            assert tags <= {"<sup>", "</sup>"}, token.content
-            rows[-1].append(
-                "".join(c.content for c in token.children or [] if c.type != "html_inline")
-            )
-    return rows
 
 
 # The model

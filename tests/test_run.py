@@ -10,7 +10,6 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -22,33 +21,10 @@ from evalsuite.errors import UsageError
 from evalsuite.runner.plan import Place
 from evalsuite.runner.resume import look
 from evalsuite.runs.journal import read_predictions
-from evalsuite.runs.records import Failure, Run, Score, read_run, read_samples
+from evalsuite.runs.records import Failure, read_run, read_samples
 from evalsuite.system.files import RunLock
+from tests.builders.run_files import comparable, own, png, same_files, scores
 from tests.conftest import Bench, Reference, Watched, demo
-
-
-def comparable(score: Score) -> Score:
-    """A score without what depends on the clock."""
-    return dataclasses.replace(
-        score,
-        seconds={},
-        samples_per_second=None,
-        tokens={},
-        peak_memory_bytes=None,
-        host_memory_bytes=None,
-        asked_again=0,
-    )
-
-
-def scores(run: Run) -> dict[str, Score]:
-    return {s.benchmark: comparable(s) for s in run.scores}
-
-
-def same_files(output: Path, bench: Bench, reference: Reference, names: list[str]) -> None:
-    for name in names:
-        directory = bench.directory(output) / name
-        assert (directory / "predictions.jsonl").read_bytes() == reference.predictions(name), name
-        assert (directory / "samples.jsonl").read_bytes() == reference.samples(name), name
 
 
 def test_the_demo_suite(reference: Reference) -> None:
@@ -174,21 +150,6 @@ def test_predict_now_and_score_later(bench: Bench, reference: Reference, tmp_pat
     assert predicted.scores == ()
     scored = bench.run(tmp_path, demo("DemoOCR"), mode="eval")
     assert scores(scored) == {"DemoOCR": scores(reference.run)["DemoOCR"]}
-
-
-def png(color: tuple[int, int, int]) -> str:
-    buffer = io.BytesIO()
-    Image.new("RGB", (40, 30), color).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def own(path: Path, images: list[str]) -> Benchmark:
-    rows = {"index": range(len(images)), "image": images,
-            "question": ["What color is this?"] * len(images),
-            "answer": ["['red', 'red', 'red', 'red']"] * len(images)}  # fmt: skip
-    pd.DataFrame(rows).to_csv(path, sep="\t", index=False)
-    template = demo("DemoShapes")[0]
-    return dataclasses.replace(template, name=path.stem, dataset=path.stem, data=str(path))
 
 
 def test_a_sample_that_cannot_be_read_fails_alone_and_is_tried_again(

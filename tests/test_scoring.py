@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalsuite.benchmarks.catalogue import METRICS, Benchmark, Published
-from evalsuite.runs.records import Prediction
 from evalsuite.vlmevalkit.client import Kit, KitError, Scored
-from tests import made_data as made
-from tests import made_rows
-from tests.made_rows import MAKERS, OPEN, RIGHT
+from tests.builders import kit_data as made
+from tests.builders import metric_tables as made_rows
+from tests.builders.hostile import NASTY, TEXTS
+from tests.builders.kit_scoring import EXCEPTED, TABLES, said
+from tests.builders.metric_tables import MAKERS, OPEN, RIGHT
 
 HMER = "Handwritten Mathematical Expression Recognition"
 
@@ -28,12 +29,6 @@ def ids(kit: Kit, benchmark: Benchmark, part: str | None = None) -> list[str]:
         for outline in kit.outline(benchmark)
         if benchmark.scorable(outline.part) and part in (None, outline.part)
     ]
-
-
-def said(chosen: Sequence[str], texts: Sequence[str | None]) -> dict[str, Prediction]:
-    """Predictions `texts` for the samples `chosen`."""
-    given = made.predictions(texts).values()
-    return {id: replace(text, id=id) for id, text in zip(chosen, given, strict=True)}
 
 
 def scored(
@@ -61,10 +56,6 @@ def test_every_metric_is_known_here_and_there(tmp_path: Path, kit: Kit) -> None:
     for metric, make in MAKERS.items():
         got = scored(kit, make(tmp_path / metric, [{}]), ["?"], tmp_path / "out")
         assert (got.score, got.agreement) == (0, "agrees")
-
-
-TABLES = {"tables_keep_their_words", "table_text"}
-"""Mends of tables: an ordinary VLMEvalKit reads some cells otherwise."""
 
 
 @pytest.mark.parametrize(
@@ -546,28 +537,6 @@ def test_what_stands_for_an_empty_answer_is_no_answer(kit: Kit, tmp_path: Path) 
 # Any text at all
 # --------------------------------------------------------------------------------------------------
 
-NASTY = [
-    "", " ", "None", "N/A", "nan", "null", "NA", "-nan", "=1+1", "{=A1}", "+1", "-1", "@x", "\t",
-    "\n", "\r", "\r\n", "a\rb", "A\tB", '"', '""', "'", "\\", "\\n", "\0", "A\0", "\x01", "\x1a",
-    "\ufeff", "\ufeffA", "\ud800", "A\udfff", "\ud83d\ude00", "😀", "Yes\r", "no\n", "1", "01",
-    "1.0", "1e5", "True", "TRUE", "∅", "\ufffd", "[1]", "['A']", "{", "{}", "%s", "\\frac{a}{b}",
-    "<script>", "İ", "ﬁ", "\u2028", "A" * 100_000, "cat " * 25_000, "1," * 50_000, ". " * 50_000,
-    "((((" * 25_000, "yes no " * 14_000, "Failed to obtain answer via API.",
-]  # fmt: skip
-
-TEXTS = st.one_of(
-    st.sampled_from(NASTY),
-    st.text(st.characters(exclude_categories=()), max_size=40),
-    st.lists(
-        st.sampled_from(
-            ["A", "B", "C", "D", "E", "Z", "cat", "dog", "None", "007", "Yes", "no", "red", "Blue",
-             "42", "Hello World", "the", "Answer:", "The answer is", "down", "-1.5", "1,000",
-             "[1, 42]", "B. down", "Caption B", "(B)", "\\boxed{", "}", " ", ".", ",", "\n", "(",
-             ")"]
-        ),
-        max_size=8,
-    ).map("".join),
-)  # fmt: skip
 
 THEIRS = {
     "choice": ("*_result.tsv", "hit"),
@@ -600,11 +569,6 @@ VARIED: dict[str, list[made.Row]] = {
     "tempcompass": [{}, {"task_type": "caption_matching"}, {"task_type": "yes_no"}],
 }
 """Rows that the rule treats differently."""
-EXCEPTED = {
-    "mathvista": {"words_can_be_right"},
-    "mvbench": {"a_mark_is_no_answer", "failure_is_no_answer"},
-    "mlvu": {"failure_is_no_answer"},
-}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from evalsuite.vlmevalkit import scoring_workarounds, workarounds
-from tests import made_data as made
+from tests.builders import kit_data as made
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from lxml import html
 
 from evalsuite.cli import main
 from evalsuite.report.writers.report import FORMATS
-from tests.compared import samples, stored
-from tests.swept import checkpoint
-from tests.test_report import parsed
+from tests.builders.golden import parsed
+from tests.builders.stored_runs import samples, stored
+from tests.builders.sweeps import checkpoint
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from rich.console import Console
 from evalsuite.cli.samples import Asked, show
 from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.runs.records import FoundRun, write_run
-from tests.compared import failed, sample, samples, stored
-from tests.paged import HOSTILE
-from tests.reported import failure
+from tests.builders.pages import HOSTILE
+from tests.builders.runs import failure
+from tests.builders.stored_runs import failed, sample, samples, stored
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What intervals and verdicts promise, on made answers: docs/statistics.md has the figures."""
+"""The stated error rates of intervals and verdicts hold in simulations."""
 
 from __future__ import annotations
 

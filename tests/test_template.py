@@ -6,19 +6,13 @@ import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from evalsuite.smolvlm.template_sandbox import TemplateError, render
+from tests.builders.chat_templates import IDEFICS3
 
 TURNS: list[dict[str, Any]] = [
     {"role": "system", "content": [{"type": "text", "text": "<Be> brief.\n"}]},
     {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "¿Qué?"}]},
     {"role": "assistant", "content": [{"type": "text", "text": "Nada"}]},
 ]
-IDEFICS3 = (
-    "<|im_start|>{% for message in messages %}{{message['role'] | capitalize}}"
-    "{% if message['content'][0]['type'] == 'image' %}{{':'}}{% else %}{{': '}}{% endif %}"
-    "{% for line in message['content'] %}{% if line['type'] == 'text' %}{{line['text']}}"
-    "{% elif line['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n"
-    "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
-)
 EVERYTHING = """
   {%- set ns = namespace(count=0) %}
   {% for message in messages %}

@@ -11,7 +11,7 @@ from transformers.image_utils import load_image
 from evalsuite.smolvlm.image_decoder import Decoder
 from evalsuite.smolvlm.image_processing import Tiled, Tiler, join, levels, normalise
 from evalsuite.smolvlm.tokenization import Expander
-from tests.model_factory import LONGEST_EDGE, SIDE, make_checkpoint
+from tests.builders.checkpoints import LONGEST_EDGE, SIDE, make_checkpoint
 
 SIZES = [(64, 64), (1, 1), (20000, 10), (301, 77), (3, 3), (64, 64), (33, 200), (96, 96)]
 """Width and height."""

@@ -11,8 +11,8 @@ from evalsuite.report.progress.runs import Silent
 from evalsuite.report.tables import verify as verified
 from evalsuite.runner.session import Request
 from evalsuite.runner.verify import Compared, Difference, Verified, verify
-from tests import paper_data
-from tests.model_factory import train_adapter
+from tests.builders import paper_tables as paper_data
+from tests.builders.checkpoints import train_adapter
 
 
 def text_of(found: Verified) -> str:

@@ -15,7 +15,7 @@ from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.sample import Frames, Sample, Text
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, Outline
 from evalsuite.vlmevalkit.video_frames import Cut, picked
-from tests import made_data as made
+from tests.builders import kit_data as made
 
 EIGHT, EACH_SECOND = FrameRule(count=8), FrameRule(per_second=1)
 

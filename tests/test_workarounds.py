@@ -16,8 +16,8 @@ from evalsuite.benchmarks.catalogue import FrameRule
 from evalsuite.vlmevalkit import workarounds
 from evalsuite.vlmevalkit.media_store import Store
 from evalsuite.vlmevalkit.video_frames import Cut
-from tests import made_data as made
-from tests.test_datasets import IMAGES, _vlmevalkit_writes
+from tests.builders import kit_data as made
+from tests.builders.kit_images import IMAGES, written_by_vlmevalkit
 
 
 @pytest.fixture(autouse=True)
@@ -310,11 +310,11 @@ def test_ocrbench_takes_a_thousand_samples_for_granted(
 
 
 @pytest.mark.parametrize("kind", IMAGES)
-def test_vlmevalkit_writes_images_as_test_datasets_says(
+def testwritten_by_vlmevalkit_images_as_test_datasets_says(
     vlmeval: Any, tmp_path: Path, kind: str
 ) -> None:
     vlmeval.smp.vlm.decode_base64_to_image_file(IMAGES[kind], str(tmp_path / "theirs.png"))
-    _vlmevalkit_writes(IMAGES[kind], tmp_path / "ours.png")
+    written_by_vlmevalkit(IMAGES[kind], tmp_path / "ours.png")
     assert (tmp_path / "theirs.png").read_bytes() == (tmp_path / "ours.png").read_bytes()
 
 

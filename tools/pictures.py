@@ -13,7 +13,7 @@ from pathlib import Path
 from evalsuite.errors import EvalsuiteError
 from evalsuite.report.plots import draw
 from evalsuite.runs.find import find_all
-from tests.swept import checkpoint
+from tests.builders.sweeps import checkpoint
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 _STEPS = (250, 500, 750, 1000, 1250, 1500, 1750, 2000)

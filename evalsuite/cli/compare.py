@@ -73,8 +73,8 @@ def compare(
 
     Differences are CANDIDATE minus BASELINE in points, on the samples both have, with 95 %
     intervals that mind shared images and p adjusted for the number of benchmarks
-    (docs/statistics.md). Benchmarks with other prompts, data, metric or judge are not compared;
-    exit code 4 if none can be.
+    (docs/explanation/statistics.md). Benchmarks with other prompts, data, metric or judge are not
+    compared; exit code 4 if none can be.
     """
     from evalsuite.comparison.comparison import compare
     from evalsuite.report.tables import comparison as compared
@@ -141,7 +141,7 @@ def gate(
         typer.Option(
             metavar="FILE",
             help="Write it there for programs: verdict, drops, bounds, p, what is allowed "
-            "(docs/gate.md).",
+            "(docs/reference/gate.md).",
         ),
     ] = None,
     summary: Annotated[
@@ -175,7 +175,8 @@ def gate(
 
     Pass: the mean is shown to have dropped by less than its margin, and every benchmark by less
     than its cliff. Regression: a drop is real and larger than that. Inconclusive: neither.
-    Incomplete: something cannot be compared, or failed samples would decide (docs/gate.md).
+    Incomplete: something cannot be compared, or failed samples would decide
+    (docs/reference/gate.md).
 
     Exit codes: 0 pass, 1 regression, 3 inconclusive, 4 incomplete; 2 wrong arguments.
     """

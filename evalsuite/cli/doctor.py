@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
@@ -21,12 +18,11 @@ from evalsuite.benchmarks.data.status import State, state
 from evalsuite.report.format import ABSENT, counted
 from evalsuite.report.tables.grid import Grid, Heading, Line, entries
 from evalsuite.report.writers.terminal import print_grid
-from evalsuite.system.environment import VERSION
+from evalsuite.system import devices
+from evalsuite.system.environment import VERSION, versions
 from evalsuite.system.hashing import cache_directory
 
-PACKAGES = ("ms-vlmeval", "torch", "transformers", "huggingface-hub", "pandas", "decord")
 KEYS = ("EVALSUITE_JUDGE_KEY", "OPENAI_API_KEY")
-_DEVICE_SECONDS = 2.0
 _COUNT_SECONDS = 1.5
 
 
@@ -113,10 +109,9 @@ def machine_grid(facts: Iterable[tuple[str, str]]) -> Grid:
 def machine(data_dir: Path | None, results: Path) -> Iterable[tuple[str, str]]:
     """What a run depends on besides its data."""
     yield "evalsuite", VERSION
-    yield "Python", sys.version.partition(" ")[0]
-    for package in PACKAGES:
-        yield package, _version(package)
-    yield "device", _devices()
+    for name, version in versions().items():
+        yield name, version or "not installed"
+    yield "device", device()
     places = {"results": results, "cache": cache_directory(), "data": data_dir or lmu_directory()}
     for name, place in places.items():
         yield f"free for {name}", _free(place)
@@ -129,28 +124,14 @@ def machine(data_dir: Path | None, results: Path) -> Iterable[tuple[str, str]]:
     )
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _devices() -> str:
-    """The CUDA devices there are, asked of the driver: torch takes seconds to load."""
-    try:
-        listed = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=_DEVICE_SECONDS,
-            check=True, stdin=subprocess.DEVNULL,
-        ).stdout  # fmt: skip
-    except FileNotFoundError:
-        return "no CUDA device (no nvidia-smi); runs go to the CPU"
-    except subprocess.TimeoutExpired:
-        return "unknown: nvidia-smi does not answer"
-    except (OSError, subprocess.CalledProcessError):
-        return "no CUDA device (nvidia-smi finds none); runs go to the CPU"
-    names = [line.partition(": ")[2].partition(" (UUID")[0] for line in listed.splitlines()]
-    return ", ".join(name for name in names if name) or "no CUDA device; runs go to the CPU"
+def device() -> str:
+    """The device and dtype that ``evalsuite run`` uses by default, and the other devices."""
+    chosen, dtype = devices.resolve("auto", "auto")
+    cuda = devices.cuda_devices()
+    if not cuda.names:
+        return f"{chosen}, {dtype} ({cuda.reason})"
+    named = ", ".join(f"cuda:{index} ({name})" for index, name in enumerate(cuda.names))
+    return f"{named}; {dtype}"
 
 
 def _held() -> str:

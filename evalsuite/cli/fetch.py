@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,9 +10,7 @@ from rich.text import Text
 
 from evalsuite.benchmarks.catalogue import load
 from evalsuite.benchmarks.data import Missing, fetch, locate, missing
-from evalsuite.benchmarks.data.fetch import UNASKED_BYTES, check_room
 from evalsuite.benchmarks.data.sizes import written
-from evalsuite.errors import UsageError
 from evalsuite.report.format import counted, listed, sentence, visible
 from evalsuite.report.progress import downloads
 from evalsuite.report.tables.grid import Grid, Heading, Line, entries
@@ -42,15 +39,14 @@ def run(
         print_grid(plan(wanted), console)
     reachable = [item for item in wanted if item.unreachable is None]
     failures = []
-    confirm(reachable, yes=yes)
     with downloads.make(console) as shown:
+        failures += fetch(reachable, yes=yes, say=shown.say)
         # A repeat of a benchmark's data under another name was fetched with it.
         names = {item.benchmark.name for item in wanted}
         for benchmark in asked:
             if benchmark.name not in names:
                 found = locate(benchmark, None, verify=verify, say=shown.say)
                 failures += [found] if isinstance(found, Failure) else []
-        failures += fetch(reachable, shown.say)
     troubles = [(f.benchmark, f"{f.message}; {f.remedy}") for f in failures]
     troubles += [(item.benchmark.name, f"{item.unreachable}; {item.remedy}")
                  for item in wanted if item.unreachable is not None]  # fmt: skip
@@ -87,29 +83,3 @@ def plan(wanted: Sequence[Missing]) -> Grid:
             "licences as recalled: the data's own page decides",
         ),
     )  # fmt: skip
-
-
-def confirm(
-    wanted: Sequence[Missing], *, yes: bool, ask: Callable[[str], str] | None = None
-) -> None:
-    """Make sure that a large download is meant, and that it fits; raises `UsageError` if not.
-
-    On a terminal it asks; `ask` is what asks.
-    """
-    check_room(wanted)
-    total = sum(item.bytes for item in wanted)
-    if yes or total <= UNASKED_BYTES:
-        return
-    question = f"{written(total)} to load"
-    if ask is None and sys.stdin.isatty():
-        ask = input
-    if ask is None:
-        raise UsageError(
-            f"{question}, and more than {written(UNASKED_BYTES)} needs --yes (or fewer benchmarks)"
-        )
-    try:
-        answer = ask(f"{question}. Go on? [y/N] ")
-    except EOFError:
-        answer = ""
-    if answer.strip().lower() not in ("y", "yes"):
-        raise UsageError("nothing was loaded: say y, or give --yes")

@@ -18,9 +18,7 @@ PANEL = "Data and machine"
 def fetch(
     suite: Suite = None,
     benchmarks: Names = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Load more than 5 GB without being asked.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Allow downloads of more than 5 GB.")] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Hash the tables that are there already once more.")
     ] = False,

@@ -25,7 +25,7 @@ Names = Annotated[
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Take data as it lies there, without any download (docs/data.md)."),
+    typer.Option(help="Take data as it lies there, without any download (docs/reference/data.md)."),
 ]
 AllowModified = Annotated[
     bool,
@@ -75,7 +75,8 @@ PolicyFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="A YAML file with margin, cliff, cliffs, alpha, power, benchmarks (docs/gate.md).",
+        help="A YAML file with margin, cliff, cliffs, alpha, power, benchmarks "
+        "(docs/reference/gate.md).",
     ),
 ]
 Margin = Annotated[

@@ -53,7 +53,7 @@ def report(
     """Show scores of one run, or of several side by side.
 
     The best of a column is bold, or has a *, only where a paired test says that it is better than
-    the second (docs/reports.md).
+    the second (docs/reference/reports.md).
     """
     from evalsuite.report.model import columns as facts
     from evalsuite.report.model import select
@@ -144,7 +144,7 @@ def page(
 ) -> None:
     """Write a folder of pages that open from disk: tables, and every sample to browse.
 
-    It needs no server and no network (docs/page.md). A page that is there is replaced.
+    It needs no server and no network (docs/reference/page.md). A page that is there is replaced.
     """
     from evalsuite.report.page import write
     from evalsuite.runs import find
@@ -168,7 +168,8 @@ def curve(
 
     A step is read from a directory named checkpoint-500 or from trainer_state.json. The best is
     held against the last answer by answer, with a warning of how much of its lead may be luck
-    (docs/plots.md). Runs that were asked or scored otherwise than most are named and left out.
+    (docs/reference/plots.md). Runs that were asked or scored otherwise than most are named and
+    left out.
     """
     from evalsuite.comparison.learning_curves import curves
     from evalsuite.report.tables import curve
@@ -197,7 +198,7 @@ def plot(
     ] = None,
     output_dir: ResultsDir = Path("results"),
 ) -> None:
-    """Draw runs as SVG and PNG, for light and dark pages (docs/plots.md).
+    """Draw runs as SVG and PNG, for light and dark pages (docs/reference/plots.md).
 
     memory: score against peak memory; steps: learning curves; intervals: every benchmark with its
     95 % interval; categories: each benchmark by category. Says what cannot be drawn, and why.
@@ -218,7 +219,7 @@ def card(
     ] = None,
     output_dir: ResultsDir = Path("results"),
 ) -> None:
-    """Write a run's scores into a Hugging Face model card (docs/export.md).
+    """Write a run's scores into a Hugging Face model card (docs/reference/export.md).
 
     They go into the front matter's model-index: our earlier ones are replaced, others' results and
     the rest of the file stay as they are, byte for byte. A run with --limit is refused.
@@ -240,7 +241,7 @@ def export(
     ] = None,
     output_dir: ResultsDir = Path("results"),
 ) -> None:
-    """Write runs as other harnesses do (docs/export.md).
+    """Write runs as other harnesses do (docs/reference/export.md).
 
     lm-eval: results_DATE.json and samples_BENCHMARK_DATE.jsonl in a folder a checkpoint, as
     lm-evaluation-harness has them, with scores from 0 to 1.

@@ -2,7 +2,7 @@
 
 The gate compares like with like or not at all: a benchmark without a score, or asked or scored
 otherwise, is *incomparable*, and that never reads as success. The rules are those of
-`evalsuite.stats.decision`; docs/gate.md explains them.
+`evalsuite.stats.decision`; docs/reference/gate.md explains them.
 """
 
 from __future__ import annotations

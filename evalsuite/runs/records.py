@@ -138,7 +138,7 @@ class Score:
     frames: str | None = None
     max_new_tokens: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """By stage: docs/run-json.md says which is what."""
+    """By stage: docs/reference/run-json.md says which is what."""
     samples_per_second: float | None = None
     tokens: Mapping[str, int] = field(default_factory=dict)
     """``prompt``, ``read`` (of the prompts, by the text model: what they share counts once) and

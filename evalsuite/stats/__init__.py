@@ -2,7 +2,7 @@
 
 Values, drops and margins are in the unit of a sample's value, 0 to 1: a drop of 0.01 is one point.
 A drop is what the baseline has and the candidate has not, so that losses are positive.
-docs/statistics.md says how a difference is judged; each function names its source.
+docs/explanation/statistics.md says how a difference is judged; each function names its source.
 
 Only `means` is imported here: the rest needs numpy, for which commands that judge nothing should
 not have to wait.

@@ -166,7 +166,7 @@ def chance_of_pass(
     `unseen` is how far each bound lies from the estimate even where nothing differs. The
     mean depends on what it is a mean of, so this is counted in 200,000 seeded draws (three
     Monte-Carlo errors: 0.003). Some points too hopeful where many answers differ and a cliff is no
-    more than three standard errors away: docs/statistics.md has simulated figures beside it.
+    more than three standard errors away: docs/evidence/simulations.md has simulated figures.
     """
     spread = np.asarray(errors, dtype=np.float64)
     truth = np.zeros_like(spread) if drops is None else np.asarray(drops, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Which device and number format a run uses, found out without importing torch."""
+"""The device and number format of a run, chosen without importing torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.errors import UsageError
@@ -15,25 +16,26 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 def resolve(device: str, dtype: str) -> tuple[str, str]:
-    """Make ``auto`` plain: the first CUDA device in bfloat16, or else the CPU in float32.
+    """Replace ``auto``: by the first CUDA device and bfloat16, or by the CPU and float32.
 
-    Raises `UsageError` for a device or dtype that is not to be had.
+    Raises `UsageError` for an unknown dtype, or a device that does not exist.
     """
     check(device, dtype)
-    count = cuda_devices()
+    found = cuda_devices()
     if device == "auto":
-        device = "cuda:0" if count else "cpu"
+        device = "cuda:0" if found.names else "cpu"
     elif device.startswith("cuda"):
         index = int(device.partition(":")[2] or 0)
-        if index >= count:
-            found = f"only {count} here" if count else "no usable CUDA device here"
-            raise UsageError(f"--device {device}: {found}; choose another or --device cpu")
+        if index >= len(found.names):
+            names = ", ".join(f"cuda:{i}" for i in range(len(found.names)))
+            why = f"available are {names}" if names else f"not available: {found.reason}"
+            raise UsageError(f"--device {device}: {why}; choose another device or --device cpu")
         device = f"cuda:{index}"
     return device, dtype_for(device, dtype)
 
 
 def check(device: str, dtype: str) -> None:
-    """Raise `UsageError` for what is no device or dtype."""
+    """Raise `UsageError` if `device` or `dtype` is not a valid name."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:1")
     if dtype not in DTYPES:
@@ -41,63 +43,92 @@ def check(device: str, dtype: str) -> None:
 
 
 def dtype_for(device: str, dtype: str) -> str:
-    """Make ``auto`` plain on `device`."""
+    """Replace ``auto`` by the default dtype of `device`."""
     if dtype == "auto":
         return "bfloat16" if device.startswith("cuda") else "float32"
     return dtype
 
 
 def spread(asked: str, device: str, workers: str) -> tuple[str, ...]:
-    """The device of each of `workers`, where `device` is what was made of the one `asked` for.
+    """The device of each worker process.
 
-    ``auto`` is one worker on every CUDA device, or one on the CPU; a device with a number gets all
-    of them. Raises `UsageError`.
+    `asked` is the value of ``--device`` and `device` is what `resolve` returned for it. With
+    `workers` ``auto`` there is one worker per CUDA device, or one on the CPU. If `asked` names one
+    device, all workers share it. Raises `UsageError`.
     """
     if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
         raise UsageError(f"--workers {workers}: expected auto or a number of processes like 2")
     if device == "cpu" or ":" in asked:
         return (device,) * (1 if workers == "auto" else int(workers))
-    there = cuda_devices()
-    count = there if workers == "auto" else int(workers)
-    if count > there:
+    available = len(cuda_devices().names)
+    count = available if workers == "auto" else int(workers)
+    if count > available:
         raise UsageError(
-            f"--workers {workers}: only {there} CUDA devices here; "
-            "take fewer, or name one that they share, as in --device cuda:0"
+            f"--workers {workers}: this machine has {available} CUDA devices; "
+            "use fewer workers, or let them share one device, as in --device cuda:0"
         )
     return tuple(f"cuda:{index}" for index in range(count))
 
 
 def share_of_threads(workers: int) -> int | None:
-    """How many threads each of `workers` may have; None leaves it to torch, or to the user."""
+    """Threads per worker; None leaves the number to torch or to ``$OMP_NUM_THREADS``."""
     if workers == 1 or "OMP_NUM_THREADS" in os.environ:
         return None
     return max(1, len(os.sched_getaffinity(0)) // workers)
 
 
-def cuda_devices() -> int:
-    """How many CUDA devices torch could use: the driver's count, 0 for a CPU build of torch."""
+@dataclass(frozen=True, slots=True)
+class CudaDevices:
+    """The CUDA devices that the installed torch can use."""
+
+    names: tuple[str, ...]
+    """Model names by device index: the name of ``cuda:0`` comes first."""
+    reason: str = ""
+    """Why there is no device; empty if there is one."""
+
+
+def cuda_devices() -> CudaDevices:
+    """Find the CUDA devices without importing torch: from torch's build and from the driver."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
-        return 0
+        return CudaDevices((), "torch is not installed")
+    found = _driver_devices()
     version_file = Path(spec.origin).parent / "version.py"
     if re.search(r"^cuda[^=]*=\s*None", version_file.read_text(), re.MULTILINE):
-        return 0
+        advice = (
+            f" but the driver has {', '.join(found.names)}: install torch with CUDA"
+            if found.names
+            else ""
+        )
+        return CudaDevices((), f"the installed torch is built without CUDA{advice}")
+    return found
+
+
+def _driver_devices() -> CudaDevices:
+    """Ask the CUDA driver, which applies CUDA_VISIBLE_DEVICES itself."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    # CUDA_VISIBLE_DEVICES is honoured by the driver itself. 0 is CUDA_SUCCESS.
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
+        return CudaDevices((), "no NVIDIA driver (libcuda.so.1)")
+    if error := driver.cuInit(0):  # 0 is CUDA_SUCCESS
+        return CudaDevices((), f"the NVIDIA driver reports error {error}")
+    count, device = ctypes.c_int(0), ctypes.c_int(0)
+    if driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        return CudaDevices((), "the NVIDIA driver reports no device")
+    names = []
+    for index in range(count.value):
+        name = ctypes.create_string_buffer(256)
+        failed = driver.cuDeviceGet(ctypes.byref(device), index)
+        failed = failed or driver.cuDeviceGetName(name, len(name), device)
+        names.append("unknown device" if failed else name.value.decode(errors="replace"))
+    return CudaDevices(tuple(names))
 
 
 def resampling() -> str:
-    """The resize filter the image processors will use with the installed torchvision.
+    """The resize filter that the image processors use with the installed torchvision.
 
-    SmolVLM asks for LANCZOS. torchvision has it on tensors from 0.27 on; transformers falls back
-    to BICUBIC before, which makes other pixels and other scores.
+    SmolVLM requires LANCZOS. torchvision supports it on tensors since 0.27; with an older version
+    transformers uses BICUBIC, which gives different pixels and different scores.
     """
     try:
         version = importlib.metadata.version("torchvision")

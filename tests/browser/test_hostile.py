@@ -8,7 +8,7 @@ import pytest
 from selenium.common.exceptions import NoAlertPresentException
 
 from tests.browser.conftest import Browser
-from tests.paged import HOSTILE, hostile, written
+from tests.builders.pages import HOSTILE, hostile, written
 
 pytestmark = pytest.mark.browser
 

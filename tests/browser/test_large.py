@@ -11,7 +11,7 @@ import pytest
 
 from evalsuite.benchmarks.data.sizes import written as size
 from tests.browser.conftest import Browser
-from tests.paged import large, written
+from tests.builders.pages import large, written
 
 pytestmark = pytest.mark.browser
 

@@ -13,8 +13,8 @@ from evalsuite.report.writers.report import write
 from evalsuite.runs.records import SampleScore
 from tests.browser.chromium import dark
 from tests.browser.conftest import Browser
-from tests.compared import failed, sample, samples, stored
-from tests.paged import picture, written
+from tests.builders.pages import picture, written
+from tests.builders.stored_runs import failed, sample, samples, stored
 
 pytestmark = pytest.mark.browser
 

@@ -22,9 +22,9 @@ from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.image_decoder import Decoder
 from evalsuite.vlmevalkit.reference import Assignment, Reference, run_reference
 from evalsuite.vlmevalkit.unpatched import Asked
+from tests.builders.paper_tables import LABELS, ODD, SEVERAL, WORDS, make
+from tests.builders.paper_videos import BY_NAME, FEW, SHORT
 from tests.conftest import Bench
-from tests.paper_data import LABELS, ODD, SEVERAL, WORDS, make
-from tests.paper_videos import BY_NAME, FEW, SHORT
 
 
 def with_odd(name: str, mend: str) -> str:

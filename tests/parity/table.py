@@ -1,4 +1,4 @@
-"""Print the parity of all benchmarks as a page: ``python -m tests.parity.table > docs/parity.md``.
+"""Print the parity of all benchmarks as a page: docs/evidence/parity.md (``make parity``).
 
 Takes a minute or two. The exit code is 1 if the roads part anywhere without a name for why.
 """
@@ -17,16 +17,16 @@ from evalsuite.checkpoint import checkpoint
 from evalsuite.runner.source import SampleSource
 from evalsuite.vlmevalkit import workarounds
 from evalsuite.vlmevalkit.client import Kit
+from tests.builders.checkpoints import derive_idefics3
+from tests.builders.paper_tables import variants
 from tests.conftest import Bench
-from tests.model_factory import derive_idefics3
-from tests.paper_data import variants
 from tests.parity.roads import Compared, Ours, compare, odd_ones, shows, walk
 from tests.parity.test_paper import NO_NUMBER
 
 INTRODUCTION = """\
 # Parity with VLMEvalKit
 
-Made by `python -m tests.parity.table > docs/parity.md`; the tests in `tests/parity` hold it.
+`make parity` writes this page; the tests in `tests/parity` check it.
 
 VLMEvalKit's own `SmolVLM2` and `SmolVLM` classes, inference loops, dataset classes and `evaluate`,
 unmended and with fresh objects for each benchmark (`evalsuite/vlmevalkit/reference.py` says what is

@@ -3,8 +3,8 @@
 import pytest
 
 from evalsuite.checkpoint import checkpoint
+from tests.builders.checkpoints import derive_idefics3
 from tests.conftest import Bench
-from tests.model_factory import derive_idefics3
 from tests.parity.roads import Roads, compare, odd_ones, shows, walk
 from tests.parity.test_paper import NAMES, NO_NUMBER
 

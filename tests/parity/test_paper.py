@@ -1,7 +1,7 @@
 """VLMEvalKit's own SmolVLM2 class, loops and datasets against ours, on every benchmark.
 
 Made data in each benchmark's real schema, the demo checkpoint. `tests.parity.test_idefics3` asks
-the same of the older class; ``python -m tests.parity.table`` prints both as docs/parity.md.
+the same of the older class; ``make parity`` writes both to docs/evidence/parity.md.
 """
 
 from statistics import fmean
@@ -9,8 +9,8 @@ from statistics import fmean
 import pytest
 
 from evalsuite.vlmevalkit import workarounds
+from tests.builders.paper_tables import ODD, WORDS, variants
 from tests.conftest import Bench
-from tests.paper_data import ODD, WORDS, variants
 from tests.parity.roads import Ours, Roads, compare, odd_ones, shows, walk
 
 NAMES = list(variants())

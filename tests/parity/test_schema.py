@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from evalsuite.benchmarks.video_layouts import LAYOUTS
-from tests.made_data import vlmevalkit
-from tests.paper_data import make, make_upstream
+from tests.builders.kit_data import vlmevalkit
+from tests.builders.paper_tables import make, make_upstream
 
 TABLES = [(dataset, table) for dataset, layout in LAYOUTS.items() for table in layout.tables]
 BENCHMARKS = {

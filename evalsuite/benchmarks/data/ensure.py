@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evalsuite.benchmarks.catalogue import Benchmark
-from evalsuite.benchmarks.data.fetch import UNASKED_BYTES, Missing, fetch, missing
+from evalsuite.benchmarks.data.fetch import Missing, fetch, missing
 from evalsuite.benchmarks.data.locate import locate
 from evalsuite.benchmarks.data.progress import Say
 from evalsuite.benchmarks.data.sizes import written
-from evalsuite.errors import IncompleteError, UsageError
+from evalsuite.errors import IncompleteError
 from evalsuite.runs.records import Failure
 
 
@@ -27,9 +27,8 @@ def gather(
 ) -> list[Benchmark]:
     """The benchmarks with their data, what was missing fetched unless `fetching` is false.
 
-    With `available`, nothing is fetched and what is not there is left out. Raises `UsageError` if
-    more than `UNASKED_BYTES` would have to be fetched without `yes`, and `IncompleteError` where
-    data cannot be had.
+    With `available`, nothing is fetched and benchmarks without data are left out. Raises what
+    `fetch` raises, and `IncompleteError` if data is missing.
     """
     if fetching and not available:
         _fetch(missing(benchmarks, data_dir), yes, note, say)
@@ -45,20 +44,13 @@ def gather(
 
 def _fetch(wanted: Sequence[Missing], yes: bool, note: Callable[[str], None], say: Say) -> None:
     reachable = [item for item in wanted if item.unreachable is None]
-    total = sum(item.bytes for item in reachable)
-    if total > UNASKED_BYTES and not yes:
-        names = ", ".join(item.benchmark.name for item in reachable)
-        raise UsageError(
-            f"{written(total)} of data would have to be fetched for {names}; say so with --yes, "
-            "fetch it ahead of time with `evalsuite fetch`, or run what is there with --available"
-        )
     for item in reachable:
         licence = item.benchmark.published.licence if item.benchmark.published else ""
         note(
             f"{item.benchmark.name}: {written(item.bytes)} to load from {item.source} "
             f"(licence, as recalled: {licence})"
         )
-    for failure in fetch(reachable, say):
+    for failure in fetch(reachable, yes=yes, say=say):
         note(f"not fetched: {failure.benchmark}: {failure.message}")
 
 

@@ -6,7 +6,7 @@ from evalsuite.runs.records import Failure
 
 NO_NETWORK = (
     "check the network, HTTPS_PROXY and HF_ENDPOINT, or bring the data from another machine: "
-    "docs/data.md says where it goes"
+    "docs/reference/data.md says where it goes"
 )
 """What to do about a server that cannot be asked."""
 

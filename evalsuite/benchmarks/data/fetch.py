@@ -25,11 +25,11 @@ from evalsuite.benchmarks.data.search_paths import (
 )
 from evalsuite.benchmarks.data.sizes import GB, written
 from evalsuite.benchmarks.data.upstream_trees import TREES
-from evalsuite.errors import EvalsuiteError, IncompleteError
+from evalsuite.errors import EvalsuiteError, IncompleteError, UsageError
 from evalsuite.runs.records import Failure
 
 UNASKED_BYTES = 5 * GB
-"""More than that is downloaded only when the user says so."""
+"""A larger download requires ``--yes``."""
 PATIENCE_SECONDS = 5.0
 """How long a server may take to say how large something is."""
 
@@ -156,7 +156,37 @@ def _has_archives(benchmark: Benchmark) -> bool:
     return benchmark.dataset in TREES and bool(TREES[benchmark.dataset].archives)
 
 
-def check_room(wanted: Sequence[Missing]) -> None:
+def fetch(
+    wanted: Sequence[Missing],
+    *,
+    yes: bool = False,
+    say: Say = silent,
+    patience: download.Patience | None = None,
+) -> list[Failure]:
+    """Download `wanted` and prepare it; returns the failures.
+
+    Ctrl-C keeps what was downloaded; the next call continues. Raises `IncompleteError` if a disk
+    is too small, and `UsageError` if `wanted` is more than `UNASKED_BYTES` and `yes` is false.
+    """
+    _check_room(wanted)
+    _check_consent(wanted, yes)
+    failures = []
+    for item in wanted:
+        try:
+            _fetch(item, say, patience)
+        except DataError as error:
+            failures.append(error.of(item.benchmark.name))
+            continue
+        except EvalsuiteError as error:
+            failures.append(DataError(str(error), "then run it again").of(item.benchmark.name))
+            continue
+        ready = locate(item.benchmark, None, say=say)
+        if isinstance(ready, Failure):
+            failures.append(ready)
+    return failures
+
+
+def _check_room(wanted: Sequence[Missing]) -> None:
     """Raise `IncompleteError` if `wanted` does not fit on the disks it goes to."""
     needed: dict[int, tuple[Path, int]] = {}
     for item in wanted:
@@ -172,35 +202,22 @@ def check_room(wanted: Sequence[Missing]) -> None:
         free = shutil.disk_usage(place).free
         if count > free:
             raise IncompleteError(
-                f"{place}: {written(count)} to download and unpack there, and {written(free)} "
-                "free; free some space, or name other places with $LMUData, $HF_HOME and "
+                f"{place}: {written(count)} to download and unpack, but only {written(free)} "
+                "free; free some space, or choose other directories with $LMUData, $HF_HOME and "
                 "$EVALSUITE_CACHE"
             )
 
 
-def fetch(
-    wanted: Sequence[Missing], say: Say = silent, patience: download.Patience | None = None
-) -> list[Failure]:
-    """Download `wanted` and make it ready; returns why what failed did.
-
-    Ctrl-C keeps what was loaded; the next call continues. Raises `IncompleteError` if the disk
-    is too small.
-    """
-    check_room(wanted)
-    failures = []
-    for item in wanted:
-        try:
-            _fetch(item, say, patience)
-        except DataError as error:
-            failures.append(error.of(item.benchmark.name))
-            continue
-        except EvalsuiteError as error:
-            failures.append(DataError(str(error), "then run it again").of(item.benchmark.name))
-            continue
-        ready = locate(item.benchmark, None, say=say)
-        if isinstance(ready, Failure):
-            failures.append(ready)
-    return failures
+def _check_consent(wanted: Sequence[Missing], yes: bool) -> None:
+    """Raise `UsageError` for a large download without ``--yes``."""
+    total = sum(item.bytes for item in wanted)
+    if total <= UNASKED_BYTES or yes:
+        return
+    names = ", ".join(item.benchmark.name for item in wanted)
+    raise UsageError(
+        f"{written(total)} to download for {names}: more than {written(UNASKED_BYTES)} requires "
+        "--yes; choose fewer benchmarks, or skip missing data with `evalsuite run --available`"
+    )
 
 
 def _fetch(item: Missing, say: Say, patience: download.Patience | None) -> None:

@@ -1,7 +1,7 @@
 """A run in the files that lm-evaluation-harness writes, for what reads those.
 
 Transcribed from lm-eval 0.4.13: ``loggers/evaluation_tracker.py`` for names and places,
-``result_schema.py`` for keys. docs/export.md says which number is which.
+``result_schema.py`` for keys. docs/reference/export.md says which number is which.
 """
 
 from __future__ import annotations

@@ -1,53 +1,56 @@
-"""A benchmark's page: scores, categories, what went wrong, and what was asked."""
+"""A benchmark's page: scores, categories, errors and conditions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from operator import attrgetter
+from typing import Any
 from urllib.parse import urlencode
 
 from evalsuite.report.format import ABSENT, FAILED, points, sentence, short
+from evalsuite.report.model.column import Column
 from evalsuite.report.model.join_samples import Row, change
 from evalsuite.report.model.notes import MODIFIED, PARTIAL
 from evalsuite.report.page.skeleton import Style, document
 from evalsuite.report.page.subject import Part, Subject
-from evalsuite.report.page.tables import Field, drawn, facts, number, table, words
-from evalsuite.report.writers.html import escaped
+from evalsuite.report.tables.grid import Grid, lay_out
 from evalsuite.runs.records import Failure, SampleScore, Score, group_name
 from evalsuite.stats import clustered_standard_error
 
 _COUNTS = ("failed", "empty", "truncated", "unparsed")
 _NEAR = 0.005
-"""A breakdown this near the mean of its samples is that mean, in points."""
+"""In points: a breakdown this near the mean of its samples is that mean."""
 
 
 def benchmark(style: Style, subject: Subject, rows: Sequence[Row]) -> str:
-    """Draw the page of `subject`, whose samples are `rows`."""
-    body = [
-        f"<main>\n<h1>{escaped(subject.name)}</h1>\n",
-        _lead(subject, rows),
-        _scores(subject),
-        *_troubles(subject),
-        _categories(subject, rows),
-        f"<h2>What was asked</h2>\n{_asked(subject)}",
-        "</main>\n",
-    ]
+    """Render the page of `subject`, whose samples are `rows`."""
     return document(
-        style, subject.name, "".join(body), root="../", trail=[("../index.html", "All runs")]
+        style,
+        "benchmark.html.j2",
+        subject.name,
+        root="../",
+        trail=[("../index.html", "All runs")],
+        links=list(_links(subject, rows)),
+        scores=_scores(subject),
+        errors=list(_errors(subject)),
+        categories=_categories(subject, rows),
+        conditions=_conditions(subject),
     )
 
 
 def browse(subject: Subject, **chosen: str) -> str:
-    """The address of the samples of `subject`, seen from another folder of the page."""
-    words = urlencode(chosen, errors="surrogatepass")  # halves of characters are no text
+    """Return the address of the samples of `subject`, relative to another folder of the page."""
+    words = urlencode(chosen, errors="surrogatepass")  # half a character cannot be encoded
     return f"../samples/{subject.slug}.html" + (f"#{words}" if chosen else "")
 
 
-def _lead(subject: Subject, rows: Sequence[Row]) -> str:
+def _links(subject: Subject, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """Yield text and address of links to samples; none without samples."""
     if not rows:
-        return '<p class="lead">There are no samples to browse.</p>\n'
-    samples = f"{len(rows):,} sample{'' if len(rows) == 1 else 's'}"
-    links = [(f"Browse {samples}", browse(subject), ' class="go"')]
-    links.append(("wrong ones", browse(subject, show="wrong"), ""))
+        return
+    yield f"Browse {len(rows):,} sample{'' if len(rows) == 1 else 's'}", browse(subject)
+    yield "wrong ones", browse(subject, show="wrong")
     parts = subject.browsed
     if len(parts) > 1:
         before, after = subject.flipped
@@ -55,65 +58,79 @@ def _lead(subject: Subject, rows: Sequence[Row]) -> str:
         changes = [change(row[before], row[after]) for row in rows]
         worse, better = sum(c < 0 for c in changes), sum(c > 0 for c in changes)
         for count, kind in ((worse, "worse"), (better, "better")):
-            if not count:
-                continue
-            said = f"{count:,} {kind} from {first} to {last}"
-            links.append((said, browse(subject, show=kind, **{"from": first, "to": last}), ""))
-    shown = "\n".join(
-        f'<a{kind} href="{escaped(address)}">{escaped(text)}</a>' for text, address, kind in links
+            if count:
+                text = f"{count:,} {kind} from {first} to {last}"
+                yield text, browse(subject, show=kind, **{"from": first, "to": last})
+
+
+def _scores(subject: Subject) -> Grid:
+    counts = [
+        name
+        for name in _COUNTS
+        if any(part.score and getattr(part.score, name) for part in subject.parts)
+    ]
+    notes = any(map(_notes, subject.parts))
+    return lay_out(
+        [
+            Column("checkpoint", "checkpoint", attrgetter("label"), numeric=False),
+            Column("score", "score", _of("score"), text=_score_text),
+            Column("stderr", "±", _of("stderr"), points),
+            Column(
+                "interval",
+                "95 % interval",
+                _of("score"),
+                text=_interval_text,
+                interval=_interval,
+                numeric=False,
+            ),
+            Column("n", "samples", _of("n"), "{:,}".format),
+            Column(
+                "clusters", "videos" if subject.video else "images", _of("clusters"), "{:,}".format
+            ),
+            *(Column(name, name, _of(name)) for name in counts),
+            *([Column("notes", "notes", _notes, numeric=False)] if notes else []),
+        ],
+        subject.parts,
+        remarks=[
+            "±: standard error, clustered by image or video; interval: Wilson’s, with Student’s t",
+            "Failed, empty, truncated and unparsed predictions count as samples.",
+        ],
     )
-    return f'<p class="links">{shown}</p>\n'
 
 
-def _scores(subject: Subject) -> str:
-    kept = [name for name in _COUNTS if any(part.score and getattr(part.score, name)
-                                            for part in subject.parts)]  # fmt: skip
-    headings = [("checkpoint", False), ("score", True), ("±", True), ("95 % interval", False),
-                ("samples", True), ("images" if not subject.video else "videos", True),
-                *((name, True) for name in kept)]  # fmt: skip
-    rows = [[words(part.label), *_score_fields(part, kept)] for part in subject.parts]
-    notes = [words("; ".join(_notes(part))) for part in subject.parts]
-    if any(note.markup for note in notes):
-        headings.append(("notes", False))
-        rows = [[*row, note] for row, note in zip(rows, notes, strict=True)]
-    remarks = (
-        "±: standard error, clustered by image or video; interval: Wilson’s, with Student’s t. "
-    )
-    remarks += "Failed, empty, truncated and unparsed answers are among the samples."
-    return f'{table("Scores", headings, rows)}<p class="note">{remarks}</p>\n'
+def _of(name: str) -> Callable[[Part], Any]:
+    """Return the getter of a score's field; None where there is no score."""
+    return lambda part: None if part.score is None else getattr(part.score, name)
 
 
-def _score_fields(part: Part, kept: Sequence[str]) -> Iterator[Field]:
+def _score_text(part: Part) -> str:
+    return FAILED if part.score is None else points(part.score.score)
+
+
+def _interval(part: Part) -> tuple[float, float] | None:
+    from evalsuite.stats.wilson import score_interval  # scipy, which other commands do not need
+
     score = part.score
     if score is None:
-        yield Field(f'<span class="bad">{FAILED}</span>')
-        yield from [Field(ABSENT)] * (4 + len(kept))
-    else:
-        yield number(score.score)
-        yield number(score.stderr)
-        yield _interval(score)
-        yield number(score.n, f"{score.n:,}")
-        yield number(score.clusters, f"{score.clusters:,}")
-        for name in kept:
-            yield number(getattr(score, name), str(getattr(score, name)))
-
-
-def _interval(score: Score) -> Field:
-    from evalsuite.stats.wilson import score_interval  # scipy is for those who draw it
-
+        return None
     error = None if score.stderr is None else score.stderr / 100
     found = score_interval(score.score / 100, error, score.clusters)
-    if found is None:
-        return Field(ABSENT, number=False)
-    low, high = (100 * bound for bound in found)
-    text = f'<span class="range">{points(low)} to {points(high)}</span>'
-    return Field(drawn(score.score, low, high) + text, score.score, number=False)
+    return None if found is None else (100 * found[0], 100 * found[1])
 
 
-def _notes(part: Part) -> Iterator[str]:
+def _interval_text(part: Part) -> str:
+    found = _interval(part)
+    return ABSENT if found is None else f"{points(found[0])} to {points(found[1])}"
+
+
+def _notes(part: Part) -> str:
+    return "; ".join(_each_note(part))
+
+
+def _each_note(part: Part) -> Iterator[str]:
     run, score = part.found.run, part.score
     if run.limit is not None:
-        yield f"only a part of the samples, by --limit {run.limit}"
+        yield f"only part of the samples: --limit {run.limit}"
     if score is None:
         return
     if score.partial:
@@ -122,66 +139,69 @@ def _notes(part: Part) -> Iterator[str]:
     if score.modified_data:
         yield MODIFIED
     if score.agreement != "agrees":
-        yield f"VLMEvalKit says {points(score.vlmevalkit_score)} ({score.agreement})"
+        yield f"VLMEvalKit: {points(score.vlmevalkit_score)} ({score.agreement})"
     if score.macro is not None:
         yield f"mean over tasks {points(score.macro)}"
     for name, value in score.extra.items():
         yield f"{name} {value:g}"
 
 
-def _troubles(subject: Subject) -> Iterator[str]:
-    """What failed, with the remedy; why samples failed; whose samples are missing."""
-    lines = []
+def _errors(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Yield failures with their remedy, reasons of failed samples, and missing samples."""
     for part in subject.parts:
         if isinstance(part.outcome, Failure):
-            said = f"{sentence(part.outcome.message)}. {sentence(part.outcome.remedy)}"
-            lines.append((f"{part.label}: no score", f"{part.outcome.stage}: {said}"))
-        else:
-            lines += [(f"{part.label}: failed", sentence(why)) for why in part.outcome.reasons]
-            if part.trouble:
-                lines.append((f"{part.label}: no samples", sentence(part.trouble)))
-    if lines:
-        items = "".join(
-            f"<li><strong>{escaped(who)}</strong> {escaped(what)}</li>\n" for who, what in lines
-        )
-        yield f'<h2>What went wrong</h2>\n<ul class="troubles">\n{items}</ul>\n'
+            why = f"{sentence(part.outcome.message)}. {sentence(part.outcome.remedy)}"
+            yield f"{part.label}: no score", f"{part.outcome.stage}: {why}"
+            continue
+        for why in part.outcome.reasons:
+            yield f"{part.label}: failed", sentence(why)
+        if part.trouble:
+            yield f"{part.label}: no samples", sentence(part.trouble)
 
 
-def _categories(subject: Subject, rows: Sequence[Row]) -> str:
+def _categories(subject: Subject, rows: Sequence[Row]) -> Grid | None:
+    """Lay out scores by category; None if no score has categories."""
     scored = [part for part in subject.parts if part.score]
-    scores = [part.score for part in scored if part.score]
-    names = dict.fromkeys(name for score in scores for name in score.breakdown)
+    names = dict.fromkeys(name for part in scored if part.score for name in part.score.breakdown)
     if not names:
-        return ""
-    headings = [("category", False), ("samples", True)]
-    headings += [(part.label, True) for part in scored]
-    columns = {id(part): index for index, part in enumerate(subject.browsed)}
-    grouped = _grouped(rows)
-    lines = []
-    for name in names:
-        members = grouped.get(name, [])
-        label = escaped(name)
-        if members:
-            label = f'<a href="{escaped(browse(subject, cat=name))}">{label}</a>'
-        fields = [Field(label, number=False), number(len(members) or None, f"{len(members):,}")]
-        for part in scored:
-            index = columns.get(id(part))
-            known = [row[index] for row in members] if index is not None else []
-            fields.append(_category(part, name, [s for s in known if s is not None and s.counts]))
-        lines.append(fields)
-    return f"<h2>By category</h2>\n{table('By category', headings, lines)}"
+        return None
+    members = _grouped(rows)
+    indices = {id(part): index for index, part in enumerate(subject.browsed)}
+
+    def link(name: str) -> str:
+        return browse(subject, cat=name) if name in members else ""
+
+    def count(name: str) -> int | None:
+        return len(members[name]) if name in members else None
+
+    def value(name: str, part: Part) -> float | None:
+        return None if part.score is None else part.score.breakdown.get(name)
+
+    def text(name: str, part: Part) -> str:
+        index = indices.get(id(part))
+        known = [row[index] for row in members.get(name, ())] if index is not None else []
+        samples = [s for s in known if s is not None and s.counts]
+        return _with_error(value(name, part), samples)
+
+    return lay_out(
+        [
+            Column("category", "category", str, numeric=False, link=link),
+            Column("n", "samples", count, "{:,}".format),
+            *(Column(part.label, part.label, partial(value, part=part),
+                     text=partial(text, part=part)) for part in scored),
+        ],
+        names,
+        name="By category",
+    )  # fmt: skip
 
 
-def _category(part: Part, name: str, samples: Sequence[SampleScore]) -> Field:
-    value = None if part.score is None else part.score.breakdown.get(name)
-    if value is None:
-        return Field(ABSENT)
+def _with_error(value: float | None, samples: Sequence[SampleScore]) -> str:
+    """Write the score of a category with its standard error, if it is the mean of `samples`."""
     values = [sample.value for sample in samples]
     error = clustered_standard_error(values, [s.cluster for s in samples]) if values else None
-    # Of a score that is no mean of its samples this error would be another's.
-    if error is None or abs(100 * sum(values) / len(values) - value) > _NEAR:
-        return number(value)
-    return number(value, f"{points(value)} ± {points(100 * error)}")
+    if value is None or error is None or abs(100 * sum(values) / len(values) - value) > _NEAR:
+        return points(value)
+    return f"{points(value)} ± {points(100 * error)}"
 
 
 def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -193,8 +213,8 @@ def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return groups
 
 
-def _asked(subject: Subject) -> str:
-    """What all scores share once, and what differs by run."""
+def _conditions(subject: Subject) -> list[tuple[str, str]]:
+    """List the conditions of the scores; one that differs is listed by run."""
     names: dict[str, list[tuple[str, str]]] = {}
     for part in subject.parts:
         for name, value in _how(part.score) if part.score else ():
@@ -206,7 +226,7 @@ def _asked(subject: Subject) -> str:
             pairs.append((name, next(iter(values))))
         else:
             pairs.append((name, "; ".join(f"{label}: {value}" for label, value in known)))
-    return facts(pairs) if pairs else "<p>No run has a score that would tell.</p>\n"
+    return pairs
 
 
 def _how(score: Score) -> Iterator[tuple[str, str]]:

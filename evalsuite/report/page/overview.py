@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from evalsuite.report.format import ABSENT, counted, day, parameter_count, short
+from evalsuite.report.format import counted, day, parameter_count, short
+from evalsuite.report.model.column import Column as Spec
 from evalsuite.report.model.table import Column
 from evalsuite.report.page.skeleton import Style, document
 from evalsuite.report.page.subject import Group
-from evalsuite.report.page.tables import number, table, words
-from evalsuite.report.tables.grid import Grid, across, slots
-from evalsuite.report.writers.html import grid_html
+from evalsuite.report.tables.grid import Grid, across, lay_out, slots
+from evalsuite.runs.records import Run
 
 TITLE = "Evaluation"
 
 
-def overview(style: Style, groups: Sequence[Group], told: str) -> str:
-    """Draw the first page; `told` says what was left out or is large, if anything."""
+def overview(style: Style, groups: Sequence[Group], notes: Sequence[str]) -> str:
+    """Render the first page; `notes` are sentences about what is missing."""
     runs = sum(len(group.runs) for group in groups)
     benchmarks = {subject.name for group in groups for subject in group.subjects}
-    parts = [
-        f"<main>\n<h1>{TITLE}</h1>\n"
-        f'<p class="lead">{counted(runs, "run")}, {counted(len(benchmarks), "benchmark")}. '
-        "A benchmark’s name leads to its page.</p>\n",
-        *(_section(group, alone=len(groups) == 1) for group in groups),
-        f"<h2>Runs</h2>\n{_runs(groups)}",
-        f'<p class="told">{told}</p>\n' if told else "",
-        "</main>\n",
-    ]
-    return document(style, TITLE, "".join(parts), here="All runs")
-
-
-def _section(group: Group, *, alone: bool) -> str:
-    heading = "" if alone else f"<h2>Prompts: {words(group.table.prompts).markup}</h2>\n"
-    return heading + grid_html(_linked(group))
+    return document(
+        style,
+        "overview.html.j2",
+        TITLE,
+        here="All runs",
+        lead=f"{counted(runs, 'run')}, {counted(len(benchmarks), 'benchmark')}. "
+        "Select a benchmark to see its categories and samples.",
+        scores=[(group.table.prompts, _linked(group)) for group in groups],
+        runs=lay_out(_RUNS, [run for group in groups for run in _labelled(group)], name="Runs"),
+        notes=notes,
+    )
 
 
 def _linked(group: Group) -> Grid:
@@ -49,25 +46,26 @@ def _linked(group: Group) -> Grid:
     return dataclasses.replace(grid, headings=tuple(headings))
 
 
-def _runs(groups: Sequence[Group]) -> str:
-    headings = [("checkpoint", False), ("parameters", True), ("step", True), ("digest", False),
-                ("dtype", False), ("prompts", False), ("limit", False), ("finished", False),
-                ("evalsuite", False)]  # fmt: skip
-    rows = []
-    for group in groups:
-        for found, label in zip(group.runs, group.labels, strict=True):
-            run = found.run
-            checkpoint = run.checkpoint
-            step = checkpoint.step
-            rows.append([
-                words(label),
-                number(checkpoint.parameters, parameter_count(checkpoint.parameters)),
-                number(step, str(step)),
-                words(short(checkpoint.digest)),
-                words(str(run.settings.get("dtype", ABSENT))),
-                words(group.table.prompts),
-                words(run.limit or ABSENT),
-                words(day(run.finished)),
-                words(run.evalsuite),
-            ])  # fmt: skip
-    return table("Runs", headings, rows)
+def _labelled(group: Group) -> Iterator[_Run]:
+    for found, label in zip(group.runs, group.labels, strict=True):
+        yield _Run(label, group.table.prompts, found.run)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    label: str
+    prompts: str
+    run: Run
+
+
+_RUNS: tuple[Spec[_Run], ...] = (
+    Spec("checkpoint", "checkpoint", lambda r: r.label, numeric=False),
+    Spec("parameters", "parameters", lambda r: r.run.checkpoint.parameters, parameter_count),
+    Spec("step", "step", lambda r: r.run.checkpoint.step),
+    Spec("digest", "digest", lambda r: short(r.run.checkpoint.digest), numeric=False),
+    Spec("dtype", "dtype", lambda r: r.run.settings.get("dtype"), numeric=False),
+    Spec("prompts", "prompts", lambda r: r.prompts, numeric=False),
+    Spec("limit", "limit", lambda r: r.run.limit, numeric=False),
+    Spec("finished", "finished", lambda r: day(r.run.finished), numeric=False),
+    Spec("evalsuite", "evalsuite", lambda r: r.run.evalsuite, numeric=False),
+)

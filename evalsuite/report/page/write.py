@@ -23,7 +23,6 @@ from evalsuite.report.page.folder import INDEX, Folder, claim, opened
 from evalsuite.report.page.overview import overview
 from evalsuite.report.page.skeleton import Style, assets, new_style
 from evalsuite.report.page.subject import Subject, groups, rows_of
-from evalsuite.report.writers.html import escaped
 from evalsuite.report.writers.terminal import can_draw
 from evalsuite.runs.records import FoundRun
 
@@ -72,7 +71,7 @@ def write(found: Sequence[FoundRun], output: Path, images: str, steps: Steps) ->
                 for subject in group.subjects:
                     samples += _subject(subject, style, folder, images, steps, pages, seen)
             missing = sum(not picture.source for picture in seen.values())
-            pages[INDEX] = overview(style, parted, _told(missing, images))
+            pages[INDEX] = overview(style, parted, _notes(missing, images))
         folder.publish(pages, pictures.names(seen.values()))
     return Written(output / INDEX, folder.bytes(), samples, missing)
 
@@ -112,17 +111,17 @@ def _media(subject: Subject, rows: Sequence[Row]) -> list[str]:
     )
 
 
-def _told(missing: int, images: str) -> str:
+def _notes(missing: int, images: str) -> list[str]:
     lines = []
     if missing:
         are = "are" if missing > 1 else "is"
         lines.append(
-            f"{counted(missing, 'image')} {are} not shown, for their files are gone, as when the "
-            "cache was emptied, or cannot be read."
+            f"{counted(missing, 'image')} {are} not shown: the files were removed (for example "
+            "from the cache) or cannot be read."
         )
     if images == "reference":
-        lines.append("Images are shown from where they lie, and not in this folder.")
-    return escaped(" ".join(lines))
+        lines.append("Images are not in this folder; they are read from their original location.")
+    return lines
 
 
 def show(

@@ -5,11 +5,13 @@ Texts in a grid are as they came from outside: how to make them safe is each ren
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from evalsuite.report.format import ABSENT, FAILED, counted, listed, plus_minus, points
 from evalsuite.report.model import columns as facts
+from evalsuite.report.model.column import Column as Spec
+from evalsuite.report.model.column import R
 from evalsuite.report.model.notes import Footnote
 from evalsuite.report.model.table import LEVEL, Average, Cell, Column, PublishedRow, Table
 
@@ -26,6 +28,10 @@ class Entry:
     """What it is sorted by, where that is a number."""
     best: bool = False
     """Really better than the rest of its column, and shown so."""
+    link: str = ""
+    """Address of a page of ours; only HTML has it."""
+    interval: tuple[float, float] | None = None
+    """Bounds around `value`, 0 to 100; HTML draws them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ class Grid:
     """A table ready to be drawn."""
 
     title: str = ""
+    name: str = "Scores"
+    """What a screen reader calls it."""
     headings: tuple[Heading, ...]
     lines: tuple[Line, ...]
     summary: tuple[Entry, ...] | None = None
@@ -78,6 +86,47 @@ class Grid:
     def grouped_lines(self) -> bool:
         """Whether there are several groups of lines to tell apart."""
         return len({line.group for line in self.lines if line.group}) > 1
+
+
+def lay_out(
+    columns: Sequence[Spec[R]],
+    rows: Iterable[R],
+    *,
+    title: str = "",
+    name: str = "Scores",
+    group: Callable[[R], str] = lambda _: "",
+    keys: int = 1,
+    remarks: Sequence[str] = (),
+    footnotes: Sequence[Footnote] = (),
+) -> Grid:
+    """Lay out `rows` as a table: a line a record, a column a `Column`.
+
+    `group` names the group of a record. Notes of columns precede `remarks` below the table.
+    """
+    return Grid(
+        title=title,
+        name=name,
+        headings=tuple(
+            Heading(column.heading, column.numeric, column.wraps, column.group)
+            for column in columns
+        ),
+        lines=tuple(Line(tuple(_entry(c, row) for c in columns), group(row)) for row in rows),
+        keys=keys,
+        remarks=(*(f"{c.heading}: {c.note}" for c in columns if c.note), *remarks),
+        footnotes=tuple(footnotes),
+    )
+
+
+def _entry(column: Spec[R], row: R) -> Entry:
+    value = column.value(row)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return Entry(
+        column.shown(row),
+        column.marks(row),
+        value if number else None,
+        link=column.link(row),
+        interval=column.interval(row),
+    )
 
 
 def entries(texts: Iterable[str]) -> tuple[Entry, ...]:

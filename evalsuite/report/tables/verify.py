@@ -56,8 +56,8 @@ def _verdict(verified: Verified) -> list[str]:
     if not different:
         return [f"every answer is the same: {counted(verified.n, 'sample')}"]
     said = (
-        f"{different} of {counted(verified.n, 'answer')} differ; docs/differences.md names what "
-        "VLMEvalKit reads or shows wrong"
+        f"{different} of {counted(verified.n, 'answer')} differ; docs/evidence/differences.md "
+        "names what VLMEvalKit reads or shows wrong"
     )
     if verified.dtype != "float32":
         said += f": in {verified.dtype} batches round differently; --dtype float32 leaves no excuse"

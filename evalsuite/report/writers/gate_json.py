@@ -1,4 +1,4 @@
-"""A gate's verdict for programs: JSON whose keys docs/gate.md explains, numbers in points."""
+"""A gate's verdict as JSON, numbers in points; docs/reference/gate.md explains the keys."""
 
 from __future__ import annotations
 

@@ -36,9 +36,9 @@ def _rendered(made: Sequence[Table], form: str) -> str:
 
         return markdown(made)
     if form == "html":
-        from evalsuite.report.writers.html import document, grid_html
+        from evalsuite.report.writers.html import document
 
-        return document("evalsuite report", "".join(grid_html(grid(table)) for table in made))
+        return document("evalsuite report", [grid(table) for table in made])
     if form == "csv":
         from evalsuite.report.writers.csv import to_csv
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
-from tests import made_data as made
-from tests.made_data import Row
+from tests.builders import kit_data as made
+from tests.builders.kit_data import Row
 
 Maker = Callable[[Path, Sequence[Row]], Benchmark]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from evalsuite.runs.records import FoundRun, SampleScore
 from evalsuite.stats import clustered_standard_error
-from tests.compared import sample, stored
+from tests.builders.stored_runs import sample, stored
 
 CATEGORIES = ("chart", "photo", "table")
 

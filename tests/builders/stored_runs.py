@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.runs.records import FoundRun, SampleScore, write_run, write_samples
-from tests.reported import run, score
+from tests.builders.runs import run, score
 
 
 def sample(index: int, value: float, **more: Any) -> SampleScore:

@@ -24,8 +24,8 @@ from PIL import Image, ImageDraw
 
 from evalsuite.benchmarks import catalogue
 from evalsuite.benchmarks.catalogue import Benchmark
-from tests import paper_videos
-from tests.paper_videos import VIDEO_TABLES, write_media
+from tests.builders import paper_videos as paper_videos
+from tests.builders.paper_videos import VIDEO_TABLES, write_media
 
 Row = dict[str, Any]
 

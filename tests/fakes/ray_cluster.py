@@ -1,9 +1,9 @@
 """A Ray cluster on this machine, each of its machines a raylet with one CPU.
 
-``python -m tests.ray_cluster`` prints the cluster's address and the first raylet's process id. To
-``add`` it answers with another raylet's, to ``add DIRECTORY`` with that of one where Python looks
-for modules there first; to ``kill`` once the cluster has noticed that the last one added is gone.
-It ends, with all of it, when its standard input does.
+``python -m tests.fakes.ray_cluster`` prints the cluster's address and the first raylet's process
+id. It answers commands on standard input: ``add`` starts another raylet and prints its process id,
+``add DIRECTORY`` starts one whose Python path begins with that directory, ``kill`` kills the last
+one and waits until the cluster has noticed. The cluster ends when standard input is closed.
 """
 
 import os
@@ -25,8 +25,8 @@ class RayCluster:
         environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
         environment.pop("RAY_ADDRESS", None)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.ray_cluster"],
-            cwd=Path(__file__).parents[1],
+            [sys.executable, "-m", "tests.fakes.ray_cluster"],
+            cwd=Path(__file__).parents[2],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Made videos and the tables about them, for `tests.paper_data`.
+"""Made videos and the tables about them, for `tests.builders.paper_tables`.
 
 Every video shows a square that moves over a coloured ground, so that no two frames are alike. Their
 widths are of those that decord reads right: of 48 or 72 pixels it makes frames of four channels.
@@ -28,7 +28,7 @@ ODD: Mapping[str, Mapping[str, str]] = {
     "MVBench_8frames": {"8": BY_NAME},
     "MVBench_plain": {"8": BY_NAME, "9": FEW},
 }
-"""As in `tests.paper_data`."""
+"""As in `tests.builders.paper_tables`."""
 
 GROUNDS = {"red": (200, 40, 40), "green": (40, 160, 60), "blue": (40, 60, 200), "gray": (130,) * 3}
 MOVES = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}

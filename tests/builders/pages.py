@@ -11,7 +11,7 @@ from PIL import Image
 
 from evalsuite.report.page.write import Written, write
 from evalsuite.runs.records import FoundRun, SampleScore
-from tests.compared import sample, stored
+from tests.builders.stored_runs import sample, stored
 
 HOSTILE = {
     "script": "<script>window.owned = 'script'</script>",

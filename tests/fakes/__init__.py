@@ -1,0 +1,1 @@
+"""Servers, workers and clusters that replace real ones."""
