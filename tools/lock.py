@@ -3,8 +3,8 @@
     python -m tools.lock [--upgrade]
 
 requirements.txt is what `evalsuite run` needs: the extra `run` and VLMEvalKit without the packages
-of `evalsuite.vlmevalkit.left_out`. requirements-dev.txt is what the tests need beside that. Both are
-for Python 3.11 to 3.13. Versions stay as they are where they can; --upgrade takes the newest.
+of `evalsuite.vlmevalkit.left_out`. requirements-dev.txt is what the tests need beside that. Both
+are for Python 3.11 to 3.13. Versions stay as they are where they can; --upgrade takes the newest.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def _check_wheels(name: str, python: str) -> None:
 
 def _uv(*arguments: str) -> None:
     command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", *arguments]
-    subprocess.run(command, cwd=ROOT, check=True)
+    if code := subprocess.run(command, cwd=ROOT).returncode:
+        sys.exit(code)  # uv has said why
 
 
 if __name__ == "__main__":

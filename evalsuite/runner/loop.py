@@ -125,6 +125,8 @@ class Evaluation:
 
     def _begin(self) -> None:
         todo = any(ledger.state.todo for ledger in self._ledgers)
+        if todo:
+            self._source.kit.warm()
         if self._options.scores and todo:
             # Before anything is spent on what it could then not score.
             self._source.kit.check_judge()
@@ -144,7 +146,8 @@ class Evaluation:
             if self._cluster is not None:
                 log = self._options.output / "worker-MACHINE.log"
                 self._progress.note(f"workers log to {log}, Ray to ray.log beside it")
-            self._source.kit.warm()
+            # Before a worker loads its checkpoint.
+            self._source.kit.check_start()
         if asks:
             hire = self._hire if self._cluster is None else self._cluster.hire
             self._pool = staff(

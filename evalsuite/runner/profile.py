@@ -16,6 +16,7 @@ from evalsuite.runs.records import CheckpointRecord, now
 from evalsuite.smolvlm.profiler import Measured, Rates, Task, Unmeasured, measure, to_plain
 from evalsuite.system.devices import resolve
 from evalsuite.system.environment import versions
+from evalsuite.system.packages import require_run
 
 SCHEMA = 1
 """The version of profile.json."""
@@ -67,6 +68,7 @@ def profile(request: Request, say: Callable[[str], None] = lambda _: None) -> Pr
     Raises `UsageError` for wrong arguments and `IncompleteError` if not even the device's own
     rates can be had.
     """
+    require_run()
     batch_sizes = _batch_sizes(request.batch_sizes)
     width, height = _image_size(request.image_size)
     device, dtype = resolve(request.device, request.dtype)

@@ -28,6 +28,7 @@ from evalsuite.runs.records import FoundRun, Run
 from evalsuite.smolvlm.prompts import PROFILES, Profile
 from evalsuite.system import devices as device
 from evalsuite.system.hashing import cache_directory
+from evalsuite.system.packages import require_run
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.judge import JudgeSettings, read_settings
 
@@ -125,6 +126,7 @@ def run_all(request: Request, progress: Progress) -> Evaluated:
 
 def prepare(request: Request, progress: Progress) -> Prepared:
     """Find and check all that `request` names; raises `UsageError`, `IncompleteError`."""
+    require_run()
     devices, threads, dtype = _devices(request, progress)
     shard = read_shard(request.shard)
     if request.mode not in MODES:

@@ -27,6 +27,9 @@ from evalsuite.vlmevalkit.judge import JudgeSettings, check
 
 Stage = Literal["data", "score"]
 
+START_REPLIES = 2
+"""The child says first that `server.check_packages` is done, then that VLMEvalKit is imported."""
+
 
 class KitError(IncompleteError):
     """VLMEvalKit cannot load or score a benchmark; `stage` says which of the two it was."""
@@ -36,6 +39,10 @@ class KitError(IncompleteError):
         self.stage: Stage = stage
         self.logged = logged
         """Whether the kit's log says more."""
+
+
+class KitStartError(IncompleteError):
+    """VLMEvalKit does not start on this machine, so that no benchmark can be evaluated."""
 
 
 class _GoneError(Exception):
@@ -156,7 +163,8 @@ class Kit:
         self.media = self._settings.media
         self._lock = threading.Lock()
         self._child: Child | None = None
-        self._ready = False
+        self._awaited = 0
+        """Replies to the start that are still to come, of `START_REPLIES`."""
         self._closed = False
         self._judge_answered = False
         # Media that took a child down, by benchmark and cluster: not to be tried again.
@@ -172,6 +180,18 @@ class Kit:
         """Start the child, so that its import runs beside whatever comes next."""
         with self._lock, contextlib.suppress(ChildDied):
             self._start()
+
+    def check_start(self) -> None:
+        """Start the child and wait until it has found the packages that often do not load.
+
+        That takes less than a second, where the whole start takes many. Raises `KitStartError`.
+        """
+        with self._lock:
+            try:
+                self._await_start(self._start(), START_REPLIES - 1)
+            except BaseException:
+                self._stop()
+                raise
 
     def check_judge(self) -> None:
         """Make sure that the judge, if there is one, answers; raises `EvalsuiteError`. Once."""
@@ -266,10 +286,7 @@ class Kit:
                 child = self._start()
                 if self._closed:  # while it was starting: `close` has not seen it
                     raise ChildDied("was closed")
-                if not self._ready:
-                    self._ready, reason = child.receive(self.start_seconds)
-                    if not self._ready:
-                        raise KitError(stage, reason.text, logged=reason.logged)
+                self._await_start(child, 0)
                 child.send(request)
                 done, result = child.receive(seconds)
             except (ChildDied, ChildTimedOut) as error:
@@ -290,9 +307,25 @@ class Kit:
                 with disk_errors(folder):
                     folder.mkdir(parents=True, exist_ok=True)
             self._child = Child("evalsuite.vlmevalkit.server", _ENVIRONMENT)
-            self._ready = False
+            self._awaited = START_REPLIES
             self._child.send(self._settings)
         return self._child
+
+    def _await_start(self, child: Child, left: int) -> None:
+        """Wait until only `left` replies to the start are still to come; raises `KitStartError`."""
+        while self._awaited > left:
+            try:
+                good, refusal = child.receive(self.start_seconds)
+            except (ChildDied, ChildTimedOut) as error:
+                if self._closed:
+                    raise
+                gave = "gave " if isinstance(error, ChildTimedOut) else ""
+                reason = f"its process {gave}{error}; {self.log} says more"
+                raise KitStartError(f"VLMEvalKit cannot start: {reason}") from error
+            if not good:
+                more = f"; {self.log} says more" if refusal.logged else ""
+                raise KitStartError(f"VLMEvalKit cannot start: {refusal.text}{more}")
+            self._awaited -= 1
 
     def _stop(self) -> None:
         if self._child is not None:

@@ -76,7 +76,7 @@ def absent() -> list[LeftOut]:
 
 
 def wanted(dataset_class: type) -> list[str]:
-    """The packages, for pip, that scoring a dataset of `dataset_class` needs and that are absent."""
+    """Packages, by their names for pip, that scoring `dataset_class` needs and that are absent."""
     names = {base.__name__ for base in dataset_class.__mro__}
     return [one.package for one in absent() if names & set(one.datasets)]
 

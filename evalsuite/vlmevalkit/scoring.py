@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalsuite.benchmarks.catalogue import EXACT
 from evalsuite.runs.records import Prediction
-from evalsuite.vlmevalkit import scoring_workarounds, workarounds
+from evalsuite.vlmevalkit import left_out, scoring_workarounds, workarounds
 from evalsuite.vlmevalkit.client import KitError, SampleValue, Scored
 from evalsuite.vlmevalkit.datasets import Loaded, Row
 from evalsuite.vlmevalkit.evaluate import evaluate, read_otherwise, unmended
@@ -80,6 +80,12 @@ def check(loaded: Loaded) -> None:
             "data",
             f"{benchmark.name}: VLMEvalKit does not score a dataset with '{word[0]}' in its key "
             f"'{benchmark.dataset}' by metric '{benchmark.metric}'",
+        )
+    if packages := left_out.wanted(type(loaded.dataset)):
+        raise KitError(
+            "data",
+            f"{benchmark.name}: scoring it needs packages that are not installed: "
+            f"pip install {' '.join(packages)}",
         )
     if benchmark.published and not benchmark.modified:
         return  # a row there that no prediction is right for belongs to the benchmark

@@ -11,7 +11,7 @@ from evalsuite.benchmarks.catalogue import EXACT
 from evalsuite.errors import EvalsuiteError
 from evalsuite.system import process
 from evalsuite.system.hashing import cache_directory
-from evalsuite.vlmevalkit.client import Refusal, Settings
+from evalsuite.vlmevalkit.client import KitStartError, Refusal, Settings
 from evalsuite.vlmevalkit.judge import KEY_VARIABLES, Judge
 
 
@@ -20,9 +20,12 @@ def main() -> None:
     connection = process.serve()
     settings: Settings = connection.recv()
     process.write_to(settings.log)
-    started, answer = _reply("starting", _answers, settings)
-    connection.send((started, None if started else answer))
-    while started:
+    good, answer = _reply("", check_packages)
+    connection.send((good, answer))
+    if good:
+        good, answer = _reply("", _answers, settings)
+        connection.send((good, None if good else answer))
+    while good:
         try:
             request = connection.recv()
         except EOFError:
@@ -39,7 +42,19 @@ def _reply(what: str, work: Callable[..., Any], *arguments: Any) -> tuple[bool, 
         return False, Refusal(str(error), logged=False)
     except Exception as error:  # noqa: BLE001 - a process boundary: any defect becomes a message
         traceback.print_exc()
-        return False, Refusal(f"{what}: VLMEvalKit raised {_one_line(error)}", logged=True)
+        where = f"{what}: VLMEvalKit raised " if what else ""
+        return False, Refusal(f"{where}{_one_line(error)}", logged=True)
+
+
+def check_packages() -> None:
+    """Import the package of VLMEvalKit's that most often does not load; raises `KitStartError`."""
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        raise KitStartError(
+            f"OpenCV cannot be imported ({_one_line(error)}): "
+            "pip install --force-reinstall --no-deps opencv-python-headless"
+        ) from error
 
 
 def _answers(settings: Settings) -> Callable[..., Any]:
