@@ -31,10 +31,10 @@ from bench import photos
 from bench.side_by_side import Stopwatch, rate, setting, subject, write
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.checkpoint.checkpoint import Checkpoint
-from evalsuite.runner.options import Options
-from evalsuite.runner.run import evaluate
+from evalsuite.runner.config import RunConfig
+from evalsuite.runner.resolved import ResolvedConfig
+from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
-from evalsuite.runs.records import Run
 from evalsuite.system.devices import resampling
 from evalsuite.vlmevalkit.client import Kit
 
@@ -60,22 +60,19 @@ def run(
 ) -> Took:
     """Predict and score `benchmark`, from nothing."""
     watch = Stopwatch()
-    options = Options(
-        output=new / "results",
-        device="cpu",
+    options = ResolvedConfig(
+        # No reruns: their number does not grow with the run, which would distort the ratio.
+        config=RunConfig(output_dir=new / "results", command="bench", noise=0),
+        devices=("cpu",) * workers,
         dtype="float32",
         resampling=resampling(),
-        command="bench",
-        noise=0,  # so many whatever the size: it would flatter the ratio
-        devices=("cpu",) * workers,
         threads=threads,
     )
     with (
         Kit(work=new / "kit", media=new / "media", log=new / "log") as kit,
         watching() as memory,
     ):
-        done = evaluate(checkpoint, [benchmark], options, SampleSource(kit), watch)
-    assert isinstance(done, Run)
+        (done,) = evaluate_all([checkpoint], [benchmark], options, SampleSource(kit), watch)
     if done.failures:
         sys.exit(f"the run failed: {done.failures[0].message}")
     return Took(

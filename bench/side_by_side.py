@@ -43,10 +43,11 @@ from evalsuite.benchmarks.data import locate
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.report.progress.runs import Silent
+from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import Planned
-from evalsuite.runner.options import Options
 from evalsuite.runner.plan import place
-from evalsuite.runner.run import evaluate
+from evalsuite.runner.resolved import ResolvedConfig
+from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
 from evalsuite.runs.records import Run, read_samples
 from evalsuite.smolvlm.profiler import WIDTHS, Rates, Task
@@ -119,20 +120,18 @@ def ours(
 ) -> Measured:
     """Our road, from nothing: kit process, worker, journal, scoring."""
     watch = Stopwatch()
-    options = Options(
-        output=directory / "results",
-        device=on.device,
+    options = ResolvedConfig(
+        # No reruns: VLMEvalKit's loop asks everything once.
+        config=RunConfig(output_dir=directory / "results", command="bench", noise=0),
+        devices=(on.device,),
         dtype=on.dtype,
         resampling=resampling(),
-        command="bench",
-        noise=0,  # VLMEvalKit's loop asks everything once
     )
     with Kit(work=directory / "kit", media=directory / "media", log=directory / "log") as kit:
-        run = evaluate(checkpoint, chosen, options, SampleSource(kit), watch)
-    assert isinstance(run, Run)
+        (run,) = evaluate_all([checkpoint], chosen, options, SampleSource(kit), watch)
     if run.failures:
         sys.exit(f"our own road failed: {run.failures[0].message}")
-    where = place(options.output, checkpoint, options.settings, None)
+    where = place(options.config.output_dir, checkpoint, options.settings, None)
     return Measured(
         seconds=watch.last_at - watch.planned_at,
         first=watch.first_at - watch.started,

@@ -2,91 +2,51 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
+from typing import Any
 
-from evalsuite.benchmarks.catalogue import EXACT, load
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.comparison import comparison, policy
 from evalsuite.comparison import gate as gating
+from evalsuite.errors import UsageError
 from evalsuite.report import sides
 from evalsuite.report.progress.runs import Silent
+from evalsuite.runner.config import OPTIONS, RunConfig
 from evalsuite.runner.events import Progress
-from evalsuite.runner.session import Request, run_all
+from evalsuite.runner.session import run_all
 from evalsuite.runs.find import find_one
 from evalsuite.runs.records import Run
 
 
-def run(
-    ckpt: str | Path,
-    *,
-    suite: str | None = None,
-    benchmarks: list[str] | None = None,
-    limit: int | float | None = None,
-    batch_size: int | None = None,
-    dtype: str = "auto",
-    device: str = "auto",
-    workers: int | None = None,
-    ray: str | None = None,
-    mode: str = "all",
-    settings: list[str] | None = None,
-    max_new_tokens: int | None = None,
-    longest_edge: int | None = None,
-    prompts: str = "vlmevalkit",
-    judge: str = EXACT,
-    judge_base_url: str | None = None,
-    processor: str | Path | None = None,
-    base: str | Path | None = None,
-    name: str | None = None,
-    output_dir: str | Path = "results",
-    data_dir: str | Path | None = None,
-    allow_modified_data: bool = False,
-    benchmarks_file: str | Path | None = None,
-    available: bool = False,
-    yes: bool = False,
-    fresh: bool = False,
-    blind: bool = False,
-    noise: int | None = None,
-    progress: Progress | None = None,
-) -> Run:
-    """Evaluate a checkpoint and return its run; what was done before is not done again.
+def run(ckpt: str | Path, *, progress: Progress | None = None, **options: Any) -> Run:
+    """Evaluate a checkpoint and return its run. Finished work is not repeated.
 
-    Arguments are those of ``evalsuite run``; `limit` is a number of samples (``50``) or a share
-    (``0.1``), `settings` are ``BENCH.key=value``. Silent unless a `progress` is given.
+    `options` are those of ``evalsuite run``, named as in a ``--config`` file: ``limit=50``,
+    ``benchmarks=["DemoOCR"]``, ``set=["Video-MME.frames=8"]``. `evalsuite.runner.config` lists
+    them. Nothing is printed unless `progress` is given.
 
-    Raises `evalsuite.errors.UsageError` for wrong arguments, `IncompleteError` for missing data or
-    a worker that keeps dying. A benchmark that failed is a `Failure` among ``run.outcomes``.
+    Raises `evalsuite.errors.UsageError` for wrong options, `IncompleteError` for missing data or
+    workers that keep crashing. A benchmark that failed is a `Failure` in ``run.outcomes``.
     """
-    request = Request(
-        checkpoints=(str(ckpt),),
-        command="evalsuite.run()",
-        suite=suite,
-        benchmarks=tuple(benchmarks or ()),
-        limit=None if limit is None else str(limit),
-        batch_size="auto" if batch_size is None else str(batch_size),
-        dtype=dtype,
-        device=device,
-        workers="auto" if workers is None else str(workers),
-        ray=ray,
-        mode=mode,
-        settings=tuple(settings or ()),
-        max_new_tokens=max_new_tokens,
-        longest_edge=longest_edge,
-        prompts=prompts,
-        judge=judge,
-        judge_base_url=judge_base_url,
-        processor=None if processor is None else str(processor),
-        base=None if base is None else str(base),
-        name=name,
-        output_dir=Path(output_dir),
-        data_dir=None if data_dir is None else Path(data_dir),
-        allow_modified_data=allow_modified_data,
-        benchmarks_file=None if benchmarks_file is None else Path(benchmarks_file),
-        available=available,
-        yes=yes,
-        fresh=fresh,
-        blind=blind,
-        noise=noise,
-    )
-    return run_all(request, progress or Silent()).runs[0]
+    config = RunConfig.read({"ckpt": str(ckpt), **options}, command="evalsuite.run()")
+    if config.dry_run:
+        raise UsageError("dry_run: evalsuite.run() returns a run; use 'evalsuite run --dry-run'")
+    return run_all(config, progress or Silent()).runs[0]
+
+
+def _signature() -> inspect.Signature:
+    """The signature of `run` with its options by name, for help() and editors."""
+    first, progress, _ = inspect.signature(run).parameters.values()
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.default)
+        for name, option in OPTIONS.items()
+        if name not in ("ckpt", "dry_run")
+    ]
+    return inspect.Signature([first, *options, progress], return_annotation="Run")
+
+
+run.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
 def compare(

@@ -21,11 +21,11 @@ from evalsuite.benchmarks.data import locate
 from evalsuite.benchmarks.data.progress import Step
 from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.checkpoint import Checkpoint
-from evalsuite.runner.batch_sensitivity import SAMPLES
+from evalsuite.runner.config import Mode, RunConfig
 from evalsuite.runner.events import Planned
-from evalsuite.runner.options import Mode, Options
 from evalsuite.runner.plan import place, read_limit
-from evalsuite.runner.run import evaluate
+from evalsuite.runner.resolved import ResolvedConfig
+from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers.slot import Hire
 from evalsuite.runner.workers.worker import Worker
@@ -120,13 +120,24 @@ class Bench:
         mode: Mode = "all",
         fresh: bool = False,
         workers: int = 1,
-        noise: int = SAMPLES,
+        noise: int | None = None,
     ) -> Run:
         options = self.options(output, batch_size, limit, mode, fresh, workers, noise)
         plain = workers == 1 and batch_size is None
         shown, hire = progress or Watched(), self.hire if plain else Worker
-        run = evaluate(self.checkpoint, chosen, options, self.source, shown, hire=hire)
-        assert run is not None
+        return self.evaluate(chosen, options, shown, hire=hire)
+
+    def evaluate(
+        self,
+        chosen: Sequence[Benchmark],
+        options: ResolvedConfig,
+        progress: Watched | None = None,
+        *,
+        hire: Hire = Worker,
+    ) -> Run:
+        (run,) = evaluate_all(
+            [self.checkpoint], chosen, options, self.source, progress or Watched(), hire=hire
+        )
         return run
 
     @property
@@ -146,20 +157,17 @@ class Bench:
         mode: Mode = "all",
         fresh: bool = False,
         workers: int = 1,
-        noise: int = SAMPLES,
-    ) -> Options:
-        return Options(
-            output=output,
-            device="cpu",
+        noise: int | None = None,
+    ) -> ResolvedConfig:
+        return ResolvedConfig(
+            config=RunConfig(
+                output_dir=output, command="test", mode=mode, fresh=fresh, noise=noise
+            ),
+            devices=("cpu",) * workers,
             dtype="float32",
             resampling=resampling(),
-            command="test",
             limit=read_limit(limit),
-            mode=mode,
             batch_size=batch_size,
-            fresh=fresh,
-            noise=noise,
-            devices=("cpu",) * workers,
             threads=1 if workers > 1 else None,
         )
 

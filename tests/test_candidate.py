@@ -9,12 +9,12 @@ import pytest
 
 from evalsuite.errors import UsageError
 from evalsuite.runner.candidate import as_run
-from evalsuite.runner.session import Request
+from evalsuite.runner.config import RunConfig
 from evalsuite.runs.records import FoundRun
 from tests.builders.runs import settings
 from tests.builders.stored_runs import samples, stored
 
-ASKED = Request(checkpoints=("runs/new",), command="evalsuite gate")
+ASKED = RunConfig(ckpt=("runs/new",), command="evalsuite gate")
 
 
 def baseline(tmp: Path, scores: dict[str, Any] | None = None, **more: Any) -> FoundRun:
@@ -29,13 +29,13 @@ def test_everything_that_decides_comes_from_the_baseline(tmp_path: Path) -> None
         settings=settings(prompts="native", dtype="bfloat16", longest_edge=512),
         limit="40",
     )
-    request = as_run(found, ASKED)
-    assert request.checkpoints == ("runs/new",)
-    assert request.benchmarks == ("DemoOCR", "DemoVideo")
-    assert (request.prompts, request.dtype, request.longest_edge) == ("native", "bfloat16", 512)
-    assert request.limit == "40"
-    assert (request.judge, request.judge_base_url) == ("exact", None)
-    assert request.settings == (
+    config = as_run(found, ASKED)
+    assert config.ckpt == ("runs/new",)
+    assert config.benchmarks == ("DemoOCR", "DemoVideo")
+    assert (config.prompts, config.dtype, config.longest_edge) == ("native", "bfloat16", 512)
+    assert config.limit == "40"
+    assert (config.judge, config.judge_base_url) == ("exact", None)
+    assert config.set == (
         "DemoOCR.max_new_tokens=8", "DemoVideo.max_new_tokens=5", "DemoVideo.frames=8"
     )  # fmt: skip
 
@@ -47,16 +47,16 @@ def test_named_benchmarks_are_run_alone(tmp_path: Path) -> None:
 
 
 def test_what_is_asked_for_stays(tmp_path: Path) -> None:
-    asked = Request(checkpoints=("new",), command="", limit="20", dtype="float16")
-    request = as_run(baseline(tmp_path, limit="40"), asked)
-    assert (request.limit, request.dtype) == ("20", "float16")
+    asked = RunConfig(ckpt=("new",), command="", limit="20", dtype="float16")
+    config = as_run(baseline(tmp_path, limit="40"), asked)
+    assert (config.limit, config.dtype) == ("20", "float16")
 
 
 def test_a_judge_is_asked_where_it_was(tmp_path: Path) -> None:
     judged = {"DemoOCR": {"judge": "some-model at http://localhost:8000/v1"}}
-    request = as_run(baseline(tmp_path, judged), ASKED)
-    assert request.judge == "some-model"
-    assert request.judge_base_url == "http://localhost:8000/v1"
+    config = as_run(baseline(tmp_path, judged), ASKED)
+    assert config.judge == "some-model"
+    assert config.judge_base_url == "http://localhost:8000/v1"
 
 
 def test_beside_a_blind_baseline_the_candidate_is_blind(tmp_path: Path) -> None:

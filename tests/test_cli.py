@@ -13,8 +13,9 @@ import pytest
 
 import evalsuite as package
 from evalsuite.checkpoint import checkpoint
-from evalsuite.runner.options import Options
+from evalsuite.runner.config import RunConfig
 from evalsuite.runner.plan import place
+from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.system.devices import resampling
 from evalsuite.system.files import RunLock
 from tests.builders.commands import evalsuite
@@ -22,9 +23,10 @@ from tests.builders.commands import evalsuite
 
 def demo_directory(output: Path) -> Path:
     """Where a run of the demo on the CPU lives under `output`."""
-    options = Options(
-        output=output, device="cpu", dtype="float32", resampling=resampling(), command=""
-    )
+    options = ResolvedConfig(
+        config=RunConfig(output_dir=output), devices=("cpu",), dtype="float32",
+        resampling=resampling(),
+    )  # fmt: skip
     return place(output, checkpoint.read("demo"), options.settings, None).directory
 
 
@@ -94,7 +96,7 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
         "frames of images": (["--ckpt", "demo", "--set", "DemoOCR.frames=4"], "about images"),
         "config": (["--config", str(config)], "unknown key 'limits' (did you mean 'limit'?)"),
         "config twice": (["--config", str(twice)], "line 2 is not valid YAML: 'ckpt' stands twice"),
-        "config in two spellings": (["--config", str(spelled)], "'batch-size' is said twice"),
+        "config in two spellings": (["--config", str(spelled)], "duplicate option 'batch-size'"),
         "no checkpoint": ([], "--ckpt"),
         "one name for two": (["--ckpt", "demo", "--ckpt", "demo:early", "--name", "x"], "--name"),
         "a base for a whole checkpoint": (

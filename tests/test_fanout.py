@@ -17,7 +17,7 @@ from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.locate import expand
 from evalsuite.errors import UsageError
 from evalsuite.runner.plan import place, read_shard
-from evalsuite.runner.run import evaluate, evaluate_all
+from evalsuite.runner.run import evaluate_all
 from evalsuite.runs.journal import read_predictions
 from evalsuite.runs.records import Run, read_run, read_samples
 from tests.builders.run_files import own, png, same_files, scores
@@ -285,7 +285,7 @@ def test_three_shards_and_then_the_score(
         assert "every --shard there is" in failure.remedy
 
     last = dataclasses.replace(bench.options(tmp_path), shard=read_shard("3/3"))
-    evaluate(bench.checkpoint, demo(*NAMES), last, bench.source, Watched(), hire=bench.hire)
+    bench.evaluate(demo(*NAMES), last, Watched(), hire=bench.hire)
     with start(tmp_path, "--mode", "eval") as process:
         code, errors = finish(process)
     assert code == 0, errors

@@ -4,13 +4,11 @@ import dataclasses
 import json
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from evalsuite.errors import UsageError
 from evalsuite.runner.batch_sensitivity import SAMPLES, Twice, pick, pool, shares, write
-from evalsuite.runner.run import evaluate
 from evalsuite.runner.workers.worker import Answered, Message, Worker, WorkerSettings
 from evalsuite.runs.journal import read_predictions
 from evalsuite.runs.records import Noise, Outcome, Run, read_run
@@ -183,8 +181,7 @@ def test_the_score_does_not_wait_for_what_is_asked_again(bench: Bench, tmp_path:
         return worker
 
     options = bench.options(tmp_path, limit="40")
-    run = evaluate(bench.checkpoint, demo("DemoOCR"), options, bench.source, seen, hire=hire)
-    assert run is not None
+    run = bench.evaluate(demo("DemoOCR"), options, seen, hire=hire)
     assert run.scores[0].asked_again == 40
     assert run.finished
     assert seen.outcomes == [dataclasses.replace(run.scores[0], asked_again=None)]
@@ -196,28 +193,23 @@ def test_the_score_does_not_wait_for_what_is_asked_again(bench: Bench, tmp_path:
 
 
 def test_nothing_is_asked_again_if_nobody_wants_to_know(bench: Bench, tmp_path: Path) -> None:
-    options = dataclasses.replace(bench.options(tmp_path, limit="20"), noise=0)
-    run = evaluate(
-        bench.checkpoint, demo("DemoOCR"), options, bench.source, Watched(), hire=bench.hire
-    )
-    assert run is not None
+    options = bench.options(tmp_path, limit="20", noise=0)
+    run = bench.evaluate(demo("DemoOCR"), options, Watched(), hire=bench.hire)
     assert run.noise is None
     names = {path.name for path in (bench.directory(tmp_path) / "DemoOCR").iterdir()}
     assert names == {"predictions.jsonl", "samples@20.jsonl", "vlmevalkit@20"}
 
 
 def test_a_finished_run_is_asked_for_more_by_name_alone(bench: Bench, tmp_path: Path) -> None:
-    def run(**changes: Any) -> Run:
-        options = dataclasses.replace(bench.options(tmp_path, limit="20"), **changes)
+    def run(noise: int | None = None) -> Run:
+        options = bench.options(tmp_path, limit="20", noise=noise)
         chosen = demo("DemoOCR", "DemoDigits")
-        made = evaluate(bench.checkpoint, chosen, options, bench.source, Watched(), hire=bench.hire)
-        assert made is not None
-        return made
+        return bench.evaluate(chosen, options, Watched(), hire=bench.hire)
 
     first = run(noise=0)
     assert first.noise is None
     assert run() == first, "finished is finished"
-    more = run(noise=10, noise_named=True)
+    more = run(noise=10)
     assert more.noise is not None
     assert more.noise.samples == {"DemoDigits": 5, "DemoOCR": 5}
     assert [score.asked_again for score in more.scores] == [5, 5]
@@ -226,15 +218,15 @@ def test_a_finished_run_is_asked_for_more_by_name_alone(bench: Bench, tmp_path: 
         assert dataclasses.replace(after, asked_again=0, seconds=seconds) == before
     journal = bench.directory(tmp_path) / "DemoOCR" / "again.jsonl"
     asked = journal.read_bytes()
-    assert run(noise=6, noise_named=True) == more
-    assert run(noise=0, noise_named=True) == more
-    assert run(noise=10) == more
+    assert run(noise=6) == more
+    assert run(noise=0) == more
+    assert run() == more
     assert journal.read_bytes() == asked
     # More than there are is all of them.
-    most = run(noise=1000, noise_named=True)
+    most = run(noise=1000)
     assert most.noise is not None
     assert most.noise.count == 40
-    assert run(noise=1000, noise_named=True) == most
+    assert run(noise=1000) == most
 
 
 @pytest.mark.parametrize(

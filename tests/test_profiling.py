@@ -11,7 +11,8 @@ from rich.console import Console
 
 from evalsuite.errors import UsageError
 from evalsuite.report.tables import profile as profiled
-from evalsuite.runner.profile import Profile, Request, profile
+from evalsuite.runner.config import RunConfig
+from evalsuite.runner.profile import Profile, ProfileConfig, profile
 from evalsuite.smolvlm.engine import Engine
 from evalsuite.smolvlm.profiler import (
     BUSY,
@@ -26,9 +27,9 @@ from evalsuite.smolvlm.profiler import (
 from tests.builders.checkpoints import make_checkpoint, train_adapter
 
 
-def request(checkpoint: Path, **options: object) -> Request:
-    asked = Request(
-        checkpoint=str(checkpoint), command="test", device="cpu", image_size="96x64",
+def request(checkpoint: Path, **options: object) -> ProfileConfig:
+    asked = ProfileConfig(
+        run=RunConfig(ckpt=(str(checkpoint),), command="test", device="cpu"), image_size="96x64",
         batch_sizes="4,1", new_tokens=5, seconds=0.0,
     )  # fmt: skip
     return dataclasses.replace(asked, **options)  # type: ignore[arg-type]

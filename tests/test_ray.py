@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 
 from evalsuite.errors import IncompleteError, InterruptedRun, UsageError
-from evalsuite.runner.options import Options
-from evalsuite.runner.run import evaluate
+from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.workers import ray_node_check as node
 from evalsuite.runner.workers.ray_client import Cluster, Node, seats
 from evalsuite.runner.workers.ray_node_check import Found, Wanted, Weights
@@ -99,12 +98,10 @@ class Counting(Watched):
 
 def options(
     bench: Bench, output: Path, address: str, *, workers: int = 2, patience: float = 60
-) -> Options:
-    return dataclasses.replace(
-        bench.options(output, batch_size=8, limit=LIMIT, workers=workers),
-        ray=address,
-        patience_seconds=patience,
-    )
+) -> ResolvedConfig:
+    given = bench.options(output, batch_size=8, limit=LIMIT, workers=workers)
+    config = dataclasses.replace(given.config, ray=address)
+    return dataclasses.replace(given, config=config, patience_seconds=patience)
 
 
 def until(true: Callable[[], object], seconds: float = 120) -> None:
@@ -276,7 +273,7 @@ def test_a_machine_without_our_files_is_refused(
     monkeypatch.chdir(tmp_path)
     given = options(bench, Path("/proc/self/cwd/out"), cluster.address)
     with pytest.raises(UsageError) as refusal:
-        evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Watched())
+        bench.evaluate(demo(*NAMES), given, Watched())
     assert str(refusal.value) == (
         f"--ray {cluster.address}: {os.uname().nodename} does not see /proc/self/cwd/out; "
         "checkpoints, the cache ($EVALSUITE_CACHE) and --output-dir must be on a file system that "
@@ -299,8 +296,7 @@ def test_two_machines_write_what_one_worker_does(
 
     watched = Counting(look)
     given = options(bench, tmp_path, cluster.address)
-    run = evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, watched)
-    assert run is not None
+    run = bench.evaluate(demo(*NAMES), given, watched)
     alone.same(run, bench.directory(tmp_path))
     assert raylets == set(cluster.raylets), "one worker on each"
     assert dict(watched.counts) == {s.benchmark: s.n for s in run.scores}, "nothing twice"
@@ -341,9 +337,8 @@ def test_a_worker_and_then_a_machine_are_killed_and_the_machine_comes_back(
 
     watched = Counting(kill_worker, kill_machine, add_machine)
     given = options(bench, tmp_path, cluster.address)
-    run = evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, watched)
+    run = bench.evaluate(demo(*NAMES), given, watched)
     assert watched.steps == [], watched.notes
-    assert run is not None
     alone.same(run, bench.directory(tmp_path))
     # What was on disk is not asked again: every sample was written once.
     assert dict(watched.counts) == {s.benchmark: s.n for s in run.scores}
@@ -365,7 +360,7 @@ def test_an_interrupted_run_leaves_no_worker_and_is_continued(
         return True
 
     with pytest.raises(InterruptedRun, match="every answer so far is in"):
-        evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Counting(interrupt))
+        bench.evaluate(demo(*NAMES), given, Counting(interrupt))
     until(lambda: not cluster.workers(), 20)
     before = answers(tmp_path)
     assert before > 0
@@ -387,8 +382,7 @@ def test_an_interrupted_run_leaves_no_worker_and_is_continued(
     assert not [word for word in ("Traceback", "raylet", "ray::") if word in errors]
     assert answers(tmp_path) < 2 * int(LIMIT), "something is left to do"
 
-    run = evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Watched())
-    assert run is not None
+    run = bench.evaluate(demo(*NAMES), given, Watched())
     alone.same(run, bench.directory(tmp_path))
 
 
@@ -408,7 +402,7 @@ def test_a_lost_connection_ends_the_run(bench: Bench, cluster: RayCluster, tmp_p
 
     given = options(bench, tmp_path, cluster.address, workers=1)
     with pytest.raises(IncompleteError) as error:
-        evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Counting(kill_connection))
+        bench.evaluate(demo(*NAMES), given, Counting(kill_connection))
     assert str(error.value) == (
         f"--ray {cluster.address}: the connection to the cluster was lost (was killed (out of "
         f"memory?)); {tmp_path}/ray.log has its last words. Every answer so far is kept"
@@ -443,7 +437,7 @@ def test_no_room_no_image_and_no_actor_are_told_apart(
         # A run on the cluster that is full now.
         given = options(bench, tmp_path / "out", cluster.address, patience=2)
         with pytest.raises(IncompleteError, match=r"no CPU of the Ray cluster was free .* is kept"):
-            evaluate(bench.checkpoint, demo(*NAMES), given, bench.source, Watched())
+            bench.evaluate(demo(*NAMES), given, Watched())
 
         for inbox in heard:
             assert isinstance(inbox.get(timeout=PATIENCE), Ready)

@@ -9,7 +9,7 @@ from rich.console import Console
 from evalsuite.checkpoint import checkpoint
 from evalsuite.report.progress.runs import Silent
 from evalsuite.report.tables import verify as verified
-from evalsuite.runner.session import Request
+from evalsuite.runner.config import RunConfig
 from evalsuite.runner.verify import Compared, Difference, Verified, verify
 from tests.builders import paper_tables as paper_data
 from tests.builders.checkpoints import train_adapter
@@ -24,8 +24,8 @@ def text_of(found: Verified) -> str:
 
 def test_both_roads_agree(tmp_path: Path) -> None:
     paper_data.make(tmp_path / "data", ["AI2D_TEST", "MathVista_MINI", "TempCompass"])
-    request = Request(
-        checkpoints=("demo",),
+    config = RunConfig(
+        ckpt=("demo",),
         command="test",
         benchmarks=("AI2D_TEST", "MathVista_MINI", "TempCompass", "DemoOCR"),
         limit="6",
@@ -34,9 +34,9 @@ def test_both_roads_agree(tmp_path: Path) -> None:
         data_dir=tmp_path / "data",
         allow_modified_data=True,
     )
-    found = verify(request, Silent())
+    found = verify(config, Silent())
     assert (found.device, found.dtype) == ("cpu", "float32")
-    assert [compared.benchmark for compared in found.benchmarks] == list(request.benchmarks)
+    assert [compared.benchmark for compared in found.benchmarks] == list(config.benchmarks)
     # Options that VLMEvalKit drops are another prompt, and may be another answer.
     odd = set(paper_data.ODD["AI2D_TEST"])
     for compared in found.benchmarks:
@@ -55,11 +55,11 @@ def test_both_roads_agree(tmp_path: Path) -> None:
 
 def test_a_lora_adapter_against_one_that_peft_merged(tmp_path: Path) -> None:
     adapter = train_adapter(checkpoint.read("demo").path, tmp_path / "adapter")
-    request = Request(
-        checkpoints=(str(adapter),), command="test", benchmarks=("DemoOCR",), limit="8",
+    config = RunConfig(
+        ckpt=(str(adapter),), command="test", benchmarks=("DemoOCR",), limit="8",
         device="cpu", dtype="float32",
     )  # fmt: skip
-    found = verify(request, Silent())
+    found = verify(config, Silent())
     (compared,) = found.benchmarks
     assert (compared.n, compared.differences, compared.stopped) == (8, (), None)
 

@@ -9,7 +9,14 @@ import sys
 import typer
 
 # In the order of --help; importing a module adds its commands.
-from evalsuite.cli import compare, evaluate, machine, show  # noqa: F401
+from evalsuite.cli import (  # noqa: F401
+    compare,
+    machine,
+    profile,
+    run,
+    show,
+    verify,
+)  # isort: skip
 from evalsuite.cli.app import app, drop_output, printing, say
 from evalsuite.errors import GOOD, INCOMPLETE, INTERNAL, INTERRUPTED, USAGE, EvalsuiteError
 from evalsuite.system.files import DISK_FULL

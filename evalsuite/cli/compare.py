@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from functools import partial
 from pathlib import Path
@@ -11,27 +12,21 @@ import typer
 
 from evalsuite.cli.app import app, printing, say
 from evalsuite.cli.options import (
-    AllowModified,
     Alpha,
-    Base,
     BenchmarksFile,
     Cliff,
     Config,
-    DataDir,
-    Device,
-    Dtype,
     Margin,
     Names,
     Output,
     PolicyFile,
     Power,
-    Processor,
     ResultsDir,
-    Yes,
     names,
-    typed,
+    with_run_options,
 )
 from evalsuite.errors import REGRESSION, DiskError, UsageError
+from evalsuite.runner.config import OPTIONS, RunConfig
 
 PANEL = "Compare"
 
@@ -100,7 +95,12 @@ def compare(
 
 
 @app.command(rich_help_panel=PANEL)
+@with_run_options(
+    "limit", "device", "dtype", "batch_size", "workers", "processor", "base", "benchmarks_file",
+    "output_dir", "data_dir", "allow_modified_data", "yes",
+)  # fmt: skip
 def gate(
+    *,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -155,21 +155,8 @@ def gate(
             "$GITHUB_ACTIONS is true.",
         ),
     ] = None,
-    limit: Annotated[
-        str | None, typer.Option(help="Of --ckpt: so many samples, not as many as the baseline.")
-    ] = None,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    workers: Annotated[str, typer.Option(metavar="auto|N", help="As for run.")] = "auto",
-    batch_size: Annotated[str, typer.Option(help="As for run.")] = "auto",
-    processor: Processor = None,
-    base: Base = None,
-    data_dir: DataDir = None,
-    allow_modified_data: AllowModified = False,
-    yes: Yes = False,
-    benchmarks_file: BenchmarksFile = None,
-    output_dir: ResultsDir = Path("results"),
-    config: Config = None,  # noqa: ARG001 - read by its callback
+    config: RunConfig,
+    config_file: Config = None,  # noqa: ARG001 - read by its callback
 ) -> None:
     """Decide whether a candidate may take its baseline's place.
 
@@ -191,42 +178,25 @@ def gate(
         raise UsageError(
             "which candidate? name a run with --candidate, or a checkpoint with --ckpt"
         )
-    known = load(benchmarks_file).benchmarks
+    known = load(config.benchmarks_file).benchmarks
     allowed = policies.override(
         policies.read(policy, known), margin=margin, cliff=cliff, alpha=alpha, power=power,
         benchmarks=names(benchmarks),
     )  # fmt: skip
-    against = sides.find(baseline, anchor, output_dir)
+    against = sides.find(baseline, anchor, config.output_dir)
     if ckpt is None:
-        given = [("--limit", limit), ("--processor", processor), ("--base", base),
-                 ("--data-dir", data_dir)]  # fmt: skip
-        for flag, value in given:
-            if value is not None:
+        for name in ("limit", "processor", "base", "data_dir"):
+            if getattr(config, name) is not None:
+                flag = OPTIONS[name].flag
                 raise UsageError(f"{flag}: goes with --ckpt, which is run; a --candidate was run")
-        found = find.find_one(str(candidate), output_dir)
+        found = find.find_one(str(candidate), config.output_dir)
     else:
         from evalsuite.report.progress import runs
         from evalsuite.runner import candidate as candidates
-        from evalsuite.runner.session import Request
 
-        request = Request(
-            checkpoints=(ckpt,),
-            command=typed(),
-            limit=limit,
-            dtype=dtype,
-            device=device,
-            workers=workers,
-            batch_size=batch_size,
-            processor=processor,
-            base=base,
-            data_dir=data_dir,
-            allow_modified_data=allow_modified_data,
-            yes=yes,
-            benchmarks_file=benchmarks_file,
-            output_dir=output_dir,
-        )
+        asked = dataclasses.replace(config, ckpt=(ckpt,))
         with runs.make() as shown:
-            found = candidates.run_like(against.baseline, request, shown, allowed.benchmarks)
+            found = candidates.run_like(against.baseline, asked, shown, allowed.benchmarks)
     made = gating.gate(against.baseline, found, allowed, known, against.anchor)
     if github is None:
         github = os.environ.get("GITHUB_ACTIONS") == "true"

@@ -2,59 +2,85 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from evalsuite.errors import UsageError, nearest
+from evalsuite.runner.config import OPTIONS, RunConfig
 
-ResultsDir = Annotated[
-    Path, typer.Option("--output-dir", "--output-path", help="Where runs are kept.")
-]
-Suite = Annotated[
-    str | None, typer.Option(help="A suite of benchmarks; 'evalsuite list suites' names them.")
-]
-Names = Annotated[
-    str | None,
-    typer.Option(
-        "--benchmarks", "--tasks", "--data", "-b", help="Benchmarks, separated by commas."
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Take data as it lies there, without any download (docs/reference/data.md)."),
-]
-AllowModified = Annotated[
-    bool,
-    typer.Option(
-        "--allow-modified-data",
-        help="Take data that is not what was published; the score gets a footnote.",
-    ),
-]
-Available = Annotated[
-    bool, typer.Option("--available", help="Leave out benchmarks whose data is missing.")
-]
-BenchmarksFile = Annotated[
-    Path | None, typer.Option(help="Another benchmarks.yaml, which may extend ours.")
-]
-MaxNewTokens = Annotated[int | None, typer.Option(min=1, help="Token limit of every benchmark.")]
-Dtype = Annotated[
-    str, typer.Option(help="auto (bfloat16 on CUDA, else float32), float32, bfloat16, float16.")
-]
-Base = Annotated[
-    str | None,
-    typer.Option(metavar="PATH|HUB_ID", help="The model a LoRA adapter was trained on."),
-]
-Processor = Annotated[
-    str | None, typer.Option(help="Where to find processor files a trainer left out.")
-]
-Yes = Annotated[
-    bool, typer.Option("--yes", help="Fetch missing data even if it is more than 5 GB.")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
+Command = Callable[..., None]
+
+
+def option(name: str, panel: str | None = None) -> Any:
+    """The command line option of one field of `RunConfig`."""
+    known = OPTIONS[name]
+    return typer.Option(
+        *known.flags,
+        help=known.option.help,
+        metavar=known.option.metavar,
+        min=known.option.minimum,
+        rich_help_panel=panel,
+    )
+
+
+def with_run_options(*only: str, **defaults: str) -> Callable[[Command], Command]:
+    """Give a command the options in `only`, or all, of a run, in place of a `RunConfig`.
+
+    The command takes one parameter annotated with `RunConfig`. `defaults` replace those of the
+    fields.
+    """
+    chosen = only or tuple(OPTIONS)
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        (taken,) = (p.name for p in signature.parameters.values() if p.annotation is RunConfig)
+
+        def call(**given: Any) -> None:
+            values = {name: given.pop(name) for name in chosen}
+            command(**given, **{taken: RunConfig.read(values, typed())})
+
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            if parameter.name == taken:
+                parameters += (_parameter(name, defaults.get(name)) for name in chosen)
+            else:
+                parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        call.__name__, call.__doc__ = command.__name__, command.__doc__
+        call.__annotations__ = {p.name: p.annotation for p in parameters}
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+def _parameter(name: str, default: str | None) -> inspect.Parameter:
+    known = OPTIONS[name]
+    several = known.kind is tuple
+    given = list[str] if several and not known.option.separated else known.kind
+    if given is tuple or get_args(known.kind):
+        given = str  # of a Literal too: RunConfig reports a wrong word, as it does in Python
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default or (None if several else known.default),
+        annotation=Annotated[
+            given if known.kind is bool else given | None,  # typer: a flag cannot be None
+            option(name, known.panel),
+        ],
+    )
+
+
+ResultsDir = Annotated[Path, option("output_dir")]
+Suite = Annotated[str | None, option("suite")]
+Names = Annotated[str | None, option("benchmarks")]
+DataDir = Annotated[Path | None, option("data_dir")]
+BenchmarksFile = Annotated[Path | None, option("benchmarks_file")]
 Runs = Annotated[
     list[str] | None,
     typer.Argument(
@@ -118,12 +144,13 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
     for key, value in options.items():
         if value is None:  # a key with nothing behind it says nothing
             continue
+        key = "yes" if key is True else key  # YAML 1.1 reads the bare word as a boolean
         flag = str(key).replace("_", "-")
         if flag not in known:
             raise UsageError(f"--config {path}: unknown key '{key}'{nearest(flag, known)}")
         parameter = known[flag]
         if parameter.name in defaults:
-            raise UsageError(f"--config {path}: '{key}' is said twice, in two spellings")
+            raise UsageError(f"--config {path}: duplicate option '{key}', in two spellings")
         if parameter.multiple:
             value = [str(item) for item in value] if isinstance(value, list) else [str(value)]
         elif isinstance(value, list):
@@ -146,8 +173,10 @@ def names(text: str | None) -> tuple[str, ...]:
 Config = Annotated[
     Path | None,
     typer.Option(
+        "--config",
+        metavar="FILE",
         is_eager=True,
         callback=read_config,
-        help="A YAML file with these options; the command line wins.",
+        help="YAML file with these options. The command line takes precedence.",
     ),
 ]

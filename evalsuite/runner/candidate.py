@@ -7,33 +7,34 @@ from collections.abc import Iterator, Sequence
 
 from evalsuite.benchmarks.catalogue import EXACT
 from evalsuite.errors import UsageError, nearest
+from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import Progress
-from evalsuite.runner.session import Request, evaluate_prepared, prepare
+from evalsuite.runner.session import evaluate_prepared, prepare
 from evalsuite.runs.records import FoundRun, Score
 
 
 def run_like(
-    baseline: FoundRun, request: Request, progress: Progress, only: Sequence[str] = ()
+    baseline: FoundRun, config: RunConfig, progress: Progress, only: Sequence[str] = ()
 ) -> FoundRun:
-    """Run the checkpoint of `request` on what `baseline` has scores of, or on those in `only`.
+    """Run the checkpoint of `config` on what `baseline` has scores of, or on those in `only`.
 
     What was done before is not done again. Raises what `evalsuite.runner.session.run_all`
     raises, and `UsageError` for several checkpoints.
     """
-    prepared = prepare(as_run(baseline, request, only), progress)
+    prepared = prepare(as_run(baseline, config, only), progress)
     if len(prepared.checkpoints) > 1:
         raise UsageError(
-            f"--ckpt {request.checkpoints[0]}: names {len(prepared.checkpoints)} checkpoints, but "
+            f"--ckpt {config.ckpt[0]}: names {len(prepared.checkpoints)} checkpoints, but "
             "one is gated at a time; name one of them"
         )
     (run,) = evaluate_prepared(prepared, progress)
     return FoundRun(prepared.place(prepared.checkpoints[0]).run_json, run)
 
 
-def as_run(baseline: FoundRun, request: Request, only: Sequence[str] = ()) -> Request:
-    """`request` with what decides whether answers can be compared taken from `baseline`.
+def as_run(baseline: FoundRun, config: RunConfig, only: Sequence[str] = ()) -> RunConfig:
+    """`config` with what decides whether answers can be compared taken from `baseline`.
 
-    A limit or dtype that `request` names itself stays. Raises `UsageError` if `baseline` has no
+    A limit or dtype that `config` names itself stays. Raises `UsageError` if `baseline` has no
     score to be compared with.
     """
     settings = baseline.run.settings
@@ -46,16 +47,16 @@ def as_run(baseline: FoundRun, request: Request, only: Sequence[str] = ()) -> Re
     scores = [s for s in baseline.run.scores if not only or s.benchmark in only]
     judge, _, address = next((s.judge for s in scores if s.judge != EXACT), EXACT).partition(" at ")
     return dataclasses.replace(
-        request,
+        config,
         benchmarks=tuple(score.benchmark for score in scores),
-        limit=request.limit or baseline.run.limit,
-        dtype=str(settings.get("dtype", "auto")) if request.dtype == "auto" else request.dtype,
-        prompts=str(settings.get("prompts", request.prompts)),
+        limit=config.limit or baseline.run.limit,
+        dtype=str(settings.get("dtype", "auto")) if config.dtype == "auto" else config.dtype,
+        prompts=settings.get("prompts", config.prompts),
         longest_edge=settings.get("longest_edge"),
         blind=bool(settings.get("blind")),
         judge=judge,
         judge_base_url=address or None,
-        settings=tuple(setting for score in scores for setting in _settings(score)),
+        set=tuple(setting for score in scores for setting in _settings(score)),
     )
 
 

@@ -28,8 +28,8 @@ from evalsuite.runner.job import (
     failed_prediction,
 )
 from evalsuite.runner.kit_requests import Requests
-from evalsuite.runner.options import Options
 from evalsuite.runner.prompting import Asked
+from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run_record import Assignment, Ledger
 from evalsuite.runner.scoring import without_answer
 from evalsuite.runner.source import SampleSource
@@ -57,7 +57,7 @@ class Evaluation:
     def __init__(
         self,
         assignments: Sequence[Assignment],
-        options: Options,
+        options: ResolvedConfig,
         source: SampleSource,
         progress: Progress,
         hire: Hire,
@@ -115,10 +115,12 @@ class Evaluation:
             return [ledger.finished() for ledger in self._ledgers]
         except KeyboardInterrupt:
             again = (
-                "the same command without --fresh" if self._options.fresh else "the same command"
+                "the same command without --fresh"
+                if self._options.config.fresh
+                else "the same command"
             )
             several = len(self._ledgers) > 1
-            where = self._options.output if several else self._ledgers[0].where.directory
+            where = self._options.config.output_dir if several else self._ledgers[0].where.directory
             raise InterruptedRun(
                 f"interrupted; every answer so far is in {where}. Run {again} again to continue"
             ) from None
@@ -130,10 +132,10 @@ class Evaluation:
         if self._options.scores and todo:
             # Before anything is spent on what it could then not score.
             self._source.kit.check_judge()
-        asks = todo and self._options.mode != "eval"
-        if asks and self._options.ray is not None:
+        asks = todo and self._options.config.mode != "eval"
+        if asks and self._options.config.ray is not None:
             media = self._source.kit.media
-            self._cluster = connect(self._options.ray, self._options, self._ledgers, media)
+            self._cluster = connect(self._options.config.ray, self._options, self._ledgers, media)
         if todo:
             where = ", ".join(dict.fromkeys(self._options.devices))
             count = len(self._options.devices)
@@ -144,7 +146,7 @@ class Evaluation:
                 f"on {on} in {self._options.dtype}; VLMEvalKit takes some seconds to start"
             )
             if self._cluster is not None:
-                log = self._options.output / "worker-MACHINE.log"
+                log = self._options.config.output_dir / "worker-MACHINE.log"
                 self._progress.note(f"workers log to {log}, Ray to ray.log beside it")
             # Before a worker loads its checkpoint.
             self._source.kit.check_start()
@@ -345,7 +347,7 @@ class Evaluation:
             self._settle(ledger, failure)
         elif self._options.scores:
             self._progress.scoring(ledger.name(name))
-            self._requests.score(job, ledger.where, self._options.prompts)
+            self._requests.score(job, ledger.where, self._options.config.prompts)
         else:
             self._move_on(job)
 

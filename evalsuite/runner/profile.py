@@ -11,6 +11,7 @@ from typing import Any
 
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.errors import IncompleteError, UsageError
+from evalsuite.runner.config import RunConfig
 from evalsuite.runner.run_record import checkpoint_record
 from evalsuite.runs.records import CheckpointRecord, now
 from evalsuite.smolvlm.profiler import Measured, Rates, Task, Unmeasured, measure, to_plain
@@ -23,20 +24,16 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What the user asked for, as typed."""
+class ProfileConfig:
+    """What to measure."""
 
-    checkpoint: str
-    command: str
-    base: str | None = None
-    processor: str | None = None
-    device: str = "auto"
-    dtype: str = "auto"
+    run: RunConfig
+    """Checkpoint, device and dtype; the other options do not matter."""
     batch_sizes: str = "1,64"
     image_size: str = "1024x768"
     new_tokens: int = 16
     seconds: float = 10.0
-    """At least so long each batch size is measured."""
+    """Minimum measuring time of each batch size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,17 +59,17 @@ class Profile:
         return tuple(row for row in self.rows if isinstance(row, Measured))
 
 
-def profile(request: Request, say: Callable[[str], None] = lambda _: None) -> Profile:
+def profile(config: ProfileConfig, say: Callable[[str], None] = lambda _: None) -> Profile:
     """Measure, one process a batch size.
 
     Raises `UsageError` for wrong arguments and `IncompleteError` if not even the device's own
     rates can be had.
     """
     require_run()
-    batch_sizes = _batch_sizes(request.batch_sizes)
-    width, height = _image_size(request.image_size)
-    device, dtype = resolve(request.device, request.dtype)
-    found = checkpoints.read(request.checkpoint, processor=request.processor, base=request.base)
+    batch_sizes = _batch_sizes(config.batch_sizes)
+    width, height = _image_size(config.image_size)
+    device, dtype = resolve(config.run.device, config.run.dtype)
+    found = checkpoints.read(*config.run.ckpt, processor=config.run.processor, base=config.run.base)
     with tempfile.NamedTemporaryFile(prefix="evalsuite-profile-", suffix=".log") as log:
         task = Task(
             directory=found.path,
@@ -82,8 +79,8 @@ def profile(request: Request, say: Callable[[str], None] = lambda _: None) -> Pr
             dtype=dtype,
             width=width,
             height=height,
-            new_tokens=request.new_tokens,
-            seconds=request.seconds,
+            new_tokens=config.new_tokens,
+            seconds=config.seconds,
             log=Path(log.name),
         )
         say(f"measuring {device} in {dtype}: matrix rate and bandwidth")
@@ -99,13 +96,13 @@ def profile(request: Request, say: Callable[[str], None] = lambda _: None) -> Pr
             rows.append(row)
     return Profile(
         checkpoint=checkpoint_record(found),
-        command=request.command,
+        command=config.run.command,
         made=now(),
         device=device,
         dtype=dtype,
         rates=rates,
         image_size=(width, height),
-        new_tokens=request.new_tokens,
+        new_tokens=config.new_tokens,
         environment=versions(),
         rows=tuple(rows),
     )

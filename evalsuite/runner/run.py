@@ -13,8 +13,8 @@ from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import IncompleteError
 from evalsuite.runner.events import Planned, Progress
 from evalsuite.runner.loop import Evaluation
-from evalsuite.runner.options import Options
 from evalsuite.runner.plan import Place, choose_scorable, place
+from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import State, header, look
 from evalsuite.runner.run_record import Assignment
 from evalsuite.runner.source import SampleSource
@@ -26,31 +26,13 @@ from evalsuite.system.files import RunLock
 from evalsuite.vlmevalkit.client import KitError
 
 
-def evaluate(
-    checkpoint: Checkpoint,
-    benchmarks: Sequence[Benchmark],
-    options: Options,
-    source: SampleSource,
-    progress: Progress,
-    *,
-    dry_run: bool = False,
-    hire: Hire = Worker,
-) -> Run | None:
-    """`evaluate_all` for one checkpoint; None for a dry run."""
-    runs = evaluate_all(
-        [checkpoint], benchmarks, options, source, progress, dry_run=dry_run, hire=hire
-    )
-    return runs[0] if runs else None
-
-
 def evaluate_all(
     checkpoints: Sequence[Checkpoint],
     benchmarks: Sequence[Benchmark],
-    options: Options,
+    options: ResolvedConfig,
     source: SampleSource,
     progress: Progress,
     *,
-    dry_run: bool = False,
     hire: Hire = Worker,
 ) -> list[Run]:
     """Run `checkpoints` on `benchmarks`, whose data is located; continue what was begun before.
@@ -62,7 +44,7 @@ def evaluate_all(
     answered before is on disk.
     """
     places = [
-        place(options.output, checkpoint, options.settings, options.limit, options.shard)
+        place(options.config.output_dir, checkpoint, options.settings, options.limit, options.shard)
         for checkpoint in checkpoints
     ]
     # Two names of the same weights are one run.
@@ -72,8 +54,8 @@ def evaluate_all(
         look,
         benchmarks=benchmarks,
         digests=digests,
-        fresh=options.fresh,
-        noise=options.noise_owed,
+        fresh=options.config.fresh,
+        noise=options.reruns_required,
     )
     runs: dict[Place, Run] = {}
     todo: list[Assignment] = []
@@ -82,12 +64,12 @@ def evaluate_all(
             state = look_at(where)
             if state.complete:
                 progress.planned(checkpoint, where.directory, state.standing)
-                if state.previous is not None and not dry_run:
+                if state.previous is not None and not options.config.dry_run:
                     runs[where] = state.previous
                 continue
-            if checkpoint.base_path is not None and options.mode != "eval":
+            if checkpoint.base_path is not None and options.config.mode != "eval":
                 require_peft()
-            if dry_run:
+            if options.config.dry_run:
                 left = _outlook(state, where, digests, options, source)
                 progress.planned(checkpoint, where.directory, [*state.standing, *left])
                 continue
@@ -106,7 +88,7 @@ def _outlook(
     state: State,
     where: Place,
     digests: Mapping[str, str],
-    options: Options,
+    options: ResolvedConfig,
     source: SampleSource,
 ) -> list[Planned]:
     """What a run would do, touching nothing. Raises `IncompleteError` for unreadable data."""
@@ -118,12 +100,12 @@ def _outlook(
                 benchmark,
                 source.outline(benchmark, digest),
                 options.limit,
-                all_parts=options.mode == "infer",
+                all_parts=options.config.mode == "infer",
                 shard=options.shard,
             ).asked
         except KitError as error:
             raise IncompleteError(f"{benchmark.name}: {error}") from error
         wanted = header(benchmark, digest)
-        known = {} if options.fresh else peek(where.journal(benchmark.name), wanted)
+        known = {} if options.config.fresh else peek(where.journal(benchmark.name), wanted)
         plan.append(Planned(benchmark, len(chosen), sum(answered(known, i) for i in chosen)))
     return plan

@@ -13,9 +13,9 @@ from evalsuite.errors import EvalsuiteError
 from evalsuite.runner import batch_sensitivity
 from evalsuite.runner.events import Planned
 from evalsuite.runner.job import Job, Piece
-from evalsuite.runner.options import Options
 from evalsuite.runner.plan import Place, choose_scorable, cut, in_data_order
 from evalsuite.runner.prompting import Wording
+from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import State, header
 from evalsuite.runner.source import SampleSource
 from evalsuite.runs.journal import AGAIN, Journal, answered
@@ -58,7 +58,9 @@ class Assignment:
 class Ledger:
     """The state of one run, and the only one who writes its record."""
 
-    def __init__(self, number: int, given: Assignment, options: Options, label: str = "") -> None:
+    def __init__(
+        self, number: int, given: Assignment, options: ResolvedConfig, label: str = ""
+    ) -> None:
         """`label` tells the run from others in what is said of its benchmarks."""
         self.number = number
         self.checkpoint = given.checkpoint
@@ -69,8 +71,8 @@ class Ledger:
         """Benchmarks still at work."""
         self.error: EvalsuiteError | None = None
         """Why the checkpoint cannot be loaded, if it cannot."""
-        style = Style(options.prompts, self.checkpoint.family, self.checkpoint.chat_template)
-        self.wording = Wording(style, options.blind)
+        style = Style(options.config.prompts, self.checkpoint.family, self.checkpoint.chat_template)
+        self.wording = Wording(style, options.config.blind)
         self._options = options
         self._digests = given.digests
         self._label = label
@@ -78,7 +80,7 @@ class Ledger:
         previous = self.state.previous
         redone = {b.name for b in self.state.todo} - self.state.reopened
         # Predicting alone takes no score away.
-        lasting = Score if options.mode == "infer" and options.shard is None else ()
+        lasting = Score if options.config.mode == "infer" and options.shard is None else ()
         self._outcomes: dict[str, Outcome] = {
             o.benchmark: o
             for o in (previous.outcomes if previous else ())
@@ -126,7 +128,7 @@ class Ledger:
         """Share out which samples are asked once more, alone."""
         sizes = {job.benchmark.name: len(job.whole) for job in self.jobs}
         standing = {s.benchmark: s.n for s in self._scores if s.benchmark not in sizes}
-        share = batch_sensitivity.shares({**standing, **sizes}, self._options.noise)
+        share = batch_sensitivity.shares({**standing, **sizes}, self._options.reruns)
         for job in self.jobs:
             mine = set(job.chosen)
             picked = batch_sensitivity.pick(job.whole, share[job.benchmark.name])
@@ -166,7 +168,7 @@ class Ledger:
             benchmark,
             outline,
             options.limit,
-            all_parts=options.mode == "infer",
+            all_parts=options.config.mode == "infer",
             shard=options.shard,
         )
         chosen = choice.asked
@@ -179,9 +181,9 @@ class Ledger:
             )
         place = self.where.journal(benchmark.name), header(benchmark, digest), self.where.part
         journal = Journal(*place)
-        again = Journal(*place, name=AGAIN) if options.noise else None
+        again = Journal(*place, name=AGAIN) if options.reruns else None
         # With --mode eval, --fresh means scoring afresh.
-        if options.fresh and options.mode != "eval":
+        if options.config.fresh and options.config.mode != "eval":
             journal.forget(chosen)
             if again is not None:
                 again.forget(chosen)
@@ -256,7 +258,7 @@ class Ledger:
         outcomes = sorted(self._outcomes.values(), key=lambda o: self._rank.get(o.benchmark, last))
         self._run = Run(
             evalsuite=VERSION,
-            command=self._options.command,
+            command=self._options.config.command,
             started=self._started,
             finished=now() if complete else None,
             limit=str(self._options.limit) if self._options.limit else None,
@@ -275,7 +277,7 @@ class Ledger:
     def _noise(self) -> Noise | None:
         files = {score.benchmark: self.where.noise(score.benchmark) for score in self._scores}
         sizes = {score.benchmark: score.n for score in self._scores}
-        return batch_sensitivity.pool(files, sizes, self._options.noise)
+        return batch_sensitivity.pool(files, sizes, self._options.reruns)
 
     def close(self) -> None:
         """Close the journals, and let go of the samples."""

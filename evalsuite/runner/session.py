@@ -16,68 +16,25 @@ from evalsuite.benchmarks.data.search_paths import check_data_dir
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.checkpoint.locate import DEMOS, expand
-from evalsuite.errors import UsageError, nearest
-from evalsuite.runner.batch_sensitivity import SAMPLES
+from evalsuite.errors import UsageError
+from evalsuite.runner.config import CheckpointConfig, JudgeConfig, RunConfig
 from evalsuite.runner.events import Progress
-from evalsuite.runner.options import Mode, Options
 from evalsuite.runner.plan import Place, place, read_limit, read_shard
+from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers import ray_client
 from evalsuite.runs.records import FoundRun, Run
-from evalsuite.smolvlm.prompts import PROFILES, Profile
 from evalsuite.system import devices as device
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.packages import require_run
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.judge import JudgeSettings, read_settings
 
-MODES: tuple[Mode, ...] = ("all", "infer", "eval")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What the user asked for, as typed."""
-
-    checkpoints: tuple[str, ...]
-    command: str
-    suite: str | None = None
-    benchmarks: tuple[str, ...] = ()
-    limit: str | None = None
-    batch_size: str = "auto"
-    dtype: str = "auto"
-    device: str = "auto"
-    workers: str = "auto"
-    ray: str | None = None
-    shard: str | None = None
-    mode: str = "all"
-    settings: tuple[str, ...] = ()
-    max_new_tokens: int | None = None
-    longest_edge: int | None = None
-    prompts: str = "vlmevalkit"
-    judge: str = EXACT
-    judge_base_url: str | None = None
-    processor: str | None = None
-    base: str | None = None
-    name: str | None = None
-    output_dir: Path = Path("results")
-    data_dir: Path | None = None
-    allow_modified_data: bool = False
-    benchmarks_file: Path | None = None
-    available: bool = False
-    yes: bool = False
-    """Fetch missing data however large it is."""
-    fresh: bool = False
-    blind: bool = False
-    """Keep images and frames from the checkpoint."""
-    noise: int | None = None
-    """So many samples are asked again at batch size 1; None: as many as is usual."""
-    dry_run: bool = False
-
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The runs of a request."""
+    """The runs of a command."""
 
     found: list[FoundRun]
     benchmarks: frozenset[str]
@@ -96,86 +53,60 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A request with everything it names found and checked."""
+    """A configuration with all its inputs found and checked."""
 
     checkpoints: list[Checkpoint]
     benchmarks: list[Benchmark]
     """With ``data`` located, and the judge that can help."""
-    options: Options
+    options: ResolvedConfig
     judge: JudgeSettings | None
-    dry_run: bool
 
     def place(self, checkpoint: Checkpoint) -> Place:
         """Where the run of `checkpoint` lives."""
         options = self.options
-        return place(options.output, checkpoint, options.settings, options.limit)
+        return place(options.config.output_dir, checkpoint, options.settings, options.limit)
 
 
-def run_all(request: Request, progress: Progress) -> Evaluated:
-    """Evaluate every checkpoint of `request`; a dry run returns no runs.
+def run_all(config: RunConfig, progress: Progress) -> Evaluated:
+    """Evaluate every checkpoint of `config`; a dry run returns no runs.
 
     Nothing is written before everything the user gave has been checked. Raises `UsageError` for
     what is wrong with it, `IncompleteError` for missing data, and what `evaluate_all` raises.
     """
-    prepared = prepare(request, progress)
+    prepared = prepare(config, progress)
     runs = evaluate_prepared(prepared, progress)
-    places = [] if prepared.dry_run else map(prepared.place, prepared.checkpoints)
+    places = [] if config.dry_run else map(prepared.place, prepared.checkpoints)
     found = [FoundRun(at.run_json, run) for at, run in zip(places, runs, strict=True)]
     return Evaluated(found, frozenset(b.name for b in prepared.benchmarks))
 
 
-def prepare(request: Request, progress: Progress) -> Prepared:
-    """Find and check all that `request` names; raises `UsageError`, `IncompleteError`."""
+def prepare(config: RunConfig, progress: Progress) -> Prepared:
+    """Find and check all that `config` names; raises `UsageError`, `IncompleteError`."""
     require_run()
-    devices, threads, dtype = _devices(request, progress)
-    shard = read_shard(request.shard)
-    if request.mode not in MODES:
-        raise UsageError(f"--mode {request.mode}: expected one of {', '.join(MODES)}")
-    if shard is not None and request.mode == "eval":
-        raise UsageError("--shard: a part is not scored; leave it out of --mode eval")
-    options = Options(
-        output=request.output_dir,
-        device=devices[0],
-        devices=devices,
-        threads=threads,
-        ray=request.ray,
-        shard=shard,
-        dtype=dtype,
-        resampling=device.resampling(),
-        command=request.command,
-        prompts=_profile(request.prompts),
-        limit=read_limit(request.limit),
-        mode=request.mode,
-        batch_size=_batch_size(request.batch_size),
-        longest_edge=request.longest_edge,
-        fresh=request.fresh,
-        blind=request.blind,
-        noise=SAMPLES if request.noise is None else request.noise,
-        noise_named=request.noise is not None,
-    )
-    judge = _judge(request)
-    known = catalogue.load(request.benchmarks_file)
+    options = _resolve(config, progress)
+    judge = _judge(config)
+    known = catalogue.load(config.benchmarks_file)
     # What was named is checked before a checkpoint is fetched; what was not, after it was found.
-    named = known.named(request.suite, request.benchmarks)
-    read = _read_checkpoints(request)
-    if options.prompts == "native":
+    named = known.named(config.suite, config.benchmarks)
+    read = _read_checkpoints(config)
+    if options.config.prompts == "native":
         for checkpoint in read:
             _check_template(checkpoint)
-    check_data_dir(request.data_dir)
-    chosen = _overridden(named or _default(known, request), request)
+    check_data_dir(config.data_dir)
+    chosen = _overridden(named or _default(known, config), config)
     cache.limit_bytes()  # raises if it is set to what is no size
-    if not request.dry_run:
-        _check_writable(request.output_dir, "--output-dir", "choose another")
-    elif any(place.is_file() for place in (request.output_dir, *request.output_dir.parents)):
-        raise UsageError(f"--output-dir {request.output_dir}: is or is in a file; choose another")
+    if not config.dry_run:
+        _check_writable(config.output_dir, "--output-dir", "choose another")
+    elif any(place.is_file() for place in (config.output_dir, *config.output_dir.parents)):
+        raise UsageError(f"--output-dir {config.output_dir}: is or is in a file; choose another")
     _check_writable(cache_directory(), "the cache", "name another with $EVALSUITE_CACHE")
     ready = gather(
         chosen,
-        request.data_dir,
-        allow_modified=request.allow_modified_data,
-        available=request.available,
-        fetching=not request.dry_run,
-        yes=request.yes,
+        config.data_dir,
+        allow_modified=config.allow_modified_data,
+        available=config.available,
+        fetching=not config.dry_run,
+        yes=config.yes,
         note=progress.note,
         say=progress.loading,
     )
@@ -184,7 +115,6 @@ def prepare(request: Request, progress: Progress) -> Prepared:
         benchmarks=[_judged(benchmark, judge) for benchmark in ready],
         options=options,
         judge=judge,
-        dry_run=request.dry_run,
     )
 
 
@@ -195,44 +125,52 @@ def evaluate_prepared(
     options = prepared.options
     with tempfile.TemporaryDirectory(prefix="evalsuite-") as scratch, cache.session():
         # A dry run leaves nothing behind.
-        log = (Path(scratch) if prepared.dry_run else options.output) / "kit.log"
+        log = (Path(scratch) if options.config.dry_run else options.config.output_dir) / "kit.log"
         with Kit(
             work=Path(scratch),
             media=media or cache_directory() / "media",
             log=log,
-            lossless=options.prompts == "native",
+            lossless=options.config.prompts == "native",
             judge=prepared.judge,
         ) as kit:
             return evaluate_all(
-                prepared.checkpoints, prepared.benchmarks, options, SampleSource(kit), progress,
-                dry_run=prepared.dry_run,
-            )  # fmt: skip
+                prepared.checkpoints, prepared.benchmarks, options, SampleSource(kit), progress
+            )
 
 
-def _devices(request: Request, progress: Progress) -> tuple[tuple[str, ...], int | None, str]:
-    """The device of each worker, how many threads each may have, and the dtype."""
-    if request.ray is None:
-        first, dtype = device.resolve(request.device, request.dtype)
-        devices = device.spread(request.device, first, request.workers)
+def _resolve(config: RunConfig, progress: Progress) -> ResolvedConfig:
+    """Find the devices, and read limit, shard and batch size. Raises `UsageError`."""
+    devices, threads, dtype = _devices(config, progress)
+    shard = read_shard(config.shard)
+    if shard is not None and config.mode == "eval":
+        raise UsageError("--shard: a shard is not scored on its own; omit it with --mode eval")
+    return ResolvedConfig(
+        config=config,
+        devices=devices,
+        dtype=dtype,
+        resampling=device.resampling(),
+        limit=read_limit(config.limit),
+        shard=shard,
+        batch_size=_batch_size(config.batch_size),
+        threads=threads,
+    )
+
+
+def _devices(config: RunConfig, progress: Progress) -> tuple[tuple[str, ...], int | None, str]:
+    """The device of each worker, the CPU threads of each, and the dtype."""
+    if config.ray is None:
+        first, dtype = device.resolve(config.device, config.dtype)
+        devices = device.spread(config.device, first, config.workers)
         return devices, device.share_of_threads(len(devices)), dtype
-    device.check(request.device, request.dtype)
-    if request.shard is not None:
+    device.check(config.device, config.dtype)
+    if config.shard is not None:
         raise UsageError("--shard and --ray exclude each other: a cluster has one queue; drop one")
-    devices, notes = ray_client.survey(request.ray, request.device, request.workers)
+    devices, notes = ray_client.survey(config.ray, config.device, config.workers)
     for note in notes:
         progress.note(note)
-    # A worker on a CPU of the cluster has that one; what goes with a GPU, its machine knows.
+    # A CPU worker of the cluster has one CPU. Threads of a GPU worker depend on its machine.
     threads = None if ray_client.on_gpu(devices[0]) else 1
-    return devices, threads, device.dtype_for(devices[0], request.dtype)
-
-
-def _profile(text: str) -> Profile:
-    for known in PROFILES:
-        if text == known:
-            return known
-    raise UsageError(
-        f"--prompts {text}: unknown{nearest(text, PROFILES)}; expected {' or '.join(PROFILES)}"
-    )
+    return devices, threads, device.dtype_for(devices[0], config.dtype)
 
 
 def _check_template(checkpoint: Checkpoint) -> None:
@@ -241,10 +179,10 @@ def _check_template(checkpoint: Checkpoint) -> None:
     chat_template.check(checkpoint.chat_template, str(checkpoint.processor_path))
 
 
-def _judge(request: Request) -> JudgeSettings | None:
-    if request.judge != EXACT:
-        return read_settings(request.judge, request.judge_base_url)
-    if request.judge_base_url is not None:
+def _judge(config: JudgeConfig) -> JudgeSettings | None:
+    if config.judge != EXACT:
+        return read_settings(config.judge, config.judge_base_url)
+    if config.judge_base_url is not None:
         raise UsageError("--judge-base-url: goes with --judge MODEL, which was not given")
     return None
 
@@ -265,8 +203,8 @@ def _batch_size(text: str) -> int | None:
     raise UsageError(f"--batch-size {text}: expected auto or a number of samples like 16")
 
 
-def _default(known: Catalogue, request: Request) -> list[Benchmark]:
-    wanted = "demo" if set(request.checkpoints) <= set(DEMOS) else "paper"
+def _default(known: Catalogue, config: RunConfig) -> list[Benchmark]:
+    wanted = "demo" if set(config.ckpt) <= set(DEMOS) else "paper"
     if wanted in known.suites:
         return known.suite(wanted)
     raise UsageError(
@@ -275,21 +213,21 @@ def _default(known: Catalogue, request: Request) -> list[Benchmark]:
     )
 
 
-def _overridden(chosen: Sequence[Benchmark], request: Request) -> list[Benchmark]:
-    if request.max_new_tokens is not None:
-        every = [f"{b.name}.max_new_tokens={request.max_new_tokens}" for b in chosen]
+def _overridden(chosen: Sequence[Benchmark], config: RunConfig) -> list[Benchmark]:
+    if config.max_new_tokens is not None:
+        every = [f"{b.name}.max_new_tokens={config.max_new_tokens}" for b in chosen]
         chosen = catalogue.override(chosen, every)
-    return catalogue.override(chosen, request.settings)
+    return catalogue.override(chosen, config.set)
 
 
-def _read_checkpoints(request: Request) -> list[Checkpoint]:
-    if not request.checkpoints:
+def _read_checkpoints(config: CheckpointConfig) -> list[Checkpoint]:
+    if not config.ckpt:
         raise UsageError("which checkpoint? name one with --ckpt (or try --ckpt demo)")
-    sources = dict.fromkeys(found for typed in request.checkpoints for found in expand(typed))
-    if request.name is not None and len(sources) > 1:
+    sources = dict.fromkeys(found for given in config.ckpt for found in expand(given))
+    if config.name is not None and len(sources) > 1:
         raise UsageError("--name names one checkpoint, but several --ckpt were given")
     return [
-        checkpoints.read(source, processor=request.processor, base=request.base, name=request.name)
+        checkpoints.read(source, processor=config.processor, base=config.base, name=config.name)
         for source in sources
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evalsuite.runner.options import Options
+from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run_record import Ledger
 from evalsuite.runner.workers.pool import Pool
 from evalsuite.runner.workers.ray_client import Cluster
@@ -17,14 +17,16 @@ HAND = 1536
 prepared and one more read; or twelve batches, if those are larger."""
 
 
-def connect(address: str, options: Options, ledgers: Sequence[Ledger], media: Path) -> Cluster:
+def connect(
+    address: str, options: ResolvedConfig, ledgers: Sequence[Ledger], media: Path
+) -> Cluster:
     """Connect to a Ray cluster whose machines see what workers need; raises `EvalsuiteError`."""
-    cluster = Cluster(address, options.output / "ray.log", options.patience_seconds)
+    cluster = Cluster(address, options.config.output_dir / "ray.log", options.patience_seconds)
     try:
         cluster.check(
             options.device,
             [ledger.checkpoint for ledger in ledgers],
-            [media, options.output],
+            [media, options.config.output_dir],
         )
     except BaseException:
         cluster.close()
@@ -33,7 +35,7 @@ def connect(address: str, options: Options, ledgers: Sequence[Ledger], media: Pa
 
 
 def staff(
-    options: Options,
+    options: ResolvedConfig,
     ledgers: Sequence[Ledger],
     hire: Hire,
     post: Callable[[Said], None],
@@ -49,10 +51,10 @@ def staff(
                 device=options.device,
                 dtype=options.dtype,
                 batch_size=options.batch_size,
-                longest_edge=options.longest_edge,
-                log=(options.output / "worker.log").absolute(),
+                longest_edge=options.config.longest_edge,
+                log=(options.config.output_dir / "worker.log").absolute(),
                 threads=options.threads,
-                workers_a_device=options.workers_a_device,
+                workers_a_device=options.workers_per_device,
             )
             for ledger in ledgers
         ],

@@ -17,8 +17,9 @@ from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.benchmarks.data.progress import Step
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import IncompleteError
+from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import Planned, Progress
-from evalsuite.runner.session import Prepared, Request, evaluate_prepared, prepare
+from evalsuite.runner.session import Prepared, evaluate_prepared, prepare
 from evalsuite.runs.records import Outcome, Prediction, SampleScore, read_samples
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.reference import Assignment, Reference, run_reference
@@ -84,18 +85,24 @@ class Verified:
         return all(compared.n for compared in self.benchmarks)
 
 
-def verify(request: Request, progress: Progress) -> Verified:
-    """Run both roads over `request`'s checkpoint and benchmarks.
+def verify(config: RunConfig, progress: Progress) -> Verified:
+    """Run both roads over `config`'s checkpoint and benchmarks.
 
     Raises what `evalsuite.runner.session.run_all` raises, and `IncompleteError` if a road fails.
     """
-    request = dataclasses.replace(
+    config = dataclasses.replace(
         # VLMEvalKit's loop is one process, and asks everything once.
-        request, prompts="vlmevalkit", mode="all", fresh=False, workers="1", shard=None, noise=0
-    )  # fmt: skip
+        config,
+        prompts="vlmevalkit",
+        mode="all",
+        fresh=False,
+        workers="1",
+        shard=None,
+        noise=0,
+    )
     with tempfile.TemporaryDirectory(prefix="evalsuite-verify-") as scratch:
         root = Path(scratch)
-        prepared = prepare(dataclasses.replace(request, output_dir=root / "results"), progress)
+        prepared = prepare(dataclasses.replace(config, output_dir=root / "results"), progress)
         (checkpoint,) = prepared.checkpoints
         watch = _Stopwatch(progress)
         (run,) = evaluate_prepared(prepared, watch, media=root / "media")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
-from importlib.metadata import PackageNotFoundError, requires, version
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, requires
 
 from packaging.requirements import Requirement
 
 from evalsuite.errors import UsageError
+from evalsuite.system.environment import installed
 
 RUN = "run"
 """The extra with the packages that run checkpoints, but for VLMEvalKit itself."""
@@ -21,25 +23,34 @@ _SAME = {
     )
 }
 """Other packages that hold the same module."""
-_SHOWN = 3
+_FIRST = ("ms-vlmeval", "torch", "transformers")
+"""A message names these before others, and no more than that many packages."""
 
 
 def require_run() -> None:
     """Raise `UsageError` with the command to install, unless checkpoints can be run here."""
-    lacking = [str(one) for one in _asked(RUN) if not _installed(one)]
     kit = _asked(VLMEVALKIT)
-    lacking_kit = [str(one) for one in kit if not _installed(one)]
+    lacking_kit = _lacking(kit)
+    lacking = _lacking(_asked(RUN))
     if not lacking and not lacking_kit:
         return
     commands = [f"pip install 'evalsuite[{RUN}]'"] if lacking else []
     if lacking_kit:
         # Without its dependencies: the extra `run` has those that are needed.
         commands.append(f"pip install --no-deps {' '.join(map(str, kit))}")
-    names = [*lacking_kit, *lacking]
-    more = f" and {len(names) - _SHOWN} more packages" if len(names) > _SHOWN else ""
+    names = lacking_kit | lacking
+    named = sorted(names, key=lambda name: (name not in _FIRST, name))[: len(_FIRST)]
+    more = f" and {len(names) - len(named)} more packages" if len(names) > len(named) else ""
     raise UsageError(
-        f"running a checkpoint needs {', '.join(names[:_SHOWN])}{more}: {' && '.join(commands)}"
+        f"running a checkpoint needs {', '.join(names[name] for name in named)}{more}: "
+        f"{' && '.join(commands)}"
     )
+
+
+def require(package: str, what: str) -> None:
+    """Raise `UsageError` unless `package`, of the extra `run`, is installed: `what` needs it."""
+    for asked in _lacking(one for one in _asked(RUN) if one.name == package).values():
+        raise UsageError(f"{what} needs {asked}: pip install 'evalsuite[{RUN}]'")
 
 
 @functools.cache
@@ -55,12 +66,12 @@ def _asked(extra: str) -> tuple[Requirement, ...]:
     return tuple(added)
 
 
-def _installed(wanted: Requirement) -> bool:
-    for name in (wanted.name, *_SAME.get(wanted.name, ())):
-        try:
-            found = version(name)
-        except PackageNotFoundError:
-            continue
-        if wanted.specifier.contains(found, prereleases=True):
-            return True
-    return False
+def _lacking(wanted: Iterable[Requirement]) -> dict[str, str]:
+    """Those that are not installed, by name, each with the version that is there instead."""
+    found: dict[str, str] = {}
+    for one in wanted:
+        names = (one.name, *_SAME.get(one.name, ()))
+        there = [version for name in names if (version := installed(name)) is not None]
+        if not any(one.specifier.contains(version, prereleases=True) for version in there):
+            found[one.name] = f"{one}, not {there[0]}" if there else str(one)
+    return found

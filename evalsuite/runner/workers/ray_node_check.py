@@ -15,7 +15,7 @@ from pathlib import Path
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import EvalsuiteError
-from evalsuite.runner.options import ENGINE
+from evalsuite.runner.resolved import ENGINE
 from evalsuite.system.devices import resampling
 from evalsuite.system.environment import PACKAGES, VERSION, versions
 

@@ -1,0 +1,28 @@
+"""``evalsuite run``."""
+
+from __future__ import annotations
+
+import typer
+
+from evalsuite.cli.app import app
+from evalsuite.cli.options import Config, with_run_options
+from evalsuite.errors import INCOMPLETE
+from evalsuite.runner.config import RunConfig
+
+
+@app.command(rich_help_panel="Evaluate")
+@with_run_options()
+def run(
+    config: RunConfig,
+    config_file: Config = None,  # noqa: ARG001 - read by its callback
+) -> None:
+    """Evaluate checkpoints. Rerun the same command to resume."""
+    from evalsuite.report.progress import runs
+    from evalsuite.report.writers import terminal
+    from evalsuite.runner.session import run_all
+
+    with runs.make() as shown:
+        evaluated = run_all(config, shown)
+    terminal.print_runs(evaluated.found)
+    if not evaluated.complete:
+        raise typer.Exit(INCOMPLETE)
