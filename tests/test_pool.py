@@ -2,6 +2,7 @@
 
 import dataclasses
 import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -177,17 +178,48 @@ def test_what_a_dead_worker_held_goes_to_another() -> None:
         assert asked.count(id_) <= 3, "only what was held with the poison is asked again"
 
 
-def test_nobody_hoards() -> None:
-    team = Team(2)
-    team.get_ready()
+class PacedFake(Fake):
+    """Says one thing each time the test allows it, so that no thread is faster than another."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        super().__init__(settings, "", Ready({}))
+        self._allowed = threading.Semaphore(0)
+        self.said = 0
+
+    def receive(self) -> Ready | Unfit | Answered:
+        self._allowed.acquire()
+        return super().receive()
+
+    def allow(self) -> bool:
+        """Let it say the next thing; False if there is none."""
+        if self.said > sum(map(len, self.asked)):  # the first is that it is ready
+            return False
+        self.said += 1
+        self._allowed.release()
+        return True
+
+
+def test_workers_of_equal_speed_take_equal_shares() -> None:
+    paced: list[PacedFake] = []
+
+    def hire(settings: WorkerSettings) -> Fake:
+        paced.append(PacedFake(settings))
+        return paced[-1]
+
+    def each_says_one_thing() -> None:
+        for fake in paced:
+            if fake.allow():
+                team.step()
+
+    team = Team(2, hire=hire)
+    each_says_one_thing()
     for number in range(20):
         team.ask([f"{number} {i}" for i in range(2)])
     team.pool.deal()
     assert [[len(ids) for ids in fake.asked] for fake in team.hired] == [[2] * 4, [2] * 4]
-    team.finish()
-    taken = [sum(map(len, fake.asked)) for fake in team.hired]
-    assert sum(taken) == 40
-    assert max(taken) - min(taken) <= 8
+    while team.pool.owed(0):
+        each_says_one_thing()
+    assert [sum(map(len, fake.asked)) for fake in team.hired] == [20, 20]
 
 
 def test_the_last_chunks_are_shared_out() -> None:
