@@ -33,7 +33,7 @@ class Turn:
     text_seconds: float
     seconds: float
     prompt_tokens: int
-    read_tokens: int
+    prefill_tokens: int
     texts: dict[str, str]
 
 
@@ -73,7 +73,7 @@ def turn(
         text_seconds=sum(stats.seconds[stage] for stage in ("prefill", "decode", "other")),
         seconds=seconds,
         prompt_tokens=stats.prompt_tokens,
-        read_tokens=stats.read_tokens,
+        prefill_tokens=stats.prefill_tokens,
         texts={answer.id: answer.text for answer in answers},
     )
 
@@ -101,7 +101,7 @@ def table(turns: Sequence[tuple[Turn, Turn]]) -> str:
             {
                 "round": number,
                 "questions": len(whole.texts),
-                "tokens, whole / shared": f"{whole.read_tokens:,} / {shared.read_tokens:,}",
+                "tokens, whole / shared": f"{whole.prefill_tokens:,} / {shared.prefill_tokens:,}",
                 "text, s": f"{whole.text_seconds:.2f} / {shared.text_seconds:.2f}",
                 "ratio": f"{whole.text_seconds / shared.text_seconds:.1f}",
                 "end to end, s": f"{whole.seconds:.2f} / {shared.seconds:.2f}",

@@ -5,7 +5,7 @@
                                  [--device cpu|cuda] [--dtype float32|bfloat16|default]
     python -m bench.side_by_side --video --shape 256M          (see bench.prefixes)
 
-The two take turns, each in fresh processes with cold caches. Samples a second are counted from the
+The two take turns, each in fresh processes with cold caches. Samples a second are workload from the
 first sample to the last prediction: building prompts, writing and reading images, and everything
 the model does are inside, reading the data is outside. Loading the model is outside for VLMEvalKit;
 ours is charged whatever of it is not over when the data has been read. Both get the same thread
@@ -50,9 +50,9 @@ from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
 from evalsuite.runs.records import Run, read_samples
-from evalsuite.smolvlm.profiler import WIDTHS, Rates, Task
+from evalsuite.smolvlm.profiler import BYTES_PER_WEIGHT, DeviceRates, ProfileTask
 from evalsuite.smolvlm.profiler import measure as measure_device
-from evalsuite.smolvlm.roofline import Counted, shape_of, work
+from evalsuite.smolvlm.roofline import Workload, minimum_work, shape_of
 from evalsuite.system.devices import resampling, resolve
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.reference import Assignment, run_reference
@@ -84,7 +84,7 @@ def setting_of(device: str, dtype: str) -> Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurement:
     """One side's work on all benchmarks."""
 
     seconds: float
@@ -94,7 +94,7 @@ class Measured:
     peak_memory_bytes: int
     """Of the process that holds the model."""
     predictions: dict[tuple[str, str], str]
-    counted: Counted | None = None
+    workload: Workload | None = None
     """What was asked and answered; ours alone knows."""
 
 
@@ -117,7 +117,7 @@ class Stopwatch(Silent):
 
 def ours(
     checkpoint: Checkpoint, chosen: Sequence[Benchmark], on: Setting, directory: Path
-) -> Measured:
+) -> Measurement:
     """Our road, from nothing: kit process, worker, journal, scoring."""
     watch = Stopwatch()
     options = ResolvedConfig(
@@ -132,37 +132,37 @@ def ours(
     if run.failures:
         sys.exit(f"our own road failed: {run.failures[0].message}")
     where = place(options.config.output_dir, checkpoint, options.settings, None)
-    return Measured(
+    return Measurement(
         seconds=watch.last_at - watch.planned_at,
         first=watch.first_at - watch.started,
-        peak_memory_bytes=max(score.peak_memory_bytes or 0 for score in run.scores),
+        peak_memory_bytes=max(score.cost.peak_memory_bytes or 0 for score in run.scores),
         predictions={
             (b.name, row.id): row.prediction
             for b in chosen
             for row in read_samples(where.samples(b.name))
         },
-        counted=_counted(run),
+        workload=_counted(run),
     )
 
 
-def _counted(run: Run) -> Counted:
+def _counted(run: Run) -> Workload:
     """What all benchmarks took together; weights are charged once."""
     tokens = {
-        kind: sum(score.tokens[kind] for score in run.scores)
+        kind: sum(score.cost.tokens[kind] for score in run.scores)
         for kind in ("tiles", "prompt", "read", "generated")
     }
-    return Counted(
+    return Workload(
         prompts=sum(score.n for score in run.scores),
         tiles=tokens["tiles"],
         prompt_tokens=tokens["prompt"],
-        read_tokens=tokens["read"],
+        prefill_tokens=tokens["read"],
         generated=tokens["generated"],
     )
 
 
 def theirs(
     checkpoint: Checkpoint, chosen: Sequence[Benchmark], on: Setting, directory: Path
-) -> Measured:
+) -> Measurement:
     """VLMEvalKit's road, with fresh model and dataset objects for each benchmark."""
     assignment = Assignment(
         checkpoint=checkpoint.path,
@@ -178,7 +178,7 @@ def theirs(
     results = list(run_reference(assignment))
     if failed := [r.error for r in results if r.error and not r.error.startswith("evaluate:")]:
         sys.exit(f"VLMEvalKit's own loop failed: {failed[0]}")
-    return Measured(
+    return Measurement(
         seconds=sum(result.seconds for result in results),
         first=results[0].first_prediction_seconds,
         peak_memory_bytes=max(result.peak_memory_bytes for result in results),
@@ -192,7 +192,7 @@ def theirs(
 
 def measure(
     checkpoint: Checkpoint, chosen: Sequence[Benchmark], on: Setting, rounds: int
-) -> list[tuple[Measured, Measured]]:
+) -> list[tuple[Measurement, Measurement]]:
     """Let the two take turns; ``(theirs, ours)`` for each round."""
     turns = []
     for turn in range(rounds):
@@ -206,7 +206,7 @@ def measure(
     return turns
 
 
-def table(turns: Sequence[tuple[Measured, Measured]]) -> str:
+def table(turns: Sequence[tuple[Measurement, Measurement]]) -> str:
     """All rounds as a markdown table."""
     rows = []
     for number, (their, our) in enumerate(turns, start=1):
@@ -233,15 +233,17 @@ def rate(per_second: float) -> str:
     return f"{per_second:.1f}" if per_second >= 10 else f"{per_second:.3g}"
 
 
-def floor(checkpoint: Checkpoint, on: Setting, turns: Sequence[tuple[Measured, Measured]]) -> str:
+def floor(
+    checkpoint: Checkpoint, on: Setting, turns: Sequence[tuple[Measurement, Measurement]]
+) -> str:
     """How far from what the hardware allows our best round was."""
     from transformers import AutoConfig
 
     rates = rates_of(checkpoint, on)
     best = min((our for _, our in turns), key=lambda our: our.seconds)
-    assert best.counted is not None
+    assert best.workload is not None
     shape = shape_of(AutoConfig.from_pretrained(checkpoint.base_path or checkpoint.path))
-    needed = work(shape, best.counted, WIDTHS[on.dtype])
+    needed = minimum_work(shape, best.workload, BYTES_PER_WEIGHT[on.dtype])
     stages = {name: w.seconds(rates.matrix, rates.bandwidth) for name, w in needed.items()}
     least = sum(stages.values())
     operations = sum(w.operations for w in needed.values())
@@ -249,24 +251,24 @@ def floor(checkpoint: Checkpoint, on: Setting, turns: Sequence[tuple[Measured, M
         f"Floor: {least:.3g} s for our side's work ("
         + ", ".join(f"{name} {seconds:.3g}" for name, seconds in stages.items())
         + f"), our best round took {best.seconds:.3g} s, {best.seconds / least:.1f} times that. "
-        f"{operations / 1e12:.3g} TFLOP: {best.counted.tiles:,} tiles, "
-        f"{best.counted.read_tokens:,} of {best.counted.prompt_tokens:,} prompt tokens read, "
-        f"{best.counted.generated:,} generated; at {rates.matrix / 1e12:.3g} TFLOP/s and "
+        f"{operations / 1e12:.3g} TFLOP: {best.workload.tiles:,} tiles, "
+        f"{best.workload.prefill_tokens:,} of {best.workload.prompt_tokens:,} prompt tokens read, "
+        f"{best.workload.generated:,} generated; at {rates.matrix / 1e12:.3g} TFLOP/s and "
         f"{rates.bandwidth / 1e9:.3g} GB/s as measured on {rates.device} in {on.dtype}, "
         f"{operations / best.seconds / rates.matrix:.0%} of the matrix rate."
     )
 
 
-def rates_of(checkpoint: Checkpoint, on: Setting) -> Rates:
+def rates_of(checkpoint: Checkpoint, on: Setting) -> DeviceRates:
     """What the device can do in our number format."""
     with tempfile.NamedTemporaryFile(suffix=".log") as log:
         rates = measure_device(
-            Task(
+            ProfileTask(
                 directory=checkpoint.path, processor=None, device=on.device, dtype=on.dtype,
                 width=0, height=0, new_tokens=0, log=Path(log.name),
             )
         )  # fmt: skip
-    assert isinstance(rates, Rates), rates
+    assert isinstance(rates, DeviceRates), rates
     return rates
 
 

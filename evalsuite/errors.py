@@ -1,6 +1,6 @@
-"""What a user can cause and mend. Each class carries its exit code; each message says the remedy.
+"""Errors that users can cause and fix. Each class has an exit code; each message has a remedy.
 
-Anything else that is raised is a defect of ours and exits with 70.
+Any other exception is a defect of evalsuite and exits with code 70.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ GOOD, REGRESSION, USAGE, INCONCLUSIVE, INCOMPLETE, INTERNAL, INTERRUPTED = 0, 1,
 
 
 class EvalsuiteError(Exception):
-    """The base of all errors below: one line that says what, where and what to do."""
+    """Base class. The message is one line: what is wrong, where, and what to do."""
 
     exit_code = INTERNAL
 
 
 class UsageError(EvalsuiteError):
-    """A wrong argument, file or checkpoint; nothing was started."""
+    """A wrong argument, file or checkpoint. Nothing was started."""
 
     exit_code = USAGE
 
 
 class IncompleteError(EvalsuiteError):
-    """Work that could not be finished; what was done is kept, and running again continues."""
+    """Work that could not be finished. Results so far are kept; a rerun continues."""
 
     exit_code = INCOMPLETE
 
 
 class DiskError(IncompleteError):
-    """The disk is full or the results directory cannot be written."""
+    """A file cannot be written: the disk is full or read-only, or permission is missing."""
 
 
-class PlaceError(DiskError):
-    """A file where a directory is to be, or the other way round: the argument is wrong."""
+class PathError(DiskError):
+    """A path has the wrong type: a file where a directory is needed, or the reverse."""
 
     exit_code = USAGE
 
 
 class InterruptedRun(EvalsuiteError):
-    """Ctrl-C or SIGTERM; everything answered so far is on disk."""
+    """Ctrl-C or SIGTERM. All predictions so far are on disk."""
 
     exit_code = INTERRUPTED
 

@@ -42,6 +42,24 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+INTEGRATION_FIXTURES = {"bench", "kit", "reference", "vlmeval"}
+"""A test that needs one of these starts VLMEvalKit or a worker."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start VLMEvalKit or a worker, and give them to one process.
+
+    With ``--dist loadgroup`` only that process starts VLMEvalKit and makes the reference run. All
+    other tests go to the processes by file.
+    """
+    for item in items:
+        if INTEGRATION_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("integration")
+        group = "kit" if item.get_closest_marker("integration") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def private_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests neither find nor leave anything in the user's cache, nor beside pytest's own folders.

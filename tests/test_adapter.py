@@ -19,7 +19,7 @@ from evalsuite.sample import Frames, Sample
 from evalsuite.smolvlm import prompts
 from tests.builders import kit_data as made
 from tests.builders.checkpoints import make_checkpoint, merge_with_peft, train_adapter
-from tests.builders.vlmevalkit_models import CLASSES, picture, theirs
+from tests.builders.vlmevalkit_models import CLASSES, picture, vlmevalkit_prompt
 from tests.conftest import Reference, demo
 
 DEMO = "demo"
@@ -186,8 +186,8 @@ def test_every_key_is_worded_as_by_vlmevalkit(vlmeval: Any, family: str, n: int)
             {"type": "text", "value": WORDS},
             {"type": "text", "value": "Best option:(", "role": "assistant"},
         ]
-        text, images = theirs(family, key, message)
-        prompt = prompt_of(message, key, prompts.Style(family=family))
+        text, images = vlmevalkit_prompt(family, key, message)
+        prompt = prompt_of(message, key, prompts.PromptOptions(family=family))
         assert (prompt.text, len(prompt.media)) == (text, images), key
 
 
@@ -208,7 +208,7 @@ def test_frames_are_few_and_whole(
     from evalsuite.vlmevalkit.adapter import prompt_of
 
     message = [{"type": "image", "value": picture()}] * 70
-    prompt = prompt_of([*message, "what?"], dataset, prompts.Style(family=family))
+    prompt = prompt_of([*message, "what?"], dataset, prompts.PromptOptions(family=family))
     assert prompt.text.count("<image>") == shown
     assert prompt.split == split
     if not split:
@@ -224,7 +224,7 @@ def test_an_idefics3_checkpoint_is_asked_by_the_words_of_its_class(
 
     name = register(str(make_checkpoint(tmp_path / "older", family="idefics3")), device="cpu")
     known = vlmeval.config.supported_VLM[name]
-    assert known.keywords["style"] == prompts.Style(family="idefics3")
+    assert known.keywords["style"] == prompts.PromptOptions(family="idefics3")
     assert isinstance(known(max_new_tokens=1).generate(["What?"], dataset="MVBench"), str)
 
 

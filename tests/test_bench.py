@@ -8,11 +8,13 @@ from transformers import AutoProcessor, SmolVLMForConditionalGeneration
 
 from bench import photos, prefixes, shapes, side_by_side
 from bench.shapes import SIZES, Size
-from bench.side_by_side import Measured, Setting
+from bench.side_by_side import Measurement, Setting
 from evalsuite.checkpoint import checkpoint
 from evalsuite.smolvlm import roofline
 from evalsuite.smolvlm.engine import Engine
 from evalsuite.smolvlm.profiler import questions
+
+pytestmark = pytest.mark.integration
 
 TINY = Size(
     vision={
@@ -57,9 +59,9 @@ def test_shapes_are_the_true_ones(name: str, weights: int, tokens_per_tile: int)
     assert shape.tokens_per_tile == tokens_per_tile
     assert shape.vocabulary == 49_280
     # All matrices; what is left are embeddings, norms and biases.
-    counted = roofline.vision_weights(shape) + roofline.connector_weights(shape)
-    counted += roofline.text_weights(shape) + 2 * roofline.head_weights(shape)
-    assert counted == pytest.approx(weights, rel=0.01)
+    workload = roofline.vision_weights(shape) + roofline.connector_weights(shape)
+    workload += roofline.text_weights(shape) + 2 * roofline.head_weights(shape)
+    assert workload == pytest.approx(weights, rel=0.01)
 
 
 def test_a_made_checkpoint_is_a_whole_one(tiny: Path, tmp_path: Path) -> None:
@@ -80,11 +82,11 @@ def test_sharing_prefixes_changes_no_text(tiny: Path, tmp_path: Path) -> None:
     ((whole, shared),) = prefixes.measure(tiny, "cpu", "float32", asked, rounds=1)
     assert whole.texts == shared.texts
     assert len(set(whole.texts.values())) > 1
-    assert whole.read_tokens == whole.prompt_tokens == shared.prompt_tokens
-    assert shared.read_tokens < whole.read_tokens / 2
+    assert whole.prefill_tokens == whole.prompt_tokens == shared.prompt_tokens
+    assert shared.prefill_tokens < whole.prefill_tokens / 2
     assert 0 < shared.text_seconds < shared.seconds
     shown = prefixes.table([(whole, shared)])
-    assert f"{whole.read_tokens:,} / {shared.read_tokens:,}" in shown
+    assert f"{whole.prefill_tokens:,} / {shared.prefill_tokens:,}" in shown
     assert "6 of 6" in shown
 
 
@@ -117,11 +119,11 @@ def test_both_sides_answer_alike(tiny: Path, tmp_path: Path) -> None:
     read = checkpoint.read(str(tiny))
     turns = side_by_side.measure(read, [benchmark], on, rounds=1)
     ((theirs, ours),) = turns
-    assert isinstance(theirs, Measured)
+    assert isinstance(theirs, Measurement)
     assert theirs.predictions == ours.predictions
     assert len(ours.predictions) == 4
-    assert ours.counted is not None
+    assert ours.workload is not None
     # 96 x 72 pixels are 3 x 3 tiles and a global one; each image is encoded once.
-    assert ours.counted.tiles == 2 * 10
+    assert ours.workload.tiles == 2 * 10
     assert "4 of 4" in side_by_side.table(turns)
     assert "20 tiles" in side_by_side.floor(read, on, turns)

@@ -8,6 +8,7 @@ import pytest
 from evalsuite.benchmarks import catalogue as benchmarks
 from evalsuite.benchmarks.catalogue import METRICS, PROMPT_FORMATS, FrameRule, load, override
 from evalsuite.errors import UsageError
+from evalsuite.runs.comparable import JudgeId
 from evalsuite.smolvlm.prompts import FORMATS
 
 GOOD = """
@@ -180,7 +181,7 @@ def test_a_part_has_its_own_prompt_and_may_need_a_judge() -> None:
     assert temp.prompt_of("TempCompass_YorN") == "video"
     assert not temp.scorable("TempCompass_Captioning")
     assert temp.scorable("TempCompass_YorN")
-    judged = dataclasses.replace(temp, judge="some-model")
+    judged = dataclasses.replace(temp, judge=JudgeId("some-model", "http://localhost/v1"))
     assert judged.scorable("TempCompass_Captioning")
     assert judged.definition != temp.definition
 

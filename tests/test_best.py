@@ -10,10 +10,13 @@ import pytest
 from evalsuite.comparison.comparison import compare
 from evalsuite.report.model import select
 from evalsuite.report.model.table import Table
-from evalsuite.report.tables import grid
+from evalsuite.report.tables import runs as grid
+from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun
 from tests.builders.runs import settings
 from tests.builders.stored_runs import failed, sample, samples, stored
+
+GPT = JudgeId("gpt-4o", "https://api.openai.com/v1")
 
 GOOD = [1.0] * 90 + [0.0] * 10
 """Of 100 images, 90 right."""
@@ -120,7 +123,7 @@ def test_without_samples_nothing_is_bold_and_it_says_so(tmp_path: Path) -> None:
 def test_samples_of_another_score_tell_nothing(tmp_path: Path) -> None:
     first, second = (stored(tmp_path, n, {"A": samples(v)}) for n, v in (("a", FAIR), ("b", GOOD)))
     [score] = first.run.scores
-    shifted = dataclasses.replace(score, score=score.score + 1)
+    shifted = dataclasses.replace(score, value=score.value + 1)
     changed = FoundRun(first.path, dataclasses.replace(first.run, outcomes=(shifted,)))
     assert why_not(table_of(changed, second)) == {"samples.jsonl is damaged or not what was scored"}
 
@@ -128,7 +131,8 @@ def test_samples_of_another_score_tell_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ({"scores": {"A": {"judge": "gpt-4o"}}}, "not comparable: judge: gpt-4o, exact"),
+        ({"scores": {"A": {"judge": GPT}}},
+         "not comparable: judge: gpt-4o, exact"),
         ({"scores": {"A": {"definition": "other"}}},
          "not comparable: its definition in the benchmarks file"),
         ({"scores": {"A": {"data_digest": "e" * 64}}}, "not comparable: data: eeeeeeee, dddddddd"),

@@ -15,7 +15,7 @@ from rich.console import Console
 from evalsuite.benchmarks.data import cache
 from evalsuite.cli import cache as cached
 from evalsuite.errors import UsageError
-from evalsuite.system.locks import is_held, waiting_lock
+from evalsuite.system.locks import exclusive, is_held
 
 HOUR = 3600
 
@@ -171,7 +171,7 @@ def test_what_is_being_unpacked_is_not_emptied(root: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "a.mp4").write_bytes(b"xx")
     lock = root / "data" / ".MLVU-0.lock"
-    with waiting_lock(lock):
+    with exclusive(lock):
         assert is_held(lock)
         assert cache.empty(["data"]).entries == 1
         assert (draft.exists(), ready.exists()) == (True, False)

@@ -10,6 +10,7 @@ import pytest
 from evalsuite.errors import UsageError
 from evalsuite.runner.candidate import as_run
 from evalsuite.runner.config import RunConfig
+from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun
 from tests.builders.runs import settings
 from tests.builders.stored_runs import samples, stored
@@ -53,7 +54,7 @@ def test_what_is_asked_for_stays(tmp_path: Path) -> None:
 
 
 def test_a_judge_is_asked_where_it_was(tmp_path: Path) -> None:
-    judged = {"DemoOCR": {"judge": "some-model at http://localhost:8000/v1"}}
+    judged = {"DemoOCR": {"judge": JudgeId("some-model", "http://localhost:8000/v1")}}
     config = as_run(baseline(tmp_path, judged), ASKED)
     assert config.judge == "some-model"
     assert config.judge_base_url == "http://localhost:8000/v1"

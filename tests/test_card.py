@@ -13,6 +13,7 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from evalsuite.benchmarks.catalogue import METRICS, load
 from evalsuite.errors import UsageError
 from evalsuite.report.export import model_card, model_index
+from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import Run, write_run
 from tests.builders.commands import evalsuite
 from tests.builders.golden import golden
@@ -266,7 +267,7 @@ def test_a_table_that_has_lost_a_marker_does_not_stay_old_in_silence(tmp_path: P
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names(name: str) -> None:
-    known = run(name, score(name, 50.0, judge=name), settings=settings(dtype="x"))
+    known = run(name, score(name, 50.0, judge=JudgeId(name, name)), settings=settings(dtype="x"))
     once = updated(f"---\nlicense: mit\n---\n{BODY}", known)
     index = front(once)["model-index"][0]
     assert index["name"] == index["results"][0]["dataset"]["name"]

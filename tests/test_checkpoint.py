@@ -132,12 +132,12 @@ def test_shards_count_like_one_file(tiny: Path) -> None:
     assert "1 of 2 shards missing (model-00002-of-00002.safetensors)" in message
 
     write(tiny, "model-00002-of-00002.safetensors", safetensors({names[1]: TENSORS[names[1]]}))
-    assert f"tensor '{names[2]}' is not in it" in error_for(tiny)
+    assert f"tensor '{names[2]}' is missing" in error_for(tiny)
 
     write(tiny, "model.safetensors.index.json", {"weight_map": {"a": "../model.safetensors"}})
-    assert "is not a file beside the index" in error_for(tiny)
+    assert "shard '../model.safetensors'" in error_for(tiny)
     write(tiny, "model.safetensors.index.json", {})
-    assert "model.safetensors.index.json: it has no 'weight_map'" in error_for(tiny)
+    assert "model.safetensors.index.json: no 'weight_map'" in error_for(tiny)
 
 
 # Its name and step
@@ -168,7 +168,7 @@ def test_name_of_the_working_directory(tiny: Path, monkeypatch: pytest.MonkeyPat
 def test_given_name(tiny: Path) -> None:
     assert read(str(tiny), name="run 7/b").name == "run-7-b"
     for empty in ("", "..", "///"):
-        assert "give --name one of letters" in error_for(tiny, name=empty)
+        assert "--name" in error_for(tiny, name=empty)
 
 
 def test_step_from_the_trainer(tiny: Path) -> None:
@@ -183,7 +183,7 @@ def test_demo_is_a_reserved_word(tmp_path: Path) -> None:
     early = read("demo:early")
     assert (early.name, early.path.name, early.warnings) == ("demo-early", "early", ())
     assert read("demo").warnings == ()
-    assert "there are demo and demo:early" in error_for("demo:late")
+    assert "available are demo and demo:early" in error_for("demo:late")
 
 
 # Its digest
@@ -250,21 +250,21 @@ def test_large_weights_are_hashed_once(tiny: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "changes", "expected"),
     [
-        ("generation_config.json", {"eos_token_id": 2}, "has eos_token_id 2, so <end_of_utterance"),
-        ("generation_config.json", {"eos_token_id": None}, "has eos_token_id None"),
+        ("generation_config.json", {"eos_token_id": 2}, "is 2, so <end_of_utterance> (id 9)"),
+        ("generation_config.json", {"eos_token_id": None}, "generation_config.json is None"),
         ("generation_config.json", {"eos_token_id": [2, 3]}, "answers may run to the token limit"),
         ("tokenizer.json", {"added_tokens": []}, "the tokenizer has no <end_of_utterance>"),
         (
             "tokenizer.json",
             {"added_tokens": [*TOKENIZER["added_tokens"], {"id": 12, "content": "x"}]},
-            "13 tokens and the model 12 embeddings: a prompt with one of the others crashes",
+            "13 tokens and the model 12 embeddings: a prompt",
         ),
-        ("processor_config.json", {"image_seq_len": 64}, "counts 64 tokens a tile (image_seq_len)"),
-        ("preprocessor_config.json", {"size": {"longest_edge": 80}}, "80 pixels, not a multiple"),
+        ("processor_config.json", {"image_seq_len": 64}, "64 tokens per tile (image_seq_len)"),
+        ("preprocessor_config.json", {"size": {"longest_edge": 80}}, "80 pixels"),
         (
             "preprocessor_config.json",
             {"max_image_size": {"longest_edge": 16}},
-            "cuts tiles of 16 pixels and the vision tower was made for 32",
+            "tiles of 16 pixels, but the vision encoder was made for 32",
         ),
     ],
 )  # fmt: skip
@@ -294,9 +294,8 @@ def test_chat_templates(tiny: Path) -> None:
     assert read(str(tiny)).warnings == ("no chat template: the processor was saved without one",)
     named = [{"name": "tools", "template": TEMPLATE}, {"name": "default", "template": "<image>"}]
     write(tiny, "tokenizer_config.json", {"chat_template": named})
-    assert read(str(tiny)).warnings == (
-        "the chat template is unlike SmolVLM's: it lacks <end_of_utterance>, Assistant:",
-    )
+    (warning,) = read(str(tiny)).warnings
+    assert warning.endswith("it lacks <end_of_utterance>, Assistant:")
     assert read(str(tiny)).chat_template == "<image>"
     write(tiny, "chat_template.json", {"chat_template": {"tools": "no", "default": "by name"}})
     assert read(str(tiny)).chat_template == "by name"
@@ -322,7 +321,7 @@ def test_embeddings_padded_to_a_round_number_are_fine(tiny: Path) -> None:
 def test_weights_twice(tiny: Path) -> None:
     write(tiny, "model.safetensors.index.json", {"weight_map": {}})
     (warning,) = read(str(tiny)).warnings
-    assert "model.safetensors and model.safetensors.index.json are both there" in warning
+    assert "model.safetensors and model.safetensors.index.json" in warning
 
 
 # What is wrong with it
@@ -334,33 +333,33 @@ def test_missing_paths(tiny: Path) -> None:
     assert expected in error_for("tinny/checkpoint-500")
     message = error_for("tiny/checkpoint-50")
     assert f"{tiny} has no directory 'checkpoint-50'" in message
-    assert "the Hub's model of that name is tiny/checkpoint-50@main" in message
-    assert "give a directory, a Hub id (org/name) or demo" in error_for("nothing")
-    assert "give a directory, org/name or demo" in error_for("")
+    assert "tiny/checkpoint-50@main" in message
+    assert "a directory, a Hub id (org/name) or demo" in error_for("nothing")
+    assert "a directory, org/name or demo" in error_for("")
 
 
 def test_a_file_as_checkpoint(tiny: Path) -> None:
     for name in ("model.safetensors", "config.json"):
         message = error_for(tiny / name)
-        assert "a file, and a checkpoint is a directory with model.safetensors and" in message
+        assert message.startswith(f"{tiny / name}: is a file")
         assert f"(did you mean {tiny}?)" in message
 
 
 def test_an_empty_directory(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "empty: the directory is empty; name one that holds a checkpoint" in error_for("./empty")
+    assert "empty: the directory is empty" in error_for("./empty")
 
 
 def test_a_directory_of_something_else(tmp_path: Path) -> None:
     write(tmp_path / "notes", "a.txt", "text")
-    assert "no weights in it (a.txt); a checkpoint is a directory with" in error_for("./notes")
+    assert "no weights, only a.txt" in error_for("./notes")
 
 
 def test_the_directory_above_checkpoints(tmp_path: Path) -> None:
     for step in (500, 1000, 50):
         make(tmp_path / "run" / f"checkpoint-{step}")
     message = error_for("./run")
-    assert "it holds checkpoint-1000, checkpoint-500, checkpoint-50" in message
+    assert "it contains checkpoint-1000, checkpoint-500, checkpoint-50" in message
     assert f"(did you mean {tmp_path / 'run' / 'checkpoint-1000'}?)" in message
     make(tmp_path / "models--org--name" / "snapshots" / "0a1b")
     assert "(did you mean" in (message := error_for("./models--org--name"))
@@ -392,11 +391,14 @@ def test_an_unsupported_model_is_named_before_its_weights_or_processor(tmp_path:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"vision_config": None}, "config.json: it has no vision_config"),
+        ({"vision_config": None}, "config.json: no vision_config"),
         ({"scale_factor": 0}, "scale_factor is 0, not a positive whole number"),
-        ({"scale_factor": 3}, "give no whole number of tokens a tile"),
+        ({"scale_factor": 3}, "image_size 32, patch_size 8 and scale_factor 3"),
         ({"vision_config": {"image_size": "32"}}, "vision_config.image_size is '32'"),
-        ({"text_config": {"vocab_size": 99}}, "vocab_size 99, but the weights have 12 embeddings"),
+        (
+            {"text_config": {"vocab_size": 99}},
+            "vocab_size is 99 in config.json, but the weights have 12",
+        ),
     ],
 )
 def test_impossible_configs(tiny: Path, changes: Mapping[str, object], expected: str) -> None:
@@ -406,7 +408,7 @@ def test_impossible_configs(tiny: Path, changes: Mapping[str, object], expected:
 
 def test_no_config(tiny: Path) -> None:
     (tiny / "config.json").unlink()
-    assert "weights but no config.json; copy it from the base model" in error_for(tiny)
+    assert "weights but no config.json" in error_for(tiny)
 
 
 @pytest.mark.parametrize("lost", [PROCESSOR_FILES[:2], PROCESSOR_FILES[2:], PROCESSOR_FILES])
@@ -416,7 +418,7 @@ def test_no_processor(tiny: Path, lost: tuple[str, ...]) -> None:
     message = error_for(tiny)
     assert ("no tokenizer.json" in message) == ("tokenizer.json" in lost)
     assert ("no preprocessor_config.json" in message) == ("processor_config.json" in lost)
-    assert "a Trainer leaves it out unless it is given processing_class" in message
+    assert "processing_class" in message
     assert "--processor PATH or --processor org/name" in message
 
 
@@ -424,14 +426,14 @@ def test_a_processor_that_is_not_there(tiny: Path, tmp_path: Path) -> None:
     assert "nowhere: no such directory" in error_for(tiny, processor="nowhere")
     assert "an empty name" in error_for(tiny, processor="")
     (tmp_path / "bare").mkdir()
-    assert f"{tmp_path / 'bare'}: the processor is not here" in error_for(tiny, processor="./bare")
+    assert f"{tmp_path / 'bare'}: no processor" in error_for(tiny, processor="./bare")
 
 
 def test_no_image_settings(tiny: Path) -> None:
     (tiny / "preprocessor_config.json").unlink()
-    assert "processor_config.json: no image settings in it" in error_for(tiny)
+    assert "processor_config.json: no image settings" in error_for(tiny)
     write(tiny, "preprocessor_config.json", {"size": {"height": 5, "width": 5}})
-    assert "max_image_size.longest_edge is None, not a number of pixels" in error_for(tiny)
+    assert "max_image_size.longest_edge is None" in error_for(tiny)
 
 
 @pytest.mark.parametrize(
@@ -440,18 +442,18 @@ def test_no_image_settings(tiny: Path) -> None:
 def test_corrupt_json(tiny: Path, name: str) -> None:
     path = tiny / name
     path.write_bytes(path.read_bytes()[:-9])
-    assert f"{path}: not valid JSON (" in error_for(tiny)
+    assert f"{path}: is not valid JSON (" in error_for(tiny)
     path.write_bytes(b"\xff\xfe{}")
-    assert f"{path}: not valid JSON (" in error_for(tiny)
+    assert f"{path}: is not valid JSON (" in error_for(tiny)
     path.write_text("[1]")
-    assert f"{path}: holds a list where an object is expected" in error_for(tiny)
+    assert f"{path}: expected a JSON object, found a list" in error_for(tiny)
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
-    assert "a Git LFS pointer, not the file itself; run `git lfs pull` in" in error_for(tiny)
+    assert f"`git lfs pull` in {tiny}" in error_for(tiny)
 
 
 def test_a_tokenizer_of_another_shape(tiny: Path) -> None:
     write(tiny, "tokenizer.json", {"model": {}})
-    assert "tokenizer.json: not a tokenizer that can be read (KeyError('vocab'))" in error_for(tiny)
+    assert "tokenizer.json: not a valid tokenizer (KeyError('vocab'))" in error_for(tiny)
 
 
 def test_damaged_safetensors(tiny: Path) -> None:
@@ -459,12 +461,12 @@ def test_damaged_safetensors(tiny: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-100])
     size = f"{len(whole) - 100:,} of {len(whole):,} bytes"
-    assert f"{path}: cut off: {size}; copy or download it again" in error_for(tiny)
+    assert f"{path}: truncated: {size}" in error_for(tiny)
     path.write_bytes(whole + b"abc")
-    assert f"{path}: damaged: 3 bytes follow its last tensor" in error_for(tiny)
+    assert f"{path}: damaged: 3 bytes after" in error_for(tiny)
     for length in (0, 5, 40):
         path.write_bytes(whole[:length])
-        assert f"cut off at {length} bytes, before the end of its header" in error_for(tiny)
+        assert f"truncated to {length} bytes" in error_for(tiny)
     path.write_bytes(b"PK\x03\x04 this is a zip file, as torch.save writes")
     assert f"{path}: not a safetensors file" in error_for(tiny)
     path.write_bytes(whole[:8] + b"[" + whole[9:])
@@ -518,7 +520,7 @@ def bare(directory: Path, *names: str) -> Path:
 def test_pickled_weights(tmp_path: Path) -> None:
     path = bare(tmp_path / "b", "pytorch_model.bin", "training_args.bin", "optimizer.pt")
     assert error_for(path) == (
-        f"{path}: only safetensors are loaded, and the weights are pytorch_model.bin; convert "
+        f"{path}: the weights are pytorch_model.bin, and only safetensors are supported; convert "
         "them with `python -c 'from transformers import AutoModelForImageTextToText as M; "
         f'M.from_pretrained("{path}").save_pretrained("{path}-safetensors", '
         f"safe_serialization=True)'`, then evaluate {path}-safetensors with --processor {path}"
@@ -529,13 +531,14 @@ def test_pickled_weights(tmp_path: Path) -> None:
 def test_a_pickled_state_dict(tmp_path: Path, name: str) -> None:
     path = bare(tmp_path / "b", name, "scheduler.pt", "rng_state_0.pth")
     message = error_for(path)
-    assert f"the weights are {name}; convert them with `python -c 'import torch;" in message
+    assert f"the weights are {name}, " in message
+    assert "convert them with `python -c 'import torch;" in message
     assert f'torch.load("{path / name}", map_location="cpu", weights_only=True)' in message
 
 
 def test_training_state_alone_is_not_weights(tmp_path: Path) -> None:
     path = bare(tmp_path / "b", "optimizer.pt", "scheduler.pt", "training_args.bin")
-    assert "no weights in it (" in error_for(path)
+    assert "no weights, only " in error_for(path)
 
 
 @pytest.mark.parametrize(
@@ -579,9 +582,9 @@ def test_gathered_deepspeed_weights_are_read(tiny: Path) -> None:
 
 def test_safetensors_of_other_names(tmp_path: Path) -> None:
     path = bare(tmp_path / "a", "model-00001-of-00002.safetensors")
-    assert "but no model.safetensors.index.json; copy it" in error_for(path)
+    assert "but no model.safetensors.index.json" in error_for(path)
     path = bare(tmp_path / "b", "weights.safetensors")
-    assert "no model.safetensors, only weights.safetensors; rename" in error_for(path)
+    assert "no model.safetensors, only weights.safetensors" in error_for(path)
 
 
 # The Hub (tests/test_hub.py has the rest)

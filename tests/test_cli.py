@@ -17,8 +17,8 @@ from evalsuite.runner.config import RunConfig
 from evalsuite.runner.plan import place
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.system.devices import resampling
-from evalsuite.system.files import RunLock
-from tests.builders.commands import evalsuite
+from evalsuite.system.locks import run_lock
+from tests.builders.commands import evalsuite, evalsuite_process
 
 
 def demo_directory(output: Path) -> Path:
@@ -35,7 +35,7 @@ def test_quick(arguments: list[str]) -> None:
     best = float("inf")
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        result = evalsuite(*arguments)
+        result = evalsuite_process(*arguments)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert result.returncode == 0
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -158,14 +158,14 @@ def test_missing_data_without_a_network(tmp_path: Path) -> None:
     elsewhere = {**NO_NETWORK, "LMUData": str(tmp_path), "HF_HOME": str(tmp_path / "hub")}
     output = ["--output-dir", str(tmp_path / "results")]
     two = ["run", "--ckpt", "demo", "-b", "OCRBench,MVBench", *output]
-    result = evalsuite(*two, environment=elsewhere)
+    result = evalsuite_process(*two, environment=elsewhere)
     assert result.returncode == 4
     *notes, last = result.stderr.splitlines()
     assert "the data of 2 of 2 benchmarks cannot be used" in last
     assert any("OCRBench" in note and "evalsuite fetch -b OCRBench" in note for note in notes)
     assert any("MVBench" in note and "17 GB" in note for note in notes)
     one = ["run", "--ckpt", "demo", "-b", "OCRBench", "--data-dir", str(tmp_path), *output]
-    result = evalsuite(*one, environment=elsewhere)
+    result = evalsuite_process(*one, environment=elsewhere)
     assert result.returncode == 4
     (line,) = result.stderr.splitlines()
     assert f"no data at {tmp_path / 'OCRBench.tsv'}" in line
@@ -174,7 +174,7 @@ def test_missing_data_without_a_network(tmp_path: Path) -> None:
 
 def test_available_runs_what_is_there(tmp_path: Path) -> None:
     elsewhere = {**NO_NETWORK, "LMUData": str(tmp_path)}
-    result = evalsuite(
+    result = evalsuite_process(
         "run", "--ckpt", "demo", "-b", "OCRBench,DemoOCR", "--available", "--limit", "2",
         "--output-dir", str(tmp_path / "results"), environment=elsewhere,
     )  # fmt: skip
@@ -210,7 +210,7 @@ def test_results_of_a_newer_evalsuite_are_left_alone(tmp_path: Path) -> None:
 def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
     directory = demo_directory(tmp_path)
     arguments = ["--ckpt", "demo", "--device", "cpu", "--output-dir", str(tmp_path)]
-    with RunLock(directory):
+    with run_lock(directory):
         result = evalsuite("run", *arguments)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()

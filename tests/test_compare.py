@@ -28,11 +28,14 @@ from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.report.tables import comparison as compared
 from evalsuite.report.writers import comparison_json
 from evalsuite.report.writers.markdown import grid_markdown
+from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun, write_run
 from evalsuite.stats.multiplicity import holm, luck_of_the_best
 from tests.builders.commands import evalsuite
 from tests.builders.runs import failure, settings
 from tests.builders.stored_runs import failed, sample, samples, stored
+
+GPT = JudgeId("gpt-4o", "https://api.openai.com/v1")
 
 EASY, HARD = [1.0] * 60 + [0.0] * 40, [1.0] * 50 + [0.0] * 48 + [1.0] * 2
 
@@ -71,11 +74,11 @@ def test_samples_are_paired_by_id(tmp_path: Path) -> None:
     [
         ({"data_digest": "e" * 64}, "data: dddddddd, eeeeeeee"),
         ({"metric": "anls"}, "metric: choice, anls"),
-        ({"judge": "gpt-4o"}, "judge: exact, gpt-4o"),
-        ({"profile": "native"}, "prompts: vlmevalkit, native"),
-        ({"frames": "8"}, "frames: None, 8"),
+        ({"judge": GPT}, "judge: exact, gpt-4o"),
+        ({"prompt_style": "native"}, "prompts: vlmevalkit, native"),
+        ({"frames": "8"}, "frames: none, 8"),
         ({"max_new_tokens": 64}, "token limit: 8, 64"),
-        ({"vlmevalkit": "0.0.21"}, "VLMEvalKit: None, 0.0.21"),
+        ({"vlmevalkit": "0.0.21"}, "VLMEvalKit: none, 0.0.21"),
         ({"definition": "other"}, "its definition"),
     ],
 )
@@ -357,7 +360,7 @@ def test_changed_answers_are_listed_with_both_predictions(
 def test_nothing_comparable_exits_with_4(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = two(tmp_path, scores={"DemoDigits": {"judge": "gpt-4o"}})
+    found = two(tmp_path, scores={"DemoDigits": {"judge": GPT}})
     assert command(*(each.path for each in found)) == 4
     assert "nothing to compare: DemoDigits: judge: exact, gpt-4o" in capsys.readouterr().err
     empty = [FoundRun(f.path, dataclasses.replace(f.run, outcomes=())) for f in found]

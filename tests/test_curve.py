@@ -350,7 +350,7 @@ def test_as_csv(tmp_path: Path) -> None:
     assert means == [("sft", str(step)) for step in STEPS] + [("low-lr", "200"), ("low-lr", "1000")]
     first = found.curves[0].points[0]
     assert float(rows[0]["score"]) == first.mean
-    assert float(rows[1]["score"]) == first.scores["DemoDigits"].score
+    assert float(rows[1]["score"]) == first.scores["DemoDigits"].value
     assert float(rows[1]["stderr"]) == first.scores["DemoDigits"].stderr
     assert rows[1]["n"] == "240"
 

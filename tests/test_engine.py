@@ -17,10 +17,10 @@ from transformers.image_utils import load_image
 
 from evalsuite.sample import Frames, Image, Media, Text
 from evalsuite.smolvlm.engine import Answer, Engine, Question
-from evalsuite.smolvlm.model import Model, beyond_greedy, load
+from evalsuite.smolvlm.model import Model, load, non_greedy_options
 from evalsuite.smolvlm.prompts import Prompt, build
 from tests.builders.checkpoints import MAX_POSITIONS, SIDE, make_checkpoint
-from tests.builders.models import Cramped, Stage
+from tests.builders.models import LimitedModel, Stage
 
 WORDS = ["What", "is", "the", "colour", "of", "shape", "in", "picture", "red", "3", "digits"]
 
@@ -48,7 +48,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Image]:
 
 @pytest.fixture(scope="module")
 def questions(images: list[Image]) -> list[Question]:
-    """Of none, one or several images or frames, of many lengths and limits."""
+    """With none, one or several images or frames, and various lengths and limits."""
     rng = random.Random(0)
     asked = []
     for i in range(24):
@@ -63,18 +63,18 @@ def questions(images: list[Image]) -> list[Question]:
 
 
 def one_at_a_time(checkpoint: Path, questions: list[Question]) -> dict[str, str]:
-    """What VLMEvalKit's SmolVLM2 class does."""
+    """Return the answers of VLMEvalKit's SmolVLM2 class."""
     processor = AutoProcessor.from_pretrained(checkpoint)
     model = AutoModelForImageTextToText.from_pretrained(checkpoint)
     texts = {}
     for question in questions:
         paths = [path for medium in question.prompt.media for path in paths_of(medium)]
-        whole = {"do_image_splitting": False, "size": {"longest_edge": SIDE}}
+        no_split = {"do_image_splitting": False, "size": {"longest_edge": SIDE}}
         inputs = processor(
             text=question.prompt.text,
             images=[load_image(path) for path in paths] or None,
             return_tensors="pt",
-            **({} if question.prompt.split else whole),
+            **({} if question.prompt.split else no_split),
         )
         ids = model.generate(**inputs, max_new_tokens=question.max_new_tokens, do_sample=False)
         new = ids[:, inputs["input_ids"].shape[1] :]
@@ -105,13 +105,13 @@ def test_texts_equal_generate_one_at_a_time(
     with Engine(checkpoint) as engine:
         answers = answered(engine, questions)
     assert texts(answers) == one_at_a_time(checkpoint, questions)
-    # The test would mean little if all answers were alike.
+    # The test would be weak if all answers were equal.
     assert len(set(texts(answers).values())) > len(questions) / 2
     assert {answer.ended for answer in answers.values()} == {"stop", "length"}
     assert engine.stats.generation == "greedy loop"
 
 
-def test_what_prompts_share_is_read_once(
+def test_shared_prefixes_are_processed_once(
     checkpoint: Path, model: Model, images: list[Image]
 ) -> None:
     clip = Frames(tuple(image.path for image in images[:4]), (0.0, 1.0, 2.0, 3.0), "clip")
@@ -124,21 +124,21 @@ def test_what_prompts_share_is_read_once(
             Question(f"v{i}", build("video", [clip, Text(word)]), 4)
             for i, word in enumerate(WORDS[:4])
         ),
-        Question("alone", build("default", [images[5], Text("What is the shape?")]), 4),
+        Question("unshared", build("default", [images[5], Text("What is the shape?")]), 4),
         Question("text", build("default", [Text("What?")]), 4),
     ]
-    watched = Cramped(model, MemoryError())
+    watched = LimitedModel(model, MemoryError())
     with Engine(checkpoint, model=watched) as engine:  # type: ignore[arg-type]
         answers = answered(engine, asked)
     assert texts(answers) == one_at_a_time(checkpoint, asked)
     # One row for each of three images, the clip and the two others, in both calls of the model.
     assert watched.tried[:2] == [6, 6]
-    assert sum(answer.cost.read_tokens for answer in answers.values()) < 0.6 * sum(
+    assert sum(answer.cost.prefill_tokens for answer in answers.values()) < 0.6 * sum(
         answer.cost.prompt_tokens for answer in answers.values()
     )
 
 
-def test_costs_of_the_answers_add_up(
+def test_answer_costs_sum_to_the_stats(
     checkpoint: Path, model: Model, questions: list[Question]
 ) -> None:
     with Engine(checkpoint, model=model) as engine:
@@ -149,12 +149,14 @@ def test_costs_of_the_answers_add_up(
     }
     assert {id_: costs[id_].prompt_tokens for id_ in lengths} == lengths
     assert sum(cost.tiles for cost in costs.values()) == stats.tiles
-    assert sum(cost.read_tokens for cost in costs.values()) == stats.read_tokens
+    assert sum(cost.prefill_tokens for cost in costs.values()) == stats.prefill_tokens
     for stage, spent in stats.seconds.items():
         assert sum(c.seconds.get(stage, 0.0) for c in costs.values()) == pytest.approx(spent)
 
 
-def test_prefixes_need_not_be_shared(checkpoint: Path, model: Model, images: list[Image]) -> None:
+def test_prefix_sharing_can_be_disabled(
+    checkpoint: Path, model: Model, images: list[Image]
+) -> None:
     clip = Frames(tuple(image.path for image in images[:4]), (0.0, 1.0, 2.0, 3.0), "clip")
     asked = [
         Question(word, build("video", [clip, Text(word)]), 4) for word in WORDS
@@ -163,8 +165,8 @@ def test_prefixes_need_not_be_shared(checkpoint: Path, model: Model, images: lis
         shared = answered(sharing, asked)
     with Engine(checkpoint, model=model, share_prefixes=False) as whole:
         assert answered(whole, asked) == shared
-    assert whole.stats.read_tokens == whole.stats.prompt_tokens == sharing.stats.prompt_tokens
-    assert sharing.stats.read_tokens < sharing.stats.prompt_tokens / 4
+    assert whole.stats.prefill_tokens == whole.stats.prompt_tokens == sharing.stats.prompt_tokens
+    assert sharing.stats.prefill_tokens < sharing.stats.prompt_tokens / 4
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +192,7 @@ def test_texts_depend_on_neither_batch_size_nor_order(
     assert {answer.id: answer for batch in batches for answer in batch} == expected
 
 
-def test_how_an_answer_ended_and_its_tokens(
+def test_token_counts_match_the_end_of_answers(
     questions: list[Question], expected: dict[str, Answer]
 ) -> None:
     for question in questions:
@@ -214,7 +216,7 @@ def test_features_equal_get_image_features(checkpoint: Path, model: Model) -> No
     assert torch.equal(model.encode(pixels).flatten(0, 1), features)
 
 
-def test_each_medium_is_encoded_once_also_across_windows(
+def test_media_are_encoded_once_across_windows(
     checkpoint: Path, model: Model, images: list[Image]
 ) -> None:
     first, second = images[0], images[6]
@@ -224,7 +226,7 @@ def test_each_medium_is_encoded_once_also_across_windows(
     ]
     with Engine(checkpoint, model=model) as engine:
         assert len(answered(engine, asked)) == 300
-        # Cut into 3 × 3 tiles and a global one; a window holds fewer than 200 questions.
+        # 3 × 3 tiles and a global one; a window contains fewer than 200 questions.
         assert engine.stats.tiles == 2 * 10
         assert engine.stats.answers == 300
         assert engine.stats.peak_memory_bytes > 0
@@ -233,11 +235,11 @@ def test_each_medium_is_encoded_once_also_across_windows(
         }
 
 
-def test_one_asked_alone_shares_nothing(
+def test_unbatched_questions_share_nothing(
     checkpoint: Path, model: Model, questions: list[Question], expected: dict[str, Answer]
 ) -> None:
-    again = [replace(q, id=f"again {q.id}", alone=True) for q in questions]
-    # In the midst of others, right behind itself, and several in a row.
+    again = [replace(q, id=f"again {q.id}", unbatched=True) for q in questions]
+    # Between others, directly after the same question, and several in a row.
     asked = [*questions[:10], again[9], *questions[10:], *again[:9], *again[10:]]
     with Engine(checkpoint, model=model) as engine:
         batches = list(engine.answer(asked))
@@ -248,11 +250,11 @@ def test_one_asked_alone_shares_nothing(
     for question in again:
         answer, known = found[question.id], expected[question.id.removeprefix("again ")]
         assert (answer.text, answer.ended) == (known.text, known.ended)
-        assert answer.cost.read_tokens == answer.cost.prompt_tokens
-        assert bool(answer.cost.tiles) == bool(question.prompt.media), "encoded once more"
+        assert answer.cost.prefill_tokens == answer.cost.prompt_tokens
+        assert bool(answer.cost.tiles) == bool(question.prompt.media), "encoded again"
 
 
-def test_the_longest_edge_changes_how_images_are_cut(
+def test_longest_edge_changes_the_tiles(
     checkpoint: Path, model: Model, images: list[Image]
 ) -> None:
     asked = [Question("q", build("default", [images[0], Text("What?")]), 1)]
@@ -261,7 +263,7 @@ def test_the_longest_edge_changes_how_images_are_cut(
         assert engine.stats.tiles == 2 * 2 + 1
 
 
-def test_bad_media_fail_their_questions_alone(
+def test_bad_media_fail_only_their_own_questions(
     checkpoint: Path,
     model: Model,
     questions: list[Question],
@@ -277,7 +279,7 @@ def test_bad_media_fail_their_questions_alone(
     bad: dict[str, tuple[Media, str]] = {
         "missing": (Image(missing, "m"), f"{missing}: no such file"),
         "broken": (Image(broken, "b"), f"{broken}: not an image in a known format"),
-        "hanging": (Image(fifo, "h"), f"{fifo}: took over 2 s to decode"),
+        "hanging": (Image(fifo, "h"), f"{fifo}: decoding took more than 2 s"),
         "frames": (frames, f"{broken}: not an image in a known format"),
     }
     asked = [
@@ -292,9 +294,7 @@ def test_bad_media_fail_their_questions_alone(
     assert answers == expected
 
 
-def test_a_prompt_that_cannot_be_asked_is_an_error(
-    checkpoint: Path, model: Model, images: list[Image]
-) -> None:
+def test_invalid_prompts_are_errors(checkpoint: Path, model: Model, images: list[Image]) -> None:
     long = build("default", [images[0], Text("red " * MAX_POSITIONS)])
     stray = build("default", [images[0], Text("What does <image> mean?")])
     garbled = build("default", [images[0], Text("What is \ud800?")])
@@ -302,19 +302,18 @@ def test_a_prompt_that_cannot_be_asked_is_an_error(
     prompts = {"long": long, "stray": stray, "garbled": garbled, "fine": fine}
     with Engine(checkpoint, model=model) as engine:
         answers = answered(engine, [Question(id_, prompt, 1) for id_, prompt in prompts.items()])
-    assert answers["long"].error == (
-        f"the prompt is {length(checkpoint, long):,} tokens, "
-        f"the checkpoint has room for {MAX_POSITIONS}"
+    too_long, stray_token, not_unicode = (
+        answers[n].error or "" for n in ("long", "stray", "garbled")
     )
-    assert answers["stray"].error == "the prompt has 2 <image> marks for 1 images"
-    assert answers["garbled"].error == (
-        "the prompt is not Unicode text: surrogates not allowed at character 32"
-    )
+    assert f"{length(checkpoint, long):,} tokens" in too_long
+    assert str(MAX_POSITIONS) in too_long
+    assert "2 <image> tokens for 1 images" in stray_token
+    assert "character 32" in not_unicode
     assert answers["fine"].error is None
 
 
 def length(checkpoint: Path, prompt: Prompt) -> int:
-    """How many tokens the processor makes of a prompt with images."""
+    """Return the processor's number of tokens for a prompt with images."""
     processor = AutoProcessor.from_pretrained(checkpoint)
     images = [load_image(path) for medium in prompt.media for path in paths_of(medium)]
     return len(processor(text=prompt.text, images=images)["input_ids"][0])
@@ -330,7 +329,7 @@ STAGES: list[Stage] = ["vision", "embed", "prefix", "rest", "decode"]
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["cuda", "cpu", "python"])
 @pytest.mark.parametrize("stage", STAGES)
-def test_out_of_memory_makes_batches_smaller_and_changes_no_answer(
+def test_out_of_memory_reduces_batches_and_keeps_answers(
     checkpoint: Path,
     model: Model,
     questions: list[Question],
@@ -338,39 +337,39 @@ def test_out_of_memory_makes_batches_smaller_and_changes_no_answer(
     stage: Stage,
     error: Exception,
 ) -> None:
-    cramped = Cramped(model, error, stage, 3)
+    limited = LimitedModel(model, error, stage, 3)
     twice = [*questions, *(replace(question, id=f"{question.id} again") for question in questions)]
-    with Engine(checkpoint, model=cramped) as engine:  # type: ignore[arg-type]
+    with Engine(checkpoint, model=limited) as engine:  # type: ignore[arg-type]
         found = answered(engine, twice)
         again = {q.id: replace(found.pop(f"{q.id} again"), id=q.id) for q in questions}
         assert found == again == expected
         assert engine.stats.splits > 0
-    assert max(cramped.tried) > 3
-    assert min(cramped.tried) <= 3
+    assert max(limited.tried) > 3
+    assert min(limited.tried) <= 3
 
 
-def test_out_of_memory_in_generate_makes_batches_smaller(
+def test_out_of_memory_in_generate_reduces_batches(
     tmp_path: Path, questions: list[Question]
 ) -> None:
     checkpoint = make_checkpoint(tmp_path, generation={"repetition_penalty": 1.5})
     asked = [replace(question, id=f"{n}") for n in range(4) for question in questions[:1]]
-    cramped = Cramped(load(checkpoint, "cpu", "float32"), MemoryError(), "generate", 1)
-    with Engine(checkpoint, model=cramped) as engine:  # type: ignore[arg-type]
+    limited = LimitedModel(load(checkpoint, "cpu", "float32"), MemoryError(), "generate", 1)
+    with Engine(checkpoint, model=limited) as engine:  # type: ignore[arg-type]
         assert len(set(texts(answered(engine, asked)).values())) == 1
         assert engine.stats.errors == 0
-    assert cramped.tried == [4, 2, 1, 1, 1, 1]
+    assert limited.tried == [4, 2, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
     ("stage", "why"),
     [
-        ("vision", "out of memory: not one tile fits on cpu"),
-        ("embed", r"out of memory: \d+ tokens do not fit on cpu"),
-        ("rest", r"out of memory: \d+ tokens do not fit on cpu"),
-        ("decode", r"out of memory: \d+ tokens do not fit on cpu"),
+        ("vision", "out of memory: .* on cpu"),
+        ("embed", r"out of memory: .* \d+ tokens .* on cpu"),
+        ("rest", r"out of memory: .* \d+ tokens .* on cpu"),
+        ("decode", r"out of memory: .* \d+ tokens .* on cpu"),
     ],
 )
-def test_what_does_not_fit_alone_is_an_error(
+def test_a_prompt_too_large_for_memory_is_an_error(
     checkpoint: Path,
     model: Model,
     questions: list[Question],
@@ -378,21 +377,21 @@ def test_what_does_not_fit_alone_is_an_error(
     stage: Stage,
     why: str,
 ) -> None:
-    cramped = Cramped(model, OUT_OF_MEMORY[0], stage, 0)
+    limited = LimitedModel(model, OUT_OF_MEMORY[0], stage, 0)
     asked = [q for q in questions if q.prompt.media and expected[q.id].tokens > 1]
     assert asked
-    with Engine(checkpoint, model=cramped) as engine:  # type: ignore[arg-type]
+    with Engine(checkpoint, model=limited) as engine:  # type: ignore[arg-type]
         for answer in answered(engine, asked).values():
             assert answer.ended == "error"
             assert re.fullmatch(why, answer.error or "")
 
 
-def test_other_errors_of_the_model_are_raised(
+def test_other_model_errors_are_raised(
     checkpoint: Path, model: Model, questions: list[Question]
 ) -> None:
-    cramped = Cramped(model, RuntimeError("shapes do not match"), "vision", 0)
+    limited = LimitedModel(model, RuntimeError("shapes do not match"), "vision", 0)
     with (
-        Engine(checkpoint, model=cramped) as engine,  # type: ignore[arg-type]
+        Engine(checkpoint, model=limited) as engine,  # type: ignore[arg-type]
         pytest.raises(RuntimeError, match="shapes do not match"),
     ):
         answered(engine, questions)
@@ -406,7 +405,7 @@ def test_other_errors_of_the_model_are_raised(
         ({"no_repeat_ngram_size": 1, "do_sample": True}, "no_repeat_ngram_size=1"),
     ],
 )
-def test_a_generation_config_that_asks_for_more_goes_through_generate(
+def test_non_greedy_options_use_generate(
     questions: list[Question], tmp_path: Path, generation: dict[str, object], why: str
 ) -> None:
     checkpoint = make_checkpoint(tmp_path, generation=generation)
@@ -415,7 +414,7 @@ def test_a_generation_config_that_asks_for_more_goes_through_generate(
         assert texts(answered(engine, questions[::2])) == one_at_a_time(checkpoint, questions[::2])
 
 
-def test_settings_of_sampling_alone_leave_decoding_greedy(tmp_path: Path) -> None:
+def test_sampling_options_keep_decoding_greedy(tmp_path: Path) -> None:
     sampling: dict[str, object] = {
         "do_sample": True,
         "temperature": 0.7,
@@ -425,7 +424,7 @@ def test_settings_of_sampling_alone_leave_decoding_greedy(tmp_path: Path) -> Non
     module = AutoModelForImageTextToText.from_pretrained(
         make_checkpoint(tmp_path, generation=sampling)
     )
-    assert beyond_greedy(module.generation_config) == ""
+    assert non_greedy_options(module.generation_config) == ""
 
 
 def test_several_end_tokens(tmp_path: Path, questions: list[Question]) -> None:
@@ -435,7 +434,7 @@ def test_several_end_tokens(tmp_path: Path, questions: list[Question]) -> None:
     assert texts(answers) == one_at_a_time(checkpoint, questions[::2])
 
 
-def test_a_sender_that_waits_for_answers_gets_them(
+def test_questions_may_depend_on_earlier_answers(
     checkpoint: Path, model: Model, questions: list[Question], expected: dict[str, Answer]
 ) -> None:
     answers: dict[str, Answer] = {}
@@ -454,7 +453,7 @@ def test_a_sender_that_waits_for_answers_gets_them(
     assert answers == expected
 
 
-def test_what_the_sender_raises_is_raised(
+def test_errors_of_the_question_iterator_are_raised(
     checkpoint: Path, model: Model, questions: list[Question]
 ) -> None:
     def broken() -> Iterator[Question]:
@@ -473,7 +472,7 @@ def test_no_questions_no_answers(checkpoint: Path, model: Model) -> None:
         assert list(engine.answer([])) == []
 
 
-def test_an_engine_can_be_left_midway_and_asked_again(
+def test_an_engine_can_be_reused_after_an_unfinished_iteration(
     checkpoint: Path, model: Model, questions: list[Question], expected: dict[str, Answer]
 ) -> None:
     with Engine(checkpoint, model=model, batch_size=2) as engine:
@@ -506,5 +505,5 @@ def test_a_processor_of_another_checkpoint_is_refused(
     processor = AutoProcessor.from_pretrained(checkpoint)
     processor.image_seq_len = 64
     processor.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="the model makes 4 tokens of a tile of 32 pixels"):
+    with pytest.raises(ValueError, match=r"4 tokens .* 32 pixels.* 64"):
         Engine(checkpoint, model=model, processor=tmp_path)

@@ -23,13 +23,13 @@ def scores(run: Run) -> dict[str, Score]:
 def test_the_example(bench: Bench, tmp_path: Path) -> None:
     run = scores(bench.run(tmp_path, own()))
     # What the demo checkpoint was trained for; the clips are worded otherwise than its own.
-    assert run["Digits"].score == 100
-    assert run["Colours"].score == 100
-    assert run["Clips"].score > 25
+    assert run["Digits"].value == 100
+    assert run["Colours"].value == 100
+    assert run["Clips"].value > 25
     assert {name: score.n for name, score in run.items()} == {
         "Digits": 12, "Colours": 11, "Clips": 12,
     }  # fmt: skip
-    assert {score.agreement for score in run.values()} == {"agrees"}
+    assert {score.deviations for score in run.values()} == {()}
     # Questions about one image, or about parts of one video, share a cluster.
     assert {name: score.clusters for name, score in run.items()} == {
         "Digits": 5, "Colours": 6, "Clips": 4,

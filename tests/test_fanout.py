@@ -23,6 +23,8 @@ from evalsuite.runs.records import Run, read_run, read_samples
 from tests.builders.run_files import own, png, same_files, scores
 from tests.conftest import Bench, Reference, Watched, demo
 
+pytestmark = pytest.mark.integration
+
 NAMES = ["DemoOCR", "DemoVideo"]
 COMMAND = [sys.executable, "-m", "evalsuite", "run", "--ckpt", "demo", "-b", ",".join(NAMES)]
 
@@ -133,7 +135,7 @@ def test_one_worker_does_one_checkpoint_after_the_other(bench: Bench, tmp_path: 
         ("sft-checkpoint-50", 50), ("sft-checkpoint-500", 500), ("sft-checkpoint-1000", 1000),
     ]  # fmt: skip
     assert [[(s.benchmark, s.n) for s in run.scores] for run in runs] == [[("DemoOCR", 20)]] * 3
-    assert len({run.scores[0].score for run in runs}) == 1, "they are copies"
+    assert len({run.scores[0].value for run in runs}) == 1, "they are copies"
     assert all(run.finished for run in runs)
     assert len(watched.workers) == 3, "one for each checkpoint"
     # Found finished: nothing is started.
@@ -198,7 +200,7 @@ def test_a_sample_that_kills_three_workers_is_a_failed_sample(
     watched = Counting()
     run = bench.run(tmp_path / "out", [benchmark], progress=watched, workers=2)
     (score,) = run.scores
-    assert (score.n, score.failed, clean.scores[0].failed) == (12, 1, 0)
+    assert (score.n, score.counts.failed, clean.scores[0].counts.failed) == (12, 1, 0)
     again = read_samples(bench.directory(tmp_path / "out") / "Deadly" / "samples.jsonl")
     assert [row.id for row in again if row.ended == "error"] == [rows[5].id]
     assert "was killed (out of memory?) on this sample, the third" in (again[5].error or "")

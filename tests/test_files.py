@@ -1,4 +1,4 @@
-"""Atomic writes and the lock of a run directory."""
+"""Atomic writes and reading JSON."""
 
 import os
 import stat
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.errors import DiskError, PlaceError, UsageError
-from evalsuite.system.files import RunLock, write_atomically, write_bytes_atomically
+from evalsuite.errors import DiskError, PathError, UsageError
+from evalsuite.system.files import read_json, write_atomically, write_bytes_atomically
 
 
 def test_a_write_replaces_the_whole(tmp_path: Path) -> None:
@@ -102,50 +102,20 @@ def test_a_full_device_is_a_full_disk() -> None:
 
 @pytest.mark.parametrize("path", ["", "/"])
 def test_a_directory_is_no_file(path: str) -> None:
-    with pytest.raises(PlaceError, match="is a directory; name a file"):
+    with pytest.raises(PathError, match="is a directory; name a file"):
         write_atomically(Path(path), "text")
 
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from evalsuite.system.files import RunLock
-with RunLock(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_a_second_process_is_told_who_is_first_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        with (
-            pytest.raises(UsageError, match=f"pid {holder.pid} on {os.uname().nodename}"),
-            RunLock(tmp_path),
-        ):
-            pass
-        holder.kill()
-        holder.wait()
-        with RunLock(tmp_path):
-            pass
-        with RunLock(tmp_path):
-            pass
-
-
-def test_shards_share_a_directory_with_each_other_alone(tmp_path: Path) -> None:
-    with RunLock(tmp_path, "shard-1-of-2"), RunLock(tmp_path, "shard-2-of-2"):
-        with pytest.raises(UsageError, match=rf"pid {os.getpid()} on .* and pid .* are running"):
-            RunLock(tmp_path).__enter__()
-        with pytest.raises(UsageError, match="running there"):
-            RunLock(tmp_path, "shard-2-of-2").__enter__()
-    with (
-        RunLock(tmp_path),
-        pytest.raises(UsageError, match=f"pid {os.getpid()} on .* is running"),
-    ):
-        RunLock(tmp_path, "shard-1-of-2").__enter__()
+def test_json_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    with pytest.raises(UsageError, match=r"x\.json: cannot be read: .*; get it again"):
+        read_json(path, "get it again")
+    for content in (b"{", b"\xff", b"[" * 200_000):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=r"x\.json: is not valid JSON \(.+\); get it again"):
+            read_json(path, "get it again")
+    path.write_bytes(b'{"a": 1}')
+    assert read_json(path, "") == {"a": 1}
 
 
 def test_bytes_are_replaced_whole(tmp_path: Path) -> None:

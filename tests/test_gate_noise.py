@@ -11,14 +11,16 @@ from evalsuite.report.export.github import to_markdown
 from evalsuite.report.export.junit import to_junit
 from evalsuite.report.format import batch_sensitivity
 from evalsuite.report.tables.gate_noise import remarks, warnings
-from evalsuite.runs.records import Noise
+from evalsuite.runs.records import BatchSensitivity
 from tests.builders.stored_runs import samples, stored
 
 RIGHT = [1.0] * 400
 
 
-def noise(count: int, low: float, high: float, effect: float = 0.0, flipped: int = 0) -> Noise:
-    return Noise(
+def noise(
+    count: int, low: float, high: float, effect: float = 0.0, flipped: int = 0
+) -> BatchSensitivity:
+    return BatchSensitivity(
         samples={"DemoOCR": count},
         changed=flipped + 1,
         flipped=flipped,
@@ -28,9 +30,11 @@ def noise(count: int, low: float, high: float, effect: float = 0.0, flipped: int
     )
 
 
-def gated(tmp_path: Path, before: Noise | None, after: Noise | None, margin: float) -> Gated:
-    baseline = stored(tmp_path, "old", {"DemoOCR": samples(RIGHT)}, noise=before)
-    candidate = stored(tmp_path, "new", {"DemoOCR": samples(RIGHT)}, noise=after)
+def gated(
+    tmp_path: Path, before: BatchSensitivity | None, after: BatchSensitivity | None, margin: float
+) -> Gated:
+    baseline = stored(tmp_path, "old", {"DemoOCR": samples(RIGHT)}, batch_sensitivity=before)
+    candidate = stored(tmp_path, "new", {"DemoOCR": samples(RIGHT)}, batch_sensitivity=after)
     policy = Policy(margin=margin, cliff=10)
     return gate(baseline, candidate, policy, catalogue.load().benchmarks)
 
@@ -66,7 +70,7 @@ def test_what_was_found_is_said_of_each_run(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_it_warns_unless_noise_is_shown_to_be_small(
-    tmp_path: Path, found: Noise | None, margin: float, remedy: str | None
+    tmp_path: Path, found: BatchSensitivity | None, margin: float, remedy: str | None
 ) -> None:
     made = gated(tmp_path, noise(9999, -0.01, 0.01), found, margin)
     said = list(warnings(made))

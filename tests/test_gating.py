@@ -88,7 +88,7 @@ def test_incomplete_outweighs_inconclusive(tmp_path: Path) -> None:
 def test_nothing_to_compare_is_incomplete(tmp_path: Path) -> None:
     native = settings(prompts="native")
     gated = held(tmp_path, {"A": right(300)}, {"A": right(300)}, settings=native,
-                 scores={"A": {"profile": "native"}})  # fmt: skip
+                 scores={"A": {"prompt_style": "native"}})  # fmt: skip
     assert gated.verdict == "incomplete"
     assert only(gated).decision is None
     assert list(because(gated)) == [

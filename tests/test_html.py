@@ -12,7 +12,7 @@ from lxml import html
 from evalsuite.report import format as words
 from evalsuite.report.model import table
 from evalsuite.report.model.table import Footnote
-from evalsuite.report.tables import grid, run
+from evalsuite.report.tables import run, runs
 from evalsuite.report.tables.grid import Entry, Grid, Heading, Line
 from evalsuite.report.writers.html import document, policy
 from tests.builders.hostile import HOSTILE
@@ -38,7 +38,7 @@ def cells(tree: Any, part: str) -> list[list[str]]:
 
 
 def test_rows_columns_groups_and_notes() -> None:
-    tree = read(grid.across(table.build(several())))
+    tree = read(runs.across(table.build(several())))
     assert cells(tree, "thead") == [
         ["checkpoint", "average", "image", "video"],
         ["DemoDigits", "DemoYesNo", "DemoVideo"],

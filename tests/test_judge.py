@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from evalsuite.errors import IncompleteError, UsageError
-from evalsuite.vlmevalkit.judge import Judge, JudgeError, JudgeSettings, check, read_settings
+from evalsuite.runs.comparable import JudgeId
+from evalsuite.vlmevalkit.judge import Judge, JudgeError, check, read_settings
 from tests.fakes.judge_server import Asked, JudgeServer, Reply, completion, refusal
 
 KEY = "sk-very-secret-0123456789"
@@ -30,7 +31,7 @@ def plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def settings(server: JudgeServer, model: str = "judge-small") -> JudgeSettings:
+def settings(server: JudgeServer, model: str = "judge-small") -> JudgeId:
     return read_settings(model, server.base_url)
 
 
@@ -61,7 +62,7 @@ def files(cache: Path) -> list[Path]:
     ],
 )
 def test_an_address_is_read(typed: str | None, meant: str) -> None:
-    assert read_settings(" qwen ", typed) == JudgeSettings(model="qwen", base_url=meant)
+    assert read_settings(" qwen ", typed) == JudgeId(model="qwen", base_url=meant)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_importing_it_is_light() -> None:
 def test_an_answer_comes_at_temperature_0_and_is_asked_for_once(tmp_path: Path) -> None:
     with JudgeServer() as server:
         asked = judge(server, tmp_path)
-        assert asked.answered_by == ""
+        assert asked.reported == ()
         assert asked.generate("How right?") == "re: How right?"
         assert asked.generate("How right?") == "re: How right?"
         assert judge(server, tmp_path).generate("How right?") == "re: How right?"
@@ -150,10 +151,10 @@ def test_the_model_that_answered_is_remembered_with_the_answer(tmp_path: Path) -
         first = judge(server, tmp_path)
         first.generate("b", system="Be strict.")
         first.generate("a")
-        assert first.answered_by == "model-a + model-b"
+        assert first.reported == ("model-a", "model-b")
         later = judge(server, tmp_path)
         later.generate("a")
-        assert later.answered_by == "model-a"
+        assert later.reported == ("model-a",)
         assert len(server.asked) == 2
 
 
@@ -162,7 +163,7 @@ def test_without_a_reported_model_it_is_the_one_asked_for(tmp_path: Path) -> Non
     with JudgeServer(first=(Reply(body=unnamed),)) as server:
         asked = judge(server, tmp_path)
         asked.generate("Q")
-    assert asked.answered_by == "judge-small"
+    assert asked.reported == ("judge-small",)
 
 
 @pytest.mark.parametrize("spoil", ["", "{", "[]", '{"text": "yes"}', "half", "another"])
@@ -198,7 +199,7 @@ def test_a_prompt_refused_by_a_filter_is_an_empty_answer(tmp_path: Path) -> None
         asked = judge(server, tmp_path)
         assert asked.generate("Q") == ""
         assert len(server.asked) == 1
-    assert asked.answered_by == "judge-small"
+    assert asked.reported == ("judge-small",)
     assert json.loads(files(tmp_path)[0].read_text())["finish_reason"] == "content_filter"
 
 
@@ -232,6 +233,7 @@ def test_threads_ask_each_question_once(tmp_path: Path) -> None:
 ASK = """
 import sys
 from pathlib import Path
+from evalsuite.runs.comparable import JudgeId
 from evalsuite.vlmevalkit.judge import Judge, read_settings
 judge = Judge(read_settings("judge-small", sys.argv[1]), Path(sys.argv[2]))
 print([judge.generate(f"q{i}") for i in range(30)])

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from evalsuite.benchmarks.catalogue import JUDGED_METRICS, METRICS, Benchmark
-from evalsuite.runner.scoring import score_benchmark
+from evalsuite.runner.scoring import conditions_of, make_score, score_samples
+from evalsuite.runs.comparable import JudgeId
+from evalsuite.runs.records import Cost, Counts
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, Scored
-from evalsuite.vlmevalkit.judge import JudgeSettings
 from tests.builders import kit_data as made
 from tests.builders.hostile import NASTY
 from tests.builders.kit_scoring import EXCEPTED, TABLES, said
@@ -24,15 +25,15 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.server = JudgeServer(lambda asked: self.answer(asked))
         self.server.__enter__()
-        judge = JudgeSettings(model="judge-small", base_url=self.server.base_url)
+        self.judge = JudgeId(model="judge-small", base_url=self.server.base_url)
         log = folder / "kit.log"
-        self.kit = Kit(work=folder / "work", media=folder / "media", log=log, judge=judge)
+        self.kit = Kit(work=folder / "work", media=folder / "media", log=log, judge=self.judge)
         self.answer: Callable[[Asked], str | Reply] = lambda _: ""
 
     def score(
         self, benchmark: Benchmark, texts: Sequence[str | None], out: Path, part: str | None = None
     ) -> Scored:
-        judged = replace(benchmark, judge="judge-small")
+        judged = replace(benchmark, judge=self.judge)
         outlines = self.kit.outline(judged)
         chosen = [o.id for o in outlines if part in (None, o.part)][: len(texts)]
         self.server.asked.clear()
@@ -53,7 +54,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     bench.server.__exit__(None, None, None)
 
 
-AGREEMENT = dict.fromkeys(("choice", "mmmu"), "tables_keep_their_words")
+DEVIATIONS = dict.fromkeys(("choice", "mmmu"), ("tables_keep_their_words",))
 """Of rows with an option ``None``, which an ordinary VLMEvalKit does not see."""
 
 
@@ -66,9 +67,9 @@ def test_which_metrics_use_a_judge_is_known_here_and_there(bench: Bench, tmp_pat
     bench.answer = lambda _: "Z"
     for metric in METRICS:
         got = bench.score(MAKERS[metric](tmp_path / metric, [{}]), [f"ßß {metric}"], tmp_path / "o")
-        assert (got.judge == "judge-small-0725") is (metric in JUDGED_METRICS), metric
+        assert (got.judge_reported == ("judge-small-0725",)) is (metric in JUDGED_METRICS), metric
         assert bool(bench.server.asked) is (metric in JUDGED_METRICS), metric
-        assert (got.score, got.agreement) == (0, AGREEMENT.get(metric, "agrees"))
+        assert (got.score, got.deviations) == (0, DEVIATIONS.get(metric, ()))
         assert not got.values[0].parsed or metric not in JUDGED_METRICS
 
 
@@ -97,8 +98,8 @@ def test_a_judge_reads_what_rules_cannot(
     got = bench.score(benchmark, [RIGHT[metric], text, f"{text}, maybe"], tmp_path / "out")
     assert values(got) == [1, 1, 0]
     assert got.vlmevalkit_score == pytest.approx(200 / 3, abs=0.05)
-    assert got.agreement == AGREEMENT.get(metric, "agrees")
-    assert got.judge == "judge-small-0725"
+    assert got.deviations == DEVIATIONS.get(metric, ())
+    assert got.judge_reported == ("judge-small-0725",)
     assert len(bench.prompts()) == 2
     assert shown in "\n".join(bench.prompts())
     # Everything comes from the cache the second time.
@@ -113,7 +114,7 @@ def test_a_judges_number_is_read_as_mathvista_means_it(bench: Bench, tmp_path: P
     bench.answer = lambda asked: "14." if "fourteen" in asked.prompt else "Extracted: [1, 2]"
     got = bench.score(benchmark, ["it says fourteen", "one and two"], tmp_path / "out")
     assert values(got) == [1, 1]
-    assert (got.vlmevalkit_score, got.agreement) == (0, "words_can_be_right")
+    assert (got.vlmevalkit_score, got.deviations) == (0, ("words_can_be_right",))
 
 
 def test_open_answers_of_mlvu(bench: Bench, tmp_path: Path) -> None:
@@ -139,8 +140,8 @@ def test_open_answers_of_mlvu(bench: Bench, tmp_path: Path) -> None:
     assert [(v.value, v.parsed) for v in got.values if not v.counts] == [
         (0.7, True), (0.5, True), (0.7, True),
     ]  # fmt: skip
-    assert (got.score, got.vlmevalkit_score, got.agreement) == (50, 50, "agrees")
-    assert got.macro == 50
+    assert (got.score, got.vlmevalkit_score, got.deviations) == (50, 50, ())
+    assert got.macro_average == 50
     assert got.extra == {"G-Avg": pytest.approx((7 + 5 + 7) / 3)}
     with pytest.raises(
         KitError, match=r"^MLVU: none of these samples counts towards its score; ask"
@@ -163,7 +164,7 @@ def test_captions_of_tempcompass(bench: Bench, tmp_path: Path) -> None:
     texts = ["It falls.", "It rises.", "nothing"]
     got = bench.score(benchmark, texts, tmp_path / "out", part="TempCompass_Captioning")
     assert values(got) == [1, 0, 0]
-    assert (got.vlmevalkit_score, got.agreement) == (pytest.approx(100 / 3), "agrees")
+    assert (got.vlmevalkit_score, got.deviations) == (pytest.approx(100 / 3), ())
 
 
 def test_no_answer_is_shown_to_no_judge(bench: Bench, tmp_path: Path) -> None:
@@ -193,9 +194,9 @@ def test_no_answer_is_shown_to_no_judge(bench: Bench, tmp_path: Path) -> None:
         assert got.extra == ({"G-Avg": 0} if metric == "mlvu" else {})
         # MVBench takes a blank for an answer; nobody knows what a judge makes of a hole.
         assert got.vlmevalkit_score == (pytest.approx(100 / 3) if metric == "mvbench" else 0)
-        mends = {"table_text", AGREEMENT.get(metric, "table_text")}
+        mends = {"table_text", *DEVIATIONS.get(metric, ())}
         mends |= {"a_mark_is_no_answer"} if metric == "mvbench" else set()
-        assert set(got.agreement.split(" + ")) == mends
+        assert set(got.deviations) == mends
 
 
 def test_what_stands_for_no_answer_is_no_ones_answer(bench: Bench, tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_g_avg_is_of_what_was_answered(bench: Bench, tmp_path: Path) -> None:
     benchmark = MAKERS["mlvu"](tmp_path, [{}, opened, opened, opened])
     got = bench.score(benchmark, ["B", "he goes", "", None], tmp_path / "out")
     assert got.extra == {"G-Avg": pytest.approx(7 / 3)}
-    assert (got.score, got.vlmevalkit_score, got.agreement) == (100, 100, "table_text")
+    assert (got.score, got.vlmevalkit_score, got.deviations) == (100, 100, ("table_text",))
     assert len(bench.prompts()) == 1
 
 
@@ -223,7 +224,7 @@ def test_counts_are_of_the_rows_that_count(bench: Bench, tmp_path: Path) -> None
     bench.answer = lambda _: "no idea"
     opened = {"scoring_points": "[]"}
     benchmark = replace(
-        MAKERS["mlvu"](tmp_path, [{}] * 6 + [opened] * 8), judge="judge-small", published=None
+        MAKERS["mlvu"](tmp_path, [{}] * 6 + [opened] * 8), judge=bench.judge, published=None
     )
     texts = ["B", "", None, " ", "neither", "so long"]
     samples = [
@@ -234,11 +235,12 @@ def test_counts_are_of_the_rows_that_count(bench: Bench, tmp_path: Path) -> None
     for at in (5, 11, 12):  # cut off: one that counts, and two that do not
         id = samples[at].id
         given[id] = replace(given[id], ended="length")
-    score, _ = score_benchmark(
-        bench.kit, benchmark, samples, given, tmp_path / "out", tmp_path / "samples.jsonl"
-    )
+    scored, rows = score_samples(bench.kit, benchmark, samples, given, tmp_path / "out")
+    conditions = conditions_of(benchmark, "", {"prompts": "vlmevalkit", "blind": False})
+    score = make_score(benchmark, conditions, scored, rows, unscored=0, cost=Cost())
     assert score.n == 6
-    assert (score.failed, score.empty, score.truncated, score.unparsed) == (1, 2, 1, 2)
+    assert score.counts == Counts(failed=1, empty=2, truncated=1, unparsed=2)
+    assert score.conditions.judge == bench.judge
 
 
 def test_words_a_table_would_lose_are_named(bench: Bench, tmp_path: Path) -> None:
@@ -247,17 +249,17 @@ def test_words_a_table_would_lose_are_named(bench: Bench, tmp_path: Path) -> Non
     benchmark = MAKERS["choice"](tmp_path, [{"B": "N/A", "C": "cow", "D": "emu"}])
     got = bench.score(benchmark, ["A"], tmp_path / "out")
     assert (got.score, got.vlmevalkit_score) == (100, 100)
-    assert got.agreement == "tables_keep_their_words"
+    assert got.deviations == ("tables_keep_their_words",)
     assert bench.prompts() == []
     benchmark = MAKERS["video-choice"](tmp_path, [{}])
-    for text, agreement in (("nan A", "agrees"), ("NA", "tables_keep_their_words")):
-        assert bench.score(benchmark, [text], tmp_path / "out").agreement == agreement
+    for text, deviations in (("nan A", ()), ("NA", ("tables_keep_their_words",))):
+        assert bench.score(benchmark, [text], tmp_path / "out").deviations == deviations
     bench.answer = lambda _: "Z"
     got = bench.score(MAKERS["mvbench"](tmp_path, [{}]), ["nan"], tmp_path / "out")
-    assert got.agreement == "tables_keep_their_words", "a word, and not a hole"
+    assert got.deviations == ("tables_keep_their_words",), "a word, and not a hole"
     # Numbers for words of figures are the same to a judge.
     got = bench.score(MAKERS["mathvista"](tmp_path, [{}]), ["14"], tmp_path / "out")
-    assert (got.score, got.agreement) == (100, "agrees")
+    assert (got.score, got.deviations) == (100, ())
 
 
 def test_a_judge_that_gives_up_is_no_score(bench: Bench, tmp_path: Path) -> None:
@@ -292,7 +294,7 @@ def test_whatever_a_judge_says(bench: Bench, tmp_path: Path, metric: str) -> Non
     got = bench.score(benchmark, [f"ßß {n}" for n in range(len(rows))], tmp_path / "out")
     assert len(got.values) == len(rows)
     assert all(0 <= sample.value <= 1 for sample in got.values)
-    assert set(got.agreement.split(" + ")) <= EXCEPTED.get(metric, set()) | TABLES | {"agrees"}
+    assert set(got.deviations) <= EXCEPTED.get(metric, set()) | TABLES
 
 
 _MARKS = [

@@ -26,6 +26,8 @@ from evalsuite.runs.records import Run, read_run
 from tests.builders.run_files import scores
 from tests.conftest import Bench, Reference, Watched, demo
 
+pytestmark = pytest.mark.integration
+
 BENCHMARKS = ["DemoOCR", "DemoVideo"]
 COMMAND = ["run", "--ckpt", "demo", "-b", ",".join(BENCHMARKS), "--batch-size", "16"]
 
@@ -178,15 +180,20 @@ def test_ten_moments_to_be_killed_at(bench: Bench, reference: Reference, tmp_pat
 
 def test_killed_while_samples_are_asked_again(bench: Bench, tmp_path: Path) -> None:
     some = ["-b", "DemoOCR", "--limit", "40"]
-    killed = Moment("DemoOCR/again.jsonl", 5, LINE)
+    killed = Moment("DemoOCR/rerun.jsonl", 5, LINE)
     assert run_at({}, killed, tmp_path / "killed", some) == -signal.SIGKILL
-    journal = bench.directory(tmp_path / "killed") / "DemoOCR" / "again.jsonl"
+    journal = bench.directory(tmp_path / "killed") / "DemoOCR" / "rerun.jsonl"
     known = read_predictions(journal)
     assert 0 < len(known) < 40
     runs = [bench.run(tmp_path / name, demo("DemoOCR"), limit="40") for name in ("killed", "whole")]
-    assert runs[0].noise == runs[1].noise
+    assert runs[0].batch_sensitivity == runs[1].batch_sensitivity
     whole = bench.directory(tmp_path / "whole") / "DemoOCR"
-    for name in ("again.jsonl", "noise@40.jsonl", "predictions.jsonl", "samples@40.jsonl"):
+    for name in (
+        "rerun.jsonl",
+        "batch_sensitivity@40.jsonl",
+        "predictions.jsonl",
+        "samples@40.jsonl",
+    ):
         assert (journal.parent / name).read_bytes() == (whole / name).read_bytes(), name
     assert known.items() <= read_predictions(journal).items()
 

@@ -17,6 +17,8 @@ from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, KitStartErr
 from tests.builders import kit_data as made
 from tests.builders.commands import evalsuite
 
+pytestmark = pytest.mark.integration
+
 
 def test_nothing_heavy_is_imported_on_this_side() -> None:
     code = (

@@ -12,6 +12,7 @@ from evalsuite.errors import UsageError
 from evalsuite.report.export import leaderboard
 from evalsuite.report.export.leaderboard import BEGIN, END
 from evalsuite.runner.plan import place
+from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import Run, settings_digest
 from tests.builders.golden import golden, parsed
 from tests.builders.hostile import HOSTILE
@@ -157,7 +158,9 @@ def test_a_link_to_nothing_yet(tmp_path: Path) -> None:
 def test_no_name_can_be_a_marker(tmp_path: Path, name: str) -> None:
     path = tmp_path / "README.md"
     path.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
-    hostile = run(name, score(name, 1.0), failure("x", name), score("y", 2.0, judge=name))
+    hostile = run(
+        name, score(name, 1.0), failure("x", name), score("y", 2.0, judge=JudgeId(name, name))
+    )
     for _ in range(2):
         write([hostile, run("b", score("y", 1.0)), run(name, limit="9")], path)
         lines = path.read_text().splitlines()
@@ -244,7 +247,12 @@ def test_what_is_not_ranked_is_named() -> None:
 
 def test_where_rows_were_asked_otherwise_it_says_how() -> None:
     board = leaderboard.leaderboard(
-        found([run("a", score("A", 1.0)), run("b", score("A", 1.0, judge="gpt-4o"))])
+        found(
+            [
+                run("a", score("A", 1.0)),
+                run("b", score("A", 1.0, judge=JudgeId("gpt-4o", "https://api.openai.com/v1"))),
+            ]
+        )
     )
     lines = [line for line in board.splitlines() if line.startswith(("- A:", "- not comparable"))]
     how = "- A: A, prompt default, at most 8 tokens, metric choice, judge"

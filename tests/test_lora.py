@@ -185,37 +185,35 @@ def test_whose_processor(adapter: Path, base: Path) -> None:
 def test_no_base(adapter: Path, base: Path) -> None:
     shutil.rmtree(base)
     message = error_for(adapter)
-    assert message.startswith(f"{adapter / 'adapter_config.json'}: the base model it names cannot")
+    assert message.startswith(f"{adapter / 'adapter_config.json'}: its base")
     assert "has no directory 'base'" in message
-    assert message.endswith("name a copy of it with --base")
+    assert "--base" in message
     for nameless in (None, ""):
         change(adapter / "adapter_config.json", base_model_name_or_path=nameless)
-        assert "no base_model_name_or_path; name the base model with --base" in error_for(adapter)
+        assert "no base_model_name_or_path; set --base" in error_for(adapter)
     assert error_for(adapter, base=str(base)).startswith(f"{base}: no such directory")
 
 
 def test_a_base_for_a_whole_checkpoint(base: Path) -> None:
-    assert error_for(base, base="demo") == (
-        f"--base demo: goes with a LoRA adapter, and {base} is not one; leave --base out"
-    )
+    assert error_for(base, base="demo").startswith(f"--base demo: {base} is not a LoRA adapter")
 
 
 def test_a_base_that_is_an_adapter(adapter: Path, tmp_path: Path) -> None:
     second = make_adapter(tmp_path / "second", str(adapter))
-    assert f"its base {adapter} is itself a PEFT adapter; merge that" in error_for(second)
+    assert f"its base {adapter} is also a PEFT adapter" in error_for(second)
 
 
 @pytest.mark.parametrize(
     ("factors", "said"),
     [
-        ({f"{LAYER}.lora_A.weight": (2, 8)}, "(2, 8) and does not fit"),
-        ({f"{LAYER}.lora_B.weight": (8, 2)}, "which has (6, 4) in its base"),
-        ({"model.text_model.embed_tokens.weight": (13, 4)}, "which has (12, 4)"),
-        ({"model.text_model.embed_tokens.base_layer.weight": (13, 4)}, "which has (12, 4)"),
-        ({"model.text_model.embed_tokens.lora_embedding_A": (2, 13)}, "which has (12, 4)"),
-        ({"model.text_model.embed_tokens.lora_embedding_B": (5, 2)}, "which has (12, 4)"),
+        ({f"{LAYER}.lora_A.weight": (2, 8)}, "shape (2, 8) does not fit"),
+        ({f"{LAYER}.lora_B.weight": (8, 2)}, "shape (6, 4) in its base"),
+        ({"model.text_model.embed_tokens.weight": (13, 4)}, "shape (12, 4)"),
+        ({"model.text_model.embed_tokens.base_layer.weight": (13, 4)}, "shape (12, 4)"),
+        ({"model.text_model.embed_tokens.lora_embedding_A": (2, 13)}, "shape (12, 4)"),
+        ({"model.text_model.embed_tokens.lora_embedding_B": (5, 2)}, "shape (12, 4)"),
         ({"model.vision_model.embeddings.patch_embedding.lora_A.weight": (2, 3, 9, 9)},
-         "which has (4, 3, 8, 8)"),
+         "shape (4, 3, 8, 8)"),
     ],
 )  # fmt: skip
 def test_a_base_of_another_shape(adapter: Path, factors: dict[str, Any], said: str) -> None:
@@ -223,7 +221,7 @@ def test_a_base_of_another_shape(adapter: Path, factors: dict[str, Any], said: s
     write(adapter, "adapter_model.safetensors", safetensors(FACTORS | changed))
     message = error_for(adapter)
     assert said in message
-    assert message.endswith("name the model it was trained on with --base")
+    assert "--base" in message
 
 
 def test_what_fits(adapter: Path) -> None:
@@ -245,27 +243,27 @@ def test_an_adapter_for_another_architecture(adapter: Path) -> None:
     other = {"base_model.model.transformer.h.0.attn.c_attn.lora_A.weight": (2, 4)}
     write(adapter, "adapter_model.safetensors", safetensors(other))
     message = error_for(adapter)
-    assert "has none of the weights it changes (first base_model.model.transformer.h.0" in message
+    assert "(first base_model.model.transformer.h.0" in message
 
 
 def test_missing_weights(adapter: Path) -> None:
     (adapter / "adapter_model.safetensors").unlink()
-    assert "a PEFT adapter without its weights (no adapter_model.safet" in error_for(adapter)
+    assert "no adapter_model.safetensors" in error_for(adapter)
     write(adapter, "adapter_model.bin", "x")
     message = error_for(adapter)
-    assert "only safetensors are loaded, and the adapter's weights are adapter_model.bin" in message
+    assert "the weights are adapter_model.bin" in message
     assert "weights_only=True" in message
     write(adapter, "adapter_model.safetensors", safetensors({}))
-    assert "holds no weights" in error_for(adapter)
+    assert "contains no weights" in error_for(adapter)
     write(adapter, "adapter_model.safetensors", safetensors(FACTORS)[:-3])
-    assert "cut off" in error_for(adapter)
+    assert "truncated" in error_for(adapter)
     (adapter / "adapter_config.json").unlink()
-    assert "a PEFT adapter's weights but no adapter_config.json" in error_for(adapter)
+    assert "no adapter_config.json" in error_for(adapter)
 
 
 def test_a_module_trained_whole_that_is_not_there(adapter: Path) -> None:
     change(adapter / "adapter_config.json", modules_to_save=["lm_head"])
-    assert "lists 'lm_head' under modules_to_save, and no weight of it" in error_for(adapter)
+    assert "no weight of 'lm_head'" in error_for(adapter)
     head = {"base_model.model.lm_head.weight": (12, 4)}
     write(adapter, "adapter_model.safetensors", safetensors(FACTORS | head))
     assert read(str(adapter)).path == adapter
@@ -276,7 +274,7 @@ def test_a_module_trained_whole_that_is_not_there(adapter: Path) -> None:
     [
         ({"peft_type": "PROMPT_TUNING"}, "peft_type 'PROMPT_TUNING' is not supported"),
         ({"peft_type": None}, "peft_type None is not supported"),
-        ({"alora_invocation_tokens": [1]}, "alora_invocation_tokens is not supported: it cannot"),
+        ({"alora_invocation_tokens": [1]}, "alora_invocation_tokens is not supported"),
         ({"layer_replication": [[0, 2]]}, "layer_replication is not supported"),
     ],
 )

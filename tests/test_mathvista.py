@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from tests.builders import kit_data as made
 from tests.builders.hostile import NASTY, TEXTS
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def rules() -> Any:

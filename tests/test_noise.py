@@ -11,7 +11,7 @@ from evalsuite.errors import UsageError
 from evalsuite.runner.batch_sensitivity import SAMPLES, Twice, pick, pool, shares, write
 from evalsuite.runner.workers.worker import Answered, Message, Worker, WorkerSettings
 from evalsuite.runs.journal import read_predictions
-from evalsuite.runs.records import Noise, Outcome, Run, read_run
+from evalsuite.runs.records import BatchSensitivity, Outcome, Run, read_run
 from tests.conftest import Bench, Reference, Watched, demo
 
 
@@ -83,20 +83,20 @@ def test_no_change_in_few_samples_proves_little(tmp_path: Path) -> None:
 
 
 def test_a_run_asks_some_again(reference: Reference) -> None:
-    noise = reference.run.noise
+    noise = reference.run.batch_sensitivity
     assert noise is not None
     assert noise.count == SAMPLES
     assert set(noise.samples) == {b.name for b in demo()}
     assert {12, 13} == set(noise.samples.values())
     # float32: an answer does not depend on its company.
     assert noise.changed == noise.flipped == noise.effect == 0
-    assert read_run(reference.directory / "run.json").noise == noise
+    assert read_run(reference.directory / "run.json").batch_sensitivity == noise
     for name, count in noise.samples.items():
-        lines = (reference.directory / name / "noise.jsonl").read_text().splitlines()
+        lines = (reference.directory / name / "batch_sensitivity.jsonl").read_text().splitlines()
         found = [Twice(**json.loads(line)) for line in lines]
         assert len(found) == count
         first = read_predictions(reference.journal(name))
-        alone = read_predictions(reference.directory / name / "again.jsonl")
+        alone = read_predictions(reference.directory / name / "rerun.jsonl")
         assert {t.id: t.alone for t in found} == {i: p.text for i, p in alone.items()}
         assert all(first[i].prompt_digest == p.prompt_digest for i, p in alone.items())
 
@@ -107,9 +107,9 @@ def test_it_does_not_matter_whether_benchmarks_come_one_by_one(
     together = bench.run(tmp_path / "a", demo("DemoOCR", "DemoShapes"), limit="40")
     bench.run(tmp_path / "b", demo("DemoShapes"), limit="40")
     merged = bench.run(tmp_path / "b", demo("DemoOCR"), limit="40")
-    assert merged.noise == together.noise
-    assert together.noise is not None
-    assert together.noise.samples == {"DemoOCR": 32, "DemoShapes": 32}
+    assert merged.batch_sensitivity == together.batch_sensitivity
+    assert together.batch_sensitivity is not None
+    assert together.batch_sensitivity.samples == {"DemoOCR": 32, "DemoShapes": 32}
 
 
 def test_what_changed_is_scored_and_what_was_asked_is_not_asked_again(
@@ -117,7 +117,7 @@ def test_what_changed_is_scored_and_what_was_asked_is_not_asked_again(
 ) -> None:
     first = bench.run(tmp_path, demo("DemoOCR"), limit="40")
     directory = bench.directory(tmp_path) / "DemoOCR"
-    journal = directory / "again.jsonl"
+    journal = directory / "rerun.jsonl"
     header, *lines = journal.read_text().splitlines(keepends=True)
     assert len(lines) == 40
     # As if batches had helped: alone, three answers are wrong, and one reads otherwise.
@@ -130,8 +130,8 @@ def test_what_changed_is_scored_and_what_was_asked_is_not_asked_again(
     other["text"] = f" {other['text']}"
     journal.write_text(header + "".join(json.dumps(a) + "\n" for a in answers))
     changed = bench.run(tmp_path, demo("DemoOCR"), limit="40", mode="eval", fresh=True)
-    assert changed.scores[0].score == first.scores[0].score
-    noise = changed.noise
+    assert changed.scores[0].value == first.scores[0].value
+    noise = changed.batch_sensitivity
     assert noise is not None
     assert (noise.count, noise.changed, noise.flipped) == (40, 4, 3)
     assert noise.effect == pytest.approx(100 * 3 / 40)
@@ -142,8 +142,8 @@ def test_what_changed_is_scored_and_what_was_asked_is_not_asked_again(
     answers[1] |= {"ended": "error", "error": "made up"}
     journal.write_text(header + "".join(json.dumps(a) + "\n" for a in answers))
     fewer = bench.run(tmp_path, demo("DemoOCR"), limit="40", mode="eval", fresh=True)
-    assert fewer.noise is not None
-    assert fewer.noise.count == 38
+    assert fewer.batch_sensitivity is not None
+    assert fewer.batch_sensitivity.count == 38
 
 
 class Seen(Watched):
@@ -182,20 +182,20 @@ def test_the_score_does_not_wait_for_what_is_asked_again(bench: Bench, tmp_path:
 
     options = bench.options(tmp_path, limit="40")
     run = bench.evaluate(demo("DemoOCR"), options, seen, hire=hire)
-    assert run.scores[0].asked_again == 40
+    assert run.scores[0].rerun_samples == 40
     assert run.finished
-    assert seen.outcomes == [dataclasses.replace(run.scores[0], asked_again=None)]
+    assert seen.outcomes == [dataclasses.replace(run.scores[0], rerun_samples=None)]
     assert seen.answered_again[-1] == (40, 40)
     for record in seen.records:
         assert record.outcomes == tuple(seen.outcomes)
         assert record.finished is None
-        assert record.noise is None
+        assert record.batch_sensitivity is None
 
 
 def test_nothing_is_asked_again_if_nobody_wants_to_know(bench: Bench, tmp_path: Path) -> None:
     options = bench.options(tmp_path, limit="20", noise=0)
     run = bench.evaluate(demo("DemoOCR"), options, Watched(), hire=bench.hire)
-    assert run.noise is None
+    assert run.batch_sensitivity is None
     names = {path.name for path in (bench.directory(tmp_path) / "DemoOCR").iterdir()}
     assert names == {"predictions.jsonl", "samples@20.jsonl", "vlmevalkit@20"}
 
@@ -207,16 +207,17 @@ def test_a_finished_run_is_asked_for_more_by_name_alone(bench: Bench, tmp_path: 
         return bench.evaluate(chosen, options, Watched(), hire=bench.hire)
 
     first = run(noise=0)
-    assert first.noise is None
+    assert first.batch_sensitivity is None
     assert run() == first, "finished is finished"
     more = run(noise=10)
-    assert more.noise is not None
-    assert more.noise.samples == {"DemoDigits": 5, "DemoOCR": 5}
-    assert [score.asked_again for score in more.scores] == [5, 5]
+    assert more.batch_sensitivity is not None
+    assert more.batch_sensitivity.samples == {"DemoDigits": 5, "DemoOCR": 5}
+    assert [score.rerun_samples for score in more.scores] == [5, 5]
     for before, after in zip(first.scores, more.scores, strict=True):
-        seconds = {**after.seconds, "score": before.seconds["score"]}
-        assert dataclasses.replace(after, asked_again=0, seconds=seconds) == before
-    journal = bench.directory(tmp_path) / "DemoOCR" / "again.jsonl"
+        assert dataclasses.replace(after, rerun_samples=0, cost=before.cost) == before
+        seconds = {**after.cost.seconds, "score": before.cost.seconds["score"]}
+        assert dataclasses.replace(after.cost, seconds=seconds) == before.cost
+    journal = bench.directory(tmp_path) / "DemoOCR" / "rerun.jsonl"
     asked = journal.read_bytes()
     assert run(noise=6) == more
     assert run(noise=0) == more
@@ -224,8 +225,8 @@ def test_a_finished_run_is_asked_for_more_by_name_alone(bench: Bench, tmp_path: 
     assert journal.read_bytes() == asked
     # More than there are is all of them.
     most = run(noise=1000)
-    assert most.noise is not None
-    assert most.noise.count == 40
+    assert most.batch_sensitivity is not None
+    assert most.batch_sensitivity.count == 40
     assert run(noise=1000) == most
 
 
@@ -245,10 +246,10 @@ def test_a_damaged_file_is_found_before_anything_is_asked(
     bench: Bench, tmp_path: Path, line: str
 ) -> None:
     bench.run(tmp_path, demo("DemoDigits"), limit="5")
-    damaged = bench.directory(tmp_path) / "DemoDigits" / "noise@5.jsonl"
+    damaged = bench.directory(tmp_path) / "DemoDigits" / "batch_sensitivity@5.jsonl"
     kept = damaged.read_text()
     damaged.write_text(line + "\n")
-    with pytest.raises(UsageError, match=r"noise@5\.jsonl: is damaged; delete it"):
+    with pytest.raises(UsageError, match=r"batch_sensitivity@5\.jsonl: is damaged; delete it"):
         bench.run(tmp_path, demo("DemoOCR"), limit="5")
     assert not (bench.directory(tmp_path) / "DemoOCR").exists()
     # What the message says to do.
@@ -258,7 +259,9 @@ def test_a_damaged_file_is_found_before_anything_is_asked(
 
 
 def test_no_run_has_noise_that_is_no_number() -> None:
-    good = Noise(samples={"A": 2}, changed=0, flipped=0, effect=0.0, low=-100.0, high=100.0)
+    good = BatchSensitivity(
+        samples={"A": 2}, changed=0, flipped=0, effect=0.0, low=-100.0, high=100.0
+    )
     for wrong in ({"effect": float("nan")}, {"low": -101.0}, {"high": float("inf")}):
         with pytest.raises(ValueError, match="within"):
             dataclasses.replace(good, **wrong)

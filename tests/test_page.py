@@ -312,7 +312,7 @@ def test_a_benchmark_page_says_what_came_of_it(tmp_path: Path) -> None:
     assert '<td class="number" data-sort="75.0">75.0</td>' in html, "bold means really the best"
     assert "13.1 to 98.4" in text  # Wilson of 75 % of 3 answers, with t of 3
     assert "50.0 ± 50.0" in text
-    assert "second: no samples samples.jsonl is not there" in text
+    assert "second: no samples samples.jsonl is missing" in text
     assert "third: no score score: a < b. kit.log has the whole story" in text
     for fact in ("choice", "default", "exact", "token limit", "dddddddd"):
         assert fact in text
@@ -353,7 +353,7 @@ def test_names_of_files_are_ours(tmp_path: Path) -> None:
     whole = type(run)(**{**{f: getattr(run, f) for f in run.__dataclass_fields__},
                          "outcomes": outcomes})  # fmt: skip
     slugs = [s.slug for s in groups([FoundRun(found[0].path, whole)])[0].subjects]
-    assert slugs == ["up", "a-b", "a-b-2", "A-B-3", "benchmark", "index", "x" * 80]
+    assert slugs == ["up", "a-b", "a-b-2", "A-B-3", "benchmark", "index", "x" * 100]
 
 
 def test_a_limited_run_brings_its_own_samples(tmp_path: Path) -> None:
@@ -468,6 +468,23 @@ def test_a_page_cut_off_while_it_is_put_in_place_leaves_whole_ones(
 def test_one_at_a_time(one: list[FoundRun], tmp_path: Path) -> None:
     with opened(tmp_path / "page"), pytest.raises(UsageError, match="another process"):
         written(one, tmp_path / "page")
+
+
+def test_each_samples_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rights = {"a": [1, 0, 1, 1], "b": [0, 1, 1, 0], "c": [1, 1, 1, 1]}
+    found = [stored(tmp_path / "results", name, {"Bench": samples(right), "Other": samples(right)})
+             for name, right in rights.items()]  # fmt: skip
+    opened_files: list[Path] = []
+    read_text = Path.read_text
+
+    def counted(self: Path, *args: Any, **kwargs: Any) -> str:
+        opened_files.append(self)
+        return read_text(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    written(found, tmp_path / "page")
+    read = [path for path in opened_files if path.suffix == ".jsonl"]
+    assert sorted(read) == sorted(f.samples(name) for f in found for name in ("Bench", "Other"))
 
 
 # The command

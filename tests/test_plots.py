@@ -10,8 +10,9 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -47,7 +48,7 @@ from evalsuite.stats import clustered_standard_error
 from evalsuite.stats.wilson import score_interval
 from tests.builders.commands import evalsuite
 from tests.builders.hostile import HOSTILE
-from tests.builders.runs import run, score, settings
+from tests.builders.runs import run, score, settings, with_fields
 from tests.builders.stored_runs import sample
 from tests.builders.sweeps import checkpoint, sweep
 
@@ -429,9 +430,7 @@ def some(directory: Path) -> list[FoundRun]:
     found = sweep(directory / "results", {"A": (0.3, 0.6), "B": (0.5, 0.8)}, (100, 200))
     with_memory = []
     for each in found:
-        outcomes = tuple(
-            dataclasses.replace(s, peak_memory_bytes=2 * 10**9) for s in each.run.scores
-        )
+        outcomes = tuple(with_fields(s, peak_memory_bytes=2 * 10**9) for s in each.run.scores)
         with_memory.append(FoundRun(each.path, dataclasses.replace(each.run, outcomes=outcomes)))
     return with_memory
 
@@ -609,6 +608,26 @@ def test_a_part_of_a_benchmark_is_called_so(tmp_path: Path) -> None:
 
 
 # What cannot be drawn
+
+
+def test_comparability_and_the_table_are_computed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for name in ("alike", "build"):
+        monkeypatch.setattr(plots, name, counted(getattr(plots, name), name, calls))
+    plots.draw(some(tmp_path), tmp_path, [], silent)
+    assert sorted(calls) == ["alike", "build"]
+
+
+def counted(function: Callable[..., Any], name: str, calls: list[str]) -> Callable[..., Any]:
+    """`function`, which adds `name` to `calls` when it is called."""
+
+    def call(*arguments: Any) -> Any:
+        calls.append(name)
+        return function(*arguments)
+
+    return call
 
 
 def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:

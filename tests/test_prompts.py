@@ -10,7 +10,7 @@ from evalsuite.smolvlm.prompts import (
     MAX_FRAMES,
     VIDEO_FORMATS,
     Prompt,
-    Style,
+    PromptOptions,
     build,
     shown_frames,
 )
@@ -23,11 +23,11 @@ TEMPLATE = (
     "{% for item in message.content %}{{ item.text or '<image>' }}{% endfor %};{% endfor %}"
     "{% if add_generation_prompt %}assistant:{% endif %}"
 )
-NATIVE = Style("native", chat_template=TEMPLATE)
-IDEFICS3 = Style(family="idefics3")
+NATIVE = PromptOptions("native", chat_template=TEMPLATE)
+IDEFICS3 = PromptOptions(family="idefics3")
 
 
-def test_texts_and_images_keep_their_order_and_texts_lose_their_outer_space() -> None:
+def test_default_keeps_order_and_strips_texts() -> None:
     prompt = build("default", [Text(" First: "), CAT, Text("\nsecond:"), DOG, Text("Which? ")])
     assert prompt == Prompt(
         "<|im_start|>User:First:<image>second:<image>Which?<end_of_utterance>\nAssistant:",
@@ -36,7 +36,7 @@ def test_texts_and_images_keep_their_order_and_texts_lose_their_outer_space() ->
     )
 
 
-def test_a_video_has_stamps_and_its_question_comes_last() -> None:
+def test_video_has_time_stamps_and_ends_with_the_question() -> None:
     prompt = build("video", [Text("What happens? "), CLIP])
     assert prompt == Prompt(
         "<|im_start|>System: pay attention to the video and answer the question "
@@ -49,7 +49,7 @@ def test_a_video_has_stamps_and_its_question_comes_last() -> None:
 
 
 @pytest.mark.parametrize("name", VIDEO_FORMATS)
-def test_a_video_has_no_words_of_its_own_for_an_idefics3_checkpoint(name: str) -> None:
+def test_idefics3_uses_the_default_format_for_videos(name: str) -> None:
     messages: list[Message] = [Text("Look.", role="system"), CLIP, Text(f" Which? {OPTIONS}")]
     prompt = build(name, messages, IDEFICS3)
     assert prompt == Prompt(
@@ -59,7 +59,7 @@ def test_a_video_has_no_words_of_its_own_for_an_idefics3_checkpoint(name: str) -
     )
 
 
-def test_chartqa_is_worded_for_the_family() -> None:
+def test_chartqa_differs_by_family() -> None:
     messages: list[Message] = [CAT, Text("How many?")]
     newer, older = build("chartqa", messages).text, build("chartqa", messages, IDEFICS3).text
     assert "-Don't paraphrase" in newer
@@ -68,40 +68,40 @@ def test_chartqa_is_worded_for_the_family() -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize(
-    "style", [Style(), IDEFICS3, NATIVE], ids=["smolvlm", "idefics3", "native"]
+    "options", [PromptOptions(), IDEFICS3, NATIVE], ids=["smolvlm", "idefics3", "native"]
 )
 @pytest.mark.parametrize("media", [[CAT, DOG], [CLIP]], ids=["images", "frames"])
-def test_a_mark_for_everything_shown_and_frames_are_never_cut(
-    name: str, style: Style, media: list[Any]
+def test_one_image_token_per_image_and_frames_are_never_split(
+    name: str, options: PromptOptions, media: list[Any]
 ) -> None:
-    prompt = build(name, [*media, Text("Which?")], style)
+    prompt = build(name, [*media, Text("Which?")], options)
     assert prompt.text.count("<image>") == 2
     assert prompt.text.count("Which?") == 1
     assert prompt.media == tuple(media)
     assert prompt.split == (CLIP not in media)
 
 
-def test_native_goes_by_the_checkpoints_own_template_whatever_the_format() -> None:
+def test_native_uses_the_chat_template_for_every_format() -> None:
     messages: list[Message] = [CAT, Text(f"Which?\n{OPTIONS}\n")]
     expected = Prompt(f"user:<image>Which?\n{OPTIONS};assistant:", (CAT,), split=True)
     assert build("choices", messages, NATIVE) == expected
     assert build("default", messages, NATIVE) == expected
-    with pytest.raises(UsageError, match="no chat template, and --prompts native asks by it"):
-        build("default", messages, Style("native"))
+    with pytest.raises(UsageError, match=r"no chat template.*--prompts native"):
+        build("default", messages, PromptOptions("native"))
 
 
-def test_a_videos_length_makes_another_prompt_only_where_it_is_said() -> None:
+def test_video_duration_changes_only_native_prompts() -> None:
     longer = Frames(CLIP.paths, CLIP.times, CLIP.digest, seconds=60.0)
 
-    def digests(style: Style) -> set[str]:
-        prompts = [build("video", [clip, Text("What?")], style) for clip in (CLIP, longer)]
+    def digests(options: PromptOptions) -> set[str]:
+        prompts = [build("video", [clip, Text("What?")], options) for clip in (CLIP, longer)]
         return {prompt_digest(prompt.text, prompt.media) for prompt in prompts}
 
-    assert len(digests(Style())) == 1
+    assert len(digests(PromptOptions())) == 1
     assert len(digests(NATIVE)) == 2
 
 
 @pytest.mark.parametrize("n", [1, 63, 64, 65, 66, 100, 127, 128, 1000, 4321])
-def test_frames_shown_are_those_numpy_would_pick(n: int) -> None:
+def test_shown_frames_equal_numpy_linspace(n: int) -> None:
     expected = np.linspace(0, n - 1, MAX_FRAMES, dtype=int) if n > MAX_FRAMES else np.arange(n)
     assert shown_frames(n) == expected.tolist()

@@ -9,7 +9,7 @@ from evalsuite.benchmarks.catalogue import Catalogue, load
 from evalsuite.errors import UsageError
 from evalsuite.report.model import select
 from evalsuite.report.model.table import Table
-from evalsuite.report.tables import grid
+from evalsuite.report.tables import runs as grid
 from evalsuite.report.writers.csv import to_csv
 from evalsuite.report.writers.json import to_json
 from evalsuite.runs.records import Run

@@ -39,6 +39,8 @@ from tests.builders.run_files import png, scores
 from tests.conftest import Bench, Watched, demo
 from tests.fakes.ray_cluster import RayCluster
 
+pytestmark = pytest.mark.integration
+
 pytest.importorskip("ray")
 
 NAMES = ["DemoOCR", "DemoVideo"]

@@ -21,13 +21,15 @@ from lxml import html
 from rich.console import Console
 
 from evalsuite.benchmarks.catalogue import load
+from evalsuite.cli import report
 from evalsuite.report import format as words
 from evalsuite.report.model.notes import Footnote
 from evalsuite.report.model.select import Wanted, tables
 from evalsuite.report.tables.grid import Entry, Grid, Heading, Line
-from evalsuite.report.writers import report
+from evalsuite.report.tables.runs import report_grid
 from evalsuite.report.writers.markdown import grid_markdown
-from evalsuite.report.writers.terminal import print_reports
+from evalsuite.report.writers.terminal import print_grids
+from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun, run_to_plain
 from evalsuite.system.files import to_json_line
 from tests.builders.golden import golden, parsed
@@ -58,7 +60,12 @@ def everything(tmp_path: Path) -> tuple[list[FoundRun], Wanted]:
     scores = {name: dict(facts) for name in ("Colours", "Words", "VideoA", "VideoB")}
     noted: dict[str, dict[str, Any]] = {
         **scores,
-        "Words": {**facts, "failed": 2, "reasons": ("3, 8: a.png: no image",), "unparsed": 4},
+        "Words": {
+            **facts,
+            "failed": 2,
+            "failure_reasons": ("3, 8: a.png: no image",),
+            "unparsed": 4,
+        },
         "VideoA": {**facts, "modified_data": True},
     }
     runs = [
@@ -117,7 +124,7 @@ def test_every_form_marks_the_same_as_best(tmp_path: Path) -> None:
 def test_a_terminal_has_them_in_bold(tmp_path: Path) -> None:
     runs, wanted = everything(tmp_path)
     console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=200)
-    print_reports(tables(runs, wanted), console)
+    print_grids([report_grid(table) for table in tables(runs, wanted)], console)
     assert isinstance(console.file, io.StringIO)
     bold = re.findall(r"\x1b\[1;32m([^\x1b]*)\x1b", console.file.getvalue())
     assert bold == ["70.0", "90.0", "90.0 ± 2.2", "50.0", "50.0 ± 2.2"]
@@ -128,7 +135,7 @@ def test_a_terminal_has_them_in_bold(tmp_path: Path) -> None:
     [
         (score("A", 1.0, partial=True, unscored=7), "partial: without what only a judge can score"),
         (score("A", 1.0, modified_data=True), "on data that is not what was published"),
-        (score("A", 1.0, failed=3, reasons=("9: broken",)), "3 of 300 (9: broken)"),
+        (score("A", 1.0, failed=3, failure_reasons=("9: broken",)), "3 of 300 (9: broken)"),
         (score("A", 1.0, empty=2), "empty answers"),
         (score("A", 1.0, truncated=2), "answers cut at the token limit"),
         (score("A", 1.0, unparsed=2), "answers in which no option was found"),
@@ -172,8 +179,9 @@ def test_two_prompt_profiles_are_two_tables(form: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [*HOSTILE, *MORE_HOSTILE])
 def test_hostile_names_in_every_form(name: str, tmp_path: Path) -> None:
     runs = found([
-        run(name, score(name, 12.5, judge=name, failed=1, reasons=(name,)), failure("x", name),
-            score("y", 1.0, agreement=name, extra={name: 1.0})),
+        run(name, score(name, 12.5, judge=JudgeId(name, name), failed=1, failure_reasons=(name,)),
+            failure("x", name),
+            score("y", 1.0, deviations=(name,), extra={name: 1.0})),
         run("b", score(name, 1.0), settings={**settings(), "engine": name}),
     ])  # fmt: skip
     visible = words.visible(name)

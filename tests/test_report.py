@@ -16,16 +16,16 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from evalsuite.benchmarks.catalogue import load
+from evalsuite.cli import report
 from evalsuite.errors import UsageError
 from evalsuite.report import format as words
 from evalsuite.report.model import notes, select, table
 from evalsuite.report.tables import grid, listing
 from evalsuite.report.tables import run as detail
-from evalsuite.report.writers import report
+from evalsuite.report.tables.runs import across, down, report_grid, summary
 from evalsuite.report.writers import terminal as text
 from evalsuite.report.writers.json import to_json
 from evalsuite.report.writers.markdown import escaped, grid_markdown
-from evalsuite.report.writers.markdown import markdown as render_markdown
 from evalsuite.runs import find
 from evalsuite.runs.records import FoundRun, Run, write_run
 from tests.builders.golden import golden, parsed
@@ -34,7 +34,7 @@ from tests.builders.runs import failure, found, one, run, score, settings, sever
 
 
 def markdown(runs: list[Run]) -> str:
-    return render_markdown(select.tables(found(runs)))
+    return "\n".join(grid_markdown(report_grid(t)) for t in select.tables(found(runs)))
 
 
 def terminal(width: int) -> Console:
@@ -58,7 +58,7 @@ def test_a_table_holds_every_benchmark_of_every_run() -> None:
     assert [(c.benchmark, c.modality) for c in built.columns] == [
         ("DemoDigits", "image"), ("DemoYesNo", "image"), ("DemoVideo", "video"),
     ]  # fmt: skip
-    scores = [[cell.score and cell.score.score for cell in row.cells] for row in built.rows]
+    scores = [[cell.score and cell.score.value for cell in row.cells] for row in built.rows]
     assert scores == [[40.0, 61.04, 25.0], [71.26, None, 30.0], [90.0, 88.8, None]]
     assert built.rows[1].cells[1].outcome == failure("DemoYesNo")
     assert built.rows[2].cells[2].outcome is None
@@ -129,7 +129,7 @@ def test_what_makes_scores_incomparable_is_noted_at_the_benchmark() -> None:
     ])  # fmt: skip
     assert [(c.benchmark, c.marks) for c in built.columns] == [("A", ("a",)), ("Video", ("b",))]
     assert [note.text for note in built.footnotes] == [
-        "not comparable: A was run with different data digest: dddddddd, eeeeeeee",
+        "not comparable: A was run with different data: dddddddd, eeeeeeee",
         "not comparable: Video was run with different frames: 1fps, 16",
     ]
 
@@ -157,7 +157,7 @@ def test_other_prompts_never_share_a_table() -> None:
 
 def test_why_samples_failed_is_said() -> None:
     reasons = ("3, 8: a.png: not an image in a known format",)
-    failing = score("A", 40.0, failed=2, reasons=reasons)
+    failing = score("A", 40.0, failed=2, failure_reasons=reasons)
     text = markdown([run("a", failing), run("b", score("A", 1.0))])
     assert "a A 2 of 300 (3, 8: a.png: not an image in a known format)" in text
     assert "A 2 of 300 (3, 8: a.png: not an image in a known format)" in markdown(
@@ -175,7 +175,7 @@ def test_a_partial_score_is_no_part_of_an_average() -> None:
 
 def test_what_a_score_is_not_is_said() -> None:
     outcome = score(
-        "TempVideo", 40.0, partial=True, unscored=7, modified_data=True, macro=38.25,
+        "TempVideo", 40.0, partial=True, unscored=7, modified_data=True, macro_average=38.25,
         extra={"G-Avg": 4.2},
     )  # fmt: skip
     for runs in ([run("a", outcome)], [run("a", outcome), run("b", outcome)]):
@@ -255,13 +255,13 @@ def test_rates_and_durations() -> None:
 
 def test_the_closing_table() -> None:
     console = terminal(80)
-    text.print_runs(found([one()]), console)
+    text.print_grids(summary(found([one()])), console)
     golden("one.txt", written(console))
 
 
 def test_several_runs() -> None:
     console = terminal(100)
-    text.print_table(table.build(several()), console)
+    text.print_grids([report_grid(table.build(several()))], console)
     golden("several.txt", written(console))
 
 
@@ -269,7 +269,7 @@ def test_names_that_are_too_long_are_broken_between_words() -> None:
     names = [f"smolvlm2-2.2b-docmix-lr2e-5-checkpoint-{step}" for step in (1000, 1500)]
     rows = [run(each, *(score(f"Bench{n}", 50.0) for n in range(9))) for each in (*names, "short")]
     console = terminal(80)
-    text.print_table(table.build(rows), console)
+    text.print_grids([report_grid(table.build(rows))], console)
     lines = [line.split("  ")[0].rstrip() for line in written(console).splitlines()]
     at = next(at for at, line in enumerate(lines) if line.startswith("smolvlm2"))
     broken = lines[at : lines.index("short")]
@@ -282,7 +282,7 @@ def test_each_band_says_which_modality_its_averages_are_of() -> None:
     names = [*(f"Bench{n}" for n in range(9)), "Video1", "Video2"]
     rows = [run(each, *(score(name, 50.0) for name in names)) for each in ("a" * 30, "b" * 30)]
     console = terminal(60)
-    text.print_table(table.build(rows), console)
+    text.print_grids([report_grid(table.build(rows))], console)
     shown = written(console).splitlines()
     heads = [shown[at - 1].split() for at, line in enumerate(shown) if line.startswith("──")]
     assert heads[0][:3] == ["checkpoint", "average", "image"]
@@ -291,7 +291,9 @@ def test_each_band_says_which_modality_its_averages_are_of() -> None:
 
 def test_a_limited_unfinished_run_says_so() -> None:
     console = pipe()
-    text.print_runs(found([run("demo", score("A", 1.0), limit="50", finished=None)]), console)
+    text.print_grids(
+        summary(found([run("demo", score("A", 1.0), limit="50", finished=None)])), console
+    )
     lines = written(console).splitlines()
     assert "unfinished, so benchmarks may be missing" in lines
     assert "only a part of the samples, by --limit 50" in lines
@@ -304,9 +306,11 @@ def test_no_counts_no_columns() -> None:
 
 def test_a_run_without_scores() -> None:
     console = pipe()
-    text.print_runs(found([run("demo")]), console)
-    assert written(console) == "demo: no benchmark has a score yet; run with --mode all\n"
-    text.print_runs([], console)
+    text.print_grids(summary(found([run("demo")])), console)
+    title, remark = written(console).split("\n", 1)
+    assert title.startswith("demo (01234567")
+    assert "--mode all" in remark
+    text.print_grids(summary([]), console)
 
 
 def many(runs: int, benchmarks: int) -> list[Run]:
@@ -324,10 +328,10 @@ def numbers(shown: str) -> set[str]:
 def test_no_number_is_ever_cut_short(runs: int, benchmarks: int) -> None:
     built = table.build(many(runs, benchmarks))
     piped = pipe()
-    text.print_table(built, piped)
+    text.print_grids([report_grid(built)], piped)
     for width in (80, 120):
         console = terminal(width)
-        text.print_table(built, console)
+        text.print_grids([report_grid(built)], console)
         assert numbers(written(console)) == numbers(written(piped))
         assert "…" not in written(console)
         assert max(map(len, written(console).splitlines())) <= width
@@ -335,7 +339,7 @@ def test_no_number_is_ever_cut_short(runs: int, benchmarks: int) -> None:
 
 def test_a_benchmark_with_a_long_name_leaves_room_for_its_numbers() -> None:
     runs = [run("x" * 250, score("y" * 120, 12.5), score("A", 1.0)), run("b", score("A", 3.5))]
-    for drawn in (grid.across(table.build(runs)), grid.down(table.build(runs))):
+    for drawn in (across(table.build(runs)), down(table.build(runs))):
         console = terminal(80)
         text.print_grid(drawn, console)
         assert {"12.5", "1.0", "3.5", "2.2"} <= numbers(written(console))
@@ -345,11 +349,11 @@ def test_a_benchmark_with_a_long_name_leaves_room_for_its_numbers() -> None:
 def test_a_table_is_turned_round_where_only_that_fits() -> None:
     built = table.build(many(2, 20))
     console = terminal(80)
-    text.print_table(built, console)
+    text.print_grids([report_grid(built)], console)
     assert written(console).splitlines()[0].split() == ["benchmark", "checkpoint-100",
                                                         "checkpoint-200"]  # fmt: skip
     piped = pipe()
-    text.print_table(built, piped)
+    text.print_grids([report_grid(built)], piped)
     assert written(piped).splitlines()[0].split()[:2] == ["checkpoint", "average"]
 
 
@@ -357,7 +361,7 @@ def test_a_table_is_turned_round_where_only_that_fits() -> None:
 def test_text_shows_hostile_names_as_they_are(name: str) -> None:
     console = pipe()
     runs = [run(name, score(name, 12.5), failure("x", name)), run("b", score(name, 12.5))]
-    text.print_runs(found(runs), console)
+    text.print_grids(summary(found(runs)), console)
     shown = written(console)
     assert words.visible(name) in shown
     assert shown.isascii() or "\x1b" not in shown
@@ -378,7 +382,7 @@ def test_markdown_of_several_runs() -> None:
 
 
 def test_markdown_read_back_gives_the_same_cells() -> None:
-    shown = grid.across(table.build(several()))
+    shown = across(table.build(several()))
     head, *rows = parsed(grid_markdown(shown))
     assert head == ["checkpoint", "average", "DemoDigits (image)", "DemoYesNo (image)",
                     "DemoVideo (video)"]  # fmt: skip
@@ -473,6 +477,7 @@ def test_all_runs(results: Path) -> None:
         ("{}/demo-cccccccc/44444444/run.json", "demo-cccccccc/44444444/run.json"),
         ("{}/checkpoint-1000-aaaaaaaa", "checkpoint-1000-aaaaaaaa/11111111/run.json"),
         ("checkpoint-1000-aaaaaaaa", "checkpoint-1000-aaaaaaaa/11111111/run.json"),
+        ("checkpoint-1000", "checkpoint-1000-aaaaaaaa/11111111/run.json"),
         ("{}/checkpoint-1000-aaaaaaaa/11111111/run@50.json",
          "checkpoint-1000-aaaaaaaa/11111111/run@50.json"),
     ],
@@ -480,6 +485,12 @@ def test_all_runs(results: Path) -> None:
 def test_named_runs(results: Path, argument: str, path: str) -> None:
     [found] = find.find([argument.format(results)], results)
     assert found.path == results / path
+
+
+def test_two_checkpoints_of_one_name_need_the_digest(results: Path) -> None:
+    write_run(results / "demo-dddddddd" / "55555555" / "run.json", run("demo", score("A", 2.0)))
+    with pytest.raises(UsageError, match=r"^demo: .*demo-cccccccc.*demo-dddddddd"):
+        find.find(["demo"], results)
 
 
 def test_a_run_named_twice_counts_once_and_order_is_kept(results: Path) -> None:
@@ -490,8 +501,10 @@ def test_a_run_named_twice_counts_once_and_order_is_kept(results: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "complaint"),
     [
-        ("demo-cccccccc", r"holds 2 runs; name one of .*33333333, .*44444444"),
-        ("checkpoint-500-bbbbbbbb", r"holds 2 records; name one of .*run@0.5.json, .*run@50.json"),
+        ("demo-cccccccc", r"2 runs; name one of .*33333333, .*44444444"),
+        ("checkpoint-500-bbbbbbbb", r"2 records; name one of .*run@0.5.json, .*run@50.json"),
+        ("demo", r"2 runs; name one of .*33333333, .*44444444"),
+        ("checkpoint", r"checkpoint: no such run"),
         ("nowhere", r"nowhere: no such run, here or in .*results; 'evalsuite list runs'"),
         ("{}", "is a results directory, not a run"),
         ("{}/../model", "is a checkpoint, not a run"),
@@ -526,7 +539,7 @@ def test_runs_of_a_newer_evalsuite_are_left_out_aloud(results: Path) -> None:
 
 def shown_list(what: str, results: Path) -> str:
     console = terminal(80)
-    listing.show(what, results, None, console)
+    text.print_grids([listing.grid(what, results, None)], console)
     return written(console)
 
 
@@ -546,7 +559,7 @@ def test_list_suites(tmp_path: Path) -> None:
 def test_a_list_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "none.yaml").write_text("benchmarks: {}\n")
     console = pipe()
-    listing.show("suites", tmp_path, tmp_path / "none.yaml", console)
+    text.print_grids([listing.grid("suites", tmp_path, tmp_path / "none.yaml")], console)
     assert written(console).splitlines()[0].split() == ["suite", "benchmarks"]
 
 
@@ -558,7 +571,7 @@ def test_list_runs(results: Path) -> None:
 
 def test_list_of_what(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'runs'"):
-        listing.show("run", tmp_path, None)
+        listing.grid("run", tmp_path, None)
 
 
 # What it costs
@@ -568,7 +581,7 @@ def test_reports_load_nothing_heavy_and_fast() -> None:
     code = (
         "import sys, time; start = time.perf_counter(); import evalsuite.report.writers.terminal;"
         "print(time.perf_counter() - start);"
-        "import evalsuite.report.writers.report, evalsuite.runs.find;"
+        "import evalsuite.report.writers.output, evalsuite.runs.find;"
         "import evalsuite.report.progress.runs, evalsuite.report.export.leaderboard;"
         "import evalsuite.report.tables.listing, evalsuite.report.writers.json;"
         "heavy = {'torch', 'transformers', 'vlmeval', 'pandas', 'numpy', 'pydantic'};"

@@ -20,9 +20,11 @@ from evalsuite.checkpoint import checkpoint
 from evalsuite.errors import UsageError
 from evalsuite.runner.plan import Place
 from evalsuite.runner.resume import look
+from evalsuite.runner.scoring import conditions_of
+from evalsuite.runs.comparable import Conditions, JudgeId
 from evalsuite.runs.journal import read_predictions
 from evalsuite.runs.records import Failure, read_run, read_samples
-from evalsuite.system.files import RunLock
+from evalsuite.system.locks import run_lock
 from tests.builders.run_files import comparable, own, png, same_files, scores
 from tests.conftest import Bench, Reference, Watched, demo
 
@@ -36,17 +38,17 @@ def test_the_demo_suite(reference: Reference) -> None:
         assert score.n >= 200
         assert score.clusters >= 100
         assert score.n > score.clusters, "several questions share an image or video"
-        assert score.failed == 0
-        assert score.agreement == "agrees"
-        assert score.vlmevalkit_score == pytest.approx(score.score, abs=0.051)
+        assert score.counts.failed == 0
+        assert score.deviations == ()
+        assert score.vlmevalkit_score == pytest.approx(score.value, abs=0.051)
         assert score.stderr is not None
         assert 0 <= score.stderr < 4
-        assert (score.stderr == 0) == (score.score in (0, 100)), "no error bar without a reason"
-        assert score.samples_per_second is not None
-        assert score.samples_per_second > 0
+        assert (score.stderr == 0) == (score.value in (0, 100)), "no error bar without a reason"
+        assert score.cost.samples_per_second is not None
+        assert score.cost.samples_per_second > 0
         rows = read_samples(reference.directory / score.benchmark / "samples.jsonl")
         assert len(rows) == score.n
-        assert 100 * sum(r.value for r in rows) / len(rows) == pytest.approx(score.score)
+        assert 100 * sum(r.value for r in rows) / len(rows) == pytest.approx(score.value)
         assert all(Path(path).exists() for row in rows for path in row.media)
         assert (reference.directory / score.benchmark / "vlmevalkit").is_dir()
     assert read_run(reference.directory / "run.json") == run
@@ -56,19 +58,19 @@ def test_what_each_benchmark_cost_is_in_the_record(reference: Reference) -> None
     stages = {"predict", "build", "read", "tiles", "wait"}
     stages |= {"vision", "prefill", "decode", "other", "score"}
     for score in reference.run.scores:
-        assert set(score.seconds) == stages
-        spent = score.seconds
+        assert set(score.cost.seconds) == stages
+        spent = score.cost.seconds
         assert min(spent["vision"], spent["prefill"], spent["decode"], spent["build"]) > 0
         told = read_predictions(reference.journal(score.benchmark)).values()
-        assert score.tokens["generated"] == sum(p.tokens for p in told)
-        assert score.tokens["read"] <= score.tokens["prompt"]
+        assert score.cost.tokens["generated"] == sum(p.tokens for p in told)
+        assert score.cost.tokens["read"] <= score.cost.tokens["prompt"]
         # A picture of the demo is 2 x 2 tiles and a global one; a frame is one tile.
-        assert score.modality == "video" or score.tokens["tiles"] % 5 == 0
-        assert score.host_memory_bytes == score.peak_memory_bytes, "on the CPU"
+        assert score.modality == "video" or score.cost.tokens["tiles"] % 5 == 0
+        assert score.cost.host_memory_bytes == score.cost.peak_memory_bytes, "on the CPU"
     # On one device one after the other; the first may have begun while the data was read.
     working = ("vision", "prefill", "decode", "other")
-    busy = sum(score.seconds[stage] for score in reference.run.scores for stage in working)
-    assert busy <= sum(score.seconds["predict"] for score in reference.run.scores)
+    busy = sum(score.cost.seconds[stage] for score in reference.run.scores for stage in working)
+    assert busy <= sum(score.cost.seconds["predict"] for score in reference.run.scores)
 
 
 @pytest.mark.parametrize("batch_size", [7, 64])
@@ -137,7 +139,7 @@ def test_a_limit_is_nested_and_shares_the_journal(
     assert set(ids[30]) < set(ids[60])
     everything = {r.id: r for r in read_samples(reference.directory / "DemoOCR" / "samples.jsonl")}
     values = [everything[i].value for i in ids[60]]
-    assert more.scores[0].score == pytest.approx(100 * sum(values) / 60)
+    assert more.scores[0].value == pytest.approx(100 * sum(values) / 60)
     journal = read_predictions(directory / "DemoOCR" / "predictions.jsonl")
     assert len(journal) == 60
 
@@ -158,7 +160,7 @@ def test_a_sample_that_cannot_be_read_fails_alone_and_is_tried_again(
     images = [png((200, 0, 0)), base64.b64encode(b"noise" * 60).decode(), png((0, 0, 200))]
     benchmark = own(tmp_path / "Broken.tsv", images)
     first = bench.run(tmp_path / "out", [benchmark]).scores[0]
-    assert (first.n, first.failed) == (3, 1)
+    assert (first.n, first.counts.failed) == (3, 1)
     row = read_samples(bench.directory(tmp_path / "out") / "Broken" / "samples.jsonl")[1]
     assert (row.ended, row.value) == ("error", 0)
     assert row.error
@@ -241,7 +243,7 @@ def test_scoring_afresh_keeps_the_predictions(bench: Bench, tmp_path: Path) -> N
     first = bench.run(tmp_path, demo("DemoOCR"), limit="20")
     again = bench.run(tmp_path, demo("DemoOCR"), limit="20", mode="eval", fresh=True)
     assert scores(again) == scores(first)
-    assert again.scores[0].samples_per_second == first.scores[0].samples_per_second
+    assert again.scores[0].cost.samples_per_second == first.scores[0].cost.samples_per_second
 
 
 @pytest.mark.parametrize(
@@ -251,11 +253,15 @@ def test_another_definition_is_another_score(
     bench: Bench, reference: Reference, change: dict[str, Any]
 ) -> None:
     (benchmark,) = demo("DemoOCR")
-    digests = {"DemoOCR": data_digest(benchmark)}
+
+    def asked(which: Benchmark) -> dict[str, Conditions]:
+        settings = reference.run.settings
+        return {"DemoOCR": conditions_of(which, data_digest(which), settings)}
+
     where = Place(reference.directory, None)
-    assert look(where, [benchmark], digests, fresh=False).todo == []
+    assert look(where, [benchmark], asked(benchmark), fresh=False).todo == []
     other = dataclasses.replace(benchmark, **change)
-    assert look(where, [other], digests, fresh=False).todo == [other]
+    assert look(where, [other], asked(other), fresh=False).todo == [other]
     assert bench.checkpoint.name == "demo"
 
 
@@ -305,7 +311,7 @@ def worker_pid() -> int:
 
 def test_a_directory_in_use_is_refused(bench: Bench, tmp_path: Path) -> None:
     with (
-        RunLock(bench.directory(tmp_path)),
+        run_lock(bench.directory(tmp_path)),
         pytest.raises(UsageError, match=f"pid {os.getpid()}"),
     ):
         bench.run(tmp_path, demo("DemoOCR"))
@@ -339,15 +345,15 @@ def test_failed_samples_say_why(bench: Bench, tmp_path: Path) -> None:
         metric="exact-match", max_new_tokens=4,
     )  # fmt: skip
     (score,) = bench.run(tmp_path / "out", [benchmark]).scores
-    assert (score.n, score.failed) == (6, 5)
-    (reason,) = score.reasons
+    assert (score.n, score.counts.failed) == (6, 5)
+    (reason,) = score.failure_reasons
     assert reason == "0, 1, 3 and 2 more: its image: 200 bytes that are no image"
 
 
 def test_predicting_alone_takes_no_score_away(bench: Bench, tmp_path: Path) -> None:
     (benchmark,) = demo("DemoOCR")
     before = bench.run(tmp_path, [benchmark], limit="4")
-    other = dataclasses.replace(benchmark, judge="somebody at http://localhost/v1")
+    other = dataclasses.replace(benchmark, judge=JudgeId("some-model", "http://localhost/v1"))
     after = bench.run(tmp_path, [other], limit="4", mode="infer")
     assert after.scores == before.scores
 

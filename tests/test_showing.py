@@ -12,7 +12,7 @@ import pytest
 from lxml import html
 
 from evalsuite.cli import main
-from evalsuite.report.writers.report import FORMATS
+from evalsuite.cli.report import FORMATS
 from tests.builders.golden import parsed
 from tests.builders.stored_runs import samples, stored
 from tests.builders.sweeps import checkpoint

@@ -9,15 +9,18 @@ from rich.console import Console
 from evalsuite.checkpoint import checkpoint
 from evalsuite.report.progress.runs import Silent
 from evalsuite.report.tables import verify as verified
+from evalsuite.report.writers.terminal import print_grids
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.verify import Compared, Difference, Verified, verify
 from tests.builders import paper_tables as paper_data
 from tests.builders.checkpoints import train_adapter
 
+pytestmark = pytest.mark.integration
+
 
 def text_of(found: Verified) -> str:
     console = Console(file=io.StringIO(), width=200)
-    verified.show(found, console)
+    print_grids([verified.grid(found)], console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

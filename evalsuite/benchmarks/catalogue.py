@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from evalsuite.errors import UsageError, nearest
-from evalsuite.system.files import read_yaml
+from evalsuite.runs.comparable import EXACT, JudgeId
+from evalsuite.system.yaml_config import read_yaml
 
 PACKAGE = Path(__file__).parents[1]
 BUNDLED = PACKAGE / "demo" / "benchmarks"
 """Where ``data: bundled:NAME`` points."""
 
 Modality = Literal["image", "video"]
-EXACT = "exact"
-"""The judge that is none: rules alone, the same every time, without key or network."""
 MARGIN, CLIFF = 1.0, 5.0
 """Points that the mean and each benchmark may lose where nobody says otherwise."""
 PROMPT_FORMATS = (
@@ -106,8 +105,8 @@ class Benchmark:
     """Parts of the dataset that only a judge can score."""
     split: str | None = None
     """The split the headline is about, where the data has several."""
-    judge: str = EXACT
-    """`EXACT`, or the model that reads what the rules cannot: ``--judge``."""
+    judge: JudgeId | None = None
+    """Reads answers that the rules cannot (``--judge``); None: rules alone."""
     frames: FrameRule | None = None
     max_new_tokens: int
     margin: float = MARGIN
@@ -127,7 +126,7 @@ class Benchmark:
         shaping = (
             self.dataset, self.dataset_class, sorted(self.arguments.items()), self.modality,
             self.prompt, sorted(self.part_prompts.items()), self.metric, self.judged_parts,
-            self.split, self.judge, str(self.frames), self.max_new_tokens,
+            self.split, str(self.judge or EXACT), str(self.frames), self.max_new_tokens,
         )  # fmt: skip
         return hashlib.sha256(json.dumps(shaping, default=str).encode()).hexdigest()[:16]
 
@@ -137,7 +136,7 @@ class Benchmark:
 
     def scorable(self, part: str) -> bool:
         """Whether the samples of `part` can be scored by the judge there is."""
-        return self.judge != EXACT or part not in self.judged_parts
+        return self.judge is not None or part not in self.judged_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +333,7 @@ def _benchmark(name: str, entry: Mapping[str, Any], path: Path) -> Benchmark:
         "frames": frames,
         "references": tuple(Reference(**r) for r in entry["references"]),
         "judged_parts": tuple(entry["judged_parts"]),
+        "judge": None,
         "published": None if published is None else Published(**published),
     }
     return Benchmark(name=name, **{**entry, **made})

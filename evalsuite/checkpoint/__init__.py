@@ -1,1 +1,1 @@
-"""Checkpoint."""
+"""Checkpoints: found, read, identified and checked without torch or transformers."""

@@ -1,4 +1,4 @@
-"""Files of a model on the Hugging Face Hub: downloaded once, and no long wait without a network."""
+"""Files of a model on the Hugging Face Hub: downloaded once, and quick without a network."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.errors import UsageError
+from evalsuite.system.text import one_line
 
-PATIENCE_SECONDS = 5.0
-"""How long the Hub may take to answer before the local cache is used (or HF_HUB_ETAG_TIMEOUT)."""
+TIMEOUT_SECONDS = 5.0
+"""Time limit of the Hub's answer; then the local cache is used. HF_HUB_ETAG_TIMEOUT lowers it."""
 
 _ID = re.compile(
     r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*)(@(?P<revision>[\w.][\w./-]*))?", re.ASCII
@@ -26,7 +27,7 @@ class HubId:
 
     @property
     def name(self) -> str:
-        """The part after the organisation, and the revision if it is not the default one."""
+        """The name without the organisation, with the revision unless that is ``main``."""
         name = self.repo.partition("/")[2]
         return name if self.revision in (None, "main") else f"{name}-{self.revision}"
 
@@ -36,36 +37,38 @@ class HubId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A model's files as they lie in the local Hub cache."""
+    """A model's files in the local Hub cache."""
 
     path: Path
     warnings: tuple[str, ...] = ()
 
 
 def parse_hub_id(source: str) -> HubId | None:
-    """`source` as a Hub id, or None if it does not read like one."""
+    """`source` as a Hub id; None if it does not have the form of one."""
     match = _ID.fullmatch(source)
     return HubId(repo=match["repo"], revision=match["revision"]) if match else None
 
 
 def download(model: HubId, patterns: Sequence[str]) -> Snapshot:
-    """Get the top-level files of `model` that match `patterns`, cached ones if the Hub is away.
+    """Download the top-level files of `model` that match `patterns`; no code is downloaded.
 
-    Raises `UsageError` in one line if there is no such model, no access, or neither network nor
-    cached files. ``trust_remote_code`` plays no part: no code is fetched.
+    Uses the cached files, with a warning, if the Hub cannot be reached. Raises `UsageError` if the
+    model does not exist, is not accessible, or is neither reachable nor cached.
     """
-    # Imported here: most commands work on local directories and need no Hub client.
+    # Imported here because most commands need no Hub client.
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, XetDownloadError
 
-    patience = min(constants.HF_HUB_ETAG_TIMEOUT, PATIENCE_SECONDS)
+    timeout = min(constants.HF_HUB_ETAG_TIMEOUT, TIMEOUT_SECONDS)
     problems = (OSError, _http_error(), XetDownloadError)
     unreachable: Exception | None = None
     try:
-        # snapshot_download asks this too, but with no limit on how long it waits.
-        HfApi().model_info(model.repo, revision=model.revision, timeout=patience)
+        # snapshot_download makes this request too, but without a time limit.
+        HfApi().model_info(model.repo, revision=model.revision, timeout=timeout)
     except HFValidationError as error:
-        raise UsageError(f"{model}: not a Hub id: {_first_line(error)}") from error
+        raise UsageError(
+            f"{model}: not a valid Hub id: {one_line(error, with_type=True)}"
+        ) from error
     except problems as error:
         unreachable = error
     try:
@@ -74,29 +77,29 @@ def download(model: HubId, patterns: Sequence[str]) -> Snapshot:
             revision=model.revision,
             allow_patterns=list(patterns),
             ignore_patterns=["*/*"],
-            etag_timeout=patience,
+            etag_timeout=timeout,
             local_files_only=unreachable is not None,
         )
     except problems as error:
         raise UsageError(f"{model}: {_explain(model, unreachable or error)}") from error
     if unreachable is None or isinstance(unreachable, OfflineModeIsEnabled):
         return Snapshot(path=Path(path))
-    reason = _first_line(unreachable)
+    reason = one_line(unreachable, with_type=True)
     return Snapshot(
         path=Path(path),
-        warnings=(f"{model}: the Hub did not give it ({reason}); the cached copy was used",),
+        warnings=(f"{model}: could not be checked on the Hub ({reason}); the cached copy is used",),
     )
 
 
 def _http_error() -> type[Exception]:
-    """Name what the Hub's HTTP client raises: httpx or httpx2, by huggingface_hub's version."""
+    """The error class of the Hub's HTTP client: httpx or httpx2, depending on its version."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return next(base for base in HfHubHTTPError.__mro__ if base.__module__.startswith("httpx"))
 
 
 def _explain(model: HubId, error: Exception) -> str:
-    """Why there are no files, and what to do."""
+    """Why the files are not available, and what to do."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -108,29 +111,25 @@ def _explain(model: HubId, error: Exception) -> str:
     page = f"{constants.ENDPOINT}/{model.repo}"
     if isinstance(error, GatedRepoError):
         return (
-            f"gated on the Hub: accept its terms at {page} and log in with `hf auth login`, "
+            f"gated on the Hub: accept the terms at {page} and log in with `hf auth login`, "
             "or set HF_TOKEN"
         )
     if isinstance(error, RepositoryNotFoundError):
         return (
-            "neither a directory here nor a model on the Hub that you may read; check the "
-            "spelling, or log in with `hf auth login` if it is private"
+            "neither a local directory nor an accessible model on the Hub; check the spelling, "
+            "or log in with `hf auth login` if the model is private"
         )
     if isinstance(error, RevisionNotFoundError):
         return f"the model has no revision '{model.revision}'; see {page}/commits"
-    cache = f"it is not (wholly) in the local cache {constants.HF_HUB_CACHE}"
+    cache = f"not or only partly in the cache {constants.HF_HUB_CACHE}"
     if isinstance(error, OfflineModeIsEnabled):
         return (
-            f"no directory here, {cache}, and HF_HUB_OFFLINE is set; unset it to download, "
-            "or give a local directory"
+            f"no local directory, {cache}, and HF_HUB_OFFLINE is set; unset it to download, "
+            "or use a local directory"
         )
+    reason = one_line(error, with_type=True)
     return (
-        f"no directory here, {cache}, and the Hub could not be used ({_first_line(error)}); check "
-        "the network, HTTPS_PROXY and HF_ENDPOINT, or give a local directory (HF_HUB_OFFLINE=1 "
-        "never asks the Hub)"
+        f"no local directory, {cache}, and the Hub could not be used ({reason}); check the "
+        "network, HTTPS_PROXY and HF_ENDPOINT, or use a local directory (HF_HUB_OFFLINE=1 avoids "
+        "requests to the Hub)"
     )
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,9 +1,8 @@
-"""Where a checkpoint is: from what the user typed to a directory on this machine, and a name."""
+"""From the value of ``--ckpt`` to a directory on this machine and a name."""
 
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -12,96 +11,80 @@ from pathlib import Path
 
 from evalsuite.checkpoint.hub import HubId, download, parse_hub_id
 from evalsuite.errors import UsageError, nearest
+from evalsuite.system.text import natural_key, slug
 
 DEMOS = {"demo": "demo", "demo:early": "early"}
-"""Reserved words, and the bundled directory each stands for. A folder of that name is ./demo."""
+"""Reserved names and their bundled directories. A local directory of that name is ./demo."""
 STEP = re.compile(r"checkpoint-(\d+)")
-"""What a Trainer calls the directory of a training step."""
-_LONGEST_NAME = 100
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+"""The Trainer's directory name for a training step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A directory of checkpoint or processor files, and what to call it."""
+    """A directory of checkpoint or processor files, and its name."""
 
     path: Path
     name: str
     hub: HubId | None = None
-    """The model it is a download of."""
+    """The Hub model it was downloaded from."""
     warnings: tuple[str, ...] = ()
 
 
 def locate(source: str, patterns: Sequence[str]) -> Place:
-    """Find the directory `source` stands for: a demo, a path or a Hub id, in this order.
+    """The directory that `source` names: a demo, a path or a Hub id, in this order.
 
-    Of a Hub id, the files that match `patterns` are downloaded.
+    For a Hub id, the files that match `patterns` are downloaded. Raises `UsageError`.
     """
     if not source:
-        raise UsageError("an empty name for a checkpoint; give a directory, org/name or demo")
+        raise UsageError("an empty name; use a directory, org/name or demo")
     if source.partition(":")[0] == "demo":
         return _demo(source)
-    path = Path(os.path.abspath(Path(source).expanduser()))  # noqa: PTH100 - keeps a link's own name
+    path = Path(os.path.abspath(Path(source).expanduser()))  # noqa: PTH100 - keeps the name of a link
     if path.is_dir():
         return Place(path=path, name=_path_name(path))
     if path.exists():
         raise UsageError(
-            f"{source}: a file, and a checkpoint is a directory with model.safetensors and "
+            f"{source}: is a file; a checkpoint is a directory with model.safetensors and "
             f"config.json (did you mean {path.parent}?)"
         )
     model = parse_hub_id(source)
-    # A Trainer's directory, or anything in a directory that exists, is a slip in a path: a local
-    # name is not sent to the Hub. `org/name@main` always means the Hub.
-    slip = STEP.fullmatch(path.name) or path.parent.is_dir()
-    if model is None or (model.revision is None and slip):
+    # The name of a Trainer's directory, or of anything in an existing directory, is probably a
+    # misspelt path and is not sent to the Hub. `org/name@main` always means the Hub.
+    misspelt = STEP.fullmatch(path.name) or path.parent.is_dir()
+    if model is None or (model.revision is None and misspelt):
         raise UsageError(_missing(source, path, model))
     snapshot = download(model, patterns)
     return Place(path=snapshot.path, name=model.name, hub=model, warnings=snapshot.warnings)
 
 
 def expand(source: str) -> list[str]:
-    """What `source` names: itself, or the directories that fit a pattern, by training step.
+    """The directories that match the pattern `source`, by training step; else `source` itself.
 
-    Raises `UsageError` for a pattern that nothing fits.
+    Raises `UsageError` if no directory matches the pattern.
     """
     pattern = str(Path(source).expanduser())
     if not any(mark in source for mark in "*?[") or Path(pattern).exists():
         return [source]
     found = [path for path in glob.glob(pattern) if Path(path).is_dir()]  # noqa: PTH207 - anywhere
     if not found:
-        raise UsageError(f"{source}: no directory fits; give a directory, org/name or demo")
-    return sorted(found, key=_by_number)
-
-
-def _by_number(path: str) -> list[tuple[int, str]]:
-    """Order ``checkpoint-500`` before ``checkpoint-1000``."""
-    return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", path)]
+        raise UsageError(f"{source}: no directory matches; use a directory, org/name or demo")
+    return sorted(found, key=natural_key)
 
 
 def safe_name(name: str) -> str:
-    """Turn `name` into a directory's name: letters, digits, ``.``, ``_`` and ``-``."""
-    safe = _UNSAFE.sub("-", name).strip("-.")[:_LONGEST_NAME]
-    if not safe:
+    """`name` as a directory name; raises `UsageError` if no usable character is left."""
+    if not (safe := slug(name)):
         raise UsageError(
-            f"'{name}' is no name for a checkpoint; give --name one of letters, digits, . _ and -"
+            f"'{name}' is not a valid checkpoint name; set --name with letters, digits, . _ and -"
         )
     return safe
-
-
-def file_name(name: str) -> str:
-    """Turn any `name` into one of a file: itself if it can be, else made to differ."""
-    safe = _UNSAFE.sub("-", name).strip("-.")[:_LONGEST_NAME]
-    if safe and safe == name:
-        return name
-    told = hashlib.sha256(name.encode("utf-8", "backslashreplace")).hexdigest()[:8]
-    return f"{safe}-{told}".lstrip("-")
 
 
 def _demo(source: str) -> Place:
     if source not in DEMOS:
         raise UsageError(
-            f"{source}: no such demo checkpoint; there are {' and '.join(DEMOS)} "
-            f"(a folder of that name is ./{source})"
+            f"{source}: no such demo checkpoint; available are {' and '.join(DEMOS)} "
+            f"(a local directory of that name is ./{source})"
         )
     path = Path(__file__).parents[1] / "demo" / "checkpoints" / DEMOS[source]
     if not path.is_dir():
@@ -110,19 +93,19 @@ def _demo(source: str) -> Place:
 
 
 def _path_name(path: Path) -> str:
-    """Take the directory's name; a Trainer's ``checkpoint-500`` brings its run's name along."""
+    """The directory's name; with the parent's name before a Trainer's ``checkpoint-500``."""
     if STEP.fullmatch(path.name) and path.parent.name:
         return f"{path.parent.name}-{path.name}"
     return path.name
 
 
 def _missing(source: str, path: Path, model: HubId | None) -> str:
-    """Say that `source` is nothing, and name the sibling that was perhaps meant."""
-    while not path.parent.is_dir():  # the first part that is missing
+    """A message that `source` does not exist, with the directory that may have been meant."""
+    while not path.parent.is_dir():  # find the first missing part
         path = path.parent
     siblings = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
-    on_hub = f"; the Hub's model of that name is {model.repo}@main" if model else ""
+    on_hub = f"; for the model on the Hub, use {model.repo}@main" if model else ""
     return (
         f"{source}: no such directory; {path.parent} has no directory '{path.name}'"
-        f"{nearest(path.name, siblings)}; give a directory, a Hub id (org/name) or demo{on_hub}"
+        f"{nearest(path.name, siblings)}; use a directory, a Hub id (org/name) or demo{on_hub}"
     )

@@ -1,7 +1,7 @@
-"""What the processor's files say: how images are cut into tiles, and which tokens there are.
+"""The processor's files: how images are cut into tiles, and which tokens exist.
 
-Two layouts are read: image settings in preprocessor_config.json, or (newer transformers) nested
-in processor_config.json, which then comes first.
+Image settings are in preprocessor_config.json or, with newer transformers, nested in
+processor_config.json, which takes precedence.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalsuite.checkpoint.weights import read_json_object
+from evalsuite.checkpoint.json_files import read_json_object, read_optional_object
 from evalsuite.errors import UsageError
 
 IMAGE_FILES = ("preprocessor_config.json", "processor_config.json")
@@ -28,30 +28,30 @@ PROCESSOR_FILES = (
     "chat_template.jinja",
     "chat_template.json",
 )
-"""Everything a processor may be loaded from, and so everything that shapes a prompt."""
-_DEFAULT_IMAGE_SEQ_LEN = 169  # transformers', where processor_config.json does not say
+"""All files a processor may be loaded from: each of them can change a prompt."""
+_DEFAULT_IMAGE_SEQ_LEN = 169  # the default of transformers
 END_OF_UTTERANCE = "<end_of_utterance>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processor:
-    """The facts about a processor that a run depends on."""
+    """The settings of a processor that a run depends on."""
 
     files: tuple[Path, ...]
     tile_size: int
-    """Pixels along a tile's edge."""
+    """Pixels per tile edge."""
     longest_edge: int
-    """Pixels an image's longest edge is resized to before it is cut into tiles."""
+    """Pixels of an image's longest edge before it is cut into tiles."""
     splits_images: bool
     image_seq_len: int
-    """Tokens a tile, as the processor counts them."""
+    """Tokens per tile, as the processor counts them."""
     tokens: Mapping[str, int]
-    """Id by token; empty for a tokenizer in a format that is not read here."""
+    """Id by token; empty for a tokenizer in another format than tokenizer.json or vocab.json."""
     chat_template: str | None
 
     @property
     def tokenizer_size(self) -> int | None:
-        """One more than the largest id a prompt can hold."""
+        """The largest token id plus one; None if the tokens are unknown."""
         return max(self.tokens.values()) + 1 if self.tokens else None
 
 
@@ -59,7 +59,7 @@ def read_processor(directory: Path) -> Processor:
     """Read the processor in `directory`. Raises `UsageError` if files are missing or unreadable."""
     _require_files(directory)
     source, image = _image_settings(directory)
-    outer = _optional(directory / "processor_config.json")
+    outer = read_optional_object(directory / "processor_config.json")
     return Processor(
         files=tuple(directory / n for n in PROCESSOR_FILES if (directory / n).exists()),
         tile_size=_longest_edge(image, "max_image_size", source),
@@ -72,7 +72,7 @@ def read_processor(directory: Path) -> Processor:
 
 
 def missing_files(directory: Path) -> list[str]:
-    """Which of tokenizer and image settings are not in `directory`, by the files they may be in."""
+    """The missing files of `directory`: of the tokenizer and of the image settings."""
     return [
         " or ".join(group[:2])
         for group in (TOKENIZER_FILES, IMAGE_FILES)
@@ -83,23 +83,22 @@ def missing_files(directory: Path) -> list[str]:
 def _require_files(directory: Path) -> None:
     if missing := missing_files(directory):
         raise UsageError(
-            f"{directory}: the processor is not here (no {'; no '.join(missing)}); a Trainer "
-            "leaves it out unless it is given processing_class. Take it from the base model: "
-            "--processor PATH or --processor org/name"
+            f"{directory}: no processor (no {'; no '.join(missing)}). The Trainer saves it only "
+            "with processing_class; to use the base model's, set --processor PATH or "
+            "--processor org/name"
         )
 
 
 def _image_settings(directory: Path) -> tuple[Path, Mapping[str, Any]]:
-    """Find the image processor's settings, and the file they are in, as transformers does."""
-    nested = _optional(directory / "processor_config.json").get("image_processor")
+    """The image settings and their file, in the order of precedence of transformers."""
+    nested = read_optional_object(directory / "processor_config.json").get("image_processor")
     if isinstance(nested, dict):
         return directory / "processor_config.json", nested
     path = directory / "preprocessor_config.json"
     if not path.exists():
         raise UsageError(
-            f"{directory / 'processor_config.json'}: no image settings in it, and no "
-            "preprocessor_config.json beside it; take both from the base model, or name it with "
-            "--processor"
+            f"{directory / 'processor_config.json'}: no image settings, and the directory has no "
+            "preprocessor_config.json; copy both from the base model, or set --processor"
         )
     return path, read_json_object(path)
 
@@ -110,36 +109,38 @@ def _longest_edge(image: Mapping[str, Any], key: str, source: Path) -> int:
     if not isinstance(edge, int) or edge <= 0:
         raise UsageError(
             f"{source}: {key}.longest_edge is {edge!r}, not a number of pixels; "
-            "SmolVLM's image processor writes one: take the file from the base model"
+            "copy the file from the base model"
         )
     return edge
 
 
 def _tokens(directory: Path) -> dict[str, int]:
-    """Id by token over the vocabulary and all added tokens."""
+    """Id by token, for the vocabulary and all added tokens."""
     path = directory / "tokenizer.json"
-    whole = _optional(path)
+    whole = read_optional_object(path)
     try:
-        vocabulary = whole["model"]["vocab"] if whole else _optional(directory / "vocab.json")
+        vocabulary = (
+            whole["model"]["vocab"] if whole else read_optional_object(directory / "vocab.json")
+        )
         if isinstance(vocabulary, list):  # unigram: [token, log probability] by id
             vocabulary = {pair[0]: index for index, pair in enumerate(vocabulary)}
         tokens = {str(token): int(index) for token, index in vocabulary.items()}
         tokens |= {added["content"]: int(added["id"]) for added in whole.get("added_tokens") or []}
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise UsageError(
-            f"{path}: not a tokenizer that can be read ({error!r}); copy or download it again"
+            f"{path}: not a valid tokenizer ({error!r}); copy or download it again"
         ) from error
     return tokens
 
 
 def _chat_template(directory: Path, processor_config: Mapping[str, Any]) -> str | None:
-    """Find the template in use, by transformers' own precedence."""
+    """The chat template, in the order of precedence of transformers."""
     jinja = directory / "chat_template.jinja"
     candidates = (
         processor_config.get("chat_template"),
-        _optional(directory / "chat_template.json").get("chat_template"),
+        read_optional_object(directory / "chat_template.json").get("chat_template"),
         jinja.read_text(encoding="utf-8", errors="replace") if jinja.exists() else None,
-        _optional(directory / "tokenizer_config.json").get("chat_template"),
+        read_optional_object(directory / "tokenizer_config.json").get("chat_template"),
     )
     for template in candidates:
         if isinstance(template, dict):  # several, by name
@@ -150,7 +151,3 @@ def _chat_template(directory: Path, processor_config: Mapping[str, Any]) -> str 
         if isinstance(template, str):
             return template
     return None
-
-
-def _optional(path: Path) -> dict[str, Any]:
-    return read_json_object(path) if path.exists() else {}

@@ -8,15 +8,13 @@ import sys
 
 import typer
 
-# In the order of --help; importing a module adds its commands.
-from evalsuite.cli import (  # noqa: F401
-    compare,
-    machine,
-    profile,
-    run,
-    show,
-    verify,
-)  # isort: skip
+# Importing a module adds its commands; this is their order in --help.
+# isort: off
+from evalsuite.cli import run, verify, profile, compare, machine  # noqa: F401
+from evalsuite.cli import listing, report, show, leaderboard, page  # noqa: F401
+from evalsuite.cli import curve, plot, card, export  # noqa: F401
+
+# isort: on
 from evalsuite.cli.app import app, drop_output, printing, say
 from evalsuite.errors import GOOD, INCOMPLETE, INTERNAL, INTERRUPTED, USAGE, EvalsuiteError
 from evalsuite.system.files import DISK_FULL

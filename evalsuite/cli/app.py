@@ -45,6 +45,13 @@ def say(message: str, code: int) -> int:
     return code
 
 
+def note(line: str) -> None:
+    """Print one line on standard error."""
+    from evalsuite.report.format import visible
+
+    print(f"evalsuite: {visible(line)}", file=sys.stderr)
+
+
 @contextmanager
 def printing() -> Iterator[None]:
     """Print within: that a reader has gone is no error, that a disk is full a `DiskError`."""

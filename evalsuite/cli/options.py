@@ -131,7 +131,7 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
     """Make the options of a ``--config`` file the defaults of this command."""
     if path is None:
         return None
-    from evalsuite.system.files import read_mapping
+    from evalsuite.system.yaml_config import read_mapping
 
     options = read_mapping(path, f"--config {path}", "options like 'ckpt: path'")
     known = {

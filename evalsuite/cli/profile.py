@@ -39,7 +39,9 @@ def profile(
 
     One image per question, as in SmolVLM's paper. Run nothing else on the machine meanwhile.
     """
-    from evalsuite.report.tables import profile as table
+    from evalsuite.report.export.profile import place, write
+    from evalsuite.report.tables.profile import grids
+    from evalsuite.report.writers.terminal import print_grids
     from evalsuite.runner.profile import ProfileConfig, profile
 
     asked = ProfileConfig(
@@ -49,8 +51,8 @@ def profile(
         new_tokens=max_new_tokens,
     )
     made = profile(asked, lambda text: print(text, file=sys.stderr))
-    table.show(made)
-    for path in table.write(made, output or table.place(made, config.output_dir)):
+    print_grids(grids(made))
+    for path in write(made, output or place(made, config.output_dir)):
         print(path)
     if not made.measured:
         raise typer.Exit(INCOMPLETE)

@@ -18,11 +18,12 @@ def run(
 ) -> None:
     """Evaluate checkpoints. Rerun the same command to resume."""
     from evalsuite.report.progress import runs
-    from evalsuite.report.writers import terminal
+    from evalsuite.report.tables.runs import summary
+    from evalsuite.report.writers.terminal import print_grids
     from evalsuite.runner.session import run_all
 
     with runs.make() as shown:
         evaluated = run_all(config, shown)
-    terminal.print_runs(evaluated.found)
+    print_grids(summary(evaluated.found))
     if not evaluated.complete:
         raise typer.Exit(INCOMPLETE)

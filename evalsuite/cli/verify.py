@@ -27,11 +27,12 @@ def verify(
     Exits with 4 if predictions differ in float32 or either implementation produced none.
     """
     from evalsuite.report.progress import runs
-    from evalsuite.report.tables import verify as table
+    from evalsuite.report.tables.verify import grid
+    from evalsuite.report.writers.terminal import print_grids
     from evalsuite.runner.verify import verify
 
     with runs.make() as shown:
         found = verify(dataclasses.replace(config, ckpt=(ckpt,)), shown)
-    table.show(found)
+    print_grids([grid(found)])
     if not found.complete or (found.dtype == "float32" and not found.identical):
         raise typer.Exit(INCOMPLETE)

@@ -16,14 +16,12 @@ from dataclasses import dataclass
 
 from evalsuite.checkpoint.locate import STEP
 from evalsuite.comparison.comparison import Difference, compare_any, differing_settings
-from evalsuite.comparison.pairing import asked_and_scored
 from evalsuite.errors import UsageError
+from evalsuite.runs.comparable import DEFINITION, Conditions, Differing, differing
 from evalsuite.runs.records import FoundRun, Run, Score
 from evalsuite.stats import mean, mean_standard_error
 from evalsuite.stats.multiplicity import luck_of_the_best
 
-_ASKED = ("prompts", "blind")
-"""Settings under which answers are to other questions."""
 _PADDING = re.compile(r"(?:[-_.=]+|(?<=[A-Za-z]))0*$")
 """What goes with a step at the end of a name: ``step_00500`` is of ``step``."""
 
@@ -174,7 +172,7 @@ def _point(found: FoundRun, averaged: Sequence[str]) -> Point:
         step=step,
         found=found,
         scores=scores,
-        mean=mean([score.score for score in over]) if over else None,
+        mean=mean([score.value for score in over]) if over else None,
         stderr=mean_standard_error([score.stderr for score in over]),
     )
 
@@ -206,43 +204,54 @@ def alike(runs: Sequence[FoundRun], left_out: list[LeftOut]) -> list[FoundRun]:
 
     Whole runs before limited ones, then first come: where as many were run one way as the other.
     """
-
-    def circumstances(found: FoundRun) -> dict[str, object]:
-        settings = found.run.settings
-        return {"limit": found.run.limit, **{key: settings.get(key, False) for key in _ASKED}}
-
-    known = [circumstances(found) for found in runs]
-    usual = max(known, key=lambda c: (known.count(c), c["limit"] is None))
-    kept = _keep(runs, left_out, lambda found: _otherwise(circumstances(found), usual))
+    settings = [_run_settings(found) for found in runs]
+    usual = max(settings, key=lambda each: (settings.count(each), each["limit"] is None))
+    kept = _keep(runs, left_out, lambda found: _unusual(_run_settings(found), usual))
     names = dict.fromkeys(score.benchmark for found in kept for score in found.run.scores)
     common = {name: _commonest(name, kept) for name in names}
     return _keep(kept, left_out, lambda found: _unlike(found.run, common))
 
 
-def _commonest(name: str, runs: Sequence[FoundRun]) -> Mapping[str, object]:
+def _run_settings(found: FoundRun) -> dict[str, object]:
+    """What all benchmarks of a run share and all points of a curve must."""
+    settings = found.run.settings
+    return {
+        "limit": found.run.limit,
+        "prompts": settings.get("prompts", False),
+        "blind": settings.get("blind", False),
+    }
+
+
+def _unusual(settings: Mapping[str, object], usual: Mapping[str, object]) -> str:
+    """How `settings` differ, as ``limit 50, the others none``."""
+    return "; ".join(
+        f"{key} {_said(value)}, the others {_said(usual[key])}"
+        for key, value in settings.items()
+        if value != usual[key]
+    )
+
+
+def _commonest(name: str, runs: Sequence[FoundRun]) -> Conditions:
     """How most of `runs` asked and scored the benchmark `name`; of equals how the first did."""
-    facts = [asked_and_scored(s) for f in runs for s in f.run.scores if s.benchmark == name]
-    return max(facts, key=facts.count)
+    known = [s.conditions for found in runs for s in found.run.scores if s.benchmark == name]
+    # First comes what is compared with most of the others.
+    return max(known, key=lambda one: sum(not differing([one, other]) for other in known))
 
 
-def _unlike(run: Run, usual: Mapping[str, Mapping[str, object]]) -> str:
+def _unlike(run: Run, usual: Mapping[str, Conditions]) -> str:
     """Say what of `run` was asked or scored in another way than usual, if anything was."""
     for score in run.scores:
-        if why := _otherwise(asked_and_scored(score), usual[score.benchmark]):
-            return f"{score.benchmark}: {why}"
+        if found := differing([score.conditions, usual[score.benchmark]]):
+            return f"{score.benchmark}: {'; '.join(map(_otherwise, found))}"
     return ""
 
 
-def _otherwise(facts: Mapping[str, object], usual: Mapping[str, object]) -> str:
-    """Say how `facts` differ, as ``limit 50, the others none``."""
-    differing = [key for key, value in facts.items() if value != usual[key]]
-    if differing == ["definition"]:
+def _otherwise(found: Differing) -> str:
+    """Say how one point differs, as ``frames 8, the others 1fps``."""
+    if found.name == DEFINITION:
         return "another definition in the benchmarks file than the others"
-    return "; ".join(
-        f"{key} {_said(facts[key])}, the others {_said(usual[key])}"
-        for key in differing
-        if key != "definition"
-    )
+    ours, usual = found.values
+    return f"{found.name} {ours}, the others {usual}"
 
 
 def _said(value: object) -> str:

@@ -8,23 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from evalsuite.errors import UsageError
+from evalsuite.runs.comparable import differing
 from evalsuite.runs.records import FoundRun, Run, SampleScore, Score, read_samples
 from evalsuite.stats import mean
 
-_ALIKE: dict[str, Callable[[Score], object]] = {
-    "dataset": lambda score: score.dataset,
-    "data": lambda score: score.data_digest[:8],
-    "prompts": lambda score: score.profile,
-    "prompt format": lambda score: score.prompt,
-    "frames": lambda score: score.frames,
-    "token limit": lambda score: score.max_new_tokens,
-    "metric": lambda score: score.metric,
-    "judge": lambda score: score.judge,
-    "VLMEvalKit": lambda score: score.vlmevalkit,
-}
-"""What scores of one benchmark must share, by the words for it."""
 _ROUNDING = 1e-6
 """Points by which a score may differ from the mean of its samples."""
 
@@ -72,27 +62,27 @@ class Incomparable:
     """What differs or is missing, a line each."""
 
 
-def asked_and_scored(score: Score) -> dict[str, object]:
-    """What scores of one benchmark must share to be comparable, by the words for it."""
-    facts = {name: fact(score) for name, fact in _ALIKE.items()}
-    return {**facts, "definition": score.definition}
+Read = Callable[[Path], list[SampleScore]]
 
 
 def pair(
-    baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], only: Sequence[str] = ()
+    baseline: Sequence[FoundRun],
+    candidate: Sequence[FoundRun],
+    only: Sequence[str] = (),
+    read: Read = read_samples,
 ) -> list[Paired | Incomparable]:
     """Pair the samples of every benchmark that any of the runs has, or of those in `only`.
 
-    Several runs on a side are training seeds of one recipe. Raises `UsageError` where a run's
-    samples cannot be read.
+    Several runs on a side are training seeds of one recipe. `read` reads a samples.jsonl.
+    Raises `UsageError` where a run's samples cannot be read.
     """
     runs = [*baseline, *candidate]
     names = dict.fromkeys(o.benchmark for found in runs for o in found.run.outcomes)
-    return [_pair(name, baseline, candidate) for name in names if not only or name in only]
+    return [_pair(name, baseline, candidate, read) for name in names if not only or name in only]
 
 
 def _pair(
-    name: str, baseline: Sequence[FoundRun], candidate: Sequence[FoundRun]
+    name: str, baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], read: Read
 ) -> Paired | Incomparable:
     runs = [*baseline, *candidate]
     sides = ["baseline"] * len(baseline) + ["candidate"] * len(candidate)
@@ -105,9 +95,9 @@ def _pair(
     if missing:
         return Incomparable(name, tuple(missing))
     whole = [score for score in scores if score is not None]
-    if why := _unlike(whole, runs):
-        return Incomparable(name, tuple(why))
-    return _matched(name, whole, runs, len(baseline))
+    if why := differing([score.conditions for score in whole]):
+        return Incomparable(name, tuple(map(str, why)))
+    return _matched(name, whole, runs, len(baseline), read)
 
 
 def _score(run: Run, name: str) -> Score | None:
@@ -119,24 +109,10 @@ def _because(run: Run, name: str) -> str:
     return f": {reasons[0]}" if reasons else ""
 
 
-def _unlike(scores: Sequence[Score], runs: Sequence[FoundRun]) -> list[str]:
-    """Say what differs, as ``judge: exact, gpt-4o``."""
-    facts = {name: [fact(score) for score in scores] for name, fact in _ALIKE.items()}
-    facts["blind"] = [found.run.settings.get("blind", False) for found in runs]
-    why = [
-        f"{name}: {', '.join(dict.fromkeys(map(str, values)))}"
-        for name, values in facts.items()
-        if len(set(values)) > 1
-    ]
-    if not why and len({score.definition for score in scores}) > 1:
-        return ["its definition in the benchmarks file"]
-    return why
-
-
 def _matched(
-    name: str, scores: Sequence[Score], runs: Sequence[FoundRun], baselines: int
+    name: str, scores: Sequence[Score], runs: Sequence[FoundRun], baselines: int, read: Read
 ) -> Paired | Incomparable:
-    tables = [_table(found, score) for found, score in zip(runs, scores, strict=True)]
+    tables = [_table(found, score, read) for found, score in zip(runs, scores, strict=True)]
     everywhere = [id_ for id_ in tables[0] if all(id_ in table for table in tables)]
     together = [tuple(table[id_] for table in tables) for id_ in everywhere]
     alike = [rows for rows in together if _asked_alike(rows)]
@@ -153,10 +129,10 @@ def _matched(
     )
 
 
-def _table(found: FoundRun, score: Score) -> dict[str, SampleScore]:
+def _table(found: FoundRun, score: Score, read: Read) -> dict[str, SampleScore]:
     """The samples of a score by id; raises `UsageError` if they are not those it was made of."""
     path = found.samples(score.benchmark)
-    rows = [row for row in read_samples(path) if row.counts]
+    rows = [row for row in read(path) if row.counts]
     table = {row.id: row for row in rows}
     if len(table) != score.n or len(rows) != score.n:
         has = f"{len(rows)} samples that count" if len(rows) != score.n else "an id twice"
@@ -164,9 +140,9 @@ def _table(found: FoundRun, score: Score) -> dict[str, SampleScore]:
             f"{path}: is damaged: it has {has}, and {found.path.name} says {score.n}; score again "
             "with --mode eval"
         )
-    if abs(100 * mean([row.value for row in rows]) - score.score) > _ROUNDING:
+    if abs(100 * mean([row.value for row in rows]) - score.value) > _ROUNDING:
         raise UsageError(
-            f"{path}: is not of the score in {found.path.name}, {score.score:.2f}; score again "
+            f"{path}: is not of the score in {found.path.name}, {score.value:.2f}; score again "
             "with --mode eval"
         )
     return table

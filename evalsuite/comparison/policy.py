@@ -12,7 +12,7 @@ from evalsuite.benchmarks.catalogue import CLIFF, MARGIN, Benchmark
 from evalsuite.errors import UsageError, nearest
 from evalsuite.stats.decision import ALPHA
 from evalsuite.stats.power import POWER, Level
-from evalsuite.system.files import read_mapping
+from evalsuite.system.yaml_config import read_mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

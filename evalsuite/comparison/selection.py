@@ -58,5 +58,5 @@ def sweep_of(found: FoundRun) -> str | None:
 
 
 def _average(found: FoundRun, names: Sequence[str]) -> float | None:
-    scores = {score.benchmark: score.score for score in found.run.scores}
+    scores = {score.benchmark: score.value for score in found.run.scores}
     return mean([scores[name] for name in names]) if all(n in scores for n in names) else None

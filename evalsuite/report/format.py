@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from evalsuite.runs.records import Noise, Score
+from evalsuite.runs.records import BatchSensitivity, Score
 
 ABSENT = "–"
 """Stands where there is nothing to show; never a zero."""
@@ -55,7 +55,7 @@ def written_p(p: float) -> str:
 def plus_minus(score: Score) -> str:
     """Write a score with its standard error, if it has one; a part of one never as the whole."""
     error = "" if score.stderr is None else f" ± {points(score.stderr)}"
-    return points(score.score) + error + (" partial" if score.partial else "")
+    return points(score.value) + error + (" partial" if score.partial else "")
 
 
 def rate(per_second: float | None) -> str:
@@ -114,7 +114,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def batch_sensitivity(noise: Noise) -> str:
+def batch_sensitivity(noise: BatchSensitivity) -> str:
     """What was found, in a line."""
     return (
         f"of {counted(noise.count, 'sample')} asked again at batch size 1, {noise.changed} read "

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.errors import UsageError
-from evalsuite.runs.records import Noise, Prediction, SampleScore
+from evalsuite.runs.records import BatchSensitivity, Prediction, SampleScore
 from evalsuite.stats import mean
 from evalsuite.system.files import disk_errors, to_json_line, write_atomically
 from evalsuite.vlmevalkit.client import Kit
@@ -107,12 +107,14 @@ def look_again(
 
 
 def write(path: Path, found: Sequence[Twice]) -> None:
-    """Write noise.jsonl: a line a sample, in the order of the data. Raises `DiskError`."""
+    """Write batch_sensitivity.jsonl, a line a sample in data order. Raises `DiskError`."""
     write_atomically(path, "".join(to_json_line(dataclasses.asdict(twice)) for twice in found))
 
 
-def pool(files: Mapping[str, Path], sizes: Mapping[str, int], total: int) -> Noise | None:
-    """The noise of a run from the noise.jsonl of its benchmarks; None if nothing is known.
+def pool(
+    files: Mapping[str, Path], sizes: Mapping[str, int], total: int
+) -> BatchSensitivity | None:
+    """The batch sensitivity of a run, pooled over its benchmarks; None if nothing is known.
 
     Of each benchmark as many samples count as is its share, so that it does not matter whether
     benchmarks were run one by one or together.
@@ -132,7 +134,7 @@ def pool(files: Mapping[str, Path], sizes: Mapping[str, int], total: int) -> Noi
     # Each benchmark has the same share, so that this is what happens to their mean.
     clusters = [(name, twice.cluster) for name, some in found.items() for twice in some]
     low, high = estimate_drop(gains, clusters).interval()
-    return Noise(
+    return BatchSensitivity(
         samples={name: len(some) for name, some in found.items() if some},
         changed=sum(twice.prediction != twice.alone for twice in twices),
         flipped=sum(gain != 0 for gain in gains),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from evalsuite.benchmarks.catalogue import EXACT
 from evalsuite.errors import UsageError, nearest
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import Progress
 from evalsuite.runner.session import evaluate_prepared, prepare
+from evalsuite.runs.comparable import EXACT
 from evalsuite.runs.records import FoundRun, Score
 
 
@@ -45,7 +45,7 @@ def as_run(baseline: FoundRun, config: RunConfig, only: Sequence[str] = ()) -> R
     if not known:
         raise UsageError(f"{baseline.path}: has no score; finish it, or name another baseline")
     scores = [s for s in baseline.run.scores if not only or s.benchmark in only]
-    judge, _, address = next((s.judge for s in scores if s.judge != EXACT), EXACT).partition(" at ")
+    judge = next((s.conditions.judge for s in scores if s.conditions.judge is not None), None)
     return dataclasses.replace(
         config,
         benchmarks=tuple(score.benchmark for score in scores),
@@ -54,14 +54,14 @@ def as_run(baseline: FoundRun, config: RunConfig, only: Sequence[str] = ()) -> R
         prompts=settings.get("prompts", config.prompts),
         longest_edge=settings.get("longest_edge"),
         blind=bool(settings.get("blind")),
-        judge=judge,
-        judge_base_url=address or None,
+        judge=EXACT if judge is None else judge.model,
+        judge_base_url=None if judge is None else judge.base_url,
         set=tuple(setting for score in scores for setting in _settings(score)),
     )
 
 
 def _settings(score: Score) -> Iterator[str]:
-    if score.max_new_tokens:
-        yield f"{score.benchmark}.max_new_tokens={score.max_new_tokens}"
-    if score.frames is not None:
-        yield f"{score.benchmark}.frames={score.frames}"
+    if score.conditions.max_new_tokens:
+        yield f"{score.benchmark}.max_new_tokens={score.conditions.max_new_tokens}"
+    if score.conditions.frames is not None:
+        yield f"{score.benchmark}.frames={score.conditions.frames}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from evalsuite.errors import UsageError, nearest
-from evalsuite.smolvlm.prompts import Profile as PromptStyle
+from evalsuite.smolvlm.prompts import PromptStyle
 
 Mode = Literal["all", "infer", "eval"]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.runner.workers.slot import Said
+from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.journal import Journal
 from evalsuite.runs.records import Failure, Prediction, SampleScore, Score
 from evalsuite.sample import Sample
@@ -33,8 +34,8 @@ class Job:
     run: int
     """Which of the evaluation's runs it belongs to."""
     benchmark: Benchmark
-    digest: str
-    """Of the data."""
+    conditions: Conditions
+    """How it is asked and scored."""
     chosen: list[str]
     """Sample ids in the order they are asked: those of one cluster side by side."""
     order: list[str]
@@ -67,7 +68,7 @@ class Job:
     spent: dict[str, float] = field(default_factory=dict)
     """Seconds by stage, of the kit process and of the workers."""
     tokens: dict[str, int] = field(default_factory=dict)
-    """Tokens and tiles by kind, as in `Score.tokens`."""
+    """Tokens and tiles by kind, as in `Cost.tokens`."""
     score: Score | None = None
     """Of this session."""
     rows: list[SampleScore] = field(default_factory=list)
@@ -98,7 +99,7 @@ class Job:
         add_seconds(self.spent, cost.seconds)
         counted = {
             "prompt": cost.prompt_tokens,
-            "read": cost.read_tokens,
+            "read": cost.prefill_tokens,
             "generated": answer.tokens,
             "tiles": cost.tiles,
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +20,9 @@ from evalsuite.runner.job import (
     Unscored,
 )
 from evalsuite.runner.plan import Place
-from evalsuite.runner.scoring import score_benchmark, with_figures
+from evalsuite.runner.scoring import cost_of, make_score, score_samples
 from evalsuite.runner.source import SampleSource
-from evalsuite.runs.records import Failure, Prediction
-from evalsuite.smolvlm.prompts import Profile
+from evalsuite.runs.records import Failure, Prediction, write_samples
 from evalsuite.vlmevalkit.client import KitError
 
 
@@ -45,11 +43,11 @@ class Requests:
             lambda error: Unbuilt(job, self.failure(job.benchmark, error)),
         )
 
-    def score(self, job: Job, where: Place, profile: Profile) -> None:
+    def score(self, job: Job, where: Place) -> None:
         """Have `job` scored: `Scored` or `Unscored` is posted."""
         self._scorer.submit(
             self._do,
-            lambda: self._scored(job, where, profile),
+            lambda: self._scored(job, where),
             lambda error: Unscored(job, self.failure(job.benchmark, error)),
         )
 
@@ -87,30 +85,32 @@ class Requests:
 
     def _built(self, job: Job, piece: Piece) -> Built:
         started = time.monotonic()
-        samples = self._source.samples(job.benchmark, job.digest, piece.ids)
+        samples = self._source.samples(job.benchmark, job.conditions.data_digest, piece.ids)
         return Built(job, piece, samples, time.monotonic() - started)
 
-    def _scored(self, job: Job, where: Place, profile: Profile) -> Scored:
+    def _scored(self, job: Job, where: Place) -> Scored:
         started = time.monotonic()
         name = job.benchmark.name
-        score, rows = score_benchmark(
+        scored, rows = score_samples(
             self._source.kit,
             job.benchmark,
             [job.samples[id_] for id_ in job.order],
             job.journal.predictions,
             where.evidence(name),
-            where.samples(name),
         )
-        where.noise(name).unlink(missing_ok=True)  # of an earlier score
-        score = dataclasses.replace(score, profile=profile, unscored=job.left_out, asked_again=None)
-        seconds = {"score": round(time.monotonic() - started, 3)}
-        return Scored(job, with_figures(score, job, seconds), rows)
+        write_samples(where.samples(name), rows)
+        where.batch_sensitivity(name).unlink(missing_ok=True)  # of an earlier score
+        cost = cost_of(job, time.monotonic() - started)
+        score = make_score(
+            job.benchmark, job.conditions, scored, rows, unscored=job.left_out, cost=cost
+        )
+        return Scored(job, score, rows)
 
     def _looked_again(self, job: Job, where: Place, again: Mapping[str, Prediction]) -> LookedAgain:
         found = batch_sensitivity.look_again(
             self._source.kit, job.benchmark, job.rows, job.journal.predictions, again
         )
-        batch_sensitivity.write(where.noise(job.benchmark.name), found)
+        batch_sensitivity.write(where.batch_sensitivity(job.benchmark.name), found)
         return LookedAgain(job, len(again))
 
 

@@ -236,7 +236,7 @@ class Evaluation:
                 if remark:
                     self._progress.note(remark)
                 assert job.score is not None
-                score = dataclasses.replace(job.score, asked_again=asked_again)
+                score = dataclasses.replace(job.score, rerun_samples=asked_again)
                 self._ledgers[job.run].settle(score)
             case Said():
                 self._hear(event)
@@ -347,7 +347,7 @@ class Evaluation:
             self._settle(ledger, failure)
         elif self._options.scores:
             self._progress.scoring(ledger.name(name))
-            self._requests.score(job, ledger.where, self._options.config.prompts)
+            self._requests.score(job, ledger.where)
         else:
             self._move_on(job)
 
@@ -361,7 +361,7 @@ class Evaluation:
         elif job.wanted_again:
             self._requests.look_again(job, ledger.where)
         else:
-            ledger.settle(dataclasses.replace(job.score, asked_again=0))
+            ledger.settle(dataclasses.replace(job.score, rerun_samples=0))
 
     def _settle(self, ledger: Ledger, outcome: Outcome) -> None:
         ledger.settle(outcome)

@@ -220,9 +220,9 @@ class Place:
         """The scored samples of `benchmark`."""
         return self.directory / benchmark / f"samples{self._suffix}.jsonl"
 
-    def noise(self, benchmark: str) -> Path:
-        """The samples of `benchmark` that were asked again, alone."""
-        return self.directory / benchmark / f"noise{self._suffix}.jsonl"
+    def batch_sensitivity(self, benchmark: str) -> Path:
+        """The samples of `benchmark` that were repeated at batch size 1, with both answers."""
+        return self.directory / benchmark / f"batch_sensitivity{self._suffix}.jsonl"
 
     def evidence(self, benchmark: str) -> Path:
         """What VLMEvalKit wrote while scoring `benchmark`."""

@@ -14,7 +14,14 @@ from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.run_record import checkpoint_record
 from evalsuite.runs.records import CheckpointRecord, now
-from evalsuite.smolvlm.profiler import Measured, Rates, Task, Unmeasured, measure, to_plain
+from evalsuite.smolvlm.profiler import (
+    DeviceRates,
+    Measurement,
+    MeasurementFailure,
+    ProfileTask,
+    measure,
+    measurement_to_plain,
+)
 from evalsuite.system.devices import resolve
 from evalsuite.system.environment import versions
 from evalsuite.system.packages import require_run
@@ -46,17 +53,17 @@ class Profile:
     """When, in UTC."""
     device: str
     dtype: str
-    rates: Rates
+    rates: DeviceRates
     image_size: tuple[int, int]
     """Width and height of the images shown."""
     new_tokens: int
     environment: dict[str, Any]
-    rows: tuple[Measured | Unmeasured, ...]
+    rows: tuple[Measurement | MeasurementFailure, ...]
 
     @property
-    def measured(self) -> tuple[Measured, ...]:
+    def measured(self) -> tuple[Measurement, ...]:
         """The rows with figures."""
-        return tuple(row for row in self.rows if isinstance(row, Measured))
+        return tuple(row for row in self.rows if isinstance(row, Measurement))
 
 
 def profile(config: ProfileConfig, say: Callable[[str], None] = lambda _: None) -> Profile:
@@ -71,7 +78,7 @@ def profile(config: ProfileConfig, say: Callable[[str], None] = lambda _: None) 
     device, dtype = resolve(config.run.device, config.run.dtype)
     found = checkpoints.read(*config.run.ckpt, processor=config.run.processor, base=config.run.base)
     with tempfile.NamedTemporaryFile(prefix="evalsuite-profile-", suffix=".log") as log:
-        task = Task(
+        task = ProfileTask(
             directory=found.path,
             base=found.base_path,
             processor=found.processor_path,
@@ -85,14 +92,14 @@ def profile(config: ProfileConfig, say: Callable[[str], None] = lambda _: None) 
         )
         say(f"measuring {device} in {dtype}: matrix rate and bandwidth")
         rates = measure(task)
-        if not isinstance(rates, Rates):
-            why = rates.reason if isinstance(rates, Unmeasured) else "no answer"
+        if not isinstance(rates, DeviceRates):
+            why = rates.reason if isinstance(rates, MeasurementFailure) else "no answer"
             raise IncompleteError(f"--device {device}: cannot be measured: {why}; try another")
         rows = []
         for batch_size in batch_sizes:
             say(f"measuring batches of {batch_size}")
             row = measure(dataclasses.replace(task, batch_size=batch_size))
-            assert not isinstance(row, Rates)
+            assert not isinstance(row, DeviceRates)
             rows.append(row)
     return Profile(
         checkpoint=checkpoint_record(found),
@@ -112,7 +119,9 @@ def profile_to_plain(made: Profile) -> dict[str, Any]:
     """`made` with all its figures, as profile.json has them."""
     plain = {"schema": SCHEMA, **dataclasses.asdict(made)}
     plain["rows"] = [
-        to_plain(row, made.rates) if isinstance(row, Measured) else dataclasses.asdict(row)
+        measurement_to_plain(row, made.rates)
+        if isinstance(row, Measurement)
+        else dataclasses.asdict(row)
         for row in made.rows
     ]
     return plain

@@ -11,7 +11,7 @@ from evalsuite.runs.journal import answered
 from evalsuite.runs.records import Prediction
 from evalsuite.sample import Sample, blinded, prompt_digest
 from evalsuite.smolvlm import prompts
-from evalsuite.smolvlm.prompts import Prompt, Style
+from evalsuite.smolvlm.prompts import Prompt, PromptOptions
 from evalsuite.smolvlm.requests import Answer, Question
 from evalsuite.vlmevalkit.client import BrokenSample
 
@@ -20,7 +20,7 @@ from evalsuite.vlmevalkit.client import BrokenSample
 class Wording:
     """How a run puts its samples to the model."""
 
-    style: Style
+    style: PromptOptions
     blind: bool
 
     def of(self, sample: Sample, benchmark: Benchmark) -> Prompt:
@@ -43,7 +43,7 @@ class Asked:
     @property
     def again(self) -> bool:
         """Whether the sample has a prediction, and is asked alone now."""
-        return self.question.alone
+        return self.question.unbatched
 
 
 def ask(job: Job, samples: Iterable[Sample], wording: Wording) -> Iterator[Asked]:
@@ -69,7 +69,7 @@ def ask_again(job: Job, wording: Wording) -> Iterator[Asked]:
         if not _known(known, id_, first.prompt_digest):
             name = f"{benchmark.name} again\t{id_}"
             prompt = wording.of(sample, benchmark)
-            question = Question(name, prompt, benchmark.max_new_tokens, alone=True)
+            question = Question(name, prompt, benchmark.max_new_tokens, unbatched=True)
             yield Asked(job, id_, first.prompt_digest, question)
 
 

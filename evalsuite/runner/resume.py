@@ -10,8 +10,8 @@ from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.runner import batch_sensitivity as noises
 from evalsuite.runner.events import Planned
 from evalsuite.runner.plan import Place
+from evalsuite.runs.comparable import Conditions, differences
 from evalsuite.runs.records import Run, Score, read_run
-from evalsuite.system.environment import installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class State:
 def look(
     where: Place,
     benchmarks: Sequence[Benchmark],
-    digests: Mapping[str, str],
+    conditions: Mapping[str, Conditions],
     *,
     fresh: bool,
     noise: int = 0,
@@ -49,9 +49,9 @@ def look(
     standing, todo, reopened = [], [], set()
     for benchmark in benchmarks:
         score = scores.get(benchmark.name)
-        if score is None or not _stands(score, benchmark, digests[benchmark.name]):
+        if score is None or not _is_current(score, conditions[benchmark.name]):
             todo.append(benchmark)
-        elif score.asked_again is None or score.asked_again < shares[benchmark.name]:
+        elif score.rerun_samples is None or score.rerun_samples < shares[benchmark.name]:
             todo.append(benchmark)
             reopened.add(benchmark.name)
         else:
@@ -59,23 +59,18 @@ def look(
     return State(previous, standing, todo, frozenset(reopened))
 
 
-def header(benchmark: Benchmark, digest: str) -> dict[str, Any]:
+def header(benchmark: Benchmark, conditions: Conditions) -> dict[str, Any]:
     """What a prediction depends on besides its sample and the settings of the run."""
     return {
         "benchmark": benchmark.name,
-        "dataset": benchmark.dataset,
-        "prompt": benchmark.prompt,
-        "data_digest": digest,
-        "frames": str(benchmark.frames) if benchmark.frames else None,
-        "max_new_tokens": benchmark.max_new_tokens,
+        "dataset": conditions.dataset,
+        "prompt_format": conditions.prompt_format,
+        "data_digest": conditions.data_digest,
+        "frames": conditions.frames,
+        "max_new_tokens": conditions.max_new_tokens,
     }
 
 
-def _stands(score: Score, benchmark: Benchmark, digest: str) -> bool:
-    """Whether `score` is about the same questions, scored the same way, with none to retry."""
-    return (
-        score.definition == benchmark.definition
-        and score.data_digest == digest
-        and score.vlmevalkit == installed("ms-vlmeval")
-        and score.failed == 0
-    )
+def _is_current(score: Score, conditions: Conditions) -> bool:
+    """Whether `score` needs no update: made under `conditions`, with no failed sample to retry."""
+    return not differences(score.conditions, conditions) and score.counts.failed == 0

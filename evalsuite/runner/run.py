@@ -17,12 +17,14 @@ from evalsuite.runner.plan import Place, choose_scorable, place
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import State, header, look
 from evalsuite.runner.run_record import Assignment
+from evalsuite.runner.scoring import conditions_of
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers.slot import Hire
 from evalsuite.runner.workers.worker import Worker
+from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.journal import answered, peek
 from evalsuite.runs.records import Run
-from evalsuite.system.files import RunLock
+from evalsuite.system.locks import run_lock
 from evalsuite.vlmevalkit.client import KitError
 
 
@@ -49,11 +51,11 @@ def evaluate_all(
     ]
     # Two names of the same weights are one run.
     named = dict(zip(places, checkpoints, strict=True))
-    digests = {benchmark.name: data_digest(benchmark) for benchmark in benchmarks}
+    conditions = {b.name: conditions_of(b, data_digest(b), options.settings) for b in benchmarks}
     look_at = functools.partial(
         look,
         benchmarks=benchmarks,
-        digests=digests,
+        conditions=conditions,
         fresh=options.config.fresh,
         noise=options.reruns_required,
     )
@@ -70,13 +72,13 @@ def evaluate_all(
             if checkpoint.base_path is not None and options.config.mode != "eval":
                 require_peft()
             if options.config.dry_run:
-                left = _outlook(state, where, digests, options, source)
+                left = _outlook(state, where, conditions, options, source)
                 progress.planned(checkpoint, where.directory, [*state.standing, *left])
                 continue
-            locks.enter_context(RunLock(where.directory, where.part))
+            locks.enter_context(run_lock(where.directory, where.part))
             # Whoever held the lock may have done some of it since.
             state = look_at(where)
-            todo.append(Assignment(checkpoint, benchmarks, digests, where, state))
+            todo.append(Assignment(checkpoint, benchmarks, conditions, where, state))
         if todo:
             with Evaluation(todo, options, source, progress, hire) as evaluation:
                 done = evaluation.work()
@@ -87,25 +89,25 @@ def evaluate_all(
 def _outlook(
     state: State,
     where: Place,
-    digests: Mapping[str, str],
+    conditions: Mapping[str, Conditions],
     options: ResolvedConfig,
     source: SampleSource,
 ) -> list[Planned]:
     """What a run would do, touching nothing. Raises `IncompleteError` for unreadable data."""
     plan = []
     for benchmark in state.todo:
-        digest = digests[benchmark.name]
+        asked = conditions[benchmark.name]
         try:
             chosen = choose_scorable(
                 benchmark,
-                source.outline(benchmark, digest),
+                source.outline(benchmark, asked.data_digest),
                 options.limit,
                 all_parts=options.config.mode == "infer",
                 shard=options.shard,
             ).asked
         except KitError as error:
             raise IncompleteError(f"{benchmark.name}: {error}") from error
-        wanted = header(benchmark, digest)
+        wanted = header(benchmark, asked)
         known = {} if options.config.fresh else peek(where.journal(benchmark.name), wanted)
         plan.append(Planned(benchmark, len(chosen), sum(answered(known, i) for i in chosen)))
     return plan

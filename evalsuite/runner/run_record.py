@@ -18,11 +18,12 @@ from evalsuite.runner.prompting import Wording
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import State, header
 from evalsuite.runner.source import SampleSource
-from evalsuite.runs.journal import AGAIN, Journal, answered
+from evalsuite.runs.comparable import Conditions
+from evalsuite.runs.journal import RERUN, Journal, answered
 from evalsuite.runs.records import (
+    BatchSensitivity,
     CheckpointRecord,
     Failure,
-    Noise,
     Outcome,
     Run,
     Score,
@@ -30,7 +31,7 @@ from evalsuite.runs.records import (
     read_run,
     write_run,
 )
-from evalsuite.smolvlm.prompts import Style
+from evalsuite.smolvlm.prompts import PromptOptions
 from evalsuite.system.environment import PACKAGES, VERSION, versions
 from evalsuite.vlmevalkit.client import KitError
 
@@ -49,8 +50,8 @@ class Assignment:
 
     checkpoint: Checkpoint
     benchmarks: Sequence[Benchmark]
-    digests: Mapping[str, str]
-    """Of the data, by benchmark."""
+    conditions: Mapping[str, Conditions]
+    """How each benchmark is asked and scored, by name."""
     where: Place
     state: State
 
@@ -71,10 +72,12 @@ class Ledger:
         """Benchmarks still at work."""
         self.error: EvalsuiteError | None = None
         """Why the checkpoint cannot be loaded, if it cannot."""
-        style = Style(options.config.prompts, self.checkpoint.family, self.checkpoint.chat_template)
-        self.wording = Wording(style, options.config.blind)
+        prompts = PromptOptions(
+            options.config.prompts, self.checkpoint.family, self.checkpoint.chat_template
+        )
+        self.wording = Wording(prompts, options.config.blind)
         self._options = options
-        self._digests = given.digests
+        self._conditions = given.conditions
         self._label = label
         self._rank = {b.name: i for i, b in enumerate(given.benchmarks)}
         previous = self.state.previous
@@ -88,7 +91,7 @@ class Ledger:
         }
         for score in self._scores:
             batch_sensitivity.read(
-                self.where.noise(score.benchmark)
+                self.where.batch_sensitivity(score.benchmark)
             )  # or it were found damaged at the end
         self._before = {s.benchmark: s for s in previous.scores} if previous else {}
         self._started = previous.started if previous else now()
@@ -161,8 +164,8 @@ class Ledger:
         ]
 
     def _open_job(self, benchmark: Benchmark, source: SampleSource) -> Job | Failure:
-        digest = self._digests[benchmark.name]
-        outline = source.outline(benchmark, digest)
+        conditions = self._conditions[benchmark.name]
+        outline = source.outline(benchmark, conditions.data_digest)
         options = self._options
         choice = choose_scorable(
             benchmark,
@@ -179,9 +182,9 @@ class Ledger:
                 message=f"only a judge can score the {choice.left_out} samples chosen",
                 remedy="name one with --judge, or raise --limit",
             )
-        place = self.where.journal(benchmark.name), header(benchmark, digest), self.where.part
+        place = self.where.journal(benchmark.name), header(benchmark, conditions), self.where.part
         journal = Journal(*place)
-        again = Journal(*place, name=AGAIN) if options.reruns else None
+        again = Journal(*place, name=RERUN) if options.reruns else None
         # With --mode eval, --fresh means scoring afresh.
         if options.config.fresh and options.config.mode != "eval":
             journal.forget(chosen)
@@ -197,7 +200,7 @@ class Ledger:
         return Job(
             run=self.number,
             benchmark=benchmark,
-            digest=digest,
+            conditions=conditions,
             chosen=chosen,
             order=in_data_order(outline, chosen),
             left_out=choice.left_out,
@@ -266,7 +269,7 @@ class Ledger:
             settings=self._options.settings,
             environment=self._environment,
             outcomes=tuple(outcomes),
-            noise=self._noise() if complete else None,
+            batch_sensitivity=self._batch_sensitivity() if complete else None,
         )
         write_run(self.where.record, self._run)
         for shard in self._shards:
@@ -274,8 +277,10 @@ class Ledger:
         self._shards = []
         return self._run
 
-    def _noise(self) -> Noise | None:
-        files = {score.benchmark: self.where.noise(score.benchmark) for score in self._scores}
+    def _batch_sensitivity(self) -> BatchSensitivity | None:
+        files = {
+            score.benchmark: self.where.batch_sensitivity(score.benchmark) for score in self._scores
+        }
         sizes = {score.benchmark: score.n for score in self._scores}
         return batch_sensitivity.pool(files, sizes, self._options.reruns)
 

@@ -2,111 +2,134 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.runner.job import Job
+from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.records import (
+    Cost,
+    Counts,
     Failure,
     Prediction,
     SampleScore,
     Score,
     group_name,
-    write_samples,
 )
 from evalsuite.sample import Frames, Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.system.environment import installed
-from evalsuite.vlmevalkit.client import BrokenSample, Kit, SampleValue
+from evalsuite.vlmevalkit.client import BrokenSample, Kit, SampleValue, Scored
 
 
-def score_benchmark(
+def score_samples(
     kit: Kit,
     benchmark: Benchmark,
     samples: Sequence[Sample | BrokenSample],
     predictions: Mapping[str, Prediction],
     evidence: Path,
-    samples_file: Path,
-) -> tuple[Score, list[SampleScore]]:
-    """Score `predictions` to `samples`, which are in data order, and write samples.jsonl.
+) -> tuple[Scored, list[SampleScore]]:
+    """Score `predictions` of `samples`, which are in data order; what VLMEvalKit writes becomes
+    `evidence`.
 
-    Returns the score, and what that file holds.
     Raises `KitError` if VLMEvalKit cannot score them or its number and ours disagree.
-    """
+    """  # noqa: D205
     wanted = {sample.id: predictions[sample.id] for sample in samples}
     scored = kit.score(benchmark, list(wanted), wanted, evidence)
     rows = [
         _row(sample, wanted[sample.id], value)
         for sample, value in zip(samples, scored.values, strict=True)
     ]
-    write_samples(samples_file, rows)
+    return scored, rows
+
+
+def make_score(
+    benchmark: Benchmark,
+    conditions: Conditions,
+    scored: Scored,
+    rows: Sequence[SampleScore],
+    *,
+    unscored: int,
+    cost: Cost,
+) -> Score:
+    """The score of `rows`, which were `scored` under `conditions`; `unscored` more were not."""
     counting = [row for row in rows if row.counts]
     values = [row.value for row in counting]
     clusters = [row.cluster for row in counting]
     stderr = clustered_standard_error(values, clusters)
-    failed = [row for row in counting if row.ended == "error"]
-    given = [row for row in counting if row.ended != "error"]
-    empty = [row for row in given if not row.prediction.strip()]
-    unparsed = [row for row in given if row.prediction.strip() and not row.parsed]
-    score = Score(
+    failed = [(row.id, row.error or "no reason given") for row in counting if row.ended == "error"]
+    return Score(
         benchmark=benchmark.name,
-        dataset=benchmark.dataset,
         modality=benchmark.modality,
-        metric=benchmark.metric,
-        prompt=benchmark.prompt,
-        score=100 * mean(values),
+        value=100 * mean(values),
         stderr=None if stderr is None else 100 * stderr,
         n=len(counting),
         clusters=len(set(clusters)),
-        failed=len(failed),
-        reasons=tuple(why_failed([(row.id, row.error or "no reason given") for row in failed])),
-        empty=len(empty),
-        truncated=sum(row.ended == "length" for row in counting),
-        unparsed=len(unparsed),
-        judge=scored.judge,
+        counts=_counts(counting, unscored),
+        conditions=replace(conditions, judge_reported=scored.judge_reported),
+        cost=cost,
         partial=not all(map(benchmark.scorable, benchmark.judged_parts)),
         modified_data=benchmark.modified,
         vlmevalkit_score=scored.vlmevalkit_score,
-        agreement=scored.agreement,
+        deviations=scored.deviations,
         breakdown=_breakdown(counting),
-        macro=scored.macro,
+        macro_average=scored.macro_average,
         extra=scored.extra,
-        definition=benchmark.definition,
-        vlmevalkit=installed("ms-vlmeval"),
+        failure_reasons=tuple(why_failed(failed)),
+        rerun_samples=None,
+    )
+
+
+def conditions_of(
+    benchmark: Benchmark, data_digest: str, settings: Mapping[str, Any]
+) -> Conditions:
+    """How a run under `settings` asks and scores `benchmark` now."""
+    return Conditions(
+        dataset=benchmark.dataset,
+        data_digest=data_digest,
+        prompt_style=settings["prompts"],
+        prompt_format=benchmark.prompt,
+        blind=settings["blind"],
         frames=str(benchmark.frames) if benchmark.frames else None,
         max_new_tokens=benchmark.max_new_tokens,
+        metric=benchmark.metric,
+        judge=benchmark.judge,
+        vlmevalkit=installed("ms-vlmeval"),
+        definition=benchmark.definition,
     )
-    return score, rows
 
 
-def with_figures(score: Score, job: Job, seconds: Mapping[str, float]) -> Score:
-    """`score` with what it took; predicting figures are an earlier session's if none was done."""
+def cost_of(job: Job, score_seconds: float) -> Cost:
+    """What a score of `job` took; an earlier session's figures if nothing was predicted in this."""
+    scoring = {"score": round(score_seconds, 3)}
     if job.seconds is not None:
-        figures: dict[str, Any] = {
-            "seconds": {"predict": round(job.seconds, 3), **_rounded(job.spent), **seconds},
-            "samples_per_second": round(job.asked / job.seconds, 3),
-            "tokens": job.tokens,
-            "peak_memory_bytes": job.peak_memory_bytes,
-            "host_memory_bytes": job.host_memory_bytes,
-        }
-    elif job.before is not None:
-        figures = {
-            "seconds": {**job.before.seconds, **seconds},
-            "samples_per_second": job.before.samples_per_second,
-            "tokens": job.before.tokens,
-            "peak_memory_bytes": job.before.peak_memory_bytes,
-            "host_memory_bytes": job.before.host_memory_bytes,
-        }
-    else:
-        figures = {"seconds": seconds}
-    return dataclasses.replace(score, data_digest=job.digest, **figures)
+        return Cost(
+            seconds={"predict": round(job.seconds, 3), **_rounded(job.spent), **scoring},
+            samples_per_second=round(job.asked / job.seconds, 3),
+            tokens=job.tokens,
+            peak_memory_bytes=job.peak_memory_bytes,
+            host_memory_bytes=job.host_memory_bytes,
+        )
+    before = Cost() if job.before is None else job.before.cost
+    return replace(before, seconds={**before.seconds, **scoring})
 
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
     return {stage: round(spent, 3) for stage, spent in seconds.items()}
+
+
+def _counts(rows: Sequence[SampleScore], unscored: int) -> Counts:
+    answers = [row for row in rows if row.ended != "error"]
+    return Counts(
+        failed=len(rows) - len(answers),
+        empty=sum(not row.prediction.strip() for row in answers),
+        truncated=sum(row.ended == "length" for row in rows),
+        unparsed=sum(bool(row.prediction.strip()) and not row.parsed for row in answers),
+        unscored=unscored,
+    )
 
 
 def without_answer(job: Job) -> Failure | None:

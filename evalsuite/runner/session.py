@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.benchmarks import catalogue as catalogue
-from evalsuite.benchmarks.catalogue import EXACT, JUDGED_METRICS, Benchmark, Catalogue
+from evalsuite.benchmarks.catalogue import JUDGED_METRICS, Benchmark, Catalogue
 from evalsuite.benchmarks.data import cache
 from evalsuite.benchmarks.data.ensure import gather
 from evalsuite.benchmarks.data.search_paths import check_data_dir
@@ -24,12 +24,13 @@ from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers import ray_client
+from evalsuite.runs.comparable import EXACT, JudgeId
 from evalsuite.runs.records import FoundRun, Run
 from evalsuite.system import devices as device
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.packages import require_run
 from evalsuite.vlmevalkit.client import Kit
-from evalsuite.vlmevalkit.judge import JudgeSettings, read_settings
+from evalsuite.vlmevalkit.judge import read_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Prepared:
     benchmarks: list[Benchmark]
     """With ``data`` located, and the judge that can help."""
     options: ResolvedConfig
-    judge: JudgeSettings | None
+    judge: JudgeId | None
 
     def place(self, checkpoint: Checkpoint) -> Place:
         """Where the run of `checkpoint` lives."""
@@ -179,7 +180,7 @@ def _check_template(checkpoint: Checkpoint) -> None:
     chat_template.check(checkpoint.chat_template, str(checkpoint.processor_path))
 
 
-def _judge(config: JudgeConfig) -> JudgeSettings | None:
+def _judge(config: JudgeConfig) -> JudgeId | None:
     if config.judge != EXACT:
         return read_settings(config.judge, config.judge_base_url)
     if config.judge_base_url is not None:
@@ -187,12 +188,11 @@ def _judge(config: JudgeConfig) -> JudgeSettings | None:
     return None
 
 
-def _judged(benchmark: Benchmark, judge: JudgeSettings | None) -> Benchmark:
+def _judged(benchmark: Benchmark, judge: JudgeId | None) -> Benchmark:
     """`benchmark` as scored with `judge`, if its metric has a use for one."""
     if judge is None or benchmark.metric not in JUDGED_METRICS:
         return benchmark
-    # With its address: another endpoint's model of that name is another judge.
-    return dataclasses.replace(benchmark, judge=f"{judge.model} at {judge.base_url}")
+    return dataclasses.replace(benchmark, judge=judge)
 
 
 def _batch_size(text: str) -> int | None:

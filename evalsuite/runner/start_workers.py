@@ -54,7 +54,7 @@ def staff(
                 longest_edge=options.config.longest_edge,
                 log=(options.config.output_dir / "worker.log").absolute(),
                 threads=options.threads,
-                workers_a_device=options.workers_per_device,
+                workers_per_device=options.workers_per_device,
             )
             for ledger in ledgers
         ],

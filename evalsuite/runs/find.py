@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import itertools
 import re
 import sys
@@ -19,8 +20,8 @@ def find(arguments: Sequence[str], results: Path) -> list[FoundRun]:
     """Find the runs that `arguments` name, in order and each once; all of `results` if none.
 
     An argument is a run directory, its run.json or run@N.json, or a checkpoint directory under
-    `results` with one run in it; it may be given as it is called there. Raises `UsageError` for
-    anything else, and if there are no runs at all.
+    `results` with one run in it, by its name there with or without the digest. Raises
+    `UsageError` for anything else, and if there are no runs at all.
     """
     if not arguments:
         return find_all(results)
@@ -98,6 +99,9 @@ def _existing(argument: str, results: Path) -> Path:
     for path in (Path(argument), results / argument):
         if path.exists():
             return path
+    named = sorted(results.glob(f"{glob.escape(argument)}-" + "[0-9a-f]" * 8))
+    if named and "/" not in argument:
+        return _only(argument, named, "checkpoints of this name")
     raise UsageError(
         f"{argument}: no such run, here or in {results}; 'evalsuite list runs' shows what there is"
     )
@@ -119,7 +123,7 @@ def _only(argument: str, candidates: Sequence[Path], what: str) -> Path:
         return candidates[0]
     more = f" and {len(candidates) - _SOME} more" if len(candidates) > _SOME else ""
     raise UsageError(
-        f"{argument}: holds {len(candidates)} {what}; name one of "
+        f"{argument}: {len(candidates)} {what}; name one of "
         f"{', '.join(map(str, candidates[:_SOME]))}{more}"
     )
 

@@ -23,8 +23,8 @@ from evalsuite.runs.records import SCHEMA, Prediction
 from evalsuite.system.files import disk_errors, to_json_line, write_atomically
 
 PREDICTIONS = "predictions"
-AGAIN = "again"
-"""What was asked once more, alone: see `evalsuite.runner.batch_sensitivity`."""
+RERUN = "rerun"
+"""The journal of samples repeated at batch size 1: `evalsuite.runner.batch_sensitivity`."""
 
 
 class Journal:

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from evalsuite.errors import UsageError
+from evalsuite.runs.comparable import Conditions
 from evalsuite.sample import Ended
 from evalsuite.system.files import to_json_line, to_json_text, write_atomically
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-SCHEMA = 1
-"""The version of run.json and the journals. A reader refuses a newer one."""
+SCHEMA = 2
+"""The version of run.json and the journals. Other versions are not read."""
 
 _ENDINGS = get_args(Ended)
 
@@ -86,73 +87,80 @@ def group_name(column: str, value: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """How well a checkpoint did on one benchmark, from 0 to 100."""
+class Counts:
+    """Samples of a score that need attention. All but `unscored` are among its ``n`` samples."""
 
-    benchmark: str
-    dataset: str
-    modality: str
-    metric: str
-    prompt: str
-    """The prompt format."""
-    profile: str = "vlmevalkit"
-    """Whose prompts those are: ``vlmevalkit``, or ``native``, the checkpoint's own."""
-    score: float
-    stderr: float | None
-    """Standard error of `score` in points, clustered by image or video; None for one cluster."""
-    n: int
-    """Samples scored, failed ones included: a failed sample counts as wrong."""
-    clusters: int
-    failed: int
-    """Samples that gave no prediction."""
-    reasons: tuple[str, ...] = ()
-    """Why, the commonest first, with the ids of some: at most five lines."""
-    empty: int
-    truncated: int
-    """Answers cut at the token limit."""
-    unparsed: int
-    """Answers in which the benchmark's rule found none of the options."""
-    judge: str
-    """The judge that really ran."""
-    partial: bool
-    """Whether a part of the benchmark went unscored, because only a judge can score it."""
+    failed: int = 0
+    """Without a prediction; they count as wrong."""
+    empty: int = 0
+    """With an empty or blank prediction."""
+    truncated: int = 0
+    """With a prediction cut at the token limit."""
+    unparsed: int = 0
+    """With a prediction in which the rule found no answer."""
     unscored: int = 0
-    """Samples of that part; `n` does not count them."""
-    modified_data: bool = False
-    """Whether the data is not what was published (``--allow-modified-data``)."""
-    vlmevalkit_score: float | None
-    """VLMEvalKit's own number for the same predictions, on the same scale."""
-    agreement: str
-    """``agrees``, or the name of the mend that says why the two differ."""
-    breakdown: Mapping[str, float] = field(default_factory=dict)
-    """Score by category, and by split, duration and the like as ``split: val``."""
-    macro: float | None = None
-    """The mean over the benchmark's tasks, each weighing the same, where that is usual too."""
-    extra: Mapping[str, float] = field(default_factory=dict)
-    """Further numbers VLMEvalKit gives, by its names and on its scales: MLVU's G-Avg."""
-    definition: str = ""
-    """`Benchmark.definition`: what was asked and how it was scored."""
-    vlmevalkit: str | None = None
-    """The version of VLMEvalKit that asked and scored."""
-    data_digest: str = ""
-    frames: str | None = None
-    max_new_tokens: int = 0
+    """Left out of the score, because only a judge can score them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Time and memory that a score took; docs/reference/run-json.md defines the stages."""
+
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """By stage: docs/reference/run-json.md says which is what."""
+    """By stage: docs/reference/run-json.md defines the stages."""
     samples_per_second: float | None = None
     tokens: Mapping[str, int] = field(default_factory=dict)
-    """``prompt``, ``read`` (of the prompts, by the text model: what they share counts once) and
-    ``generated``; and ``tiles``, images' tiles encoded."""
+    """``prompt``; ``read`` by the text model, shared prefixes counted once; ``generated``; and
+    ``tiles``, image tiles encoded."""
     peak_memory_bytes: int | None = None
+    """Of the worker that took most: on its device, or resident on the CPU."""
     host_memory_bytes: int | None = None
-    asked_again: int | None = 0
-    """Samples that were asked once more, alone, answered or not: see `Noise`. None while answers
-    are yet to come."""
+    """Resident memory of the worker that took most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """The result of one checkpoint on one benchmark."""
+
+    benchmark: str
+    modality: str
+    """``image`` or ``video``."""
+    value: float
+    """0 to 100."""
+    stderr: float | None
+    """Standard error of `value` in points, clustered by image or video; None for one cluster."""
+    n: int
+    """Samples scored, failed ones included."""
+    clusters: int
+    """Distinct images or videos among them."""
+    counts: Counts
+    conditions: Conditions
+    """How it was asked and scored."""
+    cost: Cost
+    partial: bool = False
+    """Whether a part of the benchmark is not scored, because only a judge can score it."""
+    modified_data: bool = False
+    """Whether the data differs from the published data (``--allow-modified-data``)."""
+    vlmevalkit_score: float | None
+    """VLMEvalKit's own score of the same predictions, 0 to 100; None if it raises."""
+    deviations: tuple[str, ...] = ()
+    """Why `vlmevalkit_score` differs from `value` (docs/evidence/differences.md); empty if not."""
+    breakdown: Mapping[str, float] = field(default_factory=dict)
+    """Score by category, and by split, duration and the like as ``split: val``."""
+    macro_average: float | None = None
+    """The unweighted mean over the benchmark's tasks, where that is reported too."""
+    extra: Mapping[str, float] = field(default_factory=dict)
+    """Further numbers from VLMEvalKit, by its names and on its scales: MLVU's G-Avg."""
+    failure_reasons: tuple[str, ...] = ()
+    """Why samples failed, the most frequent reason first, with sample ids: at most six lines."""
+    rerun_samples: int | None = 0
+    """Samples repeated at batch size 1, answered or not: see `BatchSensitivity`. None while
+    answers are missing."""
 
     def __post_init__(self) -> None:
         # Also refuses NaN, which would compare as "no regression".
-        if not 0 <= self.score <= 100:
-            raise ValueError(f"{self.benchmark}: score {self.score} is not within 0-100")
+        if not 0 <= self.value <= 100:
+            raise ValueError(f"{self.benchmark}: score {self.value} is not within 0-100")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,21 +177,21 @@ Outcome = Score | Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noise:
-    """What batching did to the answers: some were asked once more at batch size 1."""
+class BatchSensitivity:
+    """How batching changes predictions: some samples are repeated at batch size 1."""
 
     samples: Mapping[str, int]
-    """How many, by benchmark."""
+    """Repeated samples by benchmark."""
     changed: int
-    """Whose answer reads differently."""
+    """Samples whose text differs."""
     flipped: int
-    """Of these, whose value differs."""
+    """Samples whose value differs."""
     effect: float
-    """By how many points their mean is higher in batches than alone."""
+    """Mean value in batches minus mean value at batch size 1, in points."""
     low: float
-    """The 95 % interval of `effect`, clustered by image or video: from here"""
+    """Lower bound of the 95 % interval of `effect`, clustered by image or video."""
     high: float
-    """to here."""
+    """Upper bound of that interval."""
 
     def __post_init__(self) -> None:
         # Also refuses NaN, which no bound would catch.
@@ -192,7 +200,7 @@ class Noise:
 
     @property
     def count(self) -> int:
-        """How many samples, over all benchmarks."""
+        """Repeated samples over all benchmarks."""
         return sum(self.samples.values())
 
 
@@ -227,7 +235,7 @@ class Run:
     settings: Mapping[str, Any]
     environment: Mapping[str, Any]
     outcomes: tuple[Outcome, ...] = ()
-    noise: Noise | None = None
+    batch_sensitivity: BatchSensitivity | None = None
     """None: not measured, or not finished."""
 
     @property
@@ -281,6 +289,11 @@ def read_run(path: Path) -> Run:
         raise UsageError(
             f"{path}: written by a newer evalsuite (schema {plain['schema']}, this one reads "
             f"{SCHEMA}); update evalsuite or choose another --output-dir"
+        )
+    if plain["schema"] < SCHEMA:
+        raise UsageError(
+            f"{path}: schema {plain['schema']} is not supported (this evalsuite reads schema "
+            f"{SCHEMA}); delete the file and run again"
         )
     outcomes = plain.get("outcomes")
     for outcome in outcomes if isinstance(outcomes, list) else []:

@@ -1,1 +1,1 @@
-"""The model: prompts in, texts out. It knows nothing of benchmarks and results on disk."""
+"""Inference engine for SmolVLM checkpoints. It does not depend on benchmarks or runs."""

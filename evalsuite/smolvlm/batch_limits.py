@@ -1,4 +1,4 @@
-"""How much the engine takes on at a time, chosen by the memory there is."""
+"""Choose batch sizes from the available memory."""
 
 from __future__ import annotations
 
@@ -10,65 +10,70 @@ from evalsuite.smolvlm.roofline import Shape
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much the engine takes on at a time; it takes on less once memory has run out."""
+    """Maximum sizes of the engine's batches. The engine reduces them when memory runs out."""
 
     questions: int
-    """In a batch."""
+    """Questions per batch."""
     tokens: int
-    """In a batch: prompts and padding, what questions share counted once."""
+    """Tokens per batch: prompts and padding. A shared prefix counts once."""
     patches: int
-    """In a call of the vision tower."""
+    """Patches per call of the vision tower."""
     tile_bytes: int
-    """In a window, of which up to three are in memory."""
+    """Bytes of tiles per window. Up to three windows are in memory."""
 
 
-ENOUGH = {
+USEFUL_LIMITS = {
     "cpu": Limits(questions=128, tokens=16_384, patches=4_096, tile_bytes=2**28),
     "cuda": Limits(questions=256, tokens=65_536, patches=65_536, tile_bytes=2**31),
 }
-"""What keeps a device busy: more at a time is not faster."""
-TOKENS_SHARE = 0.5
-PATCHES_SHARE = 0.25
-"""Of the free memory. Features, masks and what an allocator loses between blocks need the rest."""
-WINDOWS_SHARE = 0.1
-"""Of the host's free memory, for the tiles of a window."""
-PATCHES_A_QUESTION = 8_192
-"""Where batches are small on purpose, to save memory, the vision tower's are, too."""
+"""Sizes that fully use a device: larger batches are not faster."""
+TOKEN_MEMORY_SHARE = 0.5
+PATCH_MEMORY_SHARE = 0.25
+"""Shares of the free memory. The rest is for features, masks and allocator fragmentation."""
+WINDOW_MEMORY_SHARE = 0.1
+"""Share of the host's free memory for the tiles of a window."""
+PATCHES_PER_QUESTION = 8_192
+"""With an explicit batch size, patches per question in a call of the vision tower."""
 
 
 def choose(
-    device: str, shape: Shape, width: int, free: int, host_free: int, batch_size: int | None
+    device: str, shape: Shape, weight_bytes: int, free: int, host_free: int, batch_size: int | None
 ) -> Limits:
-    """The limits for a checkpoint with weights of `width` bytes on a ``cpu`` or ``cuda`` device.
+    """Return the limits for a checkpoint on a ``cpu`` or ``cuda`` device.
 
-    `free` and `host_free` are bytes that the device and the host have left for it. With a
-    `batch_size` as many questions are taken together however long they are, until memory runs out.
+    A weight has `weight_bytes` bytes. `free` and `host_free` are the free bytes of device and host.
+    With a `batch_size`, a batch has that many questions of any length, until memory runs out.
     """
-    enough = ENOUGH[device]
+    useful = USEFUL_LIMITS[device]
     limits = replace(
-        enough,
-        tokens=min(enough.tokens, int(TOKENS_SHARE * free) // token_bytes(shape, width)),
-        patches=min(enough.patches, int(PATCHES_SHARE * free) // patch_bytes(shape, width)),
-        tile_bytes=min(enough.tile_bytes, int(WINDOWS_SHARE * host_free)),
+        useful,
+        tokens=min(
+            useful.tokens, int(TOKEN_MEMORY_SHARE * free) // bytes_per_token(shape, weight_bytes)
+        ),
+        patches=min(
+            useful.patches, int(PATCH_MEMORY_SHARE * free) // bytes_per_patch(shape, weight_bytes)
+        ),
+        tile_bytes=min(useful.tile_bytes, int(WINDOW_MEMORY_SHARE * host_free)),
     )
     if batch_size is None:
         return limits
-    patches = min(limits.patches, PATCHES_A_QUESTION * batch_size)
+    patches = min(limits.patches, PATCHES_PER_QUESTION * batch_size)
     return replace(limits, questions=batch_size, tokens=sys.maxsize, patches=patches)
 
 
-def token_bytes(shape: Shape, width: int) -> int:
-    """What a token of a batch takes: its keys and values, and on its way through a layer.
+def bytes_per_token(shape: Shape, weight_bytes: int) -> int:
+    """Memory per token of a batch: cached keys and values, and activations of one layer.
 
-    ``2 layers kv`` are kept. A layer holds about four states, the queries, keys and values before
-    and after rotation, repeated for all heads (``6 q``), and three times the inner width at once.
+    The cache holds ``2 layers kv`` numbers. A layer holds at the same time about four hidden
+    states, the queries, keys and values before and after rotation, repeated for all heads (``6
+    q``), and three times the inner width.
     """
     queries = shape.heads * shape.head_width
-    kept = 2 * shape.layers * shape.key_heads * shape.head_width
-    return width * (kept + 4 * shape.width + 6 * queries + 3 * shape.inner)
+    cached = 2 * shape.layers * shape.key_heads * shape.head_width
+    return weight_bytes * (cached + 4 * shape.width + 6 * queries + 3 * shape.inner)
 
 
-def patch_bytes(shape: Shape, width: int) -> int:
-    """What a patch takes on its way through a layer of the vision tower, and as pixels."""
+def bytes_per_patch(shape: Shape, weight_bytes: int) -> int:
+    """Memory per patch: activations of one layer of the vision tower, and pixels."""
     pixels = 3 * shape.patch**2
-    return width * (6 * shape.vision_width + 2 * shape.vision_inner + 2 * pixels)
+    return weight_bytes * (6 * shape.vision_width + 2 * shape.vision_inner + 2 * pixels)

@@ -1,7 +1,7 @@
-"""Ask a checkpoint in its own chat template, with the dataset's words and nothing else.
+"""Build prompts with the checkpoint's own chat template and the dataset's text only.
 
-What stands here is what ``SmolVLMProcessor`` makes of the same conversation. Frames are shown as
-SmolVLM2 was trained on them, with the seconds they really are at.
+The result equals that of ``SmolVLMProcessor`` for the same conversation. Frames carry their real
+time stamps, as in the training of SmolVLM2.
 """
 
 from __future__ import annotations
@@ -23,60 +23,62 @@ _INTRO = (
     "You are provided the following series of {count} frames from a {duration} [H:MM:SS] video.\n"
 )
 _OUTRO = "\n\n"
-"""Both as in ``transformers/models/smolvlm/processing_smolvlm.py``."""
-_CUT = "\ue000"
-"""Stands where the words of an answer that is begun for the checkpoint end."""
+"""Both from ``transformers/models/smolvlm/processing_smolvlm.py``."""
+_END_OF_TEXT = "\ue000"
+"""Marks the end of an answer that the prompt begins for the checkpoint."""
 
 
-def text(messages: Sequence[Message], chat_template: str | None) -> str:
-    """Word `messages` by `chat_template`; raises `UsageError` if it is missing or broken.
+def render_prompt(messages: Sequence[Message], chat_template: str | None) -> str:
+    """Render `messages` with `chat_template`; raises `UsageError` if it is missing or invalid.
 
-    An assistant's words at the end begin the answer (MVBench's ``Best option:(``).
+    Assistant text at the end becomes the beginning of the answer (MVBench's ``Best option:(``).
     """
-    return _rendered(messages, chat_template, "this checkpoint")
+    return _render(messages, chat_template, "this checkpoint")
 
 
 def check(chat_template: str | None, where: str) -> None:
-    """Raise `UsageError` if the template found at `where` cannot ask about an image."""
+    """Raise `UsageError` if the template from `where` cannot render an image and a question."""
     words = "What is in the picture?"
-    prompt = _rendered([Image("", ""), Text(words)], chat_template, where)
+    prompt = _render([Image("", ""), Text(words)], chat_template, where)
     if prompt.count(IMAGE_TOKEN) != 1 or words not in prompt:
         raise UsageError(
-            f"{where}: its chat template is not SmolVLM's: it makes {prompt[:200]!r} of an image "
-            "and a question; copy the base model's, or leave out --prompts native"
+            f"{where}: the chat template is not SmolVLM's: it renders an image and a question as "
+            f"{prompt[:200]!r}; copy the base model's template, or omit --prompts native"
         )
 
 
-def _rendered(messages: Sequence[Message], chat_template: str | None, where: str) -> str:
+def _render(messages: Sequence[Message], chat_template: str | None, where: str) -> str:
     if chat_template is None:
         raise UsageError(
-            f"{where}: no chat template, and --prompts native asks by it; copy "
-            "chat_template.jinja from the base model, or name that with --processor"
+            f"{where}: no chat template, which --prompts native requires; copy "
+            "chat_template.jinja from the base model, or name that model with --processor"
         )
     turns = conversation(messages)
     try:
         if not (turns and turns[-1]["role"] == "assistant"):
             return render(chat_template, turns, generation_prompt=True)
-        turns[-1]["content"][-1]["text"] += _CUT
-        begun, cut, _ = render(chat_template, turns, generation_prompt=False).rpartition(_CUT)
-        if not cut:
-            raise TemplateError("it leaves out what an assistant says")
+        turns[-1]["content"][-1]["text"] += _END_OF_TEXT
+        text, mark, _ = render(chat_template, turns, generation_prompt=False).rpartition(
+            _END_OF_TEXT
+        )
+        if not mark:
+            raise TemplateError("it omits the assistant's text")
     except TemplateError as error:
         raise UsageError(
-            f"{where}: its chat template cannot be used: {error}; copy the base model's, or leave "
-            "out --prompts native"
+            f"{where}: invalid chat template: {error}; copy the base model's template, or omit "
+            "--prompts native"
         ) from error
-    return begun
+    return text
 
 
 def conversation(messages: Iterable[Message]) -> list[Turn]:
-    """Turn messages into a template's: neighbours of one role are one turn.
+    """Convert messages to template turns; adjacent messages of one role form one turn.
 
-    Images and frames are the user's, and so are words of nobody.
+    Images, frames and texts without a role belong to the user.
     """
     turns: list[Turn] = []
-    for role, said in itertools.groupby(messages, _role):
-        if content := [_item(message) for message in _trimmed(said)]:
+    for role, group in itertools.groupby(messages, _role):
+        if content := [_item(message) for message in _strip_turn(group)]:
             turns.append({"role": role, "content": content})
     return turns
 
@@ -85,13 +87,13 @@ def _role(message: Message) -> str:
     return (message.role if isinstance(message, Text) else "") or "user"
 
 
-def _trimmed(said: Iterable[Message]) -> list[Message]:
-    """Leave out white space where a turn begins and ends and behind a video's own line breaks.
+def _strip_turn(group: Iterable[Message]) -> list[Message]:
+    """Remove white space at the start and end of a turn and after a video's line breaks.
 
-    The rest belongs to the words: it tells question, options and instructions apart.
+    Other white space is kept: it separates question, options and instructions.
     """
     kept: list[Message] = []
-    for message in said:
+    for message in group:
         if isinstance(message, Text):
             if not kept or isinstance(kept[-1], Frames):
                 message = dataclasses.replace(message, text=message.text.lstrip())
@@ -111,12 +113,12 @@ def _item(message: Message) -> dict[str, Any]:
         case Text(words):
             return {"type": "text", "text": words}
         case Frames():
-            return {"type": "text", "text": _shown(message)}
+            return {"type": "text", "text": _frames_text(message)}
         case Image():
             return {"type": "image"}
 
 
-def _shown(frames: Frames) -> str:
+def _frames_text(frames: Frames) -> str:
     duration = timedelta(seconds=int(frames.seconds or frames.times[-1]))
     shown = _INTRO.format(count=num2words(len(frames.paths)), duration=duration)
     for time in frames.times:

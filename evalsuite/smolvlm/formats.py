@@ -1,9 +1,9 @@
-"""The words VLMEvalKit asks a SmolVLM checkpoint in: one function a format, all pure.
+"""VLMEvalKit's prompt formats for SmolVLM checkpoints, one pure function each.
 
-``<image>`` stands where an image or a frame goes. The texts are those that VLMEvalKit's
-``SmolVLM2`` class builds (``vlmeval/vlm/smolvlm.py``), and for an Idefics3 checkpoint its
-``SmolVLM`` class, byte for byte: the tests hold them against both. Where theirs cannot be asked at
-all, `evalsuite.vlmevalkit.workarounds` says what is done instead.
+``<image>`` marks the position of an image or a frame. The texts equal those of VLMEvalKit's
+``SmolVLM2`` class (``vlmeval/vlm/smolvlm.py``), and for Idefics3 checkpoints those of its
+``SmolVLM`` class; tests compare them byte for byte. `evalsuite.vlmevalkit.workarounds` lists the
+inputs for which VLMEvalKit's class fails.
 """
 
 from __future__ import annotations
@@ -18,66 +18,66 @@ IMAGE_TOKEN = "<image>"
 
 
 def default(messages: Sequence[Message]) -> str:
-    """The text as the dataset words it: images and texts in their order, each text stripped."""
-    return _asked(_in_order(messages))
+    """The dataset's text: images and texts in order, each text stripped."""
+    return _user_turn(_in_order(messages))
 
 
 def brief(messages: Sequence[Message]) -> str:
-    """As `default`, asking for a very brief answer (OCRBench among others)."""
-    return _asked(_in_order(messages) + "\nGive a very brief answer.")
+    """As `default`, plus a request for a very brief answer (OCRBench and others)."""
+    return _user_turn(_in_order(messages) + "\nGive a very brief answer.")
 
 
 def yes_no(messages: Sequence[Message]) -> str:
-    """As `default`, asking for yes or no (HallusionBench)."""
-    return _asked(_in_order(messages) + "\nAnswer yes or no.")
+    """As `default`, plus a request for yes or no (HallusionBench)."""
+    return _user_turn(_in_order(messages) + "\nAnswer yes or no.")
 
 
 def choices(messages: Sequence[Message]) -> str:
-    """Multiple choice to be answered by a letter (MMStar, AI2D, ScienceQA, SEEDBench)."""
+    """Multiple choice, answered by a letter (MMStar, AI2D, ScienceQA, SEEDBench)."""
     swaps = {"\nOptions:": "\nChoices:", _SELECT: "Answer with the letter."}
-    return _asked(_in_order(messages, lambda text: _swapped(text, swaps))) + " Answer:"
+    return _user_turn(_in_order(messages, lambda text: _replace_all(text, swaps))) + " Answer:"
 
 
 def mmbench(messages: Sequence[Message]) -> str:
-    """Multiple choice with images in front, and a hint behind its question (MMBench, CCBench)."""
+    """Multiple choice with the images first and the hint after its question (MMBench, CCBench)."""
     swaps = {"\nOptions:": "\nChoices:", _SELECT: "Answer with a letter."}
-    texts = [_hint_last(_swapped(text, swaps)) for text in _texts(messages)]
-    return _asked(_marks(messages) + "".join(texts)) + " Answer:"
+    texts = [_move_hint(_replace_all(text, swaps)) for text in _texts(messages)]
+    return _user_turn(_all_image_tokens(messages) + "".join(texts)) + " Answer:"
 
 
 def mmmu(messages: Sequence[Message]) -> str:
-    """Numbered images in front, and the numbers again where the dataset shows them (MMMU)."""
+    """Numbered images first; their numbers again where the dataset shows them (MMMU)."""
     swaps = {"Question:": "", _SELECT: "Answer with the letter.", "\nOptions:": "\nChoices:"}
     words, number = " Question: ", 0
-    for n in range(_marks(messages).count(IMAGE_TOKEN)):
+    for n in range(_all_image_tokens(messages).count(IMAGE_TOKEN)):
         words += f"<image {n + 1}>:{IMAGE_TOKEN}\n"
     for message in messages:
         if isinstance(message, Text):
-            words += _swapped(message.text.strip(), swaps).strip()
-        for _ in range(_mark(message).count(IMAGE_TOKEN)):
+            words += _replace_all(message.text.strip(), swaps).strip()
+        for _ in range(_image_tokens(message).count(IMAGE_TOKEN)):
             number += 1
             words += f" <image {number}> "
-    return _lettered(words)
+    return _with_answer_cue(words)
 
 
 def mathvista(messages: Sequence[Message]) -> str:
-    """Images in front; options from ``(A)`` to ``(H)`` are written ``A.`` (MathVista)."""
+    """Images first; options ``(A)`` to ``(H)`` are written as ``A.`` (MathVista)."""
     swaps = {f"({letter}) ": f"{letter}. " for letter in "ABCDEFGH"}
     swaps |= {"\nOptions:": "\nChoices:", "Hint: ": ""}
-    texts = [_swapped(text, swaps).strip() for text in _texts(messages)]
-    return _lettered(_marks(messages) + "".join(texts))
+    texts = [_replace_all(text, swaps).strip() for text in _texts(messages)]
+    return _with_answer_cue(_all_image_tokens(messages) + "".join(texts))
 
 
-def instructed(instructions: str, messages: Sequence[Message]) -> str:
-    """Images in front, then `instructions`, then the question (ChartQA, DocVQA, TextVQA)."""
-    return _asked(_marks(messages) + instructions + "".join(_texts(messages)))
+def with_instructions(instructions: str, messages: Sequence[Message]) -> str:
+    """Images first, then `instructions`, then the question (ChartQA, DocVQA, TextVQA)."""
+    return _user_turn(_all_image_tokens(messages) + instructions + "".join(_texts(messages)))
 
 
 def video(messages: Sequence[Message]) -> str:
     """A system line, then frames with time stamps, then the question.
 
-    Parts are joined by single spaces, stamps count frames as seconds, and texts that come before
-    the frames move behind them: so does VLMEvalKit (``build_prompt_video``).
+    Parts are joined by single spaces, and time stamps count frames as seconds. Texts before the
+    frames are moved after them. All as in VLMEvalKit's ``build_prompt_video``.
     """
     system = next((m for m in messages if isinstance(m, Text) and m.role == "system"), None)
     parts = [
@@ -87,11 +87,11 @@ def video(messages: Sequence[Message]) -> str:
         "<|im_start|>User:",
         "Here are some frames sampled from a video:\n",
     ]
-    for words, block in itertools.groupby(messages, lambda m: isinstance(m, Text)):
-        if words:
+    for is_text, block in itertools.groupby(messages, lambda m: isinstance(m, Text)):
+        if is_text:
             continue
-        for place, item in enumerate(block):
-            for number in item.numbers if isinstance(item, Frames) else (place,):
+        for position, item in enumerate(block):
+            for number in item.numbers if isinstance(item, Frames) else (position,):
                 parts += [f"Frame from {number // 60:02}:{number % 60:02}:", IMAGE_TOKEN]
         parts.append("\n")
     parts += [m.text.strip() for m in messages if isinstance(m, Text) and m.role != "system"]
@@ -100,24 +100,24 @@ def video(messages: Sequence[Message]) -> str:
 
 
 def video_choices(messages: Sequence[Message]) -> str:
-    """As `video`, with the wording VLMEvalKit swaps in for Video-MME and TempCompass_MCQ."""
+    """As `video`, with VLMEvalKit's replacements for Video-MME and TempCompass_MCQ."""
     text = video(messages)
     if "Options:" not in text:
         return text
-    return _swapped(text, {"Options:": "Choices:", _SELECT: "Answer with the letter."})
+    return _replace_all(text, {"Options:": "Choices:", _SELECT: "Answer with the letter."})
 
 
 def video_letters(messages: Sequence[Message]) -> str:
-    """As `video`, with the wording VLMEvalKit swaps in for MLVU and LongVideoBench."""
-    return _swapped(video(messages), {"Options:": _LETTERS})
+    """As `video`, with VLMEvalKit's replacements for MLVU and LongVideoBench."""
+    return _replace_all(video(messages), {"Options:": _LETTERS})
 
 
 def mvbench(messages: Sequence[Message]) -> str:
-    """As `video`, with the wording VLMEvalKit swaps in for MVBench."""
+    """As `video`, with VLMEvalKit's replacements for MVBench."""
     text = video(messages)
     if "Options:" not in text:
         return text
-    return _swapped(text, {"Options:": _LETTERS, "Best option:(": "Answer:"})
+    return _replace_all(text, {"Options:": _LETTERS, "Best option:(": "Answer:"})
 
 
 _SELECT = "Please select the correct answer from the options above."
@@ -156,22 +156,22 @@ _TEXTVQA = (
 )
 
 
-# What the formats are made of
+# Helpers
 
 
-def _asked(words: str) -> str:
+def _user_turn(words: str) -> str:
     return f"<|im_start|>User:{words}<end_of_utterance>\nAssistant:"
 
 
-def _lettered(words: str) -> str:
-    """Ask for an option where the words look as if they had some."""
-    text = _asked(words)
+def _with_answer_cue(words: str) -> str:
+    """Return a user turn; ask for an option if the text seems to contain options."""
+    text = _user_turn(words)
     return f"{text} Answer:" if "A." in text and "B." in text else text
 
 
 def _in_order(messages: Sequence[Message], reworded: Callable[[str], str] = str) -> str:
     return "".join(
-        reworded(message.text.strip()) if isinstance(message, Text) else _mark(message)
+        reworded(message.text.strip()) if isinstance(message, Text) else _image_tokens(message)
         for message in messages
     )
 
@@ -180,25 +180,25 @@ def _texts(messages: Sequence[Message]) -> list[str]:
     return [message.text.strip() for message in messages if isinstance(message, Text)]
 
 
-def _marks(messages: Sequence[Message]) -> str:
-    return "".join(map(_mark, messages))
+def _all_image_tokens(messages: Sequence[Message]) -> str:
+    return "".join(map(_image_tokens, messages))
 
 
-def _mark(message: Message) -> str:
-    """One mark an image, one a frame, none for a text."""
+def _image_tokens(message: Message) -> str:
+    """One token per image or frame, none for a text."""
     if isinstance(message, Text):
         return ""
     return IMAGE_TOKEN * (len(message.paths) if isinstance(message, Frames) else 1)
 
 
-def _swapped(text: str, swaps: Mapping[str, str]) -> str:
+def _replace_all(text: str, swaps: Mapping[str, str]) -> str:
     for old, new in swaps.items():
         text = text.replace(old, new)
     return text
 
 
-def _hint_last(text: str) -> str:
-    """Put the hint between question and choices; words not made like that stay as they are."""
+def _move_hint(text: str) -> str:
+    """Move the hint between question and choices; texts of another form are unchanged."""
     hint, question, rest = text.partition("\nQuestion:")
     asked, options, choices = rest.partition("\nChoices:")
     if not (text.startswith("Hint:") and question and options):
@@ -215,23 +215,23 @@ FORMATS: Mapping[str, Format] = {
     "mmbench": mmbench,
     "mmmu": mmmu,
     "mathvista": mathvista,
-    "chartqa": functools.partial(instructed, _CHARTQA),
-    "docvqa": functools.partial(instructed, _DOCVQA),
-    "textvqa": functools.partial(instructed, _TEXTVQA),
+    "chartqa": functools.partial(with_instructions, _CHARTQA),
+    "docvqa": functools.partial(with_instructions, _DOCVQA),
+    "textvqa": functools.partial(with_instructions, _TEXTVQA),
     "video": video,
     "video-choices": video_choices,
     "video-letters": video_letters,
     "mvbench": mvbench,
 }
-"""Every prompt format a benchmark can name."""
+"""All prompt formats that a benchmark can name."""
 VIDEO_FORMATS = ("video", "video-choices", "video-letters", "mvbench")
-OF_FAMILY: Mapping[str, Mapping[str, Format]] = {
+FORMATS_BY_FAMILY: Mapping[str, Mapping[str, Format]] = {
     "smolvlm": FORMATS,
     "idefics3": {
         **FORMATS,
-        "chartqa": functools.partial(instructed, _CHARTQA.replace("'", "’")),
-        # VLMEvalKit's class for these has no words for videos.
+        "chartqa": functools.partial(with_instructions, _CHARTQA.replace("'", "’")),
+        # VLMEvalKit's class for this family has no video prompt.
         **dict.fromkeys(VIDEO_FORMATS, default),
     },
 }
-"""The words for each family of checkpoints."""
+"""The formats for each family of checkpoints."""

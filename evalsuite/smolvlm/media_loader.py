@@ -1,8 +1,8 @@
-"""Gather questions into windows and get their media ready, ahead of the device.
+"""Group questions into windows and load their media while the device is busy.
 
-A window is what the engine works on at a time: enough questions to make batches of similar length,
-and each image or video they share only once. The next window is prepared while the device is busy
-with the current one.
+A window is the engine's unit of work: enough questions for batches of similar length, with each
+shared image or video loaded once. The next window is prepared while the device processes the
+current one.
 """
 
 from __future__ import annotations
@@ -18,75 +18,78 @@ import numpy as np
 
 from evalsuite.sample import Frames, Media
 from evalsuite.smolvlm.image_decoder import Decoder, MediaError
-from evalsuite.smolvlm.image_processing import Grid, Tiled, Tiler, join
-from evalsuite.smolvlm.prefetch import Ahead
+from evalsuite.smolvlm.image_processing import Grid, MediaTiles, Tiler, join
+from evalsuite.smolvlm.prefetch import Prefetcher
 from evalsuite.smolvlm.requests import Question
 
-LINGER = 0.05
-"""Seconds a window waits for more questions while the device has nothing to do."""
-RAW_BYTES = 64 * 2**20
-"""A thread cuts its images into tiles once they hold this many bytes."""
-PART = 16
-"""Media a thread takes at a time, so that images of one size can be cut together."""
+WINDOW_WAIT_SECONDS = 0.05
+"""Seconds a window waits for more questions while the device is idle."""
+MAX_RAW_BYTES = 64 * 2**20
+"""A thread cuts its decoded images into tiles once they exceed this many bytes."""
+MEDIA_PER_TASK = 16
+"""Media per task of a thread, so that images of equal size can be cut together."""
 
 MediaKey = tuple[str, bool]
-"""A medium's digest, and whether its images are split."""
+"""A medium's digest, and whether its images are split into tiles."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Questions, and their media made ready."""
+    """Questions and their media."""
 
     questions: list[Question]
     grids: Mapping[MediaKey, tuple[Grid, ...]]
-    """How each medium of these questions is cut."""
+    """Tile grids of each medium of these questions."""
     failed: Mapping[MediaKey, str]
-    """Which cannot be had, and why."""
-    tiles: Mapping[MediaKey, Tiled]
-    """Those in `grids` that the window before did not have."""
+    """Reason by medium, for media that cannot be read."""
+    tiles: Mapping[MediaKey, MediaTiles]
+    """Tiles of the media that the previous window did not contain."""
     seconds: Mapping[str, float]
-    """Spent on these by the threads that decode (``read``) and cut (``tiles``), summed."""
+    """Seconds of the threads that decode (``read``) and cut (``tiles``), summed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """What came of some media, and the seconds it took."""
+class DecodedMedia:
+    """Result for some media, and the time it took."""
 
-    media: Mapping[MediaKey, Tiled]
+    media: Mapping[MediaKey, MediaTiles]
     failed: Mapping[MediaKey, str]
     decode_seconds: float
     tile_seconds: float
 
 
 class MediaReader:
-    """Threads that each own a decoder: paths in, tiles out."""
+    """Threads with one decoder each: they turn paths into tiles."""
 
     def __init__(self, tiler: Tiler, decoders: int, timeout: float) -> None:
         self.tiler = tiler
-        self._decoders = [Decoder(timeout, whitens=tiler.whitens) for _ in range(decoders)]
+        self._decoders = [
+            Decoder(timeout, whitens_transparency=tiler.whitens_transparency)
+            for _ in range(decoders)
+        ]
         self._free: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
         for decoder in self._decoders:
             self._free.put(decoder)
         self._pool = ThreadPoolExecutor(decoders, thread_name_prefix="media")
 
-    def read(self, media: Mapping[MediaKey, Media]) -> Iterator[Cut]:
-        """Cut each medium into tiles, or find out why it cannot be had."""
+    def read(self, media: Mapping[MediaKey, Media]) -> Iterator[DecodedMedia]:
+        """Decode and cut each medium, or find the reason why it cannot be read."""
         items = list(media.items())
-        size = max(1, min(PART, -(-len(items) // len(self._decoders))))
+        size = max(1, min(MEDIA_PER_TASK, -(-len(items) // len(self._decoders))))
         parts = [items[i : i + size] for i in range(0, len(items), size)]
         return self._pool.map(self._read_part, parts)
 
     def close(self) -> None:
-        """End the decoders; what is being read becomes an error."""
+        """Stop the decoders; pending media fail."""
         for decoder in self._decoders:
             decoder.close()
         self._pool.shutdown(cancel_futures=True)
 
-    def _read_part(self, items: Sequence[tuple[MediaKey, Media]]) -> Cut:
+    def _read_part(self, items: Sequence[tuple[MediaKey, Media]]) -> DecodedMedia:
         started = time.perf_counter()
         decoder = self._free.get()
         failed: dict[MediaKey, str] = {}
-        tiled: dict[MediaKey, list[Tiled]] = {key: [] for key, _ in items}
+        tiled: dict[MediaKey, list[MediaTiles]] = {key: [] for key, _ in items}
         raw: list[tuple[MediaKey, np.ndarray[Any, Any]]] = []
         tile_seconds = 0.0
         try:
@@ -97,43 +100,43 @@ class MediaReader:
                     except MediaError as error:
                         failed[key] = str(error)
                         break
-                    if sum(image.nbytes for _, image in raw) > RAW_BYTES:
+                    if sum(image.nbytes for _, image in raw) > MAX_RAW_BYTES:
                         tile_seconds += self._tile(raw, tiled, failed)
             tile_seconds += self._tile(raw, tiled, failed)
         finally:
             self._free.put(decoder)
         good = {key: join(parts) for key, parts in tiled.items() if key not in failed}
         seconds = time.perf_counter() - started
-        return Cut(good, failed, seconds - tile_seconds, tile_seconds)
+        return DecodedMedia(good, failed, seconds - tile_seconds, tile_seconds)
 
     def _tile(
         self,
         raw: list[tuple[MediaKey, np.ndarray[Any, Any]]],
-        tiled: Mapping[MediaKey, list[Tiled]],
+        tiled: Mapping[MediaKey, list[MediaTiles]],
         failed: dict[MediaKey, str],
     ) -> float:
-        """Move `raw` images over to `tiled`, or to `failed`; the seconds it took."""
+        """Cut `raw` images and move them to `tiled` or `failed`; return the seconds."""
         started = time.perf_counter()
         for split in (True, False):
-            some = [(key, image) for key, image in raw if key[1] == split]
+            items = [(key, image) for key, image in raw if key[1] == split]
             try:
-                cut = self.tiler.tile([image for _, image in some], split)
-            except Exception:  # noqa: BLE001 - a processor raises what it likes over odd images
-                for item in some:
+                tiles = self.tiler.tile([image for _, image in items], split)
+            except Exception:  # noqa: BLE001 - processors raise anything for unusual images
+                for item in items:
                     self._tile_alone(item, tiled, failed)
                 continue
-            for (key, _), tiles in zip(some, cut, strict=True):
-                tiled[key].append(tiles)
+            for (key, _), image_tiles in zip(items, tiles, strict=True):
+                tiled[key].append(image_tiles)
         raw.clear()
         return time.perf_counter() - started
 
     def _tile_alone(
         self,
         item: tuple[MediaKey, np.ndarray[Any, Any]],
-        tiled: Mapping[MediaKey, list[Tiled]],
+        tiled: Mapping[MediaKey, list[MediaTiles]],
         failed: dict[MediaKey, str],
     ) -> None:
-        """Cut one image, so that only the one at fault fails."""
+        """Cut one image by itself, so that one bad image does not fail the others."""
         key, image = item
         try:
             tiled[key].extend(self.tiler.tile([image], key[1]))
@@ -142,8 +145,8 @@ class MediaReader:
             failed[key] = f"an image of {width}x{height} pixels cannot be cut: {error!r}"
 
 
-class Windows:
-    """The windows of a stream of questions, each prepared while the one before is in use."""
+class WindowLoader:
+    """Iterator over the windows of a stream of questions; prepares one window in advance."""
 
     def __init__(
         self, questions: Iterable[Question], reader: MediaReader, size: int, max_bytes: int
@@ -152,61 +155,61 @@ class Windows:
         self._size = size
         self._max_bytes = max_bytes
         self._next: Question | None = None
-        """Taken, but for the window after this."""
-        self._questions = Ahead(questions, size).start()
-        self._windows = Ahead(self._prepare(), 1)
+        """A question already taken from the stream that belongs to the next window."""
+        self._questions = Prefetcher(questions, size).start()
+        self._windows = Prefetcher(self._prepare(), 1)
         self._windows.start()
 
     def __iter__(self) -> Iterator[Window]:
         return self._windows
 
     def close(self) -> None:
-        """Read no more questions."""
+        """Stop reading questions."""
         self._windows.close()
         self._questions.close()
 
     def _prepare(self) -> Iterator[Window]:
         known: dict[MediaKey, tuple[Grid, ...]] = {}
-        unfit: dict[MediaKey, str] = {}
+        failed: dict[MediaKey, str] = {}
         while questions := self._gather():
             wanted = {
                 (medium.digest, question.prompt.split): medium
                 for question in questions
                 for medium in question.prompt.media
             }
-            kept = () if questions[0].alone else wanted
+            kept = () if questions[0].unbatched else wanted
             known = {key: known[key] for key in kept if key in known}
-            unfit = {key: unfit[key] for key in kept if key in unfit}
-            tiles: dict[MediaKey, Tiled] = {}
+            failed = {key: failed[key] for key in kept if key in failed}
+            tiles: dict[MediaKey, MediaTiles] = {}
             seconds = {"read": 0.0, "tiles": 0.0}
-            fresh = {k: m for k, m in wanted.items() if k not in known and k not in unfit}
-            for cut in self._reader.read(fresh):
-                seconds["read"] += cut.decode_seconds
-                seconds["tiles"] += cut.tile_seconds
-                tiles |= cut.media
-                unfit |= cut.failed
+            new = {k: m for k, m in wanted.items() if k not in known and k not in failed}
+            for decoded in self._reader.read(new):
+                seconds["read"] += decoded.decode_seconds
+                seconds["tiles"] += decoded.tile_seconds
+                tiles |= decoded.media
+                failed |= decoded.failed
             known |= {key: tiled.grids for key, tiled in tiles.items()}
-            yield Window(questions, known, unfit, tiles, seconds)
+            yield Window(questions, known, failed, tiles, seconds)
 
     def _gather(self) -> list[Question]:
-        """Take as many questions as fit a window, fewer if no more come; none at the end.
+        """Take questions until the window is full or no more arrive; empty at the end.
 
-        One to be asked alone has a window of its own.
+        An unbatched question gets a window of its own.
         """
         questions: list[Question] = []
         seen: set[str] = set()
         size = 0
         while len(questions) < self._size and size < self._max_bytes:
             try:
-                question = self._take(LINGER if questions else None)
+                question = self._next_question(WINDOW_WAIT_SECONDS if questions else None)
             except queue.Empty:
-                # The sender may be waiting for answers before it asks more.
-                if self._windows.starved:
+                # The caller may need answers before it sends more questions.
+                if self._windows.empty:
                     break
                 continue
             except StopIteration:
                 break
-            if question.alone:
+            if question.unbatched:
                 if not questions:
                     return [question]
                 self._next = question
@@ -216,11 +219,11 @@ class Windows:
                 if medium.digest not in seen:
                     seen.add(medium.digest)
                     images = len(medium.paths) if isinstance(medium, Frames) else 1
-                    size += self._reader.tiler.most_bytes(images, question.prompt.split)
+                    size += self._reader.tiler.max_bytes(images, question.prompt.split)
         return questions
 
-    def _take(self, timeout: float | None) -> Question:
+    def _next_question(self, timeout: float | None) -> Question:
         if self._next is not None:
             question, self._next = self._next, None
             return question
-        return self._questions.take(timeout)
+        return self._questions.get(timeout)

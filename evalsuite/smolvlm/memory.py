@@ -1,4 +1,4 @@
-"""Running out of memory, told from other errors and survived; and how much was used."""
+"""Memory: free and used amounts, and handling of out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ import torch
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
-"""What CUDA, cuBLAS and the CPU allocator say in a plain RuntimeError."""
+_OUT_OF_MEMORY_TEXTS = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "alloc_failed",
+)
+"""Texts of plain RuntimeErrors from CUDA, cuBLAS and the CPU allocator."""
 
 
-def fitting(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """Call, and return None if memory runs out; other errors are raised.
+def none_if_out_of_memory(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """Return the result of `call`, or None if memory runs out; other errors are raised.
 
-    When it returns None, everything `call` had allocated is free again: the exception, which holds
-    on to the frames of the call, is gone.
+    After None, all memory that `call` allocated is free: the exception, which references the frames
+    of the call, no longer exists.
     """
     try:
         return call(*args, **kwargs)
     except (MemoryError, RuntimeError) as error:
-        if not _means_out_of_memory(error):
+        if not _is_out_of_memory(error):
             raise
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -34,19 +39,19 @@ def fitting(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that this process could still allocate on `device`."""
+    """Return the bytes that this process can still allocate on `device`."""
     if device.type != "cuda":
         return free_host_bytes()
     free, _ = torch.cuda.mem_get_info(device)
-    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return free + held
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free + cached
 
 
 def free_host_bytes(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Memory this machine, or the container this process is in, has left; a lot if nobody says.
+    """Return the free memory in bytes of this machine or container; 1 TiB if unknown.
 
-    From ``MemAvailable`` of /proc/meminfo, and of the control group (versions 2 and 1) its limit
-    less what it uses.
+    The minimum of ``MemAvailable`` in /proc/meminfo and the control group's limit minus its usage
+    (versions 2 and 1).
     """
     lines = _text(proc / "meminfo").splitlines()
     found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
@@ -54,30 +59,30 @@ def free_host_bytes(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgr
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
     ):
-        most, now = _text(groups / limit), _text(groups / used)
-        if most.isdecimal() and now.isdecimal():
-            found.append(max(0, int(most) - int(now)))
+        maximum, current = _text(groups / limit), _text(groups / used)
+        if maximum.isdecimal() and current.isdecimal():
+            found.append(max(0, int(maximum) - int(current)))
     return min(found, default=2**40)
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Most memory allocated on a CUDA device, else most resident memory of this process."""
+    """Return the peak bytes allocated on a CUDA device, else the peak resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return peak_resident_bytes()
 
 
 def peak_resident_bytes() -> int:
-    """Most resident memory of this process so far."""
+    """Return the peak resident memory of this process, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _means_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
-    return any(sign in text for sign in _SIGNS)
+    return any(sign in text for sign in _OUT_OF_MEMORY_TEXTS)
 
 
 def _text(path: Path) -> str:

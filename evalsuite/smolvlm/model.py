@@ -1,7 +1,7 @@
-"""A loaded checkpoint, as the parts the engine drives: vision tower, embeddings, text model.
+"""The parts of a loaded checkpoint that the engine calls: vision tower, embeddings, text model.
 
-All methods run without gradients. They raise what torch raises when memory runs out; the engine
-backs off.
+All methods run without gradients. If memory runs out they raise torch's error; the engine then
+retries with smaller batches.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from transformers import AutoModelForImageTextToText, DynamicCache
 
 from evalsuite.smolvlm.lora_merge import merge
 
-_PLAIN = {
-    # Read by the greedy loop, or of no consequence to which token greedy decoding picks.
+_IRRELEVANT_OPTIONS = {
+    # Used by the greedy loop, or without effect on greedy decoding.
     *("eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id"),
     *("max_length", "max_new_tokens", "use_cache", "disable_compile", "compile_config"),
     *("transformers_version", "return_dict_in_generate"),
     *("output_attentions", "output_hidden_states", "output_scores", "output_logits"),
-    # Sampling alone, which is off: VLMEvalKit asks for do_sample=False.
+    # For sampling only. Sampling is off: VLMEvalKit sets do_sample=False.
     *("do_sample", "temperature", "top_k", "top_p", "min_p", "top_h", "typical_p"),
     *("epsilon_cutoff", "eta_cutoff", "renormalize_logits"),
-    # Beams alone; num_beams decides.
+    # For beam search only, which num_beams enables.
     *("early_stopping", "length_penalty", "num_beam_groups", "diversity_penalty"),
-    # Assisted generation alone, for which the engine passes no assistant.
+    # For assisted generation only. The engine passes no assistant.
     *("is_assistant", "num_assistant_tokens", "num_assistant_tokens_schedule"),
     *("assistant_confidence_threshold", "assistant_lookbehind", "target_lookbehind"),
     *("assistant_ensemble_weight", "max_matching_ngram_size"),
 }
-_NEUTRAL: dict[str, object] = {
+_NEUTRAL_VALUES: dict[str, object] = {
     **dict.fromkeys(("num_beams", "num_return_sequences"), 1),
     **dict.fromkeys(("min_length", "min_new_tokens"), 0),
     **dict.fromkeys(("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), 0),
     **dict.fromkeys(("repetition_penalty", "encoder_repetition_penalty", "guidance_scale"), 1.0),
     **dict.fromkeys(("remove_invalid_values", "token_healing", "low_memory", "use_mtp"), False),
 }
-"""Values that ask for nothing."""
+"""Values that have no effect."""
 
 
 class Model:
@@ -58,15 +58,17 @@ class Model:
         self.scale_factor: int = config.scale_factor
         self.max_positions: int = config.text_config.max_position_embeddings
         ends = module.generation_config.eos_token_id
-        self.ends = frozenset([] if ends is None else [ends] if isinstance(ends, int) else ends)
-        self.beyond_greedy = beyond_greedy(module.generation_config)
+        self.end_tokens = frozenset(
+            [] if ends is None else [ends] if isinstance(ends, int) else ends
+        )
+        self.non_greedy_options = non_greedy_options(module.generation_config)
 
     @torch.inference_mode()
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Features of tiles: (tiles, 3, side, side) to (tiles, tokens a tile, hidden).
+        """Return the features of tiles: (tiles, 3, side, side) to (tiles, tokens per tile, hidden).
 
-        What ``get_image_features`` computes; its arguments and what it returns change from one
-        version of transformers to the next, these parts do not. Every tile is full, so no mask.
+        Equal to ``get_image_features``, whose arguments and result differ between versions of
+        transformers. Every tile is full, so no mask is needed.
         """
         features: torch.Tensor = self._connector(
             self._vision(pixel_values=pixels).last_hidden_state
@@ -75,9 +77,9 @@ class Model:
 
     @torch.inference_mode()
     def embed(self, ids: torch.Tensor, features: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Embeddings of `ids` (batch, length), tile features in the places of image tokens.
+        """Return embeddings (batch, length, hidden) of `ids` (batch, length).
 
-        `features` are those of all prompts in the batch, in order, each (tokens, hidden).
+        Image tokens get `features` instead: those of all prompts in order, each (tokens, hidden).
         """
         embedded: torch.Tensor = self._module.get_input_embeddings()(ids)
         if features:
@@ -91,16 +93,16 @@ class Model:
         positions: torch.Tensor,
         mask: torch.Tensor | None,
         cache: DynamicCache,
-        asked: Sequence[torch.Tensor],
+        selected: Sequence[torch.Tensor],
     ) -> torch.Tensor:
-        """Find the likeliest token after some places of (batch, length, hidden).
+        """Return the most likely next token at selected positions of `embedded`.
 
-        `mask` is (batch, 1, length, length with cache), true where attention may look, or None for
-        plain causal attention. `asked` are rows and places, (number,) each; only those meet the
-        vocabulary.
+        `embedded` is (batch, length, hidden). `mask` is (batch, 1, length, length with cache), true
+        where attention is allowed; None means causal attention. `selected` are row and column
+        indices, (number,) each; logits are computed only for them.
         """
         if mask is not None:
-            # Once for all layers, which would each do it.
+            # Convert once; otherwise each layer converts the mask.
             mask = torch.zeros_like(mask, dtype=embedded.dtype).masked_fill_(~mask, -torch.inf)
         hidden = self._text(
             inputs_embeds=embedded,
@@ -109,17 +111,17 @@ class Model:
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state
-        rows, places = asked
-        logits: torch.Tensor = self._head(hidden[rows, places])
+        rows, columns = selected
+        logits: torch.Tensor = self._head(hidden[rows, columns])
         return logits.float().argmax(-1)
 
     @torch.inference_mode()
     def generate(
         self, ids: torch.Tensor, embedded: torch.Tensor, max_new_tokens: int
     ) -> list[list[int]]:
-        """Generate by transformers' own ``generate``, for prompts of one length.
+        """Generate with transformers' ``generate`` for prompts of equal length.
 
-        The ids go along with the embeddings because a repetition penalty looks at them.
+        The ids are passed besides the embeddings because a repetition penalty needs them.
         """
         sequences: torch.Tensor = self._module.generate(
             input_ids=ids,
@@ -131,33 +133,36 @@ class Model:
         return [self._until_end(tokens[ids.shape[1] :]) for tokens in sequences.tolist()]
 
     def _until_end(self, tokens: list[int]) -> list[int]:
-        """`tokens` without the padding after the end token."""
+        """Return `tokens` up to and including the end token, without padding."""
         for i, token in enumerate(tokens):
-            if token in self.ends:
+            if token in self.end_tokens:
                 return tokens[: i + 1]
         return tokens
 
 
-def beyond_greedy(generation_config: Any) -> str:
-    """Name what a generation config asks for that is more than greedy decoding to an end token.
+def non_greedy_options(generation_config: Any) -> str:
+    """Return generation options that need more than greedy decoding.
 
-    Empty, or like ``"num_beams=4, repetition_penalty=1.2"``.
+    An empty string, or for example ``"num_beams=4, repetition_penalty=1.2"``.
     """
-    asked = generation_config.to_diff_dict()
+    options = generation_config.to_diff_dict()
     return ", ".join(
         f"{name}={value!r}"
-        for name, value in sorted(asked.items())
+        for name, value in sorted(options.items())
         if not (
-            name in _PLAIN or name.startswith("_") or value is None or _NEUTRAL.get(name) == value
+            name in _IRRELEVANT_OPTIONS
+            or name.startswith("_")
+            or value is None
+            or _NEUTRAL_VALUES.get(name) == value
         )
     )
 
 
 def load(directory: Path, device: str, dtype: str, base: Path | None = None) -> Model:
-    """Load a checkpoint, or the adapter in `directory` merged into `base`.
+    """Load a checkpoint, or merge the adapter in `directory` into `base`.
 
-    Raises `ValueError` if weights are missing or an adapter's do not fit. Float32 means float32:
-    TF32, which rounds to 10 bits, is turned off for this process.
+    Raises `ValueError` if weights are missing or an adapter does not fit. Disables TF32 (which
+    rounds to 10 bits) in this process, so that float32 is exact.
     """
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
@@ -166,8 +171,8 @@ def load(directory: Path, device: str, dtype: str, base: Path | None = None) -> 
         module = _load_whole(directory, wanted)
     else:
         module = merge(_load_whole(base, torch.float32), directory, wanted)
-    place = torch.device(device)
-    return Model(module.to(place).eval(), place)
+    target = torch.device(device)
+    return Model(module.to(target).eval(), target)
 
 
 def _load_whole(directory: Path, dtype: torch.dtype) -> Any:
@@ -175,6 +180,6 @@ def _load_whole(directory: Path, dtype: torch.dtype) -> Any:
         directory, dtype=dtype, attn_implementation="sdpa", output_loading_info=True
     )
     if missing := sorted(loading["missing_keys"]):
-        # transformers would fill them with random numbers.
+        # transformers would initialise them randomly.
         raise ValueError(f"{directory}: {len(missing)} weights are missing, first {missing[0]}")
     return module

@@ -1,4 +1,4 @@
-"""Run an iterator ahead of its reader, in a thread."""
+"""Run an iterator in a thread, ahead of its consumer."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ T = TypeVar("T")
 
 
 class _End:
-    """Nothing more comes; `error` is what the iterator raised, if it did."""
+    """End of the items; `error` is the iterator's exception, if any."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
-class Ahead(Generic[T]):
-    """The items of an iterable, produced by a thread up to `depth` items before they are read.
+class Prefetcher(Generic[T]):
+    """Iterator over items that a thread produces, up to `depth` items in advance.
 
-    The thread is a daemon: an iterable that blocks for good does not keep the process alive.
+    The thread is a daemon, so an iterable that blocks forever does not keep the process alive.
     """
 
     def __init__(self, items: Iterable[T], depth: int) -> None:
@@ -29,8 +29,8 @@ class Ahead(Generic[T]):
         self._closed = threading.Event()
         self._ended: _End | None = None
 
-    def start(self) -> Ahead[T]:
-        """Start producing."""
+    def start(self) -> Prefetcher[T]:
+        """Start the thread."""
         threading.Thread(target=self._run, daemon=True).start()
         return self
 
@@ -38,12 +38,12 @@ class Ahead(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        return self.take()
+        return self.get()
 
-    def take(self, timeout: float | None = None) -> T:
-        """Wait for the next item, at most `timeout` seconds.
+    def get(self, timeout: float | None = None) -> T:
+        """Return the next item; wait at most `timeout` seconds.
 
-        Raises `StopIteration`, `queue.Empty` when the time is over, or what the iterable raised.
+        Raises `StopIteration`, `queue.Empty` after the timeout, or the iterable's exception.
         """
         if self._ended is None:
             item = self._queue.get(timeout=timeout)
@@ -53,12 +53,12 @@ class Ahead(Generic[T]):
         raise self._ended.error or StopIteration
 
     @property
-    def starved(self) -> bool:
-        """Whether a reader would have to wait."""
+    def empty(self) -> bool:
+        """True if a consumer would have to wait."""
         return self._queue.empty()
 
     def close(self) -> None:
-        """Stop producing as soon as the iterable yields again."""
+        """Stop after the item in progress."""
         self._closed.set()
 
     def _run(self) -> None:

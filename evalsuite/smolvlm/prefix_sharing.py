@@ -1,6 +1,6 @@
-"""Find what prompts have in common, so that the text model reads it once.
+"""Find common prefixes of prompts, so that the text model processes them once.
 
-Questions about one image begin alike: with the image's many tokens.
+Questions about the same image share a prefix: the image's many tokens.
 """
 
 from __future__ import annotations
@@ -12,117 +12,119 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-WORTHWHILE = 0.2
-"""The share of a batch's tokens that must be saved to make up for a second call of the model."""
+MIN_SAVED_SHARE = 0.2
+"""Share of a batch's tokens that prefix sharing must save to justify a second model call."""
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Prompts the text model reads side by side, in one row of a batch."""
+class PrefixGroup:
+    """Prompts with a shared prefix, processed in one row of a batch."""
 
     members: tuple[int, ...]
-    """Which prompts."""
+    """Indices of the prompts."""
     shared: int
-    """Tokens that all begin with and that are read once. At least one of each comes after them."""
+    """Length of the shared prefix in tokens. Every member has at least one more token."""
     rests: tuple[int, ...]
-    """How many tokens of each member come after those."""
+    """Tokens of each member after the shared prefix."""
 
     @property
     def rest(self) -> int:
-        """Tokens of all members that are not shared."""
+        """Tokens of all members after the shared prefix."""
         return sum(self.rests)
 
-    def cut(self, members: int) -> tuple[Group, Group]:
-        """Two groups: the first so many members, and the others."""
+    def split(self, members: int) -> tuple[PrefixGroup, PrefixGroup]:
+        """Split into two groups; the first gets this number of members."""
         return (
-            Group(self.members[:members], self.shared, self.rests[:members]),
-            Group(self.members[members:], self.shared, self.rests[members:]),
+            PrefixGroup(self.members[:members], self.shared, self.rests[:members]),
+            PrefixGroup(self.members[members:], self.shared, self.rests[members:]),
         )
 
-    def within(self, tokens: int) -> int:
-        """How many of its first members are so many tokens at most, one at least."""
+    def members_within(self, tokens: int) -> int:
+        """Return how many leading members fit into `tokens`, at least one."""
         sums = itertools.accumulate(self.rests, initial=self.shared)
         return max(1, sum(1 for total in sums if total <= tokens) - 1)
 
 
-def group(
+def group_by_media(
     prompts: Sequence[list[int]], media: Sequence[Sequence[Hashable]], *, share: bool = True
-) -> list[Group]:
-    """Group prompts that show the same; what has no company, or `share` off, is alone.
+) -> list[PrefixGroup]:
+    """Group prompts with the same media; a prompt with unique media forms its own group.
 
-    `prompts` are token ids and `media` what each prompt shows: equal ids mean equal prefixes only
-    if the images are the same.
+    `prompts` are token ids, and `media` the media of each prompt: equal ids are equal prefixes only
+    if the images are equal too. With `share=False`, every prompt forms its own group.
     """
-    alike: dict[Hashable, list[int]] = defaultdict(list)
-    for i, shown in enumerate(media):
-        alike[(tuple(shown) or i) if share else i].append(i)
+    by_media: dict[Hashable, list[int]] = defaultdict(list)
+    for i, prompt_media in enumerate(media):
+        by_media[(tuple(prompt_media) or i) if share else i].append(i)
     groups = []
-    for members in alike.values():
-        shared = _common([prompts[i] for i in members]) if len(members) > 1 else 0
+    for members in by_media.values():
+        shared = _common_prefix_length([prompts[i] for i in members]) if len(members) > 1 else 0
         groups.append(
-            Group(tuple(members), shared, tuple(len(prompts[i]) - shared for i in members))
+            PrefixGroup(tuple(members), shared, tuple(len(prompts[i]) - shared for i in members))
         )
     return groups
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
-    """What groups take as the rows of a batch, once they are arranged."""
+class BatchShape:
+    """Size of a batch whose rows are some groups, after `arrange_rows`."""
 
     rows: int = 0
     shared: int = 0
-    """The longest that any of them shares."""
+    """Longest shared prefix."""
     rest: int = 0
-    """The longest rest of one that shares something."""
+    """Longest rest of a group with a shared prefix."""
     alone: int = 0
-    """The longest without company. `arrange` cuts it as the others are cut."""
+    """Longest prompt without a shared prefix. `arrange_rows` splits it like the others."""
 
-    def __add__(self, group: Group) -> Extent:
+    def __add__(self, group: PrefixGroup) -> BatchShape:
         if not group.shared:
-            return Extent(self.rows + 1, self.shared, self.rest, max(self.alone, group.rest))
+            return BatchShape(self.rows + 1, self.shared, self.rest, max(self.alone, group.rest))
         shared, rest = max(self.shared, group.shared), max(self.rest, group.rest)
-        return Extent(self.rows + 1, shared, rest, self.alone)
+        return BatchShape(self.rows + 1, shared, rest, self.alone)
 
     @property
     def tokens(self) -> int:
-        """Padding included."""
+        """Tokens including padding."""
         return self.rows * max(self.shared + self.rest, self.alone)
 
 
-def extent(groups: Sequence[Group]) -> Extent:
-    """That of all `groups` together."""
-    return functools.reduce(operator.add, groups, Extent())
+def batch_shape(groups: Sequence[PrefixGroup]) -> BatchShape:
+    """Return the size of a batch of all `groups`."""
+    return functools.reduce(operator.add, groups, BatchShape())
 
 
-def arrange(groups: Sequence[Group]) -> list[Group]:
-    """`groups` as the rows of a batch, so that reading them takes least."""
+def arrange_rows(groups: Sequence[PrefixGroup]) -> list[PrefixGroup]:
+    """Return `groups` as the rows of a batch with the fewest tokens to process."""
     saved = sum(group.shared * (len(group.members) - 1) for group in groups)
     read = sum(group.shared + group.rest for group in groups)
-    if saved <= WORTHWHILE * (read + saved):
+    if saved <= MIN_SAVED_SHARE * (read + saved):
         return [
-            Group((member,), 0, (group.shared + rest,))
+            PrefixGroup((member,), 0, (group.shared + rest,))
             for group in groups
             for member, rest in zip(group.members, group.rests, strict=True)
         ]
-    # A prompt without company can be cut anywhere: so that its rest is as long as the others'.
-    longest = max(group.rest for group in groups if group.shared)
+    # A prompt without a shared prefix can be split anywhere. Make its rest as long as the others'.
+    longest_rest = max(group.rest for group in groups if group.shared)
     return [
-        group if group.shared else Group(group.members, *_cut_at(group.rest, longest))
+        group
+        if group.shared
+        else PrefixGroup(group.members, *_split_lengths(group.rest, longest_rest))
         for group in groups
     ]
 
 
-def _cut_at(length: int, rest: int) -> tuple[int, tuple[int]]:
+def _split_lengths(length: int, rest: int) -> tuple[int, tuple[int]]:
     shared = max(0, length - rest)
     return shared, (length - shared,)
 
 
-def _common(prompts: Sequence[list[int]]) -> int:
-    """Count the tokens all of `prompts` begin with, all but the last token of the shortest at most.
+def _common_prefix_length(prompts: Sequence[list[int]]) -> int:
+    """Return the length of the common prefix, at most the shortest prompt minus one token.
 
-    The first and the last in alphabetical order have no more in common than all.
+    The first and the last prompt in lexicographic order have the shortest common prefix.
     """
     first, last = min(prompts), max(prompts)
     pairs = zip(first, last, strict=False)
-    alike = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
-    return min(alike, min(map(len, prompts)) - 1)
+    common = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return min(common, min(map(len, prompts)) - 1)

@@ -1,11 +1,10 @@
-"""Measure a checkpoint on a device: memory and throughput at a batch size, and the device's rates.
+"""Measure a checkpoint on a device: memory, throughput by batch size, and the device's rates.
 
-Each measurement runs in a process of its own, ``python -m evalsuite.smolvlm.profiler``, so that one
-leaves no memory behind for the next and running out of it ends nothing else. The parent's side
-imports no torch.
+Each measurement runs in its own process, ``python -m evalsuite.smolvlm.profiler``, so that it
+neither leaves memory allocated nor ends others when memory runs out. The parent imports no torch.
 
-The setting is that of SmolVLM's paper: one image a question, a batch begun when the one before is
-done. Images are made here, photo-like, and read and cut like any other.
+The setting is that of the SmolVLM paper: one image per question, and a batch starts when the
+previous one is done. The images are generated, look like photos, and are decoded and cut as usual.
 """
 
 from __future__ import annotations
@@ -23,144 +22,145 @@ from typing import TYPE_CHECKING
 from evalsuite.sample import Image, Text
 from evalsuite.smolvlm.prompts import build
 from evalsuite.smolvlm.requests import Answer, Question, add_seconds
-from evalsuite.smolvlm.roofline import Counted, Shape, Work, work
+from evalsuite.smolvlm.roofline import Shape, Work, Workload, minimum_work
 from evalsuite.system.process import Child, ChildDied, serve, write_to
+from evalsuite.system.text import one_line
 
 if TYPE_CHECKING:
     from evalsuite.smolvlm.engine import Engine
 
-ON_DEVICE = ("vision", "prefill", "decode")
-"""Stages that have a floor."""
-BUSY = (*ON_DEVICE, "other")
-"""Stages that take the device's time once the media are ready."""
-WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes a weight."""
-ROUNDS = 3
-"""So many batches are measured, unless they take very long."""
+DEVICE_STAGES = ("vision", "prefill", "decode")
+"""Stages that have a minimum time."""
+BUSY_STAGES = (*DEVICE_STAGES, "other")
+"""Stages that use the device's time once the media are loaded."""
+BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""By number format."""
+MIN_BATCHES = 3
+"""Minimum number of batches measured, unless they take very long."""
 QUESTIONS = (
     "What is the person on the left side of the picture holding in the right hand?",
     "How many windows does the tall building behind the trees have on its front?",
     "Which of the colours in the lower half of this image appears most often?",
     "What would somebody standing next to the bench see when looking at the lake?",
 )
-"""About 30 tokens each with the words around them."""
+"""About 30 tokens each, including the prompt format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class ProfileTask:
     """What to measure."""
 
     directory: Path
     base: Path | None = None
-    """What to merge `directory` into, if that is an adapter."""
+    """Base model, if `directory` holds an adapter."""
     processor: Path | None
     device: str
     dtype: str
     width: int
-    """Of the images, in pixels."""
+    """Image width in pixels."""
     height: int
     new_tokens: int
-    """The most an answer may have."""
+    """Maximum new tokens per answer."""
     log: Path
-    """Gets what libraries print."""
+    """Receives the output of libraries."""
     batch_size: int | None = None
-    """None: measure the device alone."""
+    """None: measure only the device's rates."""
     seconds: float = 10.0
-    """Batches are measured for so long at the least; after six times that no more are begun."""
+    """Minimum measuring time. After six times as long no further batch starts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
-    """What the device can do, as measured in the checkpoint's number format."""
+class DeviceRates:
+    """Measured rates of the device in the checkpoint's number format."""
 
     device: str
     """Its name."""
     matrix: float
-    """Operations a second."""
+    """Operations per second."""
     bandwidth: float
-    """Bytes a second."""
+    """Bytes per second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """One batch size, measured."""
+class Measurement:
+    """Measurement of one batch size."""
 
     batch_size: int
     batches: int
-    counted: Counted
+    workload: Workload
     seconds: Mapping[str, float]
-    """By stage, as in `questions.Stats`."""
+    """By stage, as in `requests.Stats`."""
     wall_seconds: float
-    """All batches, media included."""
+    """All batches, including media."""
     peak_memory_bytes: int
-    """Allocated on a CUDA device, resident on the CPU."""
+    """Allocated memory on a CUDA device, resident memory on the CPU."""
     host_memory_bytes: int
     splits: int
-    """How often memory ran out and a batch was made smaller."""
+    """Number of times a batch was split because memory ran out."""
     shape: Shape
-    width: int
-    """Bytes a weight."""
+    weight_bytes: int
+    """Bytes per weight."""
 
     @property
     def busy_seconds(self) -> float:
-        """What the batches took once their media were ready."""
-        return sum(self.seconds[stage] for stage in BUSY)
+        """Seconds of all batches, without loading media."""
+        return sum(self.seconds[stage] for stage in BUSY_STAGES)
 
     @property
     def examples_per_second(self) -> float:
-        """Questions answered a second, media ready."""
-        return self.counted.prompts / self.busy_seconds
+        """Questions per second, without loading media."""
+        return self.workload.prompts / self.busy_seconds
 
     @property
     def examples_per_second_with_media(self) -> float:
-        """The same with images read and cut before each batch, nothing overlapping."""
-        return self.counted.prompts / self.wall_seconds
+        """Questions per second, with images decoded and cut before each batch."""
+        return self.workload.prompts / self.wall_seconds
 
     @property
     def work(self) -> dict[str, Work]:
-        """The least it takes, by stage."""
-        return work(self.shape, self.counted, self.width)
+        """Minimum work by stage."""
+        return minimum_work(self.shape, self.workload, self.weight_bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class Unmeasured:
-    """Why there is no figure."""
+class MeasurementFailure:
+    """Reason why a measurement failed."""
 
     batch_size: int | None
     reason: str
 
 
-def measure(task: Task) -> Measured | Rates | Unmeasured:
-    """Do `task` in a child process."""
+def measure(task: ProfileTask) -> Measurement | DeviceRates | MeasurementFailure:
+    """Run `task` in a child process."""
     child = Child("evalsuite.smolvlm.profiler", {"OMP_WAIT_POLICY": "PASSIVE"})
     try:
         child.send(task)
-        result: Measured | Rates | Unmeasured = child.receive()
+        result: Measurement | DeviceRates | MeasurementFailure = child.receive()
     except ChildDied as death:
-        return Unmeasured(task.batch_size, f"the process {death}; {task.log} has its last words")
+        return MeasurementFailure(task.batch_size, f"the process {death}; see {task.log}")
     finally:
         child.kill()
     return result
 
 
-# The child's side
+# Functions of the child process
 
 
-def _rates(task: Task) -> Rates:
+def _rates(task: ProfileTask) -> DeviceRates:
     import torch
 
-    from evalsuite.smolvlm import device_rates as rates
+    from evalsuite.smolvlm import device_rates
 
     device = torch.device(task.device)
     on_cuda = device.type == "cuda"
-    return Rates(
+    return DeviceRates(
         torch.cuda.get_device_name(device) if on_cuda else "cpu",
-        rates.matrix_rate(device, getattr(torch, task.dtype)),
-        rates.bandwidth(device),
+        device_rates.matrix_rate(device, getattr(torch, task.dtype)),
+        device_rates.bandwidth(device),
     )
 
 
-def _measure(task: Task, images: Path) -> Measured | Unmeasured:
+def _measure(task: ProfileTask, images: Path) -> Measurement | MeasurementFailure:
     from evalsuite.smolvlm.engine import Engine
 
     assert task.batch_size is not None
@@ -171,52 +171,52 @@ def _measure(task: Task, images: Path) -> Measured | Unmeasured:
         batch_size=task.batch_size,
         base=task.base,
         processor=task.processor,
-        tile_bytes=sys.maxsize,  # a batch is never cut for the sake of its tiles
+        tile_bytes=sys.maxsize,  # never split a batch because of its tiles
     ) as engine:
         asked = questions(task.batch_size, (task.width, task.height), task.new_tokens, images)
-        # On CUDA a batch of this size makes torch choose its kernels; a CPU has no such choice.
-        warm = asked if task.device.startswith("cuda") else asked[:1]
-        if error := _error(_answers(engine, warm)):
-            return Unmeasured(task.batch_size, error)
-        return measured(engine, asked, WIDTHS[task.dtype], task.seconds)
+        # On CUDA, torch chooses kernels in the first batch of a size. On CPU it does not.
+        warm_up = asked if task.device.startswith("cuda") else asked[:1]
+        if error := _error(_answers(engine, warm_up)):
+            return MeasurementFailure(task.batch_size, error)
+        return measure_batches(engine, asked, BYTES_PER_WEIGHT[task.dtype], task.seconds)
 
 
-def measured(
-    engine: Engine, asked: Sequence[Question], width: int, enough_seconds: float
-) -> Measured | Unmeasured:
-    """Have `asked` answered as one batch, again and again until it has been timed well enough."""
+def measure_batches(
+    engine: Engine, asked: Sequence[Question], weight_bytes: int, min_seconds: float
+) -> Measurement | MeasurementFailure:
+    """Answer `asked` as one batch, repeatedly, until the time is measured well enough."""
     batch_size = len(asked)
     answers: list[Answer] = []
     batches, started, wall = 0, time.perf_counter(), 0.0
-    while not batches or wall < enough_seconds or (batches < ROUNDS and wall < 6 * enough_seconds):
+    while not batches or wall < min_seconds or (batches < MIN_BATCHES and wall < 6 * min_seconds):
         answers += _answers(engine, asked)
         batches, wall = batches + 1, time.perf_counter() - started
     if error := _error(answers):
-        return Unmeasured(batch_size, error)
+        return MeasurementFailure(batch_size, error)
     seconds: dict[str, float] = {}
     for answer in answers:
         add_seconds(seconds, answer.cost.seconds)
-    return Measured(
+    return Measurement(
         batch_size=batch_size,
         batches=batches,
-        counted=counted(answers, batches),
+        workload=workload_of(answers, batches),
         seconds=seconds,
         wall_seconds=wall,
         peak_memory_bytes=engine.stats.peak_memory_bytes,
         host_memory_bytes=engine.stats.host_memory_bytes,
         splits=engine.stats.splits,
         shape=engine.shape,
-        width=width,
+        weight_bytes=weight_bytes,
     )
 
 
-def counted(answers: Sequence[Answer], batches: int) -> Counted:
-    """Count what `answers` took; the token that ended an answer was generated too."""
-    return Counted(
+def workload_of(answers: Sequence[Answer], batches: int) -> Workload:
+    """Sum the work of `answers`; end tokens count as generated."""
+    return Workload(
         prompts=len(answers),
         tiles=sum(answer.cost.tiles for answer in answers),
         prompt_tokens=sum(answer.cost.prompt_tokens for answer in answers),
-        read_tokens=sum(answer.cost.read_tokens for answer in answers),
+        prefill_tokens=sum(answer.cost.prefill_tokens for answer in answers),
         generated=sum(answer.tokens + (answer.ended == "stop") for answer in answers),
         batches=batches,
     )
@@ -233,7 +233,7 @@ def _error(answers: Iterable[Answer]) -> str | None:
 def questions(
     count: int, size: tuple[int, int], new_tokens: int, directory: Path
 ) -> list[Question]:
-    """Make `count` questions, each about an image of its own of `size`: width, height."""
+    """Make `count` questions, each with its own image of `size` (width, height)."""
     paths = [photo(directory / f"{number}.jpg", size, number) for number in range(count)]
     asked = []
     for number, path in enumerate(paths):
@@ -244,7 +244,7 @@ def questions(
 
 
 def photo(path: Path, size: tuple[int, int], seed: int) -> Path:
-    """Write a JPEG of `size` with large and small shapes, and as many bytes as a photo has."""
+    """Write a JPEG of `size` with large and small shapes and the file size of a photo."""
     import numpy as np
     import PIL.Image
 
@@ -261,9 +261,9 @@ def photo(path: Path, size: tuple[int, int], seed: int) -> Path:
 
 
 def main() -> None:
-    """Serve one task: the child's side."""
+    """Entry point of the child: runs one task."""
     connection = serve()
-    task: Task = connection.recv()
+    task: ProfileTask = connection.recv()
     write_to(task.log)
     try:
         if task.batch_size is None:
@@ -271,48 +271,47 @@ def main() -> None:
             return
         with tempfile.TemporaryDirectory(prefix="evalsuite-profile-") as name:
             connection.send(_measure(task, Path(name)))
-    except Exception as error:  # noqa: BLE001 - libraries raise what they like; out of memory is a row
+    except Exception as error:  # noqa: BLE001 - libraries raise anything; out of memory is a result
         import traceback
 
         traceback.print_exc()
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        connection.send(Unmeasured(task.batch_size, f"{type(error).__name__}: {reason}"))
+        connection.send(MeasurementFailure(task.batch_size, one_line(error, with_type=True)))
 
 
-def to_plain(measured: Measured, rates: Rates) -> dict[str, object]:
-    """All figures of `measured`, those that follow from others too, for JSON."""
+def measurement_to_plain(measured: Measurement, rates: DeviceRates) -> dict[str, object]:
+    """Return all figures of `measured` for JSON, including derived ones."""
     plain = dataclasses.asdict(measured)
-    floors = {s: w.seconds(rates.matrix, rates.bandwidth) for s, w in measured.work.items()}
+    minimum = {s: w.seconds(rates.matrix, rates.bandwidth) for s, w in measured.work.items()}
     return plain | {
         "examples_per_second": measured.examples_per_second,
         "examples_per_second_with_media": measured.examples_per_second_with_media,
         "work": {stage: dataclasses.asdict(w) for stage, w in measured.work.items()},
-        "floor_seconds": floors,
-        "floor_examples_per_second": measured.counted.prompts / sum(floors.values()),
+        "minimum_seconds": minimum,
+        "maximum_examples_per_second": measured.workload.prompts / sum(minimum.values()),
         "share_of_matrix_rate": share_of_matrix_rate(measured, rates),
         "share_of_bandwidth": share_of_bandwidth(measured, rates),
     }
 
 
-def share_of_matrix_rate(measured: Measured, rates: Rates) -> float:
-    """Operations over time, as a share of the measured rate."""
+def share_of_matrix_rate(measured: Measurement, rates: DeviceRates) -> float:
+    """Return operations per second as a share of the measured rate."""
     done = sum(work.operations for work in measured.work.values())
     return done / measured.busy_seconds / rates.matrix
 
 
-def share_of_bandwidth(measured: Measured, rates: Rates) -> float:
-    """Bytes that had to come from memory over time, as a share of the measured bandwidth."""
+def share_of_bandwidth(measured: Measurement, rates: DeviceRates) -> float:
+    """Return minimum bytes per second as a share of the measured bandwidth."""
     moved = sum(work.bytes for work in measured.work.values())
     return moved / measured.busy_seconds / rates.bandwidth
 
 
-def floor_seconds(measured: Measured, rates: Rates) -> float:
-    """The least the measured batches can take on this device."""
+def minimum_seconds(measured: Measurement, rates: DeviceRates) -> float:
+    """Return the minimum time of the measured batches on this device."""
     return sum(w.seconds(rates.matrix, rates.bandwidth) for w in measured.work.values())
 
 
 if __name__ == "__main__":
-    # By its own name, or what is sent back would be a class of `__main__`.
+    # Import by name, so that the pickled result is not a class of `__main__`.
     from evalsuite.smolvlm import profiler as module
 
     module.main()

@@ -1,8 +1,8 @@
-"""Turn a sample's messages into the text a SmolVLM checkpoint reads.
+"""Build the prompt text of a sample.
 
-Pure. ``<image>`` stands where an image or a frame goes; the engine expands it into tile tokens
-later. The words are VLMEvalKit's (`evalsuite.smolvlm.formats`) or those of the checkpoint's own
-chat template (`evalsuite.smolvlm.chat_template`).
+Pure functions. ``<image>`` marks the position of an image or a frame; the engine later expands it
+into image tokens. The wording is VLMEvalKit's (`evalsuite.smolvlm.formats`) or that of the
+checkpoint's chat template (`evalsuite.smolvlm.chat_template`).
 """
 
 from __future__ import annotations
@@ -12,59 +12,61 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evalsuite.sample import Frames, Media, Message, Text
-from evalsuite.smolvlm.formats import FORMATS, IMAGE_TOKEN, OF_FAMILY, VIDEO_FORMATS
+from evalsuite.smolvlm.formats import FORMATS, FORMATS_BY_FAMILY, IMAGE_TOKEN, VIDEO_FORMATS
 
 MAX_FRAMES = 64
-"""VLMEvalKit's adapter shows at most this many frames of a video, evenly picked."""
+"""Maximum number of video frames shown, evenly spaced, as in VLMEvalKit's adapter."""
 
-Profile = Literal["vlmevalkit", "native"]
-PROFILES: tuple[Profile, ...] = ("vlmevalkit", "native")
+PromptStyle = Literal["vlmevalkit", "native"]
+PROMPT_STYLES: tuple[PromptStyle, ...] = ("vlmevalkit", "native")
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt ready for the tokenizer, and what its ``<image>`` marks stand for."""
+    """A prompt for the tokenizer, and the media of its ``<image>`` tokens."""
 
     text: str
     media: tuple[Media, ...]
     split: bool
-    """Whether images are cut into tiles plus a global one; if not, each is one tile."""
+    """Whether each image is cut into tiles plus a global view; otherwise each is one tile."""
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
-    """Whose words a prompt is in."""
+class PromptOptions:
+    """Source of the wording of prompts."""
 
-    profile: Profile = "vlmevalkit"
+    style: PromptStyle = "vlmevalkit"
     family: str = "smolvlm"
-    """As of `Checkpoint`: VLMEvalKit words some prompts of ``idefics3`` in another way."""
+    """As in `Checkpoint`: VLMEvalKit words some prompts differently for ``idefics3``."""
     chat_template: str | None = None
-    """The checkpoint's own, in Jinja; ``native`` cannot do without."""
+    """The checkpoint's chat template in Jinja. Required for the style ``native``."""
 
 
-VLMEVALKIT = Style()
+DEFAULT_OPTIONS = PromptOptions()
 
 
-def build(prompt_format: str, messages: Sequence[Message], style: Style = VLMEVALKIT) -> Prompt:
+def build(
+    prompt_format: str, messages: Sequence[Message], options: PromptOptions = DEFAULT_OPTIONS
+) -> Prompt:
     """Build the prompt of `messages` in one of the `FORMATS`.
 
-    The profile ``native`` leaves the format aside: the words are the dataset's alone. It raises
-    `UsageError` if the checkpoint's template is missing or broken.
+    The style ``native`` ignores the format and uses only the dataset's text. It raises `UsageError`
+    if the checkpoint's chat template is missing or invalid.
     """
-    if style.profile == "native":
-        # Loads jinja2, which the other profile does without.
+    if options.style == "native":
+        # Imports jinja2, which the other style does not need.
         from evalsuite.smolvlm import chat_template as native
 
-        text = native.text(messages, style.chat_template)
+        text = native.render_prompt(messages, options.chat_template)
     else:
-        text = OF_FAMILY[style.family][prompt_format](messages)
+        text = FORMATS_BY_FAMILY[options.family][prompt_format](messages)
     media = tuple(m for m in messages if not isinstance(m, Text))
-    # A video's frames are one tile each, whatever the words around them.
+    # Each video frame is one tile, in both styles.
     return Prompt(text, media, split=not any(isinstance(m, Frames) for m in media))
 
 
 def shown_frames(n: int) -> list[int]:
-    """Which of `n` frames are shown: all, or `MAX_FRAMES` evenly spaced from first to last.
+    """Return the indices of the frames shown: all of `n`, or `MAX_FRAMES` evenly spaced ones.
 
     Equals ``numpy.linspace(0, n - 1, 64, dtype=int)``, which VLMEvalKit uses.
     """
@@ -75,15 +77,15 @@ def shown_frames(n: int) -> list[int]:
 
 
 __all__ = [
+    "DEFAULT_OPTIONS",
     "FORMATS",
     "IMAGE_TOKEN",
     "MAX_FRAMES",
-    "PROFILES",
+    "PROMPT_STYLES",
     "VIDEO_FORMATS",
-    "VLMEVALKIT",
-    "Profile",
     "Prompt",
-    "Style",
+    "PromptOptions",
+    "PromptStyle",
     "build",
     "shown_frames",
 ]

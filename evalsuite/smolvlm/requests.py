@@ -1,4 +1,4 @@
-"""What the engine is asked and what it answers; light, so that other processes can import it."""
+"""Requests to the engine and its answers. Light: other processes import it without torch."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ class Question:
     id: str
     prompt: Prompt
     max_new_tokens: int
-    alone: bool = False
-    """Asked at batch size 1, its media encoded for it alone: what batching does is the difference
-    to the answer it has in company."""
+    unbatched: bool = False
+    """If true, the prompt is answered at batch size 1 and its media are encoded separately. The
+    difference to the normal answer measures batch-size sensitivity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What an answer took of the engine: its share of what it took together with others."""
+    """Work of one answer. Work shared by several answers is divided among them."""
 
     tiles: int = 0
-    """Tiles encoded for it: those of its media that no question before it had shown."""
+    """Image tiles encoded for this answer. A tile counts for the first question that shows it."""
     prompt_tokens: int = 0
-    read_tokens: int = 0
-    """Of the prompt, those the text model read for it: a prefix that several share counts once."""
+    prefill_tokens: int = 0
+    """Prompt tokens processed by the text model. A shared prefix counts once."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """By stage, as in `Stats`."""
+    """Seconds by stage; the stages are described in `Stats`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the checkpoint said, or why it could not be asked."""
+    """The text a checkpoint generated, or the error that prevented it."""
 
     id: str
     text: str
     tokens: int
-    """Tokens generated, the end token not counted."""
+    """Number of generated tokens, without the end token."""
     ended: Ended
     error: str | None = None
     cost: Cost = field(default=Cost(), compare=False)
@@ -49,46 +49,47 @@ class Answer:
 
 @dataclass(slots=True)
 class Stats:
-    """What an engine did so far; it grows while `Engine.answer` runs."""
+    """Totals of an engine so far, updated while `Engine.answer` runs."""
 
     generation: str
-    """``greedy loop``, or ``transformers generate`` with what in the checkpoint's generation
-    config asks for it."""
+    """``greedy loop``, or ``transformers generate`` followed by the generation options that require
+    it."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """By stage. ``read`` and ``tiles``, media decoded and cut, are summed over background threads
-    and overlap the others. The others are wall-clock and follow one another: ``wait``, the device
-    has nothing to do; ``vision``; ``prefill``, prompts read up to the first token; ``decode``, the
-    tokens after it (with prefill, where ``generate`` does both); ``other``, tokenising and such.
-    No clock makes a device wait: it is read where results come back anyway."""
+    """Seconds by stage. ``read`` (decode media) and ``tiles`` (cut into tiles) are summed over
+    background threads and overlap with the other stages. The other stages are wall-clock time and
+    do not overlap: ``wait`` (the device is idle), ``vision``, ``prefill`` (prompts, up to the first
+    token), ``decode`` (all later tokens; includes prefill if ``generate`` is used), ``other``
+    (tokenization and the rest). No timer forces the device to synchronize."""
     answers: int = 0
     errors: int = 0
     tokens: int = 0
-    """Generated, end tokens not counted."""
+    """Generated tokens, without end tokens."""
     prompt_tokens: int = 0
-    read_tokens: int = 0
-    """Of the prompts, those the text model read: what prompts share counts once."""
+    prefill_tokens: int = 0
+    """Prompt tokens processed by the text model. A shared prefix counts once."""
     tiles: int = 0
-    """Tiles the vision tower encoded."""
+    """Tiles encoded by the vision tower."""
     splits: int = 0
-    """How often memory ran out and a batch was split."""
+    """Number of times a batch was split because memory ran out."""
     peak_memory_bytes: int = 0
-    """Most memory allocated on the CUDA device, or most resident memory of this process."""
+    """Peak memory allocated on the CUDA device; on CPU, the peak resident memory of this process.
+    """
     host_memory_bytes: int = 0
-    """Most resident memory of this process."""
+    """Peak resident memory of this process."""
 
     def count(self, answer: Answer) -> None:
-        """Add an answer and what it cost."""
+        """Add one answer and its cost."""
         self.answers += 1
         self.errors += answer.ended == "error"
         self.tokens += answer.tokens
         cost = answer.cost
         self.prompt_tokens += cost.prompt_tokens
-        self.read_tokens += cost.read_tokens
+        self.prefill_tokens += cost.prefill_tokens
         self.tiles += cost.tiles
         add_seconds(self.seconds, cost.seconds)
 
 
 def add_seconds(into: dict[str, float], more: Mapping[str, float]) -> None:
-    """Add `more` seconds to those in `into`, stage by stage."""
+    """Add `more` to `into`, stage by stage."""
     for stage, seconds in more.items():
         into[stage] = into.get(stage, 0.0) + seconds

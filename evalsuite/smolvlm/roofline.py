@@ -1,11 +1,10 @@
-"""Count what a checkpoint's work needs at the least: operations, and bytes from memory.
+"""Roofline model: the minimum operations and memory traffic of a checkpoint's inference.
 
-Pure arithmetic on shapes. An operation is one multiplication or addition in a matrix product; what
-is not a matrix product (norms, activations, softmax, rotary embeddings) is left out, 1 to 2 % of
-the whole. Bytes are weights, once a pass, and the cached keys and values a new token looks at;
-activations, which an ideal device would never send to memory, are left out too. So the time that a
-measured matrix rate and bandwidth give for these counts is a floor: nothing on this device goes
-below it with this model.
+Pure arithmetic on model dimensions. An operation is one multiplication or addition in a matrix
+product. Everything else (norms, activations, softmax, rotary embeddings) is left out; it is 1 to 2
+% of the total. Bytes are the weights, once per pass, and the cached keys and values that a new
+token attends to. Activations are left out, because an ideal device never writes them to memory.
+With measured rates of a device, the counts give a lower bound of the time for this model.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """The sizes of a SmolVLM or Idefics3 checkpoint that decide its cost."""
+    """Dimensions of a SmolVLM or Idefics3 checkpoint that determine its cost."""
 
     side: int
-    """Pixels along a tile."""
+    """Tile size in pixels."""
     patch: int
-    """Pixels along a patch."""
+    """Patch size in pixels."""
     scale: int
     """Pixel shuffle: scale x scale patches become one token."""
     vision_width: int
@@ -32,24 +31,24 @@ class Shape:
     layers: int
     heads: int
     key_heads: int
-    """Heads of keys and values, which several query heads share."""
+    """Heads of keys and values; several query heads share one."""
     head_width: int
     vocabulary: int
 
     @property
     def patches(self) -> int:
-        """Patches a tile."""
+        """Patches per tile."""
         return (self.side // self.patch) ** 2
 
     @property
     def tokens_per_tile(self) -> int:
-        """Tokens the text model gets of a tile."""
+        """Tokens of the text model per tile."""
         return self.patches // self.scale**2
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Operations, and bytes that must come from memory."""
+    """Operations, and bytes read from memory."""
 
     operations: float = 0.0
     bytes: float = 0.0
@@ -61,12 +60,12 @@ class Work:
         return Work(self.operations * times, self.bytes * times)
 
     def seconds(self, rate: float, bandwidth: float) -> float:
-        """The least time at `rate` operations and `bandwidth` bytes a second."""
+        """Return the minimum time at `rate` operations and `bandwidth` bytes per second."""
         return max(self.operations / rate, self.bytes / bandwidth)
 
 
 def shape_of(config: Any) -> Shape:
-    """Read the shape off a transformers config."""
+    """Read the dimensions from a transformers config."""
     vision, text = config.vision_config, config.text_config
     heads = text.num_attention_heads
     return Shape(
@@ -100,8 +99,8 @@ def connector_weights(shape: Shape) -> int:
 def text_weights(shape: Shape) -> int:
     """Weights of the text model's layers: ``layers x (2 w q + 2 w kv + 3 w inner)``.
 
-    ``q`` and ``kv`` are the widths of all query heads and of all key heads; embeddings are looked
-    up, not multiplied, and the vocabulary's matrix is `head_weights`.
+    ``q`` and ``kv`` are the total widths of query and key heads. Embeddings are looked up, not
+    multiplied; the vocabulary matrix is counted in `head_weights`.
     """
     w = shape.width
     attention = 2 * w * shape.head_width * (shape.heads + shape.key_heads)
@@ -114,10 +113,10 @@ def head_weights(shape: Shape) -> int:
 
 
 def vision_operations(shape: Shape) -> int:
-    """Operations of one tile through the vision tower and the connector.
+    """Operations for one tile in the vision tower and the connector.
 
-    ``2 weights`` for each patch (each token in the connector), and in each layer ``4 d patches²``
-    for attention: scores and weighted sum, every patch with every patch.
+    ``2 weights`` per patch (per token in the connector), and in each layer ``4 d patches²`` for
+    attention: scores and weighted sum between all patches.
     """
     attention = 4 * shape.vision_layers * shape.vision_width * shape.patches**2
     tower = 2 * vision_weights(shape) * shape.patches
@@ -125,76 +124,76 @@ def vision_operations(shape: Shape) -> int:
 
 
 def text_operations(shape: Shape, tokens: int, pairs: float) -> float:
-    """Operations of `tokens` through the layers: ``2 weights`` each, ``4 q`` a layer and pair.
+    """Operations for `tokens` in the layers: ``2 weights`` each, plus ``4 q`` per layer and pair.
 
-    `pairs` counts a token and one it looks at, see `causal_pairs`; ``q`` is as in `text_weights`.
-    The vocabulary is apart: ``2 head_weights`` for each token whose successor is wanted.
+    `pairs` counts token pairs in attention, see `causal_pairs`; ``q`` is as in `text_weights`. The
+    vocabulary is separate: ``2 head_weights`` per predicted token.
     """
     queries = shape.heads * shape.head_width
     return 2 * text_weights(shape) * tokens + 4 * shape.layers * queries * pairs
 
 
 def causal_pairs(new: float, before: float = 0) -> float:
-    """Pairs of a token and itself or one before it, for `new` tokens after `before` others."""
+    """Return the attention pairs of `new` tokens with themselves and `before` earlier tokens."""
     return new * before + new * (new + 1) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
-    """What was asked and answered."""
+class Workload:
+    """Number of prompts, tiles and tokens processed."""
 
     prompts: int
     tiles: int
-    """Encoded."""
+    """Encoded tiles."""
     prompt_tokens: int
-    read_tokens: int
-    """Of the prompts, by the text model: what several share counts once."""
+    prefill_tokens: int
+    """Prompt tokens processed by the text model. A shared prefix counts once."""
     generated: int
-    """Tokens generated, end tokens counted."""
+    """Generated tokens, including end tokens."""
     batches: int = 1
-    """So often, at the least, all weights had to be read."""
+    """Minimum number of times all weights are read."""
 
 
-def work(shape: Shape, counted: Counted, width: int) -> dict[str, Work]:
-    """What `counted` needs at the least by stage, with weights of `width` bytes."""
-    length = counted.prompt_tokens / counted.prompts
-    steps = max(0.0, counted.generated / counted.prompts - 1)
+def minimum_work(shape: Shape, workload: Workload, weight_bytes: int) -> dict[str, Work]:
+    """Return the minimum work of `workload` by stage; a weight has `weight_bytes` bytes."""
+    length = workload.prompt_tokens / workload.prompts
+    steps = max(0.0, workload.generated / workload.prompts - 1)
     return {
-        "vision": vision_work(shape, counted.tiles, counted.batches, width),
+        "vision": vision_work(shape, workload.tiles, workload.batches, weight_bytes),
         "prefill": prefill_work(
-            shape, counted.read_tokens, length, counted.prompts, counted.batches, width
+            shape, workload.prefill_tokens, length, workload.prompts, workload.batches, weight_bytes
         ),
         "decode": decode_work(
-            shape, counted.prompts, length, steps, steps * counted.batches, width
+            shape, workload.prompts, length, steps, steps * workload.batches, weight_bytes
         ),
     }
 
 
-def vision_work(shape: Shape, tiles: float, calls: int, width: int) -> Work:
-    """Encode `tiles` in so many `calls`, with weights of `width` bytes."""
+def vision_work(shape: Shape, tiles: float, calls: int, weight_bytes: int) -> Work:
+    """Work to encode `tiles` in `calls` calls."""
     weights = vision_weights(shape) + connector_weights(shape)
-    return Work(vision_operations(shape) * tiles, weights * width * calls)
+    return Work(vision_operations(shape) * tiles, weights * weight_bytes * calls)
 
 
 def prefill_work(
-    shape: Shape, read: int, length: float, prompts: int, calls: int, width: int
+    shape: Shape, read: int, length: float, prompts: int, calls: int, weight_bytes: int
 ) -> Work:
-    """Read `read` tokens of `prompts` prompts of mean `length`, and find each its first token.
+    """Work to process `read` tokens of `prompts` prompts of mean `length`, up to the first token.
 
-    A token is taken to look at half of its prompt, as the mean token of a prompt read whole does;
-    where prefixes are shared that is a little less than it looks at, so the floor stays one.
+    A token is assumed to attend to half of its prompt, the average of a complete prompt. With
+    shared prefixes the true number is a little larger, so the result remains a lower bound.
     """
     operations = text_operations(shape, read, read * (length + 1) / 2)
     operations += 2 * head_weights(shape) * prompts
-    return Work(operations, (text_weights(shape) + head_weights(shape)) * width * calls)
+    return Work(operations, (text_weights(shape) + head_weights(shape)) * weight_bytes * calls)
 
 
 def decode_work(
-    shape: Shape, prompts: int, length: float, steps: float, calls: float, width: int
+    shape: Shape, prompts: int, length: float, steps: float, calls: float, weight_bytes: int
 ) -> Work:
-    """Generate `steps` tokens after the first for each of `prompts` prompts of mean `length`.
+    """Work to generate `steps` tokens after the first, for `prompts` prompts of mean `length`.
 
-    `calls` is how often the weights are read: `steps` times the number of batches.
+    `calls` is the number of times the weights are read: `steps` times the number of batches.
     """
     tokens = prompts * steps
     pairs = prompts * causal_pairs(steps, length)
@@ -202,4 +201,4 @@ def decode_work(
     operations += 2 * head_weights(shape) * tokens
     cached = 2 * shape.layers * shape.key_heads * shape.head_width
     weights = (text_weights(shape) + head_weights(shape)) * calls
-    return Work(operations, (weights + cached * pairs) * width)
+    return Work(operations, (weights + cached * pairs) * weight_bytes)

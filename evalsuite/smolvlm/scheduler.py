@@ -1,4 +1,4 @@
-"""Answer prompts whose images are encoded, in batches that fit into memory."""
+"""Generate answers in batches that fit into memory."""
 
 from __future__ import annotations
 
@@ -9,161 +9,174 @@ from dataclasses import dataclass
 
 import torch
 
-from evalsuite.smolvlm.decode import Generated, Text, greedy
+from evalsuite.smolvlm.decode import Generated, TextInput, greedy
 from evalsuite.smolvlm.media_loader import MediaKey
-from evalsuite.smolvlm.memory import fitting
+from evalsuite.smolvlm.memory import none_if_out_of_memory
 from evalsuite.smolvlm.model import Model
-from evalsuite.smolvlm.prefix_sharing import Group, arrange, extent, group
+from evalsuite.smolvlm.prefix_sharing import PrefixGroup, arrange_rows, batch_shape, group_by_media
 from evalsuite.smolvlm.requests import Question
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A question ready for the text model."""
+class EncodedPrompt:
+    """A question with its token ids and vision features."""
 
     question: Question
     ids: list[int]
     media: tuple[MediaKey, ...]
     features: tuple[torch.Tensor, ...]
-    """Of each medium, (tokens, hidden)."""
+    """One tensor (tokens, hidden) per medium."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The tokens generated for a job, its end token included; None if it does not fit alone."""
+    """The tokens generated for a prompt, including the end token; None if out of memory."""
 
-    job: Job
+    prompt: EncodedPrompt
     tokens: list[int] | None
-    read_tokens: int = 0
-    """Of the prompt, those read for this job; a shared prefix is read for the first that has it."""
+    prefill_tokens: int = 0
+    """Prompt tokens processed for this prompt. A shared prefix counts for its first prompt."""
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
-    """Its share of what the batch took."""
+    """Share of the batch's time."""
 
 
-class Responder:
-    """The text model, and how much it takes at a time."""
+class BatchScheduler:
+    """Forms batches for the text model and reduces their size when memory runs out."""
 
     def __init__(
-        self, model: Model, questions_at_once: int, tokens_at_once: int, share_prefixes: bool = True
+        self, model: Model, max_questions: int, max_tokens: int, share_prefixes: bool = True
     ) -> None:
         self._model = model
         self._share_prefixes = share_prefixes
-        self._questions_at_once = questions_at_once
-        self.tokens_at_once = tokens_at_once
-        """Prompts and padding; what prompts share counts once. Lowered when memory runs out."""
+        self._max_questions = max_questions
+        self.max_tokens = max_tokens
+        """Tokens per batch: prompts and padding; a shared prefix counts once. Reduced if memory
+        runs out."""
         self.splits = 0
-        """How often it did."""
+        """Number of times it was reduced."""
 
-    def respond(self, jobs: Sequence[Job]) -> Iterator[list[Response]]:
-        """Generate an answer to each of `jobs`, a list as each batch finishes."""
-        take = self._alike if self._model.beyond_greedy else self._fitting
-        waiting = deque(self._sorted(jobs))
+    def generate(self, prompts: Sequence[EncodedPrompt]) -> Iterator[list[Response]]:
+        """Generate an answer to each of `prompts`; yields one list per finished batch."""
+        take = self._take_same_length if self._model.non_greedy_options else self._take_batch
+        waiting = deque(self._sorted(prompts))
         while waiting:
-            groups = take(waiting, jobs)
+            groups = take(waiting, prompts)
             batch = [i for group in groups for i in group.members]
-            responses = fitting(self._generate, jobs, groups)
+            responses = none_if_out_of_memory(self._generate, prompts, groups)
             if responses is not None:
                 yield responses
             elif len(batch) == 1:
-                yield [Response(jobs[batch[0]], None)]
+                yield [Response(prompts[batch[0]], None)]
             else:
-                self._take_less(groups)
+                self._reduce_batch_size(groups)
                 waiting.extendleft(reversed(groups))
 
-    def _sorted(self, jobs: Sequence[Job]) -> list[Group]:
-        """Order by length, so that batches need little padding.
+    def _sorted(self, prompts: Sequence[EncodedPrompt]) -> list[PrefixGroup]:
+        """Sort by length, longest first, so that batches need little padding.
 
-        Longest first: if memory runs out, it does at once.
+        If memory runs out, it happens in the first batch.
         """
-        beyond = bool(self._model.beyond_greedy)
-        groups = group(
-            [job.ids for job in jobs],
-            [job.media for job in jobs],
-            share=self._share_prefixes and not beyond,
+        plain_rows = bool(self._model.non_greedy_options)
+        groups = group_by_media(
+            [prompt.ids for prompt in prompts],
+            [prompt.media for prompt in prompts],
+            share=self._share_prefixes and not plain_rows,
         )
-        if beyond:
-            return sorted(groups, key=lambda group: _shape(group, jobs), reverse=True)
+        if plain_rows:
+            return sorted(groups, key=lambda group: _shape(group, prompts), reverse=True)
         return sorted(groups, key=lambda group: (-(group.shared or group.rest), -group.rest))
 
-    def _fitting(self, waiting: deque[Group], _: Sequence[Job]) -> list[Group]:
-        """Take the first groups that fit. One is only parted if it does not fit alone."""
+    def _take_batch(
+        self, waiting: deque[PrefixGroup], _: Sequence[EncodedPrompt]
+    ) -> list[PrefixGroup]:
+        """Take leading groups that fit. A group is split only if it does not fit by itself."""
         batch = [waiting.popleft()]
-        fits = min(self._questions_at_once, batch[0].within(self.tokens_at_once))
+        fits = min(self._max_questions, batch[0].members_within(self.max_tokens))
         if fits < len(batch[0].members):
-            batch[0], others = batch[0].cut(fits)
+            batch[0], others = batch[0].split(fits)
             waiting.appendleft(others)
-        questions, size = len(batch[0].members), extent(batch)
+        questions, size = len(batch[0].members), batch_shape(batch)
         while waiting:
             questions += len(waiting[0].members)
             size += waiting[0]
-            if questions > self._questions_at_once or size.tokens > self.tokens_at_once:
+            if questions > self._max_questions or size.tokens > self.max_tokens:
                 break
             batch.append(waiting.popleft())
         return batch
 
-    def _alike(self, waiting: deque[Group], jobs: Sequence[Job]) -> list[Group]:
-        """Take the first, and those of the same length and limit.
+    def _take_same_length(
+        self, waiting: deque[PrefixGroup], prompts: Sequence[EncodedPrompt]
+    ) -> list[PrefixGroup]:
+        """Take the first group and those with equal prompt length and token limit.
 
-        What transformers' generate does with ids, a repetition penalty say, must not see any
-        padding, and it has one limit for all.
+        transformers' ``generate`` has one limit per batch, and its processing of ids, such as a
+        repetition penalty, must not see padding.
         """
-        shape = _shape(waiting[0], jobs)
-        most = min(self._questions_at_once, max(1, self.tokens_at_once // max(1, shape[0])))
-        batch: list[Group] = []
-        while waiting and len(batch) < most and _shape(waiting[0], jobs) == shape:
+        shape = _shape(waiting[0], prompts)
+        limit = min(self._max_questions, max(1, self.max_tokens // max(1, shape[0])))
+        batch: list[PrefixGroup] = []
+        while waiting and len(batch) < limit and _shape(waiting[0], prompts) == shape:
             batch.append(waiting.popleft())
         return batch
 
-    def _take_less(self, groups: Sequence[Group]) -> None:
-        """Halve what is taken at once; of one group, the part that can be taken apart."""
+    def _reduce_batch_size(self, groups: Sequence[PrefixGroup]) -> None:
+        """Halve the token limit; for a single group, halve only its unshared part."""
         shared = groups[0].shared if len(groups) == 1 else 0
-        self.tokens_at_once = shared + (extent(groups).tokens - shared) // 2
+        self.max_tokens = shared + (batch_shape(groups).tokens - shared) // 2
         self.splits += 1
 
-    def _generate(self, jobs: Sequence[Job], groups: Sequence[Group]) -> list[Response]:
-        if self._model.beyond_greedy:
-            return _responses(jobs, groups, self._by_generate([jobs[g.members[0]] for g in groups]))
-        rows = arrange(groups)
+    def _generate(
+        self, prompts: Sequence[EncodedPrompt], groups: Sequence[PrefixGroup]
+    ) -> list[Response]:
+        if self._model.non_greedy_options:
+            return _responses(
+                prompts,
+                groups,
+                self._generate_by_transformers([prompts[g.members[0]] for g in groups]),
+            )
+        rows = arrange_rows(groups)
         texts = {
-            i: Text(jobs[i].ids, jobs[i].features, jobs[i].question.max_new_tokens)
+            i: TextInput(prompts[i].ids, prompts[i].features, prompts[i].question.max_new_tokens)
             for row in rows
             for i in row.members
         }
-        return _responses(jobs, rows, greedy(self._model, texts, rows))
+        return _responses(prompts, rows, greedy(self._model, texts, rows))
 
-    def _by_generate(self, batch: Sequence[Job]) -> Generated:
+    def _generate_by_transformers(self, batch: Sequence[EncodedPrompt]) -> Generated:
         model = self._model
         started = time.perf_counter()
-        ids = torch.tensor([job.ids for job in batch], device=model.device)
-        embedded = model.embed(ids, [part for job in batch for part in job.features])
+        ids = torch.tensor([prompt.ids for prompt in batch], device=model.device)
+        embedded = model.embed(ids, [part for prompt in batch for part in prompt.features])
         tokens = model.generate(ids, embedded, batch[0].question.max_new_tokens)
         return Generated(tokens, 0.0, time.perf_counter() - started)
 
 
-def _shape(group: Group, jobs: Sequence[Job]) -> tuple[int, int]:
-    """Length and limit of the only member."""
+def _shape(group: PrefixGroup, prompts: Sequence[EncodedPrompt]) -> tuple[int, int]:
+    """Return prompt length and token limit of a group with one member."""
     (member,) = group.members
-    return group.rest, jobs[member].question.max_new_tokens
+    return group.rest, prompts[member].question.max_new_tokens
 
 
-def _responses(jobs: Sequence[Job], rows: Sequence[Group], generated: Generated) -> list[Response]:
-    """Give each job its tokens, and its share of the time by its prompt's and answer's length."""
-    batch = [jobs[i] for row in rows for i in row.members]
-    read = [
+def _responses(
+    prompts: Sequence[EncodedPrompt], rows: Sequence[PrefixGroup], generated: Generated
+) -> list[Response]:
+    """Assign tokens to prompts, and batch time in proportion to prompt and answer length."""
+    batch = [prompts[i] for row in rows for i in row.members]
+    prefill = [
         rest + (row.shared if number == 0 else 0)
         for row in rows
         for number, rest in enumerate(row.rests)
     ]
-    asked = sum(len(job.ids) for job in batch)
-    told = sum(map(len, generated.tokens))
+    prompt_tokens = sum(len(prompt.ids) for prompt in batch)
+    new_tokens = sum(map(len, generated.tokens))
     return [
         Response(
-            job,
+            prompt,
             tokens,
-            read_tokens=tokens_read,
-            prefill_seconds=generated.prefill_seconds * len(job.ids) / asked,
-            decode_seconds=generated.decode_seconds * len(tokens) / told,
+            prefill_tokens=prefilled,
+            prefill_seconds=generated.prefill_seconds * len(prompt.ids) / prompt_tokens,
+            decode_seconds=generated.decode_seconds * len(tokens) / new_tokens,
         )
-        for job, tokens, tokens_read in zip(batch, generated.tokens, read, strict=True)
+        for prompt, tokens, prefilled in zip(batch, generated.tokens, prefill, strict=True)
     ]

@@ -1,7 +1,7 @@
-"""A checkpoint's chat template, rendered as transformers renders it.
+"""Render a checkpoint's chat template as transformers does.
 
-A template is a program that came with a checkpoint, so it runs in jinja2's sandbox, set up as in
-``transformers/utils/chat_template_utils.py``; a test holds the two together.
+A template is a program that comes with the checkpoint, so it runs in jinja2's sandbox with the
+settings of ``transformers/utils/chat_template_utils.py``. A test compares the two.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
 Turn = Mapping[str, Any]
-"""``role`` and ``content``, a list of ``{"type": "text", "text": …}`` and ``{"type": "image"}``."""
+"""``role`` and ``content``: a list of ``{"type": "text", "text": …}`` and ``{"type": "image"}``."""
 
 
 class TemplateError(Exception):
-    """A template that cannot be used; one line says why."""
+    """An invalid template. The message is one line."""
 
 
 def render(chat_template: str, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
-    """Render `turns`, with the beginning of an answer if asked for; raises `TemplateError`."""
+    """Render `turns`, optionally with the start of an answer; raises `TemplateError`."""
     template = _compiled(chat_template)
     try:
         return template.render(
             messages=turns, tools=None, documents=None, add_generation_prompt=generation_prompt
         )
-    except _FAULTS as error:
+    except _TEMPLATE_FAULTS as error:
         raise TemplateError(_line(error)) from error
 
 
-_FAULTS = (
+_TEMPLATE_FAULTS = (
     *(jinja2.TemplateError, ArithmeticError, AttributeError, LookupError),
     *(RecursionError, TypeError, ValueError),
 )
-"""What a template's own statements may raise."""
+"""Exceptions that a template's statements may raise."""
 
 
 @functools.lru_cache(maxsize=8)
@@ -52,19 +52,19 @@ def _compiled(chat_template: str) -> jinja2.Template:
     try:
         names = jinja2.meta.find_undeclared_variables(environment.parse(chat_template))
         template = environment.from_string(chat_template)
-    except _FAULTS as error:
+    except _TEMPLATE_FAULTS as error:
         raise TemplateError(_line(error)) from error
-    # transformers would hand over the tokenizer's; left out, they would silently be nothing.
+    # transformers defines these from the tokenizer. Here they would silently be empty.
     if tokens := sorted(name for name in names if name.endswith(("_token", "_tokens"))):
-        raise TemplateError(f"it uses {', '.join(tokens)}: write the token itself instead")
+        raise TemplateError(f"it uses {', '.join(tokens)}: write the token literally instead")
     return template
 
 
 def _line(error: BaseException) -> str:
-    words = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     if isinstance(error, jinja2.TemplateSyntaxError):
-        return f"line {error.lineno}: {words}"
-    return words
+        return f"line {error.lineno}: {text}"
+    return text
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
@@ -82,7 +82,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 class _Generation(jinja2.ext.Extension):
-    """``{% generation %}`` marks what an assistant said, for training; here it changes nothing."""
+    """``{% generation %}`` marks assistant text for training; here it has no effect."""
 
     tags = {"generation"}  # noqa: RUF012 - jinja2's own declaration
 
@@ -99,7 +99,7 @@ def _tojson(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    # jinja2's own writes < and > in a way that is safe in HTML.
+    # jinja2's own filter escapes < and > for HTML.
     return json.dumps(
         value,
         ensure_ascii=ensure_ascii,
@@ -118,7 +118,7 @@ def _strftime_now(form: str) -> str:
 
 
 class _Dict:
-    """``dict`` without what a class has for a way out of the sandbox."""
+    """``dict`` without class attributes that could break out of the sandbox."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
         return dict(*args, **kwargs)
@@ -128,10 +128,10 @@ class _Dict:
 
 
 class _Namespace(Namespace):
-    """A namespace that takes no names of Python's inner workings."""
+    """A namespace without names that begin with an underscore."""
 
     def __init__(*args: Any, **kwargs: Any) -> None:
-        # Without a named self, a template may have a key of that name.
+        # Without a parameter named self, a template may use a key of that name.
         self, *rest = args
         values = dict(*rest, **kwargs)
         for name in values:
@@ -145,4 +145,4 @@ class _Namespace(Namespace):
 
 def _refuse_underscore(name: object) -> None:
     if isinstance(name, str) and name.startswith("_"):
-        raise jinja2.exceptions.SecurityError(f"a namespace cannot hold {name!r}; rename it")
+        raise jinja2.exceptions.SecurityError(f"a namespace cannot contain {name!r}; rename it")

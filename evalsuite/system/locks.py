@@ -1,51 +1,55 @@
-"""One process at a time, the others wait: for downloads and for unpacking."""
+"""Locks between processes, on files. The system releases a lock when its process ends.
+
+All use ``flock``. The last process that holds a lock removes its file.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from evalsuite.errors import UsageError
 from evalsuite.system.files import disk_errors
 
 
-@contextmanager
-def waiting_lock(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock at `path`, after whoever holds it now; the file is gone afterwards.
+class LockHeld(Exception):
+    """Another process holds the lock."""
 
-    The system frees it however a process ends. Raises `DiskError` where there can be no lock.
+
+@contextmanager
+def exclusive(path: Path, *, wait: bool = True, holder: str = "") -> Iterator[None]:
+    """Hold the lock `path`, a file or an existing directory, alone.
+
+    Waits for other holders, or raises `LockHeld` if `wait` is false. `holder` is written into the
+    file. Raises `DiskError` if the file cannot be written or the file system has no locks.
     """
-    waited = False
-    while True:
-        with disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
+    with _locked(path, fcntl.LOCK_EX, wait=wait) as handle:
+        if holder:
             with disk_errors(path):
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    if not waited:
-                        on_wait()
-                        waited = True
-                    fcntl.flock(handle, fcntl.LOCK_EX)
-            # Who held it has removed it: then this is the lock of no name any more.
-            if not _is_still(path, handle):
-                continue
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-            return
-        finally:
-            os.close(handle)
+                os.ftruncate(handle, 0)
+                os.write(handle, holder.encode())
+        yield
+
+
+@contextmanager
+def shared(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock `path` together with other processes that call `shared`.
+
+    Waits for an exclusive holder, or raises `LockHeld` if `wait` is false. Raises `DiskError`.
+    """
+    with _locked(path, fcntl.LOCK_SH, wait=wait):
+        yield
 
 
 def is_held(path: Path) -> bool:
-    """Whether some process holds the lock at `path` now."""
+    """Whether a process holds the lock at `path`."""
     try:
+        # Opened for writing because an exclusive lock requires it on NFS.
         handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
@@ -58,7 +62,84 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def _is_still(path: Path, handle: int) -> bool:
+@contextmanager
+def run_lock(directory: Path, part: str = "") -> Iterator[None]:
+    """Lock the run in `directory`, or its shard `part`: shards lock each other only out of a part.
+
+    Raises `UsageError` that names the process which holds the lock.
+    """
+    holder = f"pid {os.getpid()} on {socket.gethostname()}"
+    with ExitStack() as stack:
+        try:
+            if part:
+                stack.enter_context(shared(directory / "lock", wait=False))
+            own = directory / (f"lock.{part}" if part else "lock")
+            stack.enter_context(exclusive(own, wait=False, holder=holder))
+        except LockHeld:
+            raise UsageError(
+                f"{directory}: in use by {_holders(directory)}; wait for it, stop it, or choose "
+                "another --output-dir"
+            ) from None
+        yield
+
+
+def _holders(directory: Path) -> str:
+    """The processes that the lock files name."""
+    named = []
+    for path in sorted(directory.glob("lock*")):
+        with contextlib.suppress(OSError):  # removed meanwhile
+            named.append(path.read_text("utf-8", errors="replace").strip())
+    return " and ".join(filter(None, named)) or "another process"
+
+
+@contextmanager
+def _locked(path: Path, kind: int, *, wait: bool) -> Iterator[int]:
+    handle = _acquire(path, kind if wait else kind | fcntl.LOCK_NB)
+    try:
+        yield handle
+    finally:
+        try:
+            _remove(path, handle)
+        finally:
+            os.close(handle)
+
+
+def _acquire(path: Path, how: int) -> int:
+    while True:
+        with disk_errors(path):
+            handle = _open(path)
+        try:
+            with disk_errors(path):
+                try:
+                    fcntl.flock(handle, how)
+                except BlockingIOError:
+                    raise LockHeld(path) from None
+            # The previous holder may have removed the file: then another process could lock a new
+            # file of that name.
+            if _is_current(path, handle):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _open(path: Path) -> int:
+    if path.is_dir():
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+
+def _remove(path: Path, handle: int) -> None:
+    """Remove the lock's file, unless it is a directory or another process shares the lock."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not path.is_dir() and _is_current(path, handle):
+            path.unlink()
+
+
+def _is_current(path: Path, handle: int) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(handle))
     except FileNotFoundError:

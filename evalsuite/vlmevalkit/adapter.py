@@ -79,7 +79,7 @@ def shows_videos(dataset: str | None) -> bool:
 
 
 def prompt_of(
-    parts: Iterable[str | Mapping[str, str]], dataset: str | None, style: prompts.Style
+    parts: Iterable[str | Mapping[str, str]], dataset: str | None, style: prompts.PromptOptions
 ) -> prompts.Prompt:
     """Word a VLMEvalKit message as its own class would; raises `UsageError` for sound and such."""
     messages = _messages(parts, video=shows_videos(dataset))
@@ -100,7 +100,7 @@ def register(
         EvalsuiteSmolVLM,
         model_path=read.path,
         base=read.base_path,
-        style=prompts.Style(family=read.family),
+        style=prompts.PromptOptions(family=read.family),
         processor=read.processor_path,
         device=device,
     )
@@ -118,7 +118,7 @@ class EvalsuiteSmolVLM(BaseModel):  # type: ignore[misc] # vlmeval ships no type
         self,
         model_path: Path | str,
         *,
-        style: prompts.Style,
+        style: prompts.PromptOptions,
         base: Path | None = None,
         processor: Path | None = None,
         device: str = "auto",

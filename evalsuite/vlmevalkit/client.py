@@ -17,13 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from evalsuite.benchmarks.catalogue import EXACT, Benchmark
+from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.errors import IncompleteError
+from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import Prediction
 from evalsuite.sample import Sample
 from evalsuite.system.files import disk_errors
 from evalsuite.system.process import Child, ChildDied, ChildTimedOut
-from evalsuite.vlmevalkit.judge import JudgeSettings, check
+from evalsuite.vlmevalkit.judge import check
 
 Stage = Literal["data", "score"]
 
@@ -96,14 +97,14 @@ class Scored:
     """The mean of those `values` that count, from 0 to 100."""
     vlmevalkit_score: float | None
     """VLMEvalKit's own number for the same predictions, on the same scale; None if it raises."""
-    agreement: str
-    """``agrees``, or the names of the mends that say why the two differ."""
-    macro: float | None = None
-    """The mean over the benchmark's tasks, each weighing the same, where that is usual too."""
+    deviations: tuple[str, ...]
+    """Names of the workarounds that explain why the two differ; empty if they agree."""
+    macro_average: float | None = None
+    """The unweighted mean over the benchmark's tasks, where that is reported too."""
     extra: Mapping[str, float] = field(default_factory=dict)
     """Further numbers VLMEvalKit gives, by its names and on its scales: MLVU's G-Avg."""
-    judge: str = EXACT
-    """The judge that really ran, as the endpoint names itself."""
+    judge_reported: tuple[str, ...] = ()
+    """Names of the models that answered as judge; empty if no question was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class Settings:
     log: Path
     lossless: bool
     """Keep frames as they are decoded; VLMEvalKit's go through JPEG."""
-    judge: JudgeSettings | None
+    judge: JudgeId | None
 
 
 class Kit:
@@ -149,12 +150,12 @@ class Kit:
         media: Path,
         log: Path,
         lossless: bool = False,
-        judge: JudgeSettings | None = None,
+        judge: JudgeId | None = None,
     ) -> None:
         """Keep scratch in `work`, images and frames in `media`, VLMEvalKit's chatter in `log`.
 
         `lossless` keeps frames as they are decoded; `judge` is asked where a benchmark's ``judge``
-        is not `EXACT`.
+        is not None.
         """
         self._settings = Settings(
             work.absolute(), media.absolute(), log.absolute(), lossless, judge
@@ -261,7 +262,7 @@ class Kit:
         chosen = {id: predictions[id] for id in ids}
         request = ("score", benchmark, tuple(ids), chosen, directory.absolute())
         seconds = self.score_seconds
-        if benchmark.judge != EXACT:
+        if benchmark.judge is not None:
             seconds += self.judge_seconds * len(ids)
         try:
             scored: Scored = self._ask("score", seconds, *request)

@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalsuite.benchmarks.catalogue import EXACT
 from evalsuite.runs.records import Prediction
 from evalsuite.vlmevalkit import left_out, scoring_workarounds, workarounds
 from evalsuite.vlmevalkit.client import KitError, SampleValue, Scored
@@ -63,6 +62,9 @@ METRICS: Mapping[str, Metric] = {
 
 AT_ONCE = 8
 """How many questions a judge is asked at a time."""
+
+UNEXPLAINED = "unexplained"
+"""The deviation of a score that differs from VLMEvalKit's for no known reason."""
 
 _SAME = 1e-6
 """How far apart sums of the same numbers may be, in points."""
@@ -140,6 +142,7 @@ def score(
             tables = set()
     same = theirs is not None and abs(ours - theirs) <= metric.rounding + _SAME
     agrees = same and not (tables and model)
+    names = sorted(_rule_mends(of_these) | tables) or [UNEXPLAINED]
     return Scored(
         values=tuple(
             SampleValue(id, each.verdict.value, each.verdict.parsed, counts)
@@ -147,10 +150,10 @@ def score(
         ),
         score=ours,
         vlmevalkit_score=theirs,
-        agreement="agrees" if agrees else " + ".join(sorted(_rule_mends(of_these) | tables)),
-        macro=_macro(metric, itertools.compress(rows, counting), of_these),
+        deviations=() if agrees else tuple(names),
+        macro_average=_macro(metric, itertools.compress(rows, counting), of_these),
         extra=_extra(metric, apart, result, where, directory),
-        judge=(judge.answered_by or loaded.benchmark.judge) if judge and model else EXACT,
+        judge_reported=judge.reported if judge and model else (),
     )
 
 

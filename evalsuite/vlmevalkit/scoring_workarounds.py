@@ -1,7 +1,7 @@
 """What we score differently from VLMEvalKit 0.0.20: `mends` goes on here, in the same manner.
 
-`apply` changes VLMEvalKit, so that its number and ours are of one rule. The functions whose names
-are found in a score's ``agreement`` change our value alone, and VLMEvalKit's own number is another.
+`apply` changes VLMEvalKit, so that its number and ours are of one rule. The functions named in
+a score's ``deviations`` change our value alone, and VLMEvalKit's own number is another.
 
 Some defects need no function, because of how the neighbouring modules score:
 
@@ -227,7 +227,7 @@ _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 
 
 # --------------------------------------------------------------------------------------------------
-# Our value alone: names found in `agreement`
+# Our value alone: names found in `deviations`
 # --------------------------------------------------------------------------------------------------
 
 

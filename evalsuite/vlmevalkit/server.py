@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from evalsuite.benchmarks.catalogue import EXACT
 from evalsuite.errors import EvalsuiteError
 from evalsuite.system import process
 from evalsuite.system.hashing import cache_directory
@@ -84,7 +83,7 @@ def _answers(settings: Settings) -> Callable[..., Any]:
                 return datasets.samples(loaded, *arguments)
             case "score":
                 judge = None
-                if settings.judge is not None and benchmark.judge != EXACT:
+                if settings.judge is not None and benchmark.judge is not None:
                     # One a score: it tells who answered for this one.
                     judge = Judge(settings.judge, cache_directory())
                 return scoring.score(loaded, *arguments, judge=judge)

@@ -11,6 +11,7 @@ import pandas as pd
 from vlmeval.smp import load
 
 from evalsuite.errors import nearest
+from evalsuite.system.text import first_few
 from evalsuite.vlmevalkit.client import KitError
 
 Row = Mapping[str, Any]
@@ -36,12 +37,12 @@ def read(path: Path, filled: Sequence[str], present: Sequence[str] = ()) -> Any:
     require(data, filled, path)
     missing = [column for column in present if column not in data]
     if missing:
-        raise KitError("data", f"{path}: no column {_some([repr(name) for name in missing])}")
+        raise KitError("data", f"{path}: no column {first_few([repr(name) for name in missing])}")
     if "index" in data:
         require(data, ("index",), path)
         if pd.api.types.is_float_dtype(data["index"]):
             broken = [str(number) for number in data["index"] if not number.is_integer()]
-            shown = _some(broken or [str(data["index"].iloc[0])])
+            shown = first_few(broken or [str(data["index"].iloc[0])])
             raise KitError(
                 "data",
                 f"{path}: index {shown}: a decimal number; number the rows 0, 1, 2, … or name "
@@ -49,7 +50,7 @@ def read(path: Path, filled: Sequence[str], present: Sequence[str] = ()) -> Any:
             )
         twice = list(data["index"][data["index"].duplicated()].astype(str).unique())
         if twice:
-            raise KitError("data", f"{path}: more than one row has index {_some(twice)}")
+            raise KitError("data", f"{path}: more than one row has index {first_few(twice)}")
     return data
 
 
@@ -58,13 +59,13 @@ def require(data: Any, columns: Sequence[str], path: Path) -> None:
     missing = [column for column in columns if column not in data]
     if missing:
         close = nearest(missing[0], map(str, data.columns)) if len(missing) == 1 else ""
-        names = _some([repr(name) for name in missing])
+        names = first_few([repr(name) for name in missing])
         raise KitError("data", f"{path}: no column {names}{close}")
     for column in columns:
         # The line in the file is not known: cells may span lines.
         holes = [str(at + 1) for at, hole in enumerate(data[column].isna()) if hole]
         if holes:
-            raise KitError("data", f"{path}: no {column} in row {_some(holes)}")
+            raise KitError("data", f"{path}: no {column} in row {first_few(holes)}")
 
 
 def several(cell: Any) -> list[str]:
@@ -87,8 +88,3 @@ def seconds(cell: Any) -> float | None:
 def words(cell: Any) -> str:
     """Return a cell's text; a hole has none."""
     return "" if cell is None or cell != cell else str(cell)
-
-
-def _some(items: Sequence[str]) -> str:
-    more = f" and {len(items) - 5} more" if len(items) > 5 else ""
-    return ", ".join(items[:5]) + more

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+from rich.console import Console
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
-from evalsuite.report.page.write import show
+from evalsuite.report.page.write import write
+from evalsuite.report.progress.steps import bar
 from evalsuite.runs.find import find_all
 from tests.browser.chromium import chromium, dark
 
@@ -47,7 +49,8 @@ def main(results: Path, pictures: Path) -> None:
     pictures.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory, chromium() as driver:
         page = Path(directory) / "page"
-        show(found, page, "thumbnails")
+        with bar(Console(stderr=True)) as steps:
+            write(found, page, "thumbnails", steps)
         for shot in SHOTS:
             path = pictures / f"{shot.name}.png"
             _write(_taken(driver, page, shot), path)

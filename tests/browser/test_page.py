@@ -9,7 +9,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from evalsuite.report.writers.report import write
+from evalsuite.cli.report import write
 from evalsuite.runs.records import SampleScore
 from tests.browser.chromium import dark
 from tests.browser.conftest import Browser
@@ -120,7 +120,7 @@ def test_filters_show_what_fits_and_how_many(browser: Browser, page: Path) -> No
     assert browser.shown_ids() == ["3", "5"]
     chip(browser, "failed")
     assert browser.shown_ids() == []
-    assert "none fits" in browser.status
+    assert "no match" in browser.status
     Select(browser.one("#in")).select_by_visible_text("any checkpoint")
     assert browser.shown_ids() == ["7"]
     chip(browser, "unparsed")
@@ -165,7 +165,7 @@ def test_a_sample_opens_with_everything_about_it(browser: Browser, page: Path) -
     text = browser.detail or ""
     assert "Sample 0" in text
     assert "1 of 40" in text
-    assert "the image is no longer there" in text
+    assert "the image was removed" in text
     assert [h.text.split("\n")[0] for h in browser.all(".card h3")] == ["first", "second"]
     browser.until(lambda: browser.js(
         "return [...document.querySelectorAll('.pictures img')].map(i => i.naturalWidth)")
@@ -430,7 +430,7 @@ def test_images_by_reference_that_are_gone_since(browser: Browser, tmp_path: Pat
     written([run], tmp_path / "page", "reference")
     Path(gone).unlink()
     browser.browse(tmp_path / "page", "Bench", "#sample=0")
-    browser.until(lambda: "the image is no longer there" in (browser.detail or ""))
+    browser.until(lambda: "the image was removed" in (browser.detail or ""))
     assert browser.js(
         "return [...document.querySelectorAll('.pictures img')].map(i => i.naturalWidth)"
     ) == [40]

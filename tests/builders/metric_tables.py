@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
+from evalsuite.runs.comparable import JudgeId
 from tests.builders import kit_data as made
 from tests.builders.kit_data import Row
 
@@ -105,7 +106,7 @@ def plain_mvbench(folder: Path, rows: Sequence[Row]) -> Benchmark:
     return mvbench(folder, rows, "MVBench")
 
 
-def mlvu(folder: Path, rows: Sequence[Row], judge: str = "exact") -> Benchmark:
+def mlvu(folder: Path, rows: Sequence[Row], judge: JudgeId | None = None) -> Benchmark:
     """Questions in MLVU's form; a row with scoring_points is an open one. The answer is (B)."""
     common = {"task_type": "plotQA", "prefix": "./p", "duration": 9.5, "video": "a.mp4"}
     # Each table must have a row.
@@ -121,7 +122,7 @@ def mlvu(folder: Path, rows: Sequence[Row], judge: str = "exact") -> Benchmark:
     return _videos(folder, "MLVU", "mlvu", tables, judged_parts=("MLVU_OpenEnded",), judge=judge)
 
 
-def tempcompass(folder: Path, rows: Sequence[Row], judge: str = "exact") -> Benchmark:
+def tempcompass(folder: Path, rows: Sequence[Row], judge: JudgeId | None = None) -> Benchmark:
     """Questions in TempCompass's form; a row's task_type says of which part. The answer is B."""
     common = {"prefix": "./videos", "suffix": ".mp4", "video": "a", "dim": "direction"}
     parts: dict[str, tuple[str, Row]] = {

@@ -1,4 +1,4 @@
-"""Models that run out of memory."""
+"""Models that run out of memory, and dimensions of a known model."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from evalsuite.smolvlm.roofline import Shape
 Stage = Literal["vision", "embed", "prefix", "rest", "decode", "generate"]
 
 
-class Cramped:
-    """A model on a device with room for so many tiles or prompts at one stage of its work."""
+class LimitedModel:
+    """A model that runs out of memory above a number of tiles or prompts at one stage."""
 
     def __init__(
-        self, model: Model, error: Exception, stage: Stage | None = None, room: int = 1000
+        self, model: Model, error: Exception, stage: Stage | None = None, limit: int = 1000
     ) -> None:
-        self._model, self._error, self._stage, self._room = model, error, stage, room
+        self._model, self._error, self._stage, self._limit = model, error, stage, limit
         self.tried: list[int] = []
-        """How many at a time, at that stage; without one, rows of the text model."""
+        """Sizes tried at that stage; without a stage, rows of the text model."""
         self._decoding = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def _make_room(self, stage: Stage, count: int) -> None:
+    def _check_memory(self, stage: Stage, count: int) -> None:
         if self._stage == stage:
             self.tried.append(count)
-            if count > self._room:
+            if count > self._limit:
                 raise self._error
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        self._make_room("vision", len(pixels))
+        self._check_memory("vision", len(pixels))
         return self._model.encode(pixels)
 
     def embed(self, ids: torch.Tensor, features: Sequence[torch.Tensor]) -> torch.Tensor:
         self._decoding = ids.shape[1] == 1
         if not self._decoding:
-            self._make_room("embed", int((ids == 1).sum()))
+            self._check_memory("embed", int((ids == 1).sum()))
         return self._model.embed(ids, features)
 
     def next_tokens(
@@ -49,21 +49,21 @@ class Cramped:
         positions: torch.Tensor,
         mask: torch.Tensor | None,
         cache: Any,
-        asked: Sequence[torch.Tensor],
+        selected: Sequence[torch.Tensor],
     ) -> torch.Tensor:
         if self._stage is None:
             self.tried.append(len(embedded))
-        prompts = len(asked[0])
+        prompts = len(selected[0])
         if not prompts:
-            self._make_room("prefix", len(embedded))
+            self._check_memory("prefix", len(embedded))
         else:
-            self._make_room("decode" if self._decoding else "rest", prompts)
-        return self._model.next_tokens(embedded, positions, mask, cache, asked)
+            self._check_memory("decode" if self._decoding else "rest", prompts)
+        return self._model.next_tokens(embedded, positions, mask, cache, selected)
 
     def generate(
         self, ids: torch.Tensor, embedded: torch.Tensor, max_new_tokens: int
     ) -> list[list[int]]:
-        self._make_room("generate", len(ids))
+        self._check_memory("generate", len(ids))
         return self._model.generate(ids, embedded, max_new_tokens)
 
 

@@ -11,21 +11,13 @@ import pandas as pd
 from PIL import Image
 
 from evalsuite.benchmarks.catalogue import Benchmark
-from evalsuite.runs.records import Run, Score
+from evalsuite.runs.records import Cost, Run, Score
 from tests.conftest import Bench, Reference, demo
 
 
 def comparable(score: Score) -> Score:
     """A score without what depends on the clock."""
-    return dataclasses.replace(
-        score,
-        seconds={},
-        samples_per_second=None,
-        tokens={},
-        peak_memory_bytes=None,
-        host_memory_bytes=None,
-        asked_again=0,
-    )
+    return dataclasses.replace(score, cost=Cost(), rerun_samples=0)
 
 
 def scores(run: Run) -> dict[str, Score]:

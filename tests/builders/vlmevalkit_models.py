@@ -1,4 +1,4 @@
-"""VLMEvalKit's own model classes, asked for their prompts."""
+"""VLMEvalKit's own model classes, to read the prompts they build."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tests.builders import kit_data as made
 CLASSES = {"smolvlm": "SmolVLM2", "idefics3": "SmolVLM"}
 
 
-class Worded(Exception):
-    """Thrown out of VLMEvalKit's model once it has its prompt."""
+class PromptBuilt(Exception):
+    """Raised by VLMEvalKit's model once it has built its prompt."""
 
 
 class _Processor(SimpleNamespace):
     def __call__(self, *, text: str, images: Sequence[Any], return_tensors: str) -> None:
-        raise Worded(text, len(images))
+        raise PromptBuilt(text, len(images))
 
 
 def model(family: str) -> Any:
-    """VLMEvalKit's own model of a family, but for its weights."""
+    """Return VLMEvalKit's model of a family, without weights."""
     made.vlmevalkit()
     import vlmeval.vlm.smolvlm
 
@@ -37,15 +37,19 @@ def model(family: str) -> Any:
     return model
 
 
-def theirs(family: str, dataset: str | None, message: Sequence[dict[str, str]]) -> tuple[str, int]:
-    """What VLMEvalKit's own model hands to its processor: the text, and how many images."""
-    return _said(model(family), dataset, message)
+def vlmevalkit_prompt(
+    family: str, dataset: str | None, message: Sequence[dict[str, str]]
+) -> tuple[str, int]:
+    """Return what VLMEvalKit's model passes to its processor: text and number of images."""
+    return built_prompt(model(family), dataset, message)
 
 
-def _said(model: Any, dataset: str | None, message: Sequence[dict[str, str]]) -> tuple[str, int]:
-    with pytest.raises(Worded) as worded:
+def built_prompt(
+    model: Any, dataset: str | None, message: Sequence[dict[str, str]]
+) -> tuple[str, int]:
+    with pytest.raises(PromptBuilt) as built:
         model.generate_inner(message, dataset)
-    text, images = worded.value.args
+    text, images = built.value.args
     return text, images
 
 

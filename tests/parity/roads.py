@@ -74,7 +74,7 @@ def _ours(bench: Bench, benchmark: Benchmark, output: Path, score: Score) -> Our
 def _asked(bench: Bench, benchmark: Benchmark) -> dict[str, Asked]:
     kit = bench.source.kit
     ids = [outline.id for outline in kit.outline(benchmark)]
-    style = prompts.Style(family=bench.checkpoint.family)
+    style = prompts.PromptOptions(family=bench.checkpoint.family)
     asked = {}
     decoder = Decoder()
     for sample in kit.samples(benchmark, ids):

@@ -29,15 +29,16 @@ INTRODUCTION = """\
 `make parity` writes this page; the tests in `tests/parity` check it.
 
 VLMEvalKit's own `SmolVLM2` and `SmolVLM` classes, inference loops, dataset classes and `evaluate`,
-unmended and with fresh objects for each benchmark (`evalsuite/vlmevalkit/reference.py` says what is
-set), against `evalsuite run`. The data are made, in each benchmark's real schema; the checkpoint is
-the demo's, and the same weights as an Idefics3 checkpoint for the older class. A prompt is the same
-if its text is byte for byte, and every image in it pixel for pixel. Video-MME, MLVU, WorldSense and
-TempCompass round their number. Parts that only a judge can score are asked, and not scored.
+without workarounds and with new objects for each benchmark (settings:
+`evalsuite/vlmevalkit/reference.py`), compared with `evalsuite run`. The data is generated, in the
+real schema of each benchmark. The checkpoint is the demo's, and for the older class the same
+weights as an Idefics3 checkpoint. A prompt is the same if its text is equal byte for byte, and
+every image pixel for pixel. Video-MME, MLVU, WorldSense and TempCompass round their number. Parts
+that only a judge can score are predicted, but not scored.
 
-Samples that VLMEvalKit reads, shows or scores wrong are left out, and named in the last column by
-the mend that says why (`evalsuite/vlmevalkit/workarounds.py`). For each of them a test holds that
-VLMEvalKit does what the mend says.
+Samples that VLMEvalKit reads, shows or scores wrong are left out. The last column names the
+workaround that explains why (`evalsuite/vlmevalkit/workarounds.py`). A test for each shows that
+VLMEvalKit has this defect.
 """
 
 
@@ -77,7 +78,7 @@ def _rows(bench: Bench, folder: Path) -> list[tuple[str, ...]]:
             continue
         compared = compare(roads, name)
         odd = [mend for id_, mend in compared.odd.items() if shows(roads, name, id_)]
-        rows.append(_row(compared, family, ours.score.agreement, odd))
+        rows.append(_row(compared, family, " + ".join(ours.score.deviations) or "agrees", odd))
         if len(odd) < len(odd_ones([name])):
             rows.append((name, family, *("",) * 6, "UNEXPLAINED: a mend that says otherwise"))
     return rows

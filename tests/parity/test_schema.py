@@ -13,6 +13,8 @@ from evalsuite.benchmarks.video_layouts import LAYOUTS
 from tests.builders.kit_data import vlmevalkit
 from tests.builders.paper_tables import make, make_upstream
 
+pytestmark = pytest.mark.integration
+
 TABLES = [(dataset, table) for dataset, layout in LAYOUTS.items() for table in layout.tables]
 BENCHMARKS = {
     "MVBench": "MVBench_plain", "MVBench_MP4": "MVBench"

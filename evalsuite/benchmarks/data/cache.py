@@ -7,7 +7,6 @@ limit; what a running session may have used is never dropped. The rest goes only
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import socket
@@ -19,8 +18,9 @@ from pathlib import Path
 
 from evalsuite.benchmarks.data.prepare import prepared_root
 from evalsuite.benchmarks.data.sizes import GB, read_size
+from evalsuite.errors import DiskError
 from evalsuite.system.hashing import cache_directory
-from evalsuite.system.locks import is_held
+from evalsuite.system.locks import exclusive, is_held
 
 LIMIT_BYTES = 100 * GB
 """Of images and frames, unless ``$EVALSUITE_CACHE_LIMIT`` says otherwise."""
@@ -229,33 +229,17 @@ def session() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _registered() -> Iterator[None]:
-    """Hold a lock on a file among the sessions: it tells of this process as long as it lives."""
-    folder = _sessions()
-    path = folder / f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
-    draft = path.with_name(f".{path.name}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = draft.open("w", encoding="ascii")
-    except OSError:
+    """Hold a lock on a file of this session, so that other processes know that it is running."""
+    path = _sessions() / f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
+    with contextlib.ExitStack() as stack:
+        # Without locks, or with a read-only cache, there is no session.
+        with contextlib.suppress(DiskError):
+            stack.enter_context(exclusive(path))
         yield
-        return
-    with file:
-        file.write(repr(time.time()))
-        file.flush()
-        # A file system without locks has no sessions either.
-        with contextlib.suppress(OSError):
-            # Locked before it has its name: unlocked it would read as dead.
-            fcntl.flock(file, fcntl.LOCK_EX)
-            draft.rename(path)
-        try:
-            yield
-        finally:
-            draft.unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
 
 
 def _protected_since() -> float:
-    """What was used since then may be in use; infinity without a living session."""
+    """Entries used since this time may be in use; infinity if no session is running."""
     begun = [
         start
         for entry in list(_scan(_sessions()))
@@ -266,18 +250,11 @@ def _protected_since() -> float:
 
 def _began(path: Path) -> float | None:
     """When the session at `path` began; None if it is over, and its file is removed."""
-    if path.name.startswith("."):
-        return None
-    try:
-        # For writing, which an exclusive lock needs where files are on a server.
-        with path.open("r+", encoding="ascii") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return float(file.read())
-            path.unlink(missing_ok=True)
-    except (OSError, ValueError):
-        pass
+    with contextlib.suppress(OSError):
+        begun = path.stat().st_mtime
+        if is_held(path):
+            return begun
+        path.unlink()
     return None
 
 

@@ -20,7 +20,8 @@ from evalsuite.errors import DiskError
 from evalsuite.system.environment import VERSION
 from evalsuite.system.files import disk_errors, sync_directory
 from evalsuite.system.hashing import file_digest
-from evalsuite.system.locks import waiting_lock
+from evalsuite.system.locks import exclusive
+from evalsuite.system.text import one_line
 
 _CHUNK = 1 << 18
 _FURTHER_BYTES = 1 << 16
@@ -72,7 +73,7 @@ def download(
     loaded until then, or until Ctrl-C, is kept and continued.
     """
     part = part_path(path, md5)
-    with waiting_lock(path.with_name(f".{path.name}.lock")):
+    with exclusive(path.with_name(f".{path.name}.lock")):
         if path.exists():  # put there while we waited
             return
         resumed = part.exists()
@@ -223,5 +224,4 @@ def why(error: BaseException) -> str:
         return "the server did not answer in time"
     if isinstance(error, urllib.error.HTTPError):
         return f"the server answers {error.code} ({error.reason})"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())
+    return getattr(error, "strerror", None) or one_line(error)

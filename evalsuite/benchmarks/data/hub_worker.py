@@ -10,6 +10,7 @@ import os
 
 from evalsuite.benchmarks.data.errors import NO_NETWORK
 from evalsuite.system.process import serve
+from evalsuite.system.text import one_line
 
 
 def explain(repository: str, revision: str, error: BaseException) -> tuple[str, str]:
@@ -40,8 +41,7 @@ def explain(repository: str, revision: str, error: BaseException) -> tuple[str, 
         return f"the Hub's dataset has no revision '{revision}'", f"see {page}/commits"
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set", "unset it to download"
-    reason = " ".join(str(error).split())[:300] or type(error).__name__
-    return reason, NO_NETWORK
+    return one_line(error), NO_NETWORK
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from evalsuite.benchmarks.data.archives import Members
 from evalsuite.benchmarks.data.errors import DataError
 from evalsuite.benchmarks.data.upstream_trees import TREES
 from evalsuite.benchmarks.video_layouts import LAYOUTS
+from evalsuite.system.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +96,9 @@ def _table(table: str, root: Path, scratch: Path) -> Path:
         ) from error
     # What unreadable or foreign JSON and parquet raise; Arrow's errors are ValueErrors.
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        what = f"{type(error).__name__}: {error}".partition("\n")[0]
+        reason = one_line(error, with_type=True)
         raise DataError(
-            f"{root}: {path.name} cannot be made of what is there ({what})",
+            f"{root}: {path.name} cannot be made from the repository's files ({reason})",
             "fetch the repository again, or put VLMEvalKit's own table there",
         ) from error
     return made

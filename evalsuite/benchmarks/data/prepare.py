@@ -19,7 +19,7 @@ from evalsuite.benchmarks.data.upstream_trees import TREES
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.system.files import disk_errors
 from evalsuite.system.hashing import cache_directory
-from evalsuite.system.locks import waiting_lock
+from evalsuite.system.locks import exclusive
 
 
 def prepared_root() -> Path:
@@ -49,7 +49,7 @@ def prepare(lying: Lying, target: Path, benchmark: str, say: Say) -> None:
 
     `target` appears at once and whole; what a stop leaves is taken up again by the next try.
     """
-    with waiting_lock(target.parent / f".{target.name}.lock"):
+    with exclusive(target.parent / f".{target.name}.lock"):
         if target.is_dir():  # another process was faster
             return
         draft = target.parent / f".{target.name}.draft"

@@ -99,7 +99,7 @@ def _properties(judged: Judged) -> Iterator[tuple[str, str]]:
     yield "alpha", f"{judged.terms.alpha:g}"
     yield "power", f"{judged.terms.power:g}"
     for side in ("baseline", "candidate"):
-        found = getattr(judged.comparison, side)[0].run.noise
+        found = getattr(judged.comparison, side)[0].run.batch_sensitivity
         if found is not None:
             yield f"{side} noise", batch_sensitivity(found)
     if judged.outlook is not None:

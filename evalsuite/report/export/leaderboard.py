@@ -18,16 +18,8 @@ from evalsuite.report.model.columns import FACTS
 from evalsuite.report.model.notes import is_blind
 from evalsuite.report.model.select import tables
 from evalsuite.report.model.table import Row, Table, prompts_of
-from evalsuite.report.tables.grid import (
-    Entry,
-    Grid,
-    Heading,
-    Line,
-    about_best,
-    remarks,
-    scores,
-    slots,
-)
+from evalsuite.report.tables.grid import Entry, Grid, Heading, Line
+from evalsuite.report.tables.runs import about_best, remarks, scores, slots
 from evalsuite.report.writers.markdown import escaped, grid_markdown
 from evalsuite.runs.records import FoundRun, Run, Score, settings_digest
 from evalsuite.system.files import write_atomically
@@ -152,10 +144,11 @@ def _benchmarks(table: Table) -> Iterator[str]:
 
 
 def _how(score: Score) -> str:
-    frames = "" if score.frames is None else f"frames {score.frames}, "
+    asked = score.conditions
+    frames = "" if asked.frames is None else f"frames {asked.frames}, "
     return (
-        f"{score.dataset}, prompt {score.prompt}, {frames}at most {score.max_new_tokens} tokens, "
-        f"metric {score.metric}, judge {score.judge}, {score.n} samples"
+        f"{asked.dataset}, prompt {asked.prompt_format}, {frames}at most {asked.max_new_tokens} "
+        f"tokens, metric {asked.metric}, judge {asked.judge_name}, {score.n} samples"
     )
 
 

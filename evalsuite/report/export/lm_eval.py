@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
 
-from evalsuite.checkpoint.locate import file_name
 from evalsuite.errors import UsageError
 from evalsuite.report.export.model_index import METRIC_NAMES
 from evalsuite.report.format import listed, short
 from evalsuite.report.model.notes import is_blind
 from evalsuite.runs.records import FoundRun, Run, SampleScore, Score, read_samples
 from evalsuite.system.files import to_json_line, to_json_text, write_atomically
+from evalsuite.system.text import unique_slug
 
 FILTER = "none"
 _NO_ERROR = "N/A"
@@ -41,7 +41,7 @@ def write(runs: Sequence[FoundRun], directory: Path, say: Callable[[str], None])
         if not run.scores:
             say(f"left out: {run.checkpoint.name}: it has no score yet")
             continue
-        folder, date = directory / file_name(name), _date(run)
+        folder, date = directory / unique_slug(name), _date(run)
         path = folder / f"results_{date}.json"
         if path in made:
             raise UsageError(
@@ -55,7 +55,7 @@ def write(runs: Sequence[FoundRun], directory: Path, say: Callable[[str], None])
         made.append(path)
         for benchmark, rows in samples.items():
             if rows:
-                made.append(folder / f"samples_{file_name(benchmark)}_{date}.jsonl")
+                made.append(folder / f"samples_{unique_slug(benchmark)}_{date}.jsonl")
                 write_atomically(made[-1], "".join(map(to_json_line, rows)))
     return made
 
@@ -69,7 +69,7 @@ def results(
         "results": {name: _metrics(score) for name, score in by_name.items()},
         "group_subtasks": {name: [] for name in by_name},
         "configs": {name: _config(score, run) for name, score in by_name.items()},
-        "versions": {name: score.vlmevalkit or "N/A" for name, score in by_name.items()},
+        "versions": {name: score.conditions.vlmevalkit or "N/A" for name, score in by_name.items()},
         "n-shot": dict.fromkeys(by_name, 0),
         "higher_is_better": {name: {metric(score): True} for name, score in by_name.items()},
         "n-samples": {name: _counts(score, run) for name, score in by_name.items()},
@@ -82,7 +82,7 @@ def results(
         "task_hashes": {name: _task_hash(rows) for name, rows in samples.items() if rows},
         "model_source": "evalsuite",
         "model_name": called,
-        "model_name_sanitized": file_name(called),
+        "model_name_sanitized": unique_slug(called),
         "system_instruction": None,
         "system_instruction_sha": None,
         "fewshot_as_multiturn": False,
@@ -94,7 +94,7 @@ def results(
 
 def metric(score: Score) -> str:
     """What lm-eval would call the metric of `score`."""
-    return METRIC_NAMES.get(score.metric, ("acc", ""))[0]
+    return METRIC_NAMES.get(score.conditions.metric, ("acc", ""))[0]
 
 
 def _metrics(score: Score) -> dict[str, Any]:
@@ -103,15 +103,16 @@ def _metrics(score: Score) -> dict[str, Any]:
         "name": score.benchmark,
         "alias": f"{score.benchmark} (partial)" if score.partial else score.benchmark,
         "sample_len": score.n,
-        f"{name},{FILTER}": score.score / 100,
+        f"{name},{FILTER}": score.value / 100,
         f"{name}_stderr,{FILTER}": _NO_ERROR if score.stderr is None else score.stderr / 100,
     }
 
 
 def _config(score: Score, run: Run) -> dict[str, Any]:
+    asked = score.conditions
     return {
         "task": score.benchmark,
-        "dataset_path": score.dataset,
+        "dataset_path": asked.dataset,
         "output_type": "generate_until",
         "num_fewshot": 0,
         "repeats": 1,
@@ -120,28 +121,28 @@ def _config(score: Score, run: Run) -> dict[str, Any]:
             {"metric": metric(score), "aggregation": "mean", "higher_is_better": True}
         ],
         "generation_kwargs": {
-            "do_sample": False, "max_gen_toks": score.max_new_tokens, "until": [],
+            "do_sample": False, "max_gen_toks": asked.max_new_tokens, "until": [],
         },
         "metadata": {
-            "version": score.vlmevalkit or "N/A",
-            "rule": score.metric,
-            "prompts": score.profile,
-            "prompt_format": score.prompt,
+            "version": asked.vlmevalkit or "N/A",
+            "rule": asked.metric,
+            "prompts": asked.prompt_style,
+            "prompt_format": asked.prompt_format,
             "blind": is_blind(run),
-            "frames": score.frames,
-            "judge": score.judge,
+            "frames": asked.frames,
+            "judge": asked.judge_name,
             "partial": score.partial,
             "modified_data": score.modified_data,
             "clusters": score.clusters,
-            "definition": score.definition,
-            "data_digest": score.data_digest,
+            "definition": asked.definition,
+            "data_digest": asked.data_digest,
         },
     }  # fmt: skip
 
 
 def _counts(score: Score, run: Run) -> dict[str, int | None]:
     """How many samples the benchmark has and how many count; the first is unknown with --limit."""
-    whole = score.n + score.unscored if run.limit is None else None
+    whole = score.n + score.counts.unscored if run.limit is None else None
     return {"original": whole, "effective": score.n}
 
 
@@ -149,10 +150,10 @@ def _names(runs: Sequence[Run]) -> list[str]:
     """What readers know each model by: other weights of one name have their digest behind it."""
     digests: dict[str, set[str]] = {}
     for run in filter(lambda run: run.scores, runs):
-        digests.setdefault(file_name(_name(run)), set()).add(run.checkpoint.digest)
+        digests.setdefault(unique_slug(_name(run)), set()).add(run.checkpoint.digest)
     return [
         f"{_name(run)}-{short(run.checkpoint.digest)}"
-        if len(digests.get(file_name(_name(run)), ())) > 1
+        if len(digests.get(unique_slug(_name(run)), ())) > 1
         else _name(run)
         for run in runs
     ]
@@ -215,7 +216,7 @@ def _sample(index: int, row: SampleScore, score: Score) -> dict[str, Any]:
         "parsed": row.parsed,
         "error": row.error,
     }
-    limits = {"do_sample": False, "max_gen_toks": score.max_new_tokens, "until": []}
+    limits = {"do_sample": False, "max_gen_toks": score.conditions.max_new_tokens, "until": []}
     return {
         "doc_id": index,
         "doc": doc,

@@ -72,7 +72,7 @@ def _grid(run: Run) -> Grid:
     whole = [score for score in run.scores if not score.partial]
     over = f"mean over {counted(len(whole), 'benchmark')}, each counting the same"
     average = (
-        (f"average {points(mean([score.score for score in whole]))}: {over}",) if whole else ()
+        (f"average {points(mean([score.value for score in whole]))}: {over}",) if whole else ()
     )
     return Grid(
         headings=(
@@ -82,7 +82,8 @@ def _grid(run: Run) -> Grid:
             Heading("rule", numeric=False),
         ),
         lines=tuple(
-            Line(entries((s.benchmark, plus_minus(s), str(s.n), s.metric))) for s in run.scores
+            Line(entries((s.benchmark, plus_minus(s), str(s.n), s.conditions.metric)))
+            for s in run.scores
         ),
         remarks=(
             STANDARD_ERROR,

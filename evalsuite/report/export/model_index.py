@@ -15,6 +15,7 @@ from evalsuite.errors import UsageError
 from evalsuite.report.format import visible
 from evalsuite.report.model.notes import PARTIAL, is_blind
 from evalsuite.runs.records import Run, Score
+from evalsuite.system.text import one_line
 
 if TYPE_CHECKING:
     from huggingface_hub.repocard_data import EvalResult
@@ -93,9 +94,8 @@ def _checked(index: object) -> list[dict[str, Any]]:
         metadata: dict[str, Any] = {KEY: index}
         ModelCardData(**metadata)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        why = " ".join(str(error).split())
         raise UsageError(
-            f"{KEY}: huggingface_hub cannot read it: {why}; mend it or take it out"
+            f"{KEY}: huggingface_hub cannot read it: {one_line(error)}; mend it or take it out"
         ) from None
     return index
 
@@ -120,7 +120,7 @@ def _result(score: Score, run: Run, known: Benchmark | None) -> EvalResult:
     from huggingface_hub.repocard_data import EvalResult
 
     task = _TASKS.get(score.modality, _TASKS["image"])
-    metric = METRIC_NAMES.get(score.metric, ("accuracy", "Accuracy"))
+    metric = METRIC_NAMES.get(score.conditions.metric, ("accuracy", "Accuracy"))
     repository, split, revision = _dataset(score, known)
     return EvalResult(
         task_type=task[0],
@@ -132,14 +132,14 @@ def _result(score: Score, run: Run, known: Benchmark | None) -> EvalResult:
         dataset_args=_about_data(score),
         metric_type=metric[0],
         metric_name=f"{metric[1]}{_marks(score)}",
-        metric_value=round(score.score, 2),
+        metric_value=round(score.value, 2),
         metric_args=_about_metric(score, run),
     )
 
 
 def _dataset(score: Score, known: Benchmark | None) -> tuple[str, str | None, str | None]:
     """The dataset's id, split and revision; of data that is nowhere on the Hub its own name."""
-    if known is None or known.published is None or known.dataset != score.dataset:
+    if known is None or known.published is None or known.dataset != score.conditions.dataset:
         return visible(score.benchmark), None, None
     if known.published.repository is not None:
         revision = known.published.revision
@@ -149,26 +149,27 @@ def _dataset(score: Score, known: Benchmark | None) -> tuple[str, str | None, st
 
 
 def _about_data(score: Score) -> dict[str, Any]:
-    facts = {"vlmevalkit_dataset": visible(score.dataset), "digest": score.data_digest[:16]}
-    return facts if score.frames is None else {**facts, "frames": score.frames}
+    asked = score.conditions
+    facts = {"vlmevalkit_dataset": visible(asked.dataset), "digest": asked.data_digest[:16]}
+    return facts if asked.frames is None else {**facts, "frames": asked.frames}
 
 
 def _about_metric(score: Score, run: Run) -> dict[str, Any]:
     """What the value alone does not say; nothing that is None."""
     facts = {
         MARK: run.evalsuite,
-        "rule": score.metric,
+        "rule": score.conditions.metric,
         "stderr": None if score.stderr is None else round(score.stderr, 2),
         "samples": score.n,
         "clusters": score.clusters,
-        "failed": score.failed or None,
+        "failed": score.counts.failed or None,
         "partial": score.partial or None,
         "modified_data": score.modified_data or None,
-        "prompts": str(run.settings.get("prompts", score.profile)),
+        "prompts": str(run.settings.get("prompts", score.conditions.prompt_style)),
         "dtype": run.settings.get("dtype"),
-        "max_new_tokens": score.max_new_tokens,
-        "judge": visible(score.judge),
-        "vlmevalkit": score.vlmevalkit,
+        "max_new_tokens": score.conditions.max_new_tokens,
+        "judge": visible(score.conditions.judge_name),
+        "vlmevalkit": score.conditions.vlmevalkit,
         "checkpoint": run.checkpoint.digest[:16],
         "date": (run.finished or "")[: len("2026-01-31")],
     }

@@ -72,7 +72,7 @@ def _complete(row: Row, table: Table) -> Sequence[Score]:
 
 
 def _memory(row: Row, table: Table) -> Shown:
-    peaks = [score.peak_memory_bytes for score in _complete(row, table)]
+    peaks = [score.cost.peak_memory_bytes for score in _complete(row, table)]
     known = [peak for peak in peaks if peak is not None]
     if not known or len(known) < len(peaks):
         return ABSENT, None
@@ -81,7 +81,9 @@ def _memory(row: Row, table: Table) -> Shown:
 
 def _speed(row: Row, table: Table) -> Shown:
     scores = _complete(row, table)
-    seconds = [score.n / score.samples_per_second for score in scores if score.samples_per_second]
+    seconds = [
+        score.n / score.cost.samples_per_second for score in scores if score.cost.samples_per_second
+    ]
     if not scores or len(seconds) < len(scores) or not sum(seconds):
         return ABSENT, None
     per_second = sum(score.n for score in scores) / sum(seconds)

@@ -146,28 +146,29 @@ def outcome_notes(outcome: Score | Failure) -> Iterator[Note]:
         yield Note(f"no score: {why}", alone=True)
         return
     if outcome.partial:
-        left = f"{outcome.unscored} samples" if outcome.unscored else ""
+        left = f"{outcome.counts.unscored} samples" if outcome.counts.unscored else ""
         yield Note(PARTIAL, left)
     if outcome.modified_data:
         yield Note(MODIFIED)
     for name, value in outcome.extra.items():
         yield Note(f"{name} of VLMEvalKit", f"{value:g}")
-    if outcome.macro is not None:
-        yield Note("mean over its tasks, each counting the same", points(outcome.macro))
-    if outcome.agreement != "agrees":
+    if outcome.macro_average is not None:
+        yield Note("mean over its tasks, each counting the same", points(outcome.macro_average))
+    if outcome.deviations:
         yield Note(
-            f"not VLMEvalKit's own number ({outcome.agreement})", points(outcome.vlmevalkit_score)
+            f"not VLMEvalKit's own number ({' + '.join(outcome.deviations)})",
+            points(outcome.vlmevalkit_score),
         )
 
 
 def count_notes(score: Score) -> Iterator[Note]:
     """Say how many answers are missing, empty, cut or not understood."""
-    if score.failed:
+    if score.counts.failed:
         yield failed_note(score)
     for count, meaning in (
-        (score.empty, "empty answers"),
-        (score.truncated, "answers cut at the token limit"),
-        (score.unparsed, "answers in which no option was found"),
+        (score.counts.empty, "empty answers"),
+        (score.counts.truncated, "answers cut at the token limit"),
+        (score.counts.unparsed, "answers in which no option was found"),
     ):
         if count:
             yield Note(meaning, f"{count} of {score.n}", count / score.n)
@@ -175,8 +176,8 @@ def count_notes(score: Score) -> Iterator[Note]:
 
 def failed_note(score: Score) -> Note:
     """Say how many samples failed, and why."""
-    why = f" ({'; '.join(map(sentence, score.reasons))})" if score.reasons else ""
-    return Note(UNANSWERED, f"{score.failed} of {score.n}{why}")
+    why = f" ({'; '.join(map(sentence, score.failure_reasons))})" if score.failure_reasons else ""
+    return Note(UNANSWERED, f"{score.counts.failed} of {score.n}{why}")
 
 
 def _letters(index: int) -> str:

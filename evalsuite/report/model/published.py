@@ -33,7 +33,7 @@ def _references(table: Table, index: int, benchmark: Benchmark | None) -> Sequen
     if benchmark is None:
         return ()
     scores = [row.cells[index].score for row in table.rows]
-    alike = all(score.dataset == benchmark.dataset for score in scores if score)
+    alike = all(score.conditions.dataset == benchmark.dataset for score in scores if score)
     return benchmark.references if alike else ()
 
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from evalsuite.errors import UsageError
 from evalsuite.report.model.notes import is_blind
 from evalsuite.report.model.table import Table, build, prompts_of
-from evalsuite.report.tables.grid import Grid, across
-from evalsuite.report.tables.run import detail
 from evalsuite.runs.records import FoundRun
 
 if TYPE_CHECKING:
@@ -48,14 +46,18 @@ def want(facts: tuple[str, ...], *, reference: bool, file: Path | None) -> Wante
 
 def tables(found: Sequence[FoundRun], wanted: Wanted = NOTHING) -> list[Table]:
     """Put runs side by side: a table a prompt profile, in the order profiles first come."""
+    return [_table(part, wanted) for part in by_prompts(found)]
+
+
+def by_prompts(found: Sequence[FoundRun]) -> list[list[FoundRun]]:
+    """Return the runs of each table, blind runs last, in the order profiles first come."""
     parts: dict[str, list[FoundRun]] = {}
     for item in found:
         parts.setdefault(prompts_of(item.run), []).append(item)
-    return [_table(part, wanted) for part in parts.values()]
+    return [sorted(part, key=lambda item: is_blind(item.run)) for part in parts.values()]
 
 
 def _table(found: Sequence[FoundRun], wanted: Wanted) -> Table:
-    found = sorted(found, key=lambda item: is_blind(item.run))  # below those that can see
     table = dataclasses.replace(build([item.run for item in found]), facts=wanted.facts)
     if len(found) > 1:
         from evalsuite.report.model.significance import (
@@ -68,13 +70,3 @@ def _table(found: Sequence[FoundRun], wanted: Wanted) -> Table:
 
         table = with_published(table, wanted.published)
     return table
-
-
-def alone(table: Table) -> bool:
-    """Whether it is about a single run, beside which nothing else is to be shown."""
-    return len(table.rows) == 1 and table.published is None
-
-
-def grid(table: Table) -> Grid:
-    """Lay out one run with all its counts, or several side by side."""
-    return detail(table.rows[0].run, table.facts) if alone(table) else across(table)

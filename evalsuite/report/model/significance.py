@@ -1,22 +1,22 @@
-"""Which scores of a table are really the best: one paired test a column.
+"""Which scores of a table are significantly the best: one paired test a column.
 
-The two highest scores of a column are compared sample by sample, by
-`evalsuite.stats.paired_difference` as everywhere. The best is called so if it is better at
-`LEVEL`, two-sided, for which of the two leads was not known before, after Holm's adjustment for the
-columns of the table; with samples that failed counted as wrong, and without them.
+The two highest scores of a column are compared sample by sample by
+`evalsuite.stats.paired_difference`. The highest is the best if the difference is significant at
+`LEVEL` after Holm's adjustment for the columns of the table, both with failed samples counted as
+wrong and without them. The test is two-sided, because the data decide which of the two leads.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalsuite.comparison.comparison import over_questions
-from evalsuite.comparison.pairing import Incomparable, pair
+from evalsuite.comparison.pairing import Incomparable, Read, pair
 from evalsuite.errors import UsageError
 from evalsuite.report.model.table import LEVEL, Average, Column, Contest, Table
-from evalsuite.runs.records import FoundRun
+from evalsuite.runs.records import FoundRun, read_samples
 from evalsuite.stats.multiplicity import holm
 from evalsuite.stats.paired_difference import FEW_CLUSTERS, Drop, mean_drop
 
@@ -31,38 +31,73 @@ class _Lead:
     """Failed samples are left out."""
 
 
+Leads = Mapping[tuple[int, int, str], "_Lead | str"]
+"""By the rows of the best and the second, and the benchmark: the lead, or why it is unknown."""
+
+
 def contested(table: Table, found: Sequence[FoundRun]) -> Table:
-    """Hold the contests of `table`, whose rows are the runs `found`, in that order."""
+    """Return `table`, whose rows are the runs `found` in that order, with its contests."""
     known: dict[tuple[int, int, str], _Lead | str] = {}
+    for column in table.columns:
+        known.update(leads(table, found, column.benchmark))
+    return decided(table, known)
 
-    def lead(best: int, second: int, benchmark: str) -> _Lead | str:
-        key = (best, second, benchmark)
-        if key not in known:
-            known[key] = _lead(found[best], found[second], benchmark)
-        return known[key]
 
+def leads(
+    table: Table, found: Sequence[FoundRun], benchmark: str, read: Read = read_samples
+) -> Leads:
+    """Compute the leads on `benchmark` that the contests of `table` need.
+
+    `read` reads a samples.jsonl: pass one that caches to use the samples for something else, too.
+    """
+    pairs = dict.fromkeys(
+        (rivals.best, rivals.second)
+        for rivals in _rivals(table)
+        if benchmark in rivals.over and not rivals.tied
+    )
+    return {
+        (best, second, benchmark): _lead(found[best], found[second], benchmark, read)
+        for best, second in pairs
+    }
+
+
+def decided(table: Table, known: Leads) -> Table:
+    """Return `table` with its contests, given the leads on all of its benchmarks."""
     contests = []
-    for slot, best, second, tied in _rivals(table):
-        names = slot.over if isinstance(slot, Average) else (slot.benchmark,)
-        contest = Contest(slot=slot, best=best, second=second)
-        if tied:
+    for rivals in _rivals(table):
+        contest = Contest(slot=rivals.slot, best=rivals.best, second=rivals.second)
+        if rivals.tied:
             contests.append(dataclasses.replace(contest, p=1.0))
             continue
-        leads = [lead(best, second, name) for name in names]
-        p, why = _judged(leads)
+        p, why = _judged([known[rivals.best, rivals.second, name] for name in rivals.over])
         contests.append(dataclasses.replace(contest, p=p, why_not=why))
     return dataclasses.replace(table, contests=_adjusted(contests))
 
 
-def _rivals(table: Table) -> Iterator[tuple[Column | Average, int, int, bool]]:
-    """The two highest of each column, blind rows aside, and whether they are equal."""
+@dataclass(frozen=True, slots=True)
+class _Rivals:
+    """The two highest of a column."""
+
+    slot: Column | Average
+    best: int
+    second: int
+    tied: bool
+
+    @property
+    def over(self) -> tuple[str, ...]:
+        """The benchmarks that decide."""
+        return self.slot.over if isinstance(self.slot, Average) else (self.slot.benchmark,)
+
+
+def _rivals(table: Table) -> Iterator[_Rivals]:
+    """Yield the two highest of each column, without blind rows."""
     slots: list[tuple[Column | Average, list[float | None]]] = [
         (each, [row.averages[index] for row in table.rows])
         for index, each in enumerate(table.averages)
     ]
     for index, column in enumerate(table.columns):
         scores = [row.cells[index].score for row in table.rows]
-        slots.append((column, [score.score if score else None for score in scores]))
+        slots.append((column, [score.value if score else None for score in scores]))
     for slot, values in slots:
         ranked = sorted(
             (-value, index)
@@ -71,15 +106,15 @@ def _rivals(table: Table) -> Iterator[tuple[Column | Average, int, int, bool]]:
         )
         if len(ranked) > 1:
             (high, best), (low, second) = ranked[:2]
-            yield slot, best, second, high == low
+            yield _Rivals(slot, best, second, high == low)
 
 
-def _lead(best: FoundRun, second: FoundRun, name: str) -> _Lead | str:
-    """How far `best` leads, or why that cannot be told."""
+def _lead(best: FoundRun, second: FoundRun, name: str, read: Read) -> _Lead | str:
+    """Compute by how much `best` leads, or say why that is unknown."""
     if not all(found.samples(name).is_file() for found in (best, second)):
         return "samples.jsonl is missing"
     try:
-        [paired] = pair([best], [second], [name])
+        [paired] = pair([best], [second], [name], read)
     except UsageError:
         return "samples.jsonl is damaged or not what was scored"
     if isinstance(paired, Incomparable):

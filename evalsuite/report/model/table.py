@@ -6,12 +6,13 @@ so that what one form says, all say.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evalsuite.errors import UsageError
-from evalsuite.report.format import counted, listed, short
+from evalsuite.report.format import counted, listed
 from evalsuite.report.model.labels import labels
 from evalsuite.report.model.notes import (
     Footnote,
@@ -22,14 +23,13 @@ from evalsuite.report.model.notes import (
     outcome_notes,
     run_notes,
 )
+from evalsuite.runs.comparable import differing
 from evalsuite.runs.records import Outcome, Run, Score
 from evalsuite.stats import mean
 
 if TYPE_CHECKING:
     from evalsuite.benchmarks.catalogue import Reference
 
-COMPARABLE = ("dataset", "metric", "prompt", "data_digest", "frames", "max_new_tokens", "judge")
-"""What two scores of one benchmark must share to be comparable."""
 MODALITIES = ("image", "video")
 LEVEL = 0.05
 """The best of a column is called so if its `Contest.p` is below this."""
@@ -227,7 +227,7 @@ def prompts_of(run: Run) -> str:
 
 def average(outcomes: Sequence[Outcome]) -> float | None:
     """Return the mean of the whole scores among `outcomes`, each benchmark counting the same."""
-    scores = [o.score for o in outcomes if isinstance(o, Score) and not o.partial]
+    scores = [o.value for o in outcomes if isinstance(o, Score) and not o.partial]
     return mean(scores) if scores else None
 
 
@@ -295,18 +295,14 @@ def _benchmarks(runs: Sequence[Run]) -> list[str]:
 
 def _column(name: str, runs: Sequence[Run], notes: Notes) -> Column:
     scores = [score for run in runs for score in run.scores if score.benchmark == name]
-    facts = [{key: getattr(score, key) for key in COMPARABLE} for score in scores]
+    # A blind run has a row of its own kind, which says so itself.
+    conditions = [dataclasses.replace(score.conditions, blind=False) for score in scores]
     said = tuple(
-        Note(f"not comparable: {name} was run with different {key.replace('_', ' ')}",
-             listed(list(dict.fromkeys(_fact(key, fact[key]) for fact in facts))))
-        for key in _differing(facts)
-    )  # fmt: skip
+        Note(f"not comparable: {name} was run with different {each.name}", listed(each.values))
+        for each in differing(conditions)
+    )
     marks = tuple(notes.mark(note, "") for note in said)
     return Column(name, scores[0].modality if scores else "", marks, said)
-
-
-def _fact(key: str, value: object) -> str:
-    return short(str(value)) if key == "data_digest" else str(value)
 
 
 def _rank(modality: str) -> int:

@@ -67,18 +67,18 @@ def _scores(subject: Subject) -> Grid:
     counts = [
         name
         for name in _COUNTS
-        if any(part.score and getattr(part.score, name) for part in subject.parts)
+        if any(part.score and getattr(part.score.counts, name) for part in subject.parts)
     ]
     notes = any(map(_notes, subject.parts))
     return lay_out(
         [
             Column("checkpoint", "checkpoint", attrgetter("label"), numeric=False),
-            Column("score", "score", _of("score"), text=_score_text),
+            Column("score", "score", _of("value"), text=_score_text),
             Column("stderr", "±", _of("stderr"), points),
             Column(
                 "interval",
                 "95 % interval",
-                _of("score"),
+                _of("value"),
                 text=_interval_text,
                 interval=_interval,
                 numeric=False,
@@ -87,7 +87,7 @@ def _scores(subject: Subject) -> Grid:
             Column(
                 "clusters", "videos" if subject.video else "images", _of("clusters"), "{:,}".format
             ),
-            *(Column(name, name, _of(name)) for name in counts),
+            *(Column(name, name, _count(name)) for name in counts),
             *([Column("notes", "notes", _notes, numeric=False)] if notes else []),
         ],
         subject.parts,
@@ -103,8 +103,13 @@ def _of(name: str) -> Callable[[Part], Any]:
     return lambda part: None if part.score is None else getattr(part.score, name)
 
 
+def _count(name: str) -> Callable[[Part], int | None]:
+    """Return the getter of one of a score's counts; None where there is no score."""
+    return lambda part: None if part.score is None else getattr(part.score.counts, name)
+
+
 def _score_text(part: Part) -> str:
-    return FAILED if part.score is None else points(part.score.score)
+    return FAILED if part.score is None else points(part.score.value)
 
 
 def _interval(part: Part) -> tuple[float, float] | None:
@@ -114,7 +119,7 @@ def _interval(part: Part) -> tuple[float, float] | None:
     if score is None:
         return None
     error = None if score.stderr is None else score.stderr / 100
-    found = score_interval(score.score / 100, error, score.clusters)
+    found = score_interval(score.value / 100, error, score.clusters)
     return None if found is None else (100 * found[0], 100 * found[1])
 
 
@@ -134,14 +139,15 @@ def _each_note(part: Part) -> Iterator[str]:
     if score is None:
         return
     if score.partial:
-        left = f" ({score.unscored} samples)" if score.unscored else ""
+        left = f" ({score.counts.unscored} samples)" if score.counts.unscored else ""
         yield f"{PARTIAL}{left}"
     if score.modified_data:
         yield MODIFIED
-    if score.agreement != "agrees":
-        yield f"VLMEvalKit: {points(score.vlmevalkit_score)} ({score.agreement})"
-    if score.macro is not None:
-        yield f"mean over tasks {points(score.macro)}"
+    if score.deviations:
+        why = " + ".join(score.deviations)
+        yield f"VLMEvalKit: {points(score.vlmevalkit_score)} ({why})"
+    if score.macro_average is not None:
+        yield f"mean over tasks {points(score.macro_average)}"
     for name, value in score.extra.items():
         yield f"{name} {value:g}"
 
@@ -153,7 +159,7 @@ def _errors(subject: Subject) -> Iterator[tuple[str, str]]:
             why = f"{sentence(part.outcome.message)}. {sentence(part.outcome.remedy)}"
             yield f"{part.label}: no score", f"{part.outcome.stage}: {why}"
             continue
-        for why in part.outcome.reasons:
+        for why in part.outcome.failure_reasons:
             yield f"{part.label}: failed", sentence(why)
         if part.trouble:
             yield f"{part.label}: no samples", sentence(part.trouble)
@@ -230,14 +236,15 @@ def _conditions(subject: Subject) -> list[tuple[str, str]]:
 
 
 def _how(score: Score) -> Iterator[tuple[str, str]]:
-    yield "dataset", score.dataset
-    yield "data", short(score.data_digest) if score.data_digest else ABSENT
+    asked = score.conditions
+    yield "dataset", asked.dataset
+    yield "data", short(asked.data_digest) if asked.data_digest else ABSENT
     yield "modality", score.modality
-    yield "prompts", f"{score.profile}, format {score.prompt}"
-    if score.frames is not None:
-        yield "frames", score.frames
-    yield "token limit", str(score.max_new_tokens)
-    yield "metric", score.metric
-    yield "judge", score.judge
-    if score.vlmevalkit:
-        yield "VLMEvalKit", score.vlmevalkit
+    yield "prompts", f"{asked.prompt_style}, format {asked.prompt_format}"
+    if asked.frames is not None:
+        yield "frames", asked.frames
+    yield "token limit", str(asked.max_new_tokens)
+    yield "metric", asked.metric
+    yield "judge", asked.judge_name
+    if asked.vlmevalkit:
+        yield "VLMEvalKit", asked.vlmevalkit

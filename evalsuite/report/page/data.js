@@ -1,13 +1,13 @@
 "use strict";
-/* The samples of a benchmark: what filters go by at once, texts where they are seen, the search
-   index at the first search. */
+/* The samples of a benchmark. The index for filters is loaded first, texts when they come into view,
+   and the search index at the first search. */
 
 const FLAG = Object.freeze({ failed: 1, unparsed: 2, empty: 4, truncated: 8, unscored: 16, blank: 32 });
 
 class Samples {
-  static KEPT = 60; // files of texts that stay in memory
+  static KEPT = 60; // files of texts that are kept in memory
 
-  /* Load the index of what lies below `stem`. */
+  /* Load the index of the benchmark whose files are in `stem`. */
   static async load(stem, labels) {
     const samples = new Samples(stem, labels);
     samples.index = await samples.get("index");
@@ -18,9 +18,9 @@ class Samples {
     this.stem = stem;
     this.labels = labels;
     this.index = null;
-    this.files = new Map(); // of texts, by number; the latest used last
+    this.files = new Map(); // files of texts by number; the last used is last
     this.loading = new Map();
-    this.searched = null; // a promise of one text a row
+    this.searched = null; // promise of one text a row
   }
 
   get(part) {
@@ -36,7 +36,7 @@ class Samples {
     return this.labels.length;
   }
 
-  /* What is said of an answer. */
+  /* Predictions. */
 
   has(run, row, flag) {
     return (this.index.flags[run][row] & flag) !== 0;
@@ -50,13 +50,13 @@ class Samples {
     return !this.has(run, row, FLAG.blank | FLAG.unscored);
   }
 
-  /* How much more a sample is worth in the run `to`; 0 unless it counts in both. */
+  /* Value in the run `to` minus value in the run `from`; 0 unless both count. */
   change(from, to, row) {
     if (!this.counts(from, row) || !this.counts(to, row)) return 0;
     return this.value(to, row) - this.value(from, row);
   }
 
-  /* A sign, its kind, and the same in words. */
+  /* A sign, its style, and its meaning. */
   mark(run, row) {
     const value = this.value(run, row);
     if (this.has(run, row, FLAG.blank)) return ["–", "none", "not in this run"];
@@ -65,12 +65,12 @@ class Samples {
     if (value >= 1) return ["✓", "good", "right"];
     if (value > 0) return [String(Math.round(value * 100) / 100), "part", "partly right"];
     const unparsed = this.has(run, row, FLAG.unparsed);
-    return ["✗", "bad", unparsed ? "wrong, no answer found in it" : "wrong"];
+    return ["✗", "bad", unparsed ? "wrong, no answer found" : "wrong"];
   }
 
   /* Texts. */
 
-  /* Which file has the texts of `row`. */
+  /* The number of the file with the texts of `row`. */
   fileOf(row) {
     const { starts } = this.index;
     let low = 0;
@@ -83,7 +83,7 @@ class Samples {
     return low;
   }
 
-  /* The texts of a row if they are there, otherwise null. */
+  /* The texts of a row; null if they are not loaded. */
   texts(row) {
     const number = this.fileOf(row);
     const file = this.files.get(number);
@@ -94,7 +94,7 @@ class Samples {
     return { question, target, answers, pictures, shown, digest };
   }
 
-  /* Resolves when the texts of `row` are there. */
+  /* Resolves when the texts of `row` are loaded. */
   need(row) {
     const number = this.fileOf(row);
     const file = this.files.get(number);
@@ -115,7 +115,7 @@ class Samples {
     return this.loading.get(number);
   }
 
-  /* A promise of what is searched, a text a row. */
+  /* Promise of the searched texts, one a row. */
   search() {
     this.searched ??= (async () => {
       const parts = [];
@@ -124,7 +124,7 @@ class Samples {
       }
       return (await Promise.all(parts)).flat();
     })().catch((error) => {
-      this.searched = null; // it may be there the next time
+      this.searched = null; // try again at the next search
       throw error;
     });
     return this.searched;

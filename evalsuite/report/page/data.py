@@ -1,4 +1,4 @@
-"""What a browser of samples loads: an index at once, texts where they are seen, a search index.
+"""Files of the browser of samples: an index, texts in chunks, and a search index.
 
 Pure. Rows are those of `evalsuite.report.model.join_samples`, numbered from 0; runs are columns.
 """
@@ -21,20 +21,20 @@ from evalsuite.report.page.script import to_script
 from evalsuite.runs.records import SampleScore
 
 CHUNK_ROWS = 500
-"""Rows in a file of texts, at most;"""
+"""Most rows in a file of texts."""
 CHUNK_CHARACTERS = 100_000
-"""fewer where texts are long: so that what a screen shows is soon loaded."""
+"""Most characters in a file of texts, so that it loads quickly."""
 SEARCH_CHARACTERS = 2_000_000
-"""In a file of the search index, about."""
+"""Approximate size of a file of the search index."""
 SEARCHED_QUESTION, SEARCHED_ANSWER = 1000, 500
-"""Characters of a question, and of a target or prediction, that are searched."""
+"""Searched characters of a question, and of a target or prediction."""
 SHOWN_FRAMES = 6
-"""Frames of a video that are shown: the first, the last and those evenly between."""
+"""Most frames of a video that are shown: the first, the last and evenly spaced ones."""
 SHOWN_IMAGES = 24
-"""Images of one question that are shown."""
+"""Most images of one question that are shown."""
 
 FAILED, UNPARSED, EMPTY, TRUNCATED, UNSCORED, BLANK = 1, 2, 4, 8, 16, 32
-"""Flags of an answer; `BLANK`: the run does not have the sample."""
+"""Flags of a prediction; `BLANK`: the run does not have the sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class Picture:
     """An image as a page shows it."""
 
     source: str
-    """Relative to the page's folder, or a ``file:`` address; empty if there is nothing to show."""
+    """Relative address, or a ``file:`` address; empty if the image cannot be shown."""
     why: str = ""
-    """Why there is nothing."""
+    """Why it cannot be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,9 @@ def scripts(
     stem: str,
     video: bool,
 ) -> Iterator[Script]:
-    """Write `rows` as scripts, each named `stem` and a part of its own; the index comes last.
+    """Yield `rows` as scripts named `stem` and a part; the index is last.
 
-    An image that `pictures` does not have is one that nobody asked to be shown.
+    An image that is not in `pictures` is not shown.
     """
     starts = []
     for number, start, stop in _chunks(rows):
@@ -83,7 +83,7 @@ def scripts(
 
 
 def shown(media: Sequence[str], *, video: bool) -> list[str]:
-    """Pick what is shown of a sample's images or frames."""
+    """Select the images or frames of a sample that are shown."""
     limit = SHOWN_FRAMES if video else SHOWN_IMAGES
     if len(media) <= limit or not video:
         return list(media[:limit])
@@ -94,7 +94,7 @@ def shown(media: Sequence[str], *, video: bool) -> list[str]:
 def _index(
     rows: Sequence[Row], labels: Sequence[str], starts: Sequence[int], searched: int, cut: int
 ) -> dict[str, Any]:
-    """What filters go by, a list a field."""
+    """Return the index: the values that filters use, a list a field."""
     columns = [[row[index] for row in rows] for index in range(len(labels))]
     return {
         "runs": list(labels),
@@ -120,7 +120,7 @@ def _flags(sample: SampleScore) -> int:
 
 
 def _facets(samples: Sequence[SampleScore]) -> Iterator[dict[str, Any]]:
-    """What samples are grouped by, unless it is the same everywhere, as the breakdown is."""
+    """Yield the fields by which samples are grouped and that have several values."""
     fields: dict[str, list[str]] = {
         "category": [sample.category for sample in samples],
         "part": [sample.part for sample in samples],
@@ -137,7 +137,7 @@ def _facets(samples: Sequence[SampleScore]) -> Iterator[dict[str, Any]]:
 
 
 def _chunks(rows: Sequence[Row]) -> Iterator[tuple[int, int, int]]:
-    """Number, first row and the row after the last of each file of texts."""
+    """Yield number, first row and end row of each file of texts."""
     number, start, size = 1, 0, 0
     for index, row in enumerate(rows):
         size += _length(row)
@@ -157,12 +157,12 @@ def _length(row: Row) -> int:
 def _texts(
     rows: Sequence[Row], pictures: Mapping[str, Picture], *, video: bool
 ) -> dict[str, list[Any]]:
-    """The texts of `rows`; what many share about images stands once."""
+    """Return the texts of `rows`; each image is listed once."""
     numbers: dict[str, int] = {}
     texts = []
     for row in rows:
         sample = known(row)
-        # A blind run was shown nothing; whoever was asked the same may have been.
+        # A blind run has no images; another run of the same row can have them.
         media = next((s.media for s in row if s is not None and s.media), ())
         there = [path for path in shown(media, video=video) if path in pictures]
         images = [numbers.setdefault(path, len(numbers)) for path in there]
@@ -175,7 +175,7 @@ def _texts(
 
 
 def _search(rows: Sequence[Row]) -> Iterator[tuple[list[str], int]]:
-    """Texts to be searched, in lower case, a part at a time; and how many are longer than that."""
+    """Yield the searched texts of each file, in lower case, and the number of truncated rows."""
     part: list[str] = []
     size = longer = 0
     for row in rows:

@@ -2,8 +2,8 @@
 /* How a sample is drawn: as a row of the list, and in full. */
 
 class Drawing {
-  static SIDE_BY_SIDE = 6; // runs with a column of their own in the list
-  static WITH_TEXTS = 3; // and with their answers in it
+  static SIDE_BY_SIDE = 6; // most runs that have their own columns in the list
+  static WITH_TEXTS = 3; // most runs whose predictions are in the list
   static BRIEF = 300; // characters of a text in the list
 
   constructor(samples, { video }) {
@@ -60,7 +60,7 @@ class Drawing {
       evalsuite.el("span", { class: "hidden" }, words));
   }
 
-  /* In how many of many runs it is right. */
+  /* The number of runs in which the sample is right. */
   howMany(row) {
     let right = 0;
     let asked = 0;
@@ -72,7 +72,7 @@ class Drawing {
     return `${right} of ${asked} right`;
   }
 
-  /* In full. */
+  /* The detail. */
 
   whole(row) {
     const texts = this.samples.texts(row);
@@ -109,7 +109,7 @@ class Drawing {
   picture(source, name) {
     const image = this.image(source, name);
     image.addEventListener("error", () => {
-      image.replaceWith(evalsuite.el("p", { class: "gone" }, "the image is no longer there"));
+      image.replaceWith(evalsuite.el("p", { class: "gone" }, "the image was removed"));
     });
     return image;
   }
@@ -140,11 +140,11 @@ class Drawing {
 
   *notes(run, row, error) {
     const has = (flag) => this.samples.has(run, row, flag);
-    if (has(FLAG.failed)) yield `no answer: ${evalsuite.visible(error) || "no reason given"}`;
-    if (has(FLAG.empty)) yield "the answer is empty";
-    if (has(FLAG.truncated)) yield "cut at the token limit";
-    if (has(FLAG.unparsed)) yield "the benchmark’s rule found no answer in it";
-    if (has(FLAG.unscored)) yield "no part of the score";
+    if (has(FLAG.failed)) yield `no prediction: ${evalsuite.visible(error) || "no reason given"}`;
+    if (has(FLAG.empty)) yield "the prediction is empty";
+    if (has(FLAG.truncated)) yield "truncated at the token limit";
+    if (has(FLAG.unparsed)) yield "no answer was found in the prediction";
+    if (has(FLAG.unscored)) yield "not part of the score";
   }
 
   facts(texts, row) {

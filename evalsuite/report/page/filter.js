@@ -2,7 +2,7 @@
 /* Which samples are shown. */
 
 class Filter {
-  // What answers can be picked by, a bit each.
+  // Kinds of predictions, one bit each.
   static ALL = 1;
   static WRONG = 2;
   static FAILED = 4;
@@ -10,33 +10,33 @@ class Filter {
   static WORSE = 16;
   static BETTER = 32;
 
-  /* `flipped`: the two runs between which answers are first said to have changed. */
+  /* `flipped`: the two runs that are compared by default. */
   constructor(samples, flipped) {
     this.samples = samples;
     this.flipped = flipped;
     this.show = "all"; // a key of `kinds`
-    this.in = -1; // in which run; -1: in any
+    this.in = -1; // the run; -1: any
     [this.from, this.to] = flipped;
-    this.category = ""; // as the breakdown names it; empty: all
+    this.category = ""; // name in the breakdown; empty: all
     this.search = "";
-    this.hits = null; // of the search, a byte a row; null: all
-    this.bits = null; // of each row
-    this.bitsOf = ""; // for which choice of runs
+    this.hits = null; // result of the search, a byte a row; null: all
+    this.bits = null; // the bits of each row
+    this.bitsOf = ""; // the runs that the bits are about
     const { ALL, WRONG, FAILED, UNPARSED, WORSE, BETTER } = Filter;
-    // A label, which bits fit, whether they are of one run or of two, and what that means.
+    // Label, bits, number of runs they are about, and explanation.
     this.kinds = new Map([
       ["all", { label: "All", bits: ALL, about: "" }],
       ["wrong", { label: "Wrong", bits: WRONG, runs: 1,
-        about: "worth less than a right answer, failed ones included" }],
-      ["failed", { label: "Failed", bits: FAILED, runs: 1, about: "no answer could be had" }],
+        about: "value below 1, failed samples included" }],
+      ["failed", { label: "Failed", bits: FAILED, runs: 1, about: "no prediction" }],
       ["unparsed", { label: "Unparsed", bits: UNPARSED, runs: 1,
-        about: "the benchmark’s rule found no answer in the text" }],
+        about: "no answer was found in the prediction" }],
     ]);
     if (samples.runs > 1) {
       this.kinds.set("flipped", { label: "Flipped", bits: WORSE | BETTER, runs: 2,
-        about: "worth more or less" });
-      this.kinds.set("worse", { label: "Worse", bits: WORSE, runs: 2, about: "worth less" });
-      this.kinds.set("better", { label: "Better", bits: BETTER, runs: 2, about: "worth more" });
+        about: "value changed" });
+      this.kinds.set("worse", { label: "Worse", bits: WORSE, runs: 2, about: "value decreased" });
+      this.kinds.set("better", { label: "Better", bits: BETTER, runs: 2, about: "value increased" });
     }
   }
 
@@ -44,14 +44,14 @@ class Filter {
     return this.kinds.get(this.show);
   }
 
-  /* What the kind that is shown means, in words. */
+  /* Explanation of the kind that is shown. */
   get about() {
     const { labels } = this.samples;
     const { about, runs } = this.kind;
     return runs === 2 ? `${about} at ${labels[this.to]} than at ${labels[this.from]}` : about;
   }
 
-  /* The rows that fit, in order, and a function that counts those of any bits. */
+  /* The selected rows, in order, and a function that counts the rows with certain bits. */
   pick() {
     this.classify();
     const { bits, hits } = this;
@@ -68,7 +68,7 @@ class Filter {
     return { rows, count };
   }
 
-  /* Work out the bits of each row, once for every choice of runs. */
+  /* Compute the bits of each row, once for each choice of runs. */
   classify() {
     const choice = `${this.in} ${this.from} ${this.to}`;
     if (choice === this.bitsOf) return;
@@ -90,7 +90,7 @@ class Filter {
     this.bits = bits;
   }
 
-  /* A test for the category that is chosen; null: all. */
+  /* A test for the selected category; null: all. */
   inCategory() {
     if (!this.category) return null;
     for (const { name, values, codes } of this.samples.index.facets) {
@@ -100,12 +100,12 @@ class Filter {
     return () => false;
   }
 
-  /* What the breakdown calls a value of a facet. */
+  /* The name of a facet's value in the breakdown. */
   static named(facet, text) {
     return facet === "category" ? text : `${facet}: ${text}`;
   }
 
-  /* Find what is searched; false if something else was asked for meanwhile. */
+  /* Run the search; false if it was replaced by a later one. */
   async find() {
     const wanted = this.search;
     const phrase = wanted.trim().replace(/\s+/g, " ").toLowerCase();

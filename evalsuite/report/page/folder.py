@@ -1,15 +1,13 @@
-"""The folder of a page: whose it is, and how a new page takes the place of an old one.
+"""The folder of a page: its ownership, and the replacement of an earlier page.
 
-Data of each writing lie in a folder of their own name; the pages that lead to them are replaced one
-by one when everything is there, and what the old ones had is removed last. So a writing that is cut
-off leaves the earlier page as it was. Only files of our names are ever removed, and only where our
-marker says that the folder is ours.
+The data of each page has a folder of its own. When it is complete, the HTML files are replaced one
+by one, and the data of the earlier page is removed last: an interruption leaves the earlier page
+intact. Only files with our names are removed, and only in folders that have our marker.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -22,9 +20,10 @@ from pathlib import Path
 from evalsuite.errors import UsageError
 from evalsuite.report.page.skeleton import ASSETS
 from evalsuite.system.files import disk_errors, to_json_text, write_atomically
+from evalsuite.system.locks import LockHeld, exclusive
 
 MARKER = "evalsuite-page.json"
-"""Lies in every folder that is ours."""
+"""File that marks a folder as a page of ours."""
 SCHEMA = 1
 INDEX = "index.html"
 _STAMP = re.compile(r"[0-9a-f]{16}")
@@ -41,23 +40,23 @@ class Folder:
 
     path: Path
     stamp: str
-    """Names this writing."""
+    """Random name of the data folder."""
     pages: tuple[str, ...]
-    """What an earlier page has, besides the index."""
+    """HTML files of an earlier page, except the index."""
 
     @property
     def data(self) -> Path:
-        """Where scripts, style and data of this writing go."""
+        """Folder of the scripts, the style and the data."""
         return self.path / "data" / self.stamp
 
     @property
     def media(self) -> Path:
-        """Where thumbnails go, each named by its content: writings share them."""
+        """Folder of the thumbnails, which are named by content and shared by pages."""
         return self.path / "media"
 
     @contextmanager
     def drafted(self) -> Iterator[None]:
-        """Write data; whatever ends that before it is whole leaves none of them behind."""
+        """Write data within; an error or interruption removes all of it."""
         try:
             yield
         except BaseException:
@@ -66,16 +65,17 @@ class Folder:
             raise
 
     def write(self, name: str, text: str) -> None:
-        """Write a file of data; nobody looks at it before `publish`."""
+        """Write a data file; it is not used before `publish`."""
         path = self.data / name
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
 
     def publish(self, pages: Mapping[str, str], media: Collection[str]) -> None:
-        """Put `pages`, of which one is the index, in place; remove what only older ones needed.
+        """Write `pages`, one of which is the index; remove files that only an earlier page needs.
 
-        Cut off, it leaves old pages beside new ones, each with its data; the next one clears up.
+        An interruption leaves old and new pages, each with its data; the next call removes the
+        rest.
         `media` names the thumbnails that are shown, as ``ab/abcdef….webp``.
         """
         others = [name for name in pages if name != INDEX]
@@ -86,26 +86,32 @@ class Folder:
         _mark(self.path, others)
 
     def bytes(self) -> int:
-        """Everything in the folder."""
+        """Size of all files in the folder."""
         return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file())
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Folder]:
-    """Hold the folder `path` to write a page there.
+    """Lock the folder `path` to write a page there.
 
-    Raises `UsageError` if the folder is somebody else's or another process writes there.
+    Raises `UsageError` if the folder is not a page of ours or another process writes there.
     """
     pages = claim(path)
     with disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-    with _alone(path):
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(path, wait=False))
+        except LockHeld:
+            raise UsageError(
+                f"{path}: another process is writing it; wait for it, or choose another -o"
+            ) from None
         _mark(path, pages)
         yield Folder(path, secrets.token_hex(8), pages)
 
 
 def claim(path: Path) -> tuple[str, ...]:
-    """Return the pages that an earlier writing left in `path`; raises `UsageError` as `opened`."""
+    """Return the HTML files of an earlier page in `path`; raises `UsageError` as `opened`."""
     if not path.exists():
         return ()
     if not path.is_dir():
@@ -128,7 +134,7 @@ def claim(path: Path) -> tuple[str, ...]:
         ) from None
     if schema > SCHEMA:
         raise UsageError(f"{path}: written by a newer evalsuite; choose another folder with -o")
-    # Whatever the marker says: these names alone are ours.
+    # Names that we do not write are ignored, even if the marker has them.
     return tuple(page for page in pages if _PAGE.fullmatch(page))
 
 
@@ -138,23 +144,8 @@ def _mark(path: Path, pages: Collection[str]) -> None:
     write_atomically(path / MARKER, to_json_text(plain))
 
 
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(
-                f"{path}: another process is writing it; wait for it, or choose another -o"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
-
-
 def _sweep(folder: Folder, pages: Collection[str], media: Collection[str]) -> None:
-    """Remove what earlier writings left, cut off or whole."""
+    """Remove files of earlier and of interrupted pages."""
     with disk_errors(folder.path):
         for name in set(folder.pages) - set(pages):
             (folder.path / name).unlink(missing_ok=True)
@@ -165,12 +156,12 @@ def _sweep(folder: Folder, pages: Collection[str], media: Collection[str]) -> No
 
 
 def _remove(root: Path, ours: re.Pattern[str], keep: Collection[str]) -> None:
-    """Remove files of our names below `root`, then the directories that are empty."""
+    """Remove files with our names below `root`, then the empty directories."""
     for directory, _, files in os.walk(root, topdown=False):
         for name in files:
             path = Path(directory, name)
             relative = path.relative_to(root).as_posix()
             if ours.fullmatch(relative) and relative not in keep:
                 path.unlink()
-        with contextlib.suppress(OSError):  # something of somebody's is in it
+        with contextlib.suppress(OSError):  # it has other files
             Path(directory).rmdir()

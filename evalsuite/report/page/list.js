@@ -1,8 +1,8 @@
 "use strict";
-/* A list of any length, of which only what is in view is in the document. */
+/* A list of any length; only the rows in view are in the document. */
 
 class List {
-  /* `draw(element, item)` fills a row; `item` is what `items` has there. */
+  /* `draw(element, item)` fills a row; `item` is the one of `items` at its position. */
   constructor(box, { height, draw, choose, seen }) {
     this.box = box;
     this.spacer = box.firstElementChild;
@@ -11,7 +11,7 @@ class List {
     this.choose = choose;
     this.seen = seen;
     this.items = [];
-    this.at = -1; // the position that is chosen
+    this.at = -1; // the selected position
     this.rows = new Map(); // by position
     this.asked = false;
     box.addEventListener("scroll", () => this.later(), { passive: true });
@@ -34,7 +34,7 @@ class List {
     this.render();
   }
 
-  /* Choose the position `at`, and bring it into view. */
+  /* Select the position `at`, and scroll it into view. */
   move(at) {
     const before = this.rows.get(this.at);
     if (before) before.setAttribute("aria-selected", "false");
@@ -43,7 +43,7 @@ class List {
     this.render();
   }
 
-  /* Draw what is in view again: something of it has arrived. */
+  /* Draw the rows in view again, after data has arrived. */
   refresh() {
     for (const [position, row] of this.rows) this.fill(row, position);
   }

@@ -11,7 +11,8 @@ from evalsuite.report.model.column import Column as Spec
 from evalsuite.report.model.table import Column
 from evalsuite.report.page.skeleton import Style, document
 from evalsuite.report.page.subject import Group
-from evalsuite.report.tables.grid import Grid, across, lay_out, slots
+from evalsuite.report.tables.grid import Grid, lay_out
+from evalsuite.report.tables.runs import across, slots
 from evalsuite.runs.records import Run
 
 TITLE = "Evaluation"

@@ -1,9 +1,9 @@
 "use strict";
-/* On every page: light and dark, tables that sort, and how data come in.
-   Texts of models and data reach the document as text nodes alone, never as markup. */
+/* On every page: colours, sortable tables, and the loading of data.
+   Texts of models and data become text nodes of the document, never markup. */
 
 const evalsuite = (() => {
-  // The word without which the page's policy lets nothing run.
+  // The nonce that a script must carry to be run.
   const nonce = document.currentScript.nonce;
   const OURS = /^(\.\.\/)?data\/[0-9a-f]{16}\/[A-Za-z0-9._-]+\/(index|\d{4,}|search-\d{4,})\.js$/;
   const policy = window.trustedTypes
@@ -24,7 +24,7 @@ const evalsuite = (() => {
       const script = document.createElement("script");
       const end = () => {
         script.remove();
-        // Nothing if it was taken.
+        // take() has been called before, unless the file is damaged.
         if (waiting.delete(name)) {
           reject(new Error(`${address} is missing or damaged; write the page again`));
         }
@@ -55,8 +55,8 @@ const evalsuite = (() => {
     return made;
   }
 
-  // Characters that cannot be seen, or that turn round what can: controls, marks of direction,
-  // halves of characters. What is left is shown as it is.
+  // Invisible characters and those that change the reading direction: controls, direction marks,
+  // lone surrogates. All others are shown as they are.
   const HIDDEN = new RegExp(
     "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u200b\\u200e\\u200f" +
       "\\u2028-\\u202e\\u2060-\\u2069\\ufeff\\ufff9-\\ufffb]" +
@@ -68,13 +68,13 @@ const evalsuite = (() => {
     return text.replace(HIDDEN, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
   }
 
-  /* Light and dark. */
+  /* Colours. */
 
   const THEME = "evalsuite-theme";
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
   function remembered() {
-    // A browser may refuse its storage to pages from disk.
+    // Some browsers have no storage for pages from disk.
     try {
       return localStorage.getItem(THEME);
     } catch {
@@ -102,7 +102,7 @@ const evalsuite = (() => {
     try {
       localStorage.setItem(THEME, theme);
     } catch {
-      // Then it holds for this page alone.
+      // The choice is not kept.
     }
   }
 
@@ -128,7 +128,7 @@ const evalsuite = (() => {
     }
   }
 
-  // Which heading stands above which column, where some span rows and some span columns.
+  // The heading of each column; headings can span rows and columns.
   function columnHeadings(table) {
     const taken = [];
     const found = new Map();
@@ -174,7 +174,7 @@ const evalsuite = (() => {
     return cell.dataset.sort === undefined ? null : Number(cell.dataset.sort);
   }
 
-  // What has no number stands last, whichever way round.
+  // Cells without a number are last in both directions.
   function compare(a, b, sign) {
     if (a === null || b === null) return (a === null) - (b === null);
     const order = typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true });

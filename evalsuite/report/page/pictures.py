@@ -1,4 +1,4 @@
-"""Images and frames for a page: small copies by content, addresses of the originals, or nothing."""
+"""Images and frames of a page: thumbnails, addresses of the originals, or nothing."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from PIL import Image, ImageOps
 from evalsuite.errors import UsageError, nearest
 from evalsuite.report.page.data import Picture
 from evalsuite.system.files import write_bytes_atomically
+from evalsuite.system.text import one_line
 
 KINDS = ("thumbnails", "reference", "none")
 SIDE = 256
 """The longest side of a thumbnail, in pixels."""
 _QUALITY = 78
 _RECIPE = f"webp-{SIDE}-{_QUALITY}"
-"""Part of a thumbnail's name, so that another size or quality is another file."""
-GONE = "the image is no longer there"
+"""Part of the hash that names a thumbnail: another size or quality is another file."""
+GONE = "the image was removed"
 
 
 def check(kind: str) -> None:
@@ -37,17 +38,18 @@ def check(kind: str) -> None:
 def prepare(
     paths: Collection[str], kind: str, page: Path, advanced: Callable[[], None]
 ) -> dict[str, Picture]:
-    """Say for each of `paths` how it is shown; thumbnails are made below ``media`` of `page`.
+    """Return how each of `paths` is shown; thumbnails are written below ``media`` of `page`.
 
-    `advanced` is called after each. Of an image that cannot be had it says why. Raises `DiskError`.
+    `advanced` is called after each image. An unreadable image has a reason instead of a source.
+    Raises `DiskError`.
     """
     if kind == "none":
         return {}
     if kind == "reference":
         return {path: _referenced(Path(path), page) for path in paths}
     made: dict[str, Picture] = {}
-    workers = ThreadPoolExecutor(os.cpu_count())  # decoding and scaling let other threads run
-    # Huge pictures are scans here, and no attack: only pixels few enough for memory are decoded.
+    workers = ThreadPoolExecutor(os.cpu_count())  # decoding and scaling release the GIL
+    # Large images are scans here, not attacks; thumbnails limit the decoded size.
     with warnings.catch_warnings(), contextlib.ExitStack() as stack:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         stack.callback(workers.shutdown, cancel_futures=True)
@@ -60,7 +62,7 @@ def prepare(
 
 
 def names(pictures: Collection[Picture]) -> set[str]:
-    """Name the thumbnails among `pictures`, relative to ``media``."""
+    """Return the names of the thumbnails among `pictures`, relative to ``media``."""
     return {
         picture.source.removeprefix("media/")
         for picture in pictures
@@ -70,7 +72,7 @@ def names(pictures: Collection[Picture]) -> set[str]:
 
 def _referenced(path: Path, page: Path) -> Picture:
     where = path.absolute()
-    if not os.path.isfile(where):  # noqa: PTH113 - also takes what can be no path
+    if not os.path.isfile(where):  # noqa: PTH113 - accepts invalid paths
         return Picture("", GONE)
     with contextlib.suppress(ValueError):
         return Picture(_quoted(where.relative_to(page.absolute())))
@@ -93,13 +95,12 @@ def _thumbnail(path: Path, page: Path) -> Picture:
     digest = hashlib.sha256(_RECIPE.encode() + content).hexdigest()[:32]
     name = f"media/{digest[:2]}/{digest}.webp"
     target = page / name
-    if target.exists():  # the same image under another path, or from an earlier writing
+    if target.exists():  # the same image under another path, or from an earlier page
         return Picture(name)
     try:
         small = _small(content)
-    except Exception as error:  # noqa: BLE001 - decoders raise what they like
-        why = " ".join(str(error).split()) or type(error).__name__
-        return Picture("", f"the image cannot be read: {why}"[:200])
+    except Exception as error:  # noqa: BLE001 - decoders raise any error
+        return Picture("", f"the image cannot be read: {one_line(error)}"[:200])
     write_bytes_atomically(target, small)
     return Picture(name)
 

@@ -11,7 +11,8 @@ from typing import Any
 from evalsuite.report.writers.html import render
 from evalsuite.system.environment import VERSION
 
-BROWSER = ("page.js", "list.js", "data.js", "filter.js", "detail.js", "samples.js")
+BROWSER = ("page.js", "list.js", "data.js", "filter.js", "detail.js", "address.js", "controls.js",
+           "keys.js", "samples.js")  # fmt: skip
 """Scripts of the page that browses samples, in the order in which they need each other. All pages
 have the first."""
 ASSETS = ("page.css", *BROWSER)

@@ -1,52 +1,51 @@
-"""One benchmark of a page: which runs have it, what came of it, and the samples they share."""
+"""One benchmark of a page: its runs, their outcomes and their samples."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalsuite.comparison.pairing import Read
 from evalsuite.errors import UsageError
 from evalsuite.report.model.join_samples import Row, join
 from evalsuite.report.model.notes import is_blind
-from evalsuite.report.model.select import tables
-from evalsuite.report.model.table import Table
-from evalsuite.runs.records import FoundRun, Outcome, Score, read_samples
-
-_LONGEST = 80
+from evalsuite.report.model.select import by_prompts
+from evalsuite.report.model.table import Table, build
+from evalsuite.runs.records import FoundRun, Outcome, Score
+from evalsuite.system.text import slug
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A run as far as one benchmark is concerned."""
+    """One run on one benchmark."""
 
     found: FoundRun
     label: str
     outcome: Outcome
     trouble: str = ""
-    """Why there are no samples of it; empty if there are."""
+    """Why its samples cannot be shown; empty if they can."""
 
     @property
     def score(self) -> Score | None:
-        """The outcome, if it is a score."""
+        """The score; None after a failure."""
         return self.outcome if isinstance(self.outcome, Score) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A benchmark under one prompt profile."""
+    """A benchmark under one prompt style."""
 
     name: str
     slug: str
-    """Names its files."""
+    """Name of its files."""
     prompts: str
     parts: tuple[Part, ...]
 
     @property
     def video(self) -> bool:
-        """Whether frames of videos are shown."""
+        """Whether the benchmark has videos."""
         return any(part.score and part.score.modality == "video" for part in self.parts)
 
     @property
@@ -56,28 +55,28 @@ class Subject:
 
     @property
     def flipped(self) -> tuple[int, int]:
-        """Between which of `browsed` changes are shown unless others are chosen."""
+        """The indices in `browsed` of the two runs that are compared by default."""
         seeing = [i for i, part in enumerate(self.browsed) if not is_blind(part.found.run)]
         return (seeing[0], seeing[-1]) if len(seeing) > 1 else (0, max(len(self.browsed) - 1, 0))
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs under one prompt profile, which may share a table."""
+    """Runs under one prompt style, which share a table."""
 
     table: Table
+    """Without contests, which need the samples."""
     runs: tuple[FoundRun, ...]
     labels: tuple[str, ...]
     subjects: tuple[Subject, ...]
 
 
 def groups(found: Sequence[FoundRun]) -> list[Group]:
-    """Part `found` by prompt profile, and each part by benchmark, in the order of its table."""
+    """Group `found` by prompt style, and each group by benchmark, in the order of its table."""
     taken: set[str] = set()
-    by_run = {id(item.run): item for item in found}
     made = []
-    for number, table in enumerate(tables(found)):
-        items = tuple(by_run[id(row.run)] for row in table.rows)
+    for number, items in enumerate(by_prompts(found)):
+        table = build([item.run for item in items])
         labels = tuple(_label(item, row.label) for item, row in zip(items, table.rows, strict=True))
         suffix = f"-{table.prompts}" if number else ""
         subjects = []
@@ -85,18 +84,18 @@ def groups(found: Sequence[FoundRun]) -> list[Group]:
             slug = _slug(column.benchmark + suffix, taken)
             parts = _parts(column.benchmark, items, labels)
             subjects.append(Subject(column.benchmark, slug, table.prompts, parts))
-        made.append(Group(table, items, labels, tuple(subjects)))
+        made.append(Group(table, tuple(items), labels, tuple(subjects)))
     return made
 
 
-def rows_of(subject: Subject) -> tuple[Subject, list[Row]]:
-    """Read and join the samples of `subject`; it comes back knowing which cannot be read."""
+def rows_of(subject: Subject, read: Read) -> tuple[Subject, list[Row]]:
+    """Read and join the samples of `subject`; returns it with the runs that cannot be read."""
     parts, tables, blind = [], [], []
     for part in subject.parts:
         trouble = part.trouble
         if part.score and not trouble:
             try:
-                tables.append(read_samples(part.found.samples(subject.name)))
+                tables.append(read(part.found.samples(subject.name)))
                 blind.append(is_blind(part.found.run))
             except UsageError as error:
                 trouble = str(error)
@@ -119,17 +118,17 @@ def _parts(name: str, items: Sequence[FoundRun], labels: Sequence[str]) -> tuple
 
 
 def _missing(samples: Path) -> str:
-    if os.path.isfile(samples):  # noqa: PTH113 - also takes what can be no path
+    if os.path.isfile(samples):  # noqa: PTH113 - accepts invalid paths
         return ""
-    return f"{samples.name} is not there; score again with --mode eval"
+    return f"{samples.name} is missing; score again with --mode eval"
 
 
 def _slug(name: str, taken: set[str]) -> str:
-    """Make a file's name of `name` that no other has, on disks that ignore case as well."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:_LONGEST] or "benchmark"
-    slug, number = safe, 1
-    while slug.lower() in taken:
+    """Return a file name for `name` that is not in `taken`, ignoring case."""
+    safe = slug(name) or "benchmark"
+    unique, number = safe, 1
+    while unique.lower() in taken:
         number += 1
-        slug = f"{safe}-{number}"
-    taken.add(slug.lower())
-    return slug
+        unique = f"{safe}-{number}"
+    taken.add(unique.lower())
+    return unique

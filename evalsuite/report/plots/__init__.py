@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from evalsuite.checkpoint.locate import file_name
 from evalsuite.comparison.learning_curves import Curves, LeftOut, alike, curves
 from evalsuite.errors import UsageError, nearest
 from evalsuite.report.model.table import Table, build
 from evalsuite.report.plots import categories, intervals, memory, steps
 from evalsuite.report.plots.style import save, styled
 from evalsuite.runs.records import FoundRun, read_samples
+from evalsuite.system.text import unique_slug
 
 Say = Callable[[str], None]
+_Shared = tuple[Sequence[FoundRun], Table]
+"""Comparable runs, and their table."""
 KINDS = ("memory", "steps", "intervals", "categories")
 
 
@@ -38,9 +41,15 @@ def draw(runs: Sequence[FoundRun], directory: Path, only: Sequence[str], say: Sa
             told.add(line)
             say(line)
 
+    shared = cache(lambda: _table(runs, once))
     for kind in only or KINDS:
         try:
-            made += _DRAWN[kind](runs, directory, once)
+            if kind == "steps":
+                found = curves(runs)
+                _say_left_out(found.left_out, once)
+                made += draw_curves(found, directory)
+            else:
+                made += _DRAWN[kind](shared(), directory)
         except UsageError as error:
             if only or (kind == KINDS[-1] and not made):
                 raise
@@ -55,8 +64,8 @@ def draw_curves(found: Curves, directory: Path) -> list[Path]:
         return made + _saved(steps.draw_benchmarks(found), directory, "plot-steps-benchmarks")
 
 
-def _memory(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Path]:
-    kept, table = _table(runs, say)
+def _memory(shared: _Shared, directory: Path) -> list[Path]:
+    kept, table = shared
     with styled():
         made = memory.draw(memory.spots(table, kept), table.averaged)
         if made is None:
@@ -67,20 +76,14 @@ def _memory(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Path]:
         return _saved(made, directory, "plot-memory")
 
 
-def _steps(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Path]:
-    found = curves(runs)
-    _say_left_out(found.left_out, say)
-    return draw_curves(found, directory)
-
-
-def _intervals(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Path]:
-    _, table = _table(runs, say)
+def _intervals(shared: _Shared, directory: Path) -> list[Path]:
+    _, table = shared
     with styled():
         return _saved(intervals.draw(table), directory, "plot-intervals")
 
 
-def _categories(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Path]:
-    kept, table = _table(runs, say)
+def _categories(shared: _Shared, directory: Path) -> list[Path]:
+    kept, table = shared
     rows, note = intervals.best_rows(table)
     places = [[id(row) for row in table.rows].index(id(row)) for row in rows]
     made: list[Path] = []
@@ -98,7 +101,7 @@ def _categories(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Pat
                 [read_samples(path) for _, path in there],
                 note,
             )
-            made += _saved(picture, directory, f"plot-categories-{file_name(column.benchmark)}")
+            made += _saved(picture, directory, f"plot-categories-{unique_slug(column.benchmark)}")
     if not made:
         raise UsageError(
             "no benchmark has samples.jsonl with categories beside the run; name a run directory "
@@ -109,13 +112,12 @@ def _categories(runs: Sequence[FoundRun], directory: Path, say: Say) -> list[Pat
 
 _DRAWN = {
     "memory": _memory,
-    "steps": _steps,
     "intervals": _intervals,
     "categories": _categories,
 }
 
 
-def _table(runs: Sequence[FoundRun], say: Say) -> tuple[list[FoundRun], Table]:
+def _table(runs: Sequence[FoundRun], say: Say) -> _Shared:
     """The runs that can share a picture, in one table."""
     left_out = [LeftOut(found, "it has no score yet") for found in runs if not found.run.scores]
     scored = [found for found in runs if found.run.scores]

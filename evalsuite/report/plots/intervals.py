@@ -70,7 +70,7 @@ def _line(benchmark: str, scores: Sequence[Score | None]) -> dots.Line:
 
 
 def _dot(score: Score | None) -> dots.Dot | None:
-    return None if score is None else dot(score.score, score.stderr, score.clusters)
+    return None if score is None else dot(score.value, score.stderr, score.clusters)
 
 
 def _mean(row: Row, table: Table) -> dots.Dot | None:

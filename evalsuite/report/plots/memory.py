@@ -70,7 +70,8 @@ def memory_of(found: FoundRun) -> Memory | None:
         measured = _profiled(path, run.checkpoint.digest, str(run.settings.get("dtype")), device)
         if measured is not None:
             return measured
-    peaks = [s.peak_memory_bytes for s in run.scores if s.peak_memory_bytes is not None]
+    costs = [score.cost for score in run.scores]
+    peaks = [c.peak_memory_bytes for c in costs if c.peak_memory_bytes is not None]
     kind = f", {device}" if device else ""
     return Memory(max(peaks), f"peak of the run, any batch size{kind}") if peaks else None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 
 from evalsuite.runner.profile import Profile
-from evalsuite.smolvlm.profiler import floor_seconds
+from evalsuite.smolvlm.profiler import minimum_seconds
 
 matplotlib.use("Agg")  # no display is needed, or looked for
 from matplotlib import pyplot as plt  # after the backend is chosen
@@ -27,7 +27,7 @@ def plot(made: Profile, directory: Path) -> list[Path]:
         )
         speed.plot(
             sizes,
-            [row.counted.prompts / floor_seconds(row, made.rates) for row in rows],
+            [row.workload.prompts / minimum_seconds(row, made.rates) for row in rows],
             "s--",
             color=FLOOR,
             label="allowed by the hardware",

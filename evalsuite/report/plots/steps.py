@@ -126,4 +126,4 @@ def _mean(averaged: Sequence[str], point: Point) -> Dot | None:
 
 def _score(name: str, point: Point) -> Dot | None:
     score = point.scores.get(name)
-    return None if score is None else dot(score.score, score.stderr, score.clusters)
+    return None if score is None else dot(score.value, score.stderr, score.clusters)

@@ -159,7 +159,7 @@ class Plain:
         """Say the score, or why there is none; and why samples failed."""
         self._works.pop(outcome.benchmark, None)
         self._say(_closing(outcome))
-        for reason in () if isinstance(outcome, Failure) else outcome.reasons:
+        for reason in () if isinstance(outcome, Failure) else outcome.failure_reasons:
             self._say(Text(visible(f"  failed: {sentence(reason)}"), style="yellow"))
 
     def again(self, run: str, done: int, total: int) -> None:
@@ -287,7 +287,7 @@ def _closing(outcome: Outcome) -> Text:
         why = visible(f"{sentence(outcome.message)}; {sentence(outcome.remedy)}")
         return Text.assemble(f"{name}: ", (FAILED, "red"), f" ({outcome.stage}): {why}")
     samples = counted(outcome.n, "sample")
-    counts = [f"{getattr(outcome, key)} {key}" for key in ("failed", "empty", "truncated",
-              "unparsed") if getattr(outcome, key)]  # fmt: skip
+    counts = [f"{getattr(outcome.counts, key)} {key}" for key in ("failed", "empty", "truncated",
+              "unparsed") if getattr(outcome.counts, key)]  # fmt: skip
     rest = ", ".join([samples, *counts])
     return Text.assemble(f"{name}: ", (plus_minus(outcome), "bold green"), f" ({rest})")

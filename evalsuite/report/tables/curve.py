@@ -149,7 +149,7 @@ def _csv(found: Curves) -> str:
             before = (field(curve.name), point.step, field(point.found.run.checkpoint.name))
             writer.writerow((*before, "mean", point.mean, point.stderr, None))
             for name, score in point.scores.items():
-                writer.writerow((*before, field(name), score.score, score.stderr, score.n))
+                writer.writerow((*before, field(name), score.value, score.stderr, score.n))
     return text.getvalue()
 
 
@@ -183,7 +183,12 @@ def _plain(point: Point) -> dict[str, Any]:
         "mean": point.mean,
         "stderr": point.stderr,
         "scores": {
-            name: {key: getattr(score, key) for key in ("score", "stderr", "n", "partial")}
+            name: {
+                "score": score.value,
+                "stderr": score.stderr,
+                "n": score.n,
+                "partial": score.partial,
+            }
             for name, score in point.scores.items()
         },
     }

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from evalsuite.comparison.gate import Gated, Judged
 from evalsuite.report.format import batch_sensitivity, counted, signed
-from evalsuite.runs.records import FoundRun, Noise
+from evalsuite.runs.records import BatchSensitivity, FoundRun
 
 SHARE = 4
-"""Noise must be shown to be less than one such part of a margin."""
+"""BatchSensitivity must be shown to be less than one such part of a margin."""
 
 
 def remarks(judged: Judged) -> Iterator[str]:
     """Say of each run what batching did to it."""
     for role, found in _runs(judged):
-        noise = found.run.noise
+        noise = found.run.batch_sensitivity
         said = "not measured" if noise is None else batch_sensitivity(noise)
         yield f"noise of the {role} {found.run.checkpoint.name}: {said}"
 
@@ -31,7 +31,7 @@ def warnings(gated: Gated) -> Iterator[str]:
     for judged in gated.judged:
         most = judged.terms.margin / SHARE
         for role, found in _runs(judged):
-            noise = found.run.noise
+            noise = found.run.batch_sensitivity
             if not _within(noise, most):
                 runs = named.setdefault((most, _remedy(noise, most)), {})
                 runs.setdefault(found.path, f"the {role} {found.run.checkpoint.name}")
@@ -42,11 +42,11 @@ def warnings(gated: Gated) -> Iterator[str]:
         )
 
 
-def _within(noise: Noise | None, most: float) -> bool:
+def _within(noise: BatchSensitivity | None, most: float) -> bool:
     return noise is not None and -most <= noise.low and noise.high <= most
 
 
-def _remedy(noise: Noise | None, most: float) -> str:
+def _remedy(noise: BatchSensitivity | None, most: float) -> str:
     if noise is None:
         return "run again with --noise 64 or more"
     needed = _needed(noise, most)
@@ -55,7 +55,7 @@ def _remedy(noise: Noise | None, most: float) -> str:
     return f"{counted(noise.count, 'sample')} cannot tell, --noise {needed} might"
 
 
-def _needed(noise: Noise, most: float) -> int | None:
+def _needed(noise: BatchSensitivity, most: float) -> int | None:
     """About how many samples would show it if they are like those there were; None: none would."""
     if abs(noise.effect) >= most:
         return None

@@ -5,35 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from evalsuite.benchmarks.catalogue import Benchmark, Catalogue, load
 from evalsuite.errors import UsageError, nearest
 from evalsuite.report.format import ABSENT, day, listed, points
 from evalsuite.report.model.notes import is_blind
 from evalsuite.report.model.table import average
 from evalsuite.report.tables.grid import Entry, Grid, Heading, Line, entries
-from evalsuite.report.writers.terminal import print_grid
 from evalsuite.runs.find import find_all
 from evalsuite.runs.records import FoundRun
 
 SUBJECTS = ("benchmarks", "suites", "runs")
 
 
-def show(
-    what: str, results: Path, benchmarks_file: Path | None, console: Console | None = None
-) -> None:
-    """Print the `what` there are; raises `UsageError` for an unknown word or if there are none."""
+def grid(what: str, results: Path, benchmarks_file: Path | None) -> Grid:
+    """List benchmarks, suites or runs; raises `UsageError` for another `what` or without runs."""
     if what not in SUBJECTS:
         raise UsageError(
             f"list {what}: unknown{nearest(what, SUBJECTS)}; expected {listed(SUBJECTS)}"
         )
     if what == "runs":
-        grid = runs(find_all(results), results)
-    else:
-        known = load(benchmarks_file)
-        grid = benchmarks(known) if what == "benchmarks" else suites(known)
-    print_grid(grid, console or Console())
+        return runs(find_all(results), results)
+    known = load(benchmarks_file)
+    return benchmarks(known) if what == "benchmarks" else suites(known)
 
 
 def benchmarks(known: Catalogue) -> Grid:

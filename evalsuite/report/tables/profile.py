@@ -1,50 +1,23 @@
-"""What `evalsuite profile` found: tables, JSON and a plot."""
+"""The result of `evalsuite profile` as tables."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from rich.console import Console
-
 from evalsuite.report.format import ABSENT, parameter_count, rate, sentence, short
 from evalsuite.report.tables.grid import Entry, Grid, Heading, Line, entries
-from evalsuite.report.writers.terminal import print_grid
-from evalsuite.runner.profile import Profile, profile_to_plain
+from evalsuite.runner.profile import Profile
 from evalsuite.smolvlm.profiler import (
-    BUSY,
-    Measured,
-    Unmeasured,
-    floor_seconds,
+    BUSY_STAGES,
+    Measurement,
+    MeasurementFailure,
+    minimum_seconds,
     share_of_bandwidth,
     share_of_matrix_rate,
 )
-from evalsuite.system.files import to_json_text, write_atomically
 
 
-def show(made: Profile, console: Console | None = None) -> None:
-    """Print memory and throughput by batch size, then where the time went."""
-    console = console or Console()
-    print_grid(summary(made), console)
-    print_grid(stages(made), console)
-
-
-def place(made: Profile, results: Path) -> Path:
-    """Where the files of `made` go unless told otherwise: beside the checkpoint's runs."""
-    checkpoint = made.checkpoint
-    device = made.device.replace(":", "")
-    directory = results / f"{checkpoint.name}-{short(checkpoint.digest)}"
-    return directory / f"profile-{device}-{made.dtype}"
-
-
-def write(made: Profile, directory: Path) -> list[Path]:
-    """Write profile.json and, if anything could be measured, its plot; returns the files."""
-    path = directory / "profile.json"
-    write_atomically(path, to_json_text(profile_to_plain(made)))
-    if not made.measured:
-        return [path]
-    from evalsuite.report.plots.profile import plot  # matplotlib: nothing else needs it
-
-    return [path, *plot(made, directory)]
+def grids(made: Profile) -> list[Grid]:
+    """Lay out memory and throughput by batch size, then the time of each stage."""
+    return [summary(made), stages(made)]
 
 
 def summary(made: Profile) -> Grid:
@@ -78,18 +51,18 @@ def summary(made: Profile) -> Grid:
     )  # fmt: skip
 
 
-def _summary(row: Measured | Unmeasured, made: Profile) -> tuple[Entry, ...]:
-    if isinstance(row, Unmeasured):
+def _summary(row: Measurement | MeasurementFailure, made: Profile) -> tuple[Entry, ...]:
+    if isinstance(row, MeasurementFailure):
         shown = "out of memory" if "memory" in row.reason else "failed"
         return entries([str(row.batch_size), shown, *[ABSENT] * 7])
-    floor = floor_seconds(row, made.rates)
-    operations = sum(work.operations for work in row.work.values()) / row.counted.prompts
+    floor = minimum_seconds(row, made.rates)
+    operations = sum(work.operations for work in row.work.values()) / row.workload.prompts
     return entries((
         str(row.batch_size),
         f"{row.peak_memory_bytes / 1e9:.2f}",
         rate(row.examples_per_second),
         rate(row.examples_per_second_with_media),
-        rate(row.counted.prompts / floor),
+        rate(row.workload.prompts / floor),
         f"{row.busy_seconds / floor:.1f}",
         _giga(operations),
         f"{share_of_matrix_rate(row, made.rates):.0%}",
@@ -106,16 +79,16 @@ def stages(made: Profile) -> Grid:
             *(Heading(name) for name in ("ms/example", "floor", "GFLOP/s", "of matrix rate")),
         ),
         lines=tuple(
-            Line(_stage(row, stage, made)) for row in made.measured for stage in BUSY
+            Line(_stage(row, stage, made)) for row in made.measured for stage in BUSY_STAGES
         ),
         keys=2,
         remarks=("other: tokenising, sorting, detokenising",),
     )  # fmt: skip
 
 
-def _stage(row: Measured, stage: str, made: Profile) -> tuple[Entry, ...]:
+def _stage(row: Measurement, stage: str, made: Profile) -> tuple[Entry, ...]:
     seconds = row.seconds[stage]
-    texts = [str(row.batch_size), stage, f"{1000 * seconds / row.counted.prompts:.3g}"]
+    texts = [str(row.batch_size), stage, f"{1000 * seconds / row.workload.prompts:.3g}"]
     work = row.work.get(stage)
     if work is None or not seconds:
         return entries([*texts, *[ABSENT] * 3])
@@ -123,7 +96,7 @@ def _stage(row: Measured, stage: str, made: Profile) -> tuple[Entry, ...]:
     speed = work.operations / seconds
     return entries([
         *texts,
-        f"{1000 * floor / row.counted.prompts:.3g}",
+        f"{1000 * floor / row.workload.prompts:.3g}",
         _giga(speed),
         f"{speed / made.rates.matrix:.0%}",
     ])  # fmt: skip
@@ -137,11 +110,11 @@ def _giga(count: float) -> str:
 def _example(made: Profile) -> str:
     if not made.measured:
         return "none could be measured"
-    counted = made.measured[0].counted
-    n = counted.prompts
+    workload = made.measured[0].workload
+    n = workload.prompts
     return (
-        f"{counted.tiles / n:.0f} tiles, {counted.prompt_tokens / n:,.0f} prompt tokens, "
-        f"{counted.generated / n:.1f} generated"
+        f"{workload.tiles / n:.0f} tiles, {workload.prompt_tokens / n:,.0f} prompt tokens, "
+        f"{workload.generated / n:.1f} generated"
     )
 
 
@@ -151,8 +124,8 @@ def _what_memory(made: Profile) -> str:
     return "most resident memory of the process, libraries included"
 
 
-def _trouble(row: Measured | Unmeasured) -> str:
-    if isinstance(row, Unmeasured):
+def _trouble(row: Measurement | MeasurementFailure) -> str:
+    if isinstance(row, MeasurementFailure):
         return sentence(row.reason)
     if row.splits:
         return f"out of memory {row.splits} times: measured in smaller parts, which is slower"

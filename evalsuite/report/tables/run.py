@@ -27,7 +27,6 @@ from evalsuite.report.tables.grid import (
     Heading,
     Line,
     entries,
-    of_average,
 )
 from evalsuite.runs.records import Outcome, Run, Score
 
@@ -36,7 +35,7 @@ def detail(run: Run, also: Sequence[str] = ()) -> Grid:
     """Lay out one run: a line a benchmark, with all its counts; `also` names facts."""
     notes = Notes()
     counts = [name for name in ("failed", "empty", "truncated", "unparsed")
-              if any(getattr(score, name) for score in run.scores)]  # fmt: skip
+              if any(getattr(score.counts, name) for score in run.scores)]  # fmt: skip
     table = dataclasses.replace(build([run]), facts=tuple(also))
     with_memory = "memory" in also
     lines = tuple(
@@ -54,14 +53,17 @@ def detail(run: Run, also: Sequence[str] = ()) -> Grid:
         ),
         lines=lines,
         summary=None if mean is None else (
-            Entry("average"), of_average(mean), *entries([""] * (2 + len(counts) + len(more)))
+            Entry("average"),
+            Entry(points(mean), value=mean),
+            *entries([""] * (2 + len(counts) + len(more))),
         ),
         keys=3,
         remarks=(
+            *(() if run.outcomes else ("no benchmark has a score yet; run with --mode all",)),
             *(f"{note.meaning} {note.detail}".strip() for note in run_notes(run)),
             *((STANDARD_ERROR, _about_average(table)) if run.scores else ()),
             *_own_facts(table),
-            *((f"noise: {batch_sensitivity(run.noise)}",) if run.noise else ()),
+            *((f"noise: {batch_sensitivity(noise)}",) if (noise := run.batch_sensitivity) else ()),
         ),
         footnotes=notes.footnotes(),
     )  # fmt: skip
@@ -111,21 +113,21 @@ def _detail_entries(
     if not isinstance(outcome, Score):
         blanks = entries([ABSENT] * (3 + len(counts) + with_memory))
         return (name, Entry(FAILED, marks), *blanks)
-    peak = outcome.peak_memory_bytes
+    peak = outcome.cost.peak_memory_bytes
     return (
         name,
-        Entry(points(outcome.score) + (" partial" if outcome.partial else ""), marks,
-              outcome.score),
+        Entry(points(outcome.value) + (" partial" if outcome.partial else ""), marks,
+              outcome.value),
         Entry(points(outcome.stderr), value=outcome.stderr),
         Entry(str(outcome.n), value=outcome.n),
         *(_count(outcome, name, notes) for name in counts),
-        Entry(rate(outcome.samples_per_second), value=outcome.samples_per_second),
+        Entry(rate(outcome.cost.samples_per_second), value=outcome.cost.samples_per_second),
         *([Entry(gigabytes(peak), value=peak)] if with_memory else []),
     )  # fmt: skip
 
 
 def _count(score: Score, name: str, notes: Notes) -> Entry:
-    number = getattr(score, name)
+    number = getattr(score.counts, name)
     why = name == "failed" and number
     marks = (notes.mark(failed_note(score), score.benchmark),) if why else ()
     return Entry(str(number), marks, number)

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from evalsuite.report.format import counted, cut, points, rate, sentence
 from evalsuite.report.tables.grid import Entry, Grid, Heading, Line, entries
-from evalsuite.report.writers.terminal import print_grid
 from evalsuite.runner.verify import Compared, Verified
 
 SHOWN = 3
 """So many differing answers are shown a benchmark."""
 _LENGTH = 60
 """An answer is cut there."""
-
-
-def show(verified: Verified, console: Console | None = None) -> None:
-    """Print where VLMEvalKit's road and ours agree, and how fast each was."""
-    print_grid(grid(verified), console or Console())
 
 
 def grid(verified: Verified) -> Grid:

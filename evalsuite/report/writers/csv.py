@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,10 +16,9 @@ COLUMNS = (
     *("kind", "checkpoint", "digest", "parameters", "step", "prompts", "dtype", "limit"),
     *("benchmark", "dataset", "modality", "metric", "score", "stderr", "best", "n", "clusters"),
     *("failed", "empty", "truncated", "unparsed", "partial", "unscored", "modified_data", "judge"),
-    *("frames", "max_new_tokens", "vlmevalkit_score", "agreement", "samples_per_second"),
+    *("frames", "max_new_tokens", "vlmevalkit_score", "deviations", "samples_per_second"),
     *("peak_memory_bytes", "evalsuite", "date", "notes"),
 )
-_OF_SCORE = set(COLUMNS) & set(Score.__dataclass_fields__)
 _FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
 """With these, narrow or wide, a spreadsheet takes a text for something to be computed."""
 
@@ -81,7 +81,31 @@ def _of_run(row: Row) -> dict[str, Any]:
 def _of_cell(cell: Cell) -> dict[str, Any]:
     if isinstance(cell.outcome, Failure):
         return {"kind": "failure", "benchmark": cell.outcome.benchmark}
-    return {name: getattr(cell.outcome, name) for name in _OF_SCORE}
+    return {} if cell.outcome is None else _of_score(cell.outcome)
+
+
+def _of_score(score: Score) -> dict[str, Any]:
+    asked, counts, cost = score.conditions, score.counts, score.cost
+    return {
+        "benchmark": score.benchmark,
+        "dataset": asked.dataset,
+        "modality": score.modality,
+        "metric": asked.metric,
+        "score": score.value,
+        "stderr": score.stderr,
+        "n": score.n,
+        "clusters": score.clusters,
+        **dataclasses.asdict(counts),
+        "partial": score.partial,
+        "modified_data": score.modified_data,
+        "judge": asked.judge_name,
+        "frames": asked.frames,
+        "max_new_tokens": asked.max_new_tokens,
+        "vlmevalkit_score": score.vlmevalkit_score,
+        "deviations": " + ".join(score.deviations),
+        "samples_per_second": cost.samples_per_second,
+        "peak_memory_bytes": cost.peak_memory_bytes,
+    }
 
 
 def _published(table: Table) -> Iterator[dict[str, Any]]:

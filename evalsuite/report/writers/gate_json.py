@@ -66,7 +66,9 @@ def _run(found: FoundRun) -> dict[str, Any]:
         "digest": run.checkpoint.digest,
         "limit": run.limit,
         "finished": run.finished,
-        "noise": None if run.noise is None else dataclasses.asdict(run.noise),
+        "batch_sensitivity": None
+        if run.batch_sensitivity is None
+        else dataclasses.asdict(run.batch_sensitivity),
     }
 
 

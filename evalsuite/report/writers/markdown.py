@@ -1,4 +1,4 @@
-"""Reports as GitHub's markdown: what a name holds is shown, never obeyed."""
+"""Tables as GitHub's markdown; texts are escaped, so that none is markup."""
 
 from __future__ import annotations
 
@@ -8,24 +8,17 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from evalsuite.report.format import visible
-from evalsuite.report.model.select import grid
-from evalsuite.report.model.table import Table
 from evalsuite.report.tables.grid import Entry, Grid, Heading
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#]|(?<=:)/(?=/)|(?<=www)\.)", re.IGNORECASE)
 """What means something; also what makes GitHub take a name for an address."""
 
 
-def markdown(tables: Sequence[Table]) -> str:
-    """Render one run with all its counts, or several side by side: a table a prompt profile."""
-    return "\n".join(grid_markdown(grid(table)) for table in tables)
-
-
 def grid_markdown(grid: Grid, *, compact: bool = False) -> str:
     """Render `grid` with its title above, its remarks and footnotes beneath.
 
-    Unless `compact`, columns are aligned for who reads the source; then a longer name changes
-    every line.
+    Columns are aligned in the source unless `compact`; an aligned column changes in every line
+    when a name becomes longer.
     """
     beneath = [f"**bold**: {escaped(grid.best)}"] if grid.best else []
     beneath += [*map(escaped, grid.remarks)]
@@ -44,7 +37,7 @@ def escaped(text: str) -> str:
 
 
 def _table(grid: Grid, compact: bool) -> str:
-    """Draw the rows; their groups, if there are several, are a column of their own."""
+    """Draw the rows; several groups of rows become a column."""
     rows = [[_field(entry) for entry in line.entries] for line in grid.lines]
     headings = [_heading(heading, grid) for heading in grid.headings]
     alignment = ["right" if heading.numeric else "left" for heading in grid.headings]

@@ -1,4 +1,4 @@
-"""The form a report is written in, and where it goes."""
+"""A result in the format that was asked for, printed or written to a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evalsuite.system.files import write_atomically
 
 
 def check_format(form: str, known: Sequence[str]) -> None:
-    """Raise `UsageError` for a form that is not `known`."""
+    """Raise `UsageError` for a format that is not `known`."""
     if form not in known:
         raise UsageError(
             f"--format {form}: unknown{nearest(form, known)}; expected {', '.join(known)}"
@@ -21,28 +21,21 @@ def check_format(form: str, known: Sequence[str]) -> None:
 
 
 def write_grids(
-    grids: Sequence[Grid], form: str, output: Path | None, plain: Mapping[str, Callable[[], str]]
+    grids: Sequence[Grid],
+    form: str,
+    output: Path | None,
+    data: Mapping[str, Callable[[], str]],
 ) -> None:
-    """Write `grids` as a table or markdown to `output`, or to standard output if it is None.
+    """Write `grids` as table, markdown or html to `output`, or to standard output if it is None.
 
-    In the forms of `plain`, those for programs, what these functions return is written instead.
+    `data` has a function for each format for programs, such as csv and json.
     """
-    # Only the form that is asked for is paid for.
-    if form in plain:
-        put(plain[form](), output)
-    elif form == "markdown":
-        from evalsuite.report.writers.markdown import grid_markdown
-
-        put("\n".join(grid_markdown(grid) for grid in grids), output)
-    else:
+    if output is None and form == "table":
         from evalsuite.report.writers.terminal import print_grids
 
-        if output is None:
-            print_grids(grids)
-        else:
-            text = io.StringIO()
-            print_grids(grids, text)
-            put(text.getvalue(), output)
+        print_grids(grids)
+    else:
+        put(_text(grids, form, data), output)
 
 
 def put(text: str, output: Path | None) -> None:
@@ -51,3 +44,25 @@ def put(text: str, output: Path | None) -> None:
         sys.stdout.write(text)
     else:
         write_atomically(output, text)
+
+
+def _text(grids: Sequence[Grid], form: str, data: Mapping[str, Callable[[], str]]) -> str:
+    # Each writer is imported only if it is used: some take a tenth of a second.
+    if form in data:
+        return data[form]()
+    if form == "markdown":
+        from evalsuite.report.writers.markdown import grid_markdown
+
+        return "\n".join(map(grid_markdown, grids))
+    if form == "html":
+        from evalsuite.report.writers.html import document
+
+        return document("evalsuite report", grids)
+    from rich.console import Console
+
+    from evalsuite.report.writers.terminal import print_grids
+
+    text = io.StringIO()
+    # A file has no colours, whatever FORCE_COLOR says.
+    print_grids(grids, Console(file=text, force_terminal=False, no_color=True))
+    return text.getvalue()

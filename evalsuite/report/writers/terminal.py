@@ -1,14 +1,13 @@
-"""Reports for people at a terminal, and the same without colours for a pipe.
+"""Tables for a terminal, and the same without colours for a pipe.
 
-On a terminal a table keeps within its width: turned round, folded or cut into bands of columns,
-but never with a number cut short. Piped, it is as wide as it needs to be.
+On a terminal a table fits the width: it is transposed, names are folded, or it is split into bands
+of columns, but a number is never truncated. In a pipe it is as wide as its text.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import IO
 
 from rich import box
 from rich.cells import cell_len
@@ -17,11 +16,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from evalsuite.report.format import FAILED, OTHER, visible
-from evalsuite.report.model.select import alone, tables
-from evalsuite.report.model.table import Table
-from evalsuite.report.tables.grid import Entry, Grid, Heading, Line, across, down
-from evalsuite.report.tables.run import detail
-from evalsuite.runs.records import FoundRun, Run
+from evalsuite.report.tables.grid import Entry, Grid, Heading, Line
 
 _GAP = 2
 """Blanks between columns."""
@@ -40,56 +35,23 @@ def can_draw(console: Console) -> bool:
     return console.is_interactive and console.file.isatty()
 
 
-def print_runs(found: Sequence[FoundRun], console: Console | None = None) -> None:
-    """Print what came of each run, and all of them side by side if there are several."""
+def print_grids(grids: Sequence[Grid], console: Console | None = None) -> None:
+    """Print `grids`, by default to standard output."""
     console = console or Console()
-    for item in found:
-        print_run(item.run, console)
-    if len(found) > 1:
-        print_reports(tables(found), console)
-
-
-def print_reports(tables: Sequence[Table], console: Console) -> None:
-    """Print one run with all its counts, or several side by side: a table a prompt profile."""
-    for table in tables:
-        if alone(table):
-            print_run(table.rows[0].run, console, table.facts)
-        else:
-            print_table(table, console)
-
-
-def print_run(run: Run, console: Console, facts: Sequence[str] = ()) -> None:
-    """Print the closing table of one run, with those of `evalsuite.report.model.columns` too."""
-    if run.outcomes:
-        print_grid(detail(run, facts), console)
-    else:
-        name = visible(run.checkpoint.name)
-        _print_line(f"{name}: no benchmark has a score yet; run with --mode all", console)
-
-
-def print_table(table: Table, console: Console) -> None:
-    """Print runs side by side: a line a run, or a line a benchmark if only that fits."""
-    wide, tall = across(table), down(table)
-    room = console.width
-    turned = console.is_terminal and _least_width(wide) > room >= _least_width(tall)
-    print_grid(tall if turned else wide, console)
+    for grid in grids:
+        print_grid(grid, console)
 
 
 def print_grid(grid: Grid, console: Console) -> None:
-    """Print `grid` with its title, remarks and footnotes."""
+    """Print `grid` with its title, remarks and footnotes; transposed if only that fits."""
+    other = grid.transposed
+    room = console.width
+    if other and console.is_terminal and _least_width(grid) > room >= _least_width(other):
+        grid = other
     if grid.title:
         _print_line(grid.title, console, style="bold")
-    if console.is_terminal:
-        for position, band in enumerate(_bands(grid, console.width)):
-            if position:
-                console.print()
-            # A band may have columns of one group alone; the reader has to know of which.
-            console.print(_drawn(band, console.width, grouped=grid.grouped_columns))
-    else:
-        width = sum(_widths(grid)) + _GAP * (len(grid.headings) - 1)
-        drawn = _drawn(grid, width, grouped=grid.grouped_columns)
-        drawn.width = width
-        console.print(drawn, crop=False)
+    if grid.lines or not grid.title:
+        _print_table(grid, console)
     if grid.best:
         _print_line(f"{BEST}  {grid.best}", console, style="dim")
     for remark in grid.remarks:
@@ -99,11 +61,18 @@ def print_grid(grid: Grid, console: Console) -> None:
     console.print()
 
 
-def print_grids(grids: Sequence[Grid], file: IO[str] | None = None) -> None:
-    """Print `grids` to standard output or into `file`, which gets no colours."""
-    console = Console() if file is None else Console(file=file, force_terminal=False, no_color=True)
-    for grid in grids:
-        print_grid(grid, console)
+def _print_table(grid: Grid, console: Console) -> None:
+    if console.is_terminal:
+        for position, band in enumerate(_bands(grid, console.width)):
+            if position:
+                console.print()
+            # A band may have columns of one group only; its name must be shown all the same.
+            console.print(_drawn(band, console.width, grouped=grid.grouped_columns))
+    else:
+        width = sum(_widths(grid)) + _GAP * (len(grid.headings) - 1)
+        drawn = _drawn(grid, width, grouped=grid.grouped_columns)
+        drawn.width = width
+        console.print(drawn, crop=False)
 
 
 def _print_line(line: str, console: Console, style: str = "") -> None:

@@ -57,6 +57,7 @@ from evalsuite.runner.workers.worker import (
 )
 from evalsuite.smolvlm.requests import Question
 from evalsuite.system.process import ChildDied, serve, write_to
+from evalsuite.system.text import one_line
 
 KNOCK_SECONDS = 5.0
 """How long the head may take to accept a connection; Ray itself would try for minutes."""
@@ -306,7 +307,7 @@ class Office:
                 code, output, errors = ray.get(answer)
             except RayError as error:
                 traceback.print_exc()
-                self._found[id_] = f"could not be looked at: {_line(error)}"
+                self._found[id_] = f"could not be looked at: {one_line(error)}"
                 continue
             self._found[id_] = _why_not(errors) if code else Found(**json.loads(output))
 
@@ -352,7 +353,7 @@ def _epitaph(error: Exception, node: Node | None) -> ChildDied:
 
 
 def _failed(error: BaseException) -> ChildDied:
-    return ChildDied(f"could not be used: {type(error).__name__}: {_line(error)}")
+    return ChildDied(f"could not be used: {one_line(error, with_type=True)}")
 
 
 def _lost(node: Node) -> bool:
@@ -370,10 +371,6 @@ def _lost(node: Node) -> bool:
     except OSError:
         return True
     return False
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def _connect(address: str) -> Connected | Refused:
@@ -400,10 +397,10 @@ def _connect(address: str) -> Connected | Refused:
                 "no Ray cluster on this machine; begin one with 'ray start --head', or join one "
                 "with 'ray start --address HOST:PORT'"
             )
-        return Refused(f"no Ray cluster answers there: {_line(error)}")
+        return Refused(f"no Ray cluster answers there: {one_line(error)}")
     except Exception as error:  # noqa: BLE001 - Ray raises what it likes: RuntimeError, ValueError…
         traceback.print_exc()
-        return Refused(" ".join(str(error).split()))
+        return Refused(one_line(error))
     return Connected(tuple(_nodes()))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from evalsuite.smolvlm.requests import Answer, Question
 from evalsuite.system.process import Child, ChildDied, serve, write_to
+from evalsuite.system.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class WorkerSettings:
     longest_edge: int | None
     log: Path
     """Gets what the worker's libraries print."""
-    workers_a_device: int = 1
+    workers_per_device: int = 1
     """How many workers have this device, this one included."""
     threads: int | None = None
     """On the CPU; None leaves that to torch."""
@@ -149,12 +150,11 @@ def main() -> None:
             base=settings.base,
             processor=settings.processor,
             longest_edge=settings.longest_edge,
-            workers_a_device=settings.workers_a_device,
+            workers_per_device=settings.workers_per_device,
         )
     except Exception as error:  # noqa: BLE001 - libraries raise what they like over bad files
         traceback.print_exc()
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        connection.send(Unfit(f"{type(error).__name__}: {reason}"))
+        connection.send(Unfit(one_line(error, with_type=True)))
         return
     connection.send(Ready(_environment(engine.device, engine.stats.generation)))
 

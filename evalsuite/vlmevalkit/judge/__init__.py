@@ -7,6 +7,6 @@ cannot be had is an error; rules never stand in for it in silence.
 from evalsuite.vlmevalkit.judge.cached import Judge
 from evalsuite.vlmevalkit.judge.check import check
 from evalsuite.vlmevalkit.judge.client import JudgeError
-from evalsuite.vlmevalkit.judge.settings import KEY_VARIABLES, JudgeSettings, read_settings
+from evalsuite.vlmevalkit.judge.settings import KEY_VARIABLES, read_settings
 
-__all__ = ["KEY_VARIABLES", "Judge", "JudgeError", "JudgeSettings", "check", "read_settings"]
+__all__ = ["KEY_VARIABLES", "Judge", "JudgeError", "check", "read_settings"]

@@ -11,9 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from evalsuite.runs.comparable import JudgeId
 from evalsuite.system.files import to_json_line, write_atomically
 from evalsuite.vlmevalkit.judge.client import SAMPLING, Answer, Endpoint
-from evalsuite.vlmevalkit.judge.settings import JudgeSettings
 
 _WRITING = threading.Lock()
 """Scratch files are named after the process: two of its threads must not share one."""
@@ -24,7 +24,7 @@ class Judge:
 
     def __init__(
         self,
-        settings: JudgeSettings,
+        settings: JudgeId,
         cache: Path,
         *,
         timeout_seconds: float = 120,
@@ -38,10 +38,10 @@ class Judge:
         self._names: set[str] = set()
 
     @property
-    def answered_by(self) -> str:
-        """The names the endpoint gave of the models behind the answers; empty before the first."""
+    def reported(self) -> tuple[str, ...]:
+        """Names of the models that answered, as the endpoint reported them, sorted."""
         with self._lock:
-            return " + ".join(sorted(self._names))
+            return tuple(sorted(self._names))
 
     def generate(self, prompt: str, system: str = "") -> str:
         """Answer `prompt`, told `system` first; from the cache if it was ever asked.

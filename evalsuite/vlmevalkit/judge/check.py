@@ -6,11 +6,11 @@ import queue
 import threading
 
 from evalsuite.errors import UsageError, nearest
+from evalsuite.runs.comparable import JudgeId
 from evalsuite.vlmevalkit.judge.client import Endpoint, JudgeError, quoted
-from evalsuite.vlmevalkit.judge.settings import JudgeSettings
 
 
-def check(settings: JudgeSettings, *, reach_seconds: float = 15, answer_seconds: float = 60) -> str:
+def check(settings: JudgeId, *, reach_seconds: float = 15, answer_seconds: float = 60) -> str:
     """Ask for one word, and return the model's name as the endpoint reports it.
 
     An endpoint has `reach_seconds` to show that it is there; the model may still have to be loaded.
@@ -32,7 +32,7 @@ def check(settings: JudgeSettings, *, reach_seconds: float = 15, answer_seconds:
         raise
     if not answer.text.strip():
         raise UsageError(
-            f"{settings}: answered a simple question with nothing (finish_reason "
+            f"judge {settings}: answered a simple question with nothing (finish_reason "
             f"{answer.finish_reason}); choose a model that answers without long thinking"
         )
     return answer.answered_by

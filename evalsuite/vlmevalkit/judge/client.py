@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evalsuite.errors import IncompleteError, UsageError
-from evalsuite.vlmevalkit.judge.settings import KEY_VARIABLES, JudgeSettings, read_key
+from evalsuite.runs.comparable import JudgeId
+from evalsuite.vlmevalkit.judge.settings import KEY_VARIABLES, read_key
 
 if TYPE_CHECKING:
     import openai
@@ -45,7 +46,7 @@ class Answer:
 class Endpoint:
     """The one way to the network. Waiting, trying again and TLS are the openai package's part."""
 
-    def __init__(self, settings: JudgeSettings, timeout_seconds: float, tries: int) -> None:
+    def __init__(self, settings: JudgeId, timeout_seconds: float, tries: int) -> None:
         self.settings = settings
         self._timeout_seconds = timeout_seconds
         self._tries = tries
@@ -114,7 +115,7 @@ class Endpoint:
                 except (OSError, ValueError, ImportError) as error:
                     why = self._safe(str(error))
                     raise UsageError(
-                        f"{self.settings}: no connection can be prepared: {why}; "
+                        f"judge {self.settings}: no connection can be prepared: {why}; "
                         "check SSL_CERT_FILE, SSL_CERT_DIR and the proxies in the environment"
                     ) from None
             return self._made
@@ -128,7 +129,7 @@ class Endpoint:
                 raise TypeError
         except (ValueError, LookupError, TypeError, AttributeError):
             raise JudgeError(
-                f"{self.settings}: what it answers is no chat completion: "
+                f"judge {self.settings}: what it answers is no chat completion: "
                 f"'{self._safe(body)}'; check that --judge-base-url ends as its manual says (/v1)"
             ) from None
         return Answer(
@@ -160,7 +161,7 @@ class Endpoint:
                 why = f"fails ({status}: {said}); run the same command again once it works"
             case _:
                 why = f"refuses the question ({status}: {said}); check --judge and what it can take"
-        return JudgeError(f"{self.settings}: {why}", status)
+        return JudgeError(f"judge {self.settings}: {why}", status)
 
     def _unreached(self, error: openai.APIConnectionError) -> JudgeError:
         import openai
@@ -173,7 +174,8 @@ class Endpoint:
             why = f"cannot be reached: {self._safe(str(cause or error))}"
         tries = f" (tried {self._tries} times)" if self._tries > 1 else ""
         return JudgeError(
-            f"{self.settings}: {why}{tries}; check that it runs and that --judge-base-url is right"
+            f"judge {self.settings}: {why}{tries}; check that it runs and that "
+            "--judge-base-url is right"
         )
 
     def _said(self, error: openai.APIStatusError) -> str:

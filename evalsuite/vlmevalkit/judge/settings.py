@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from evalsuite.errors import UsageError
+from evalsuite.runs.comparable import JudgeId
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 KEY_VARIABLES = ("EVALSUITE_JUDGE_KEY", "OPENAI_API_KEY")
 """Where the key is looked for: the first that is set. A value of ``-`` stands for no key."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JudgeSettings:
-    """Which judge to ask, and where. The key comes from the environment and is kept nowhere."""
-
-    model: str
-    base_url: str
-
-    def __str__(self) -> str:
-        return f"judge {self.model} at {self.base_url}"
-
-
-def read_settings(model: str, base_url: str | None) -> JudgeSettings:
+def read_settings(model: str, base_url: str | None) -> JudgeId:
     """Check what was typed; raises `UsageError`. No message repeats an address that holds a key."""
     model = model.strip()
     if not model:
@@ -53,7 +42,7 @@ def read_settings(model: str, base_url: str | None) -> JudgeSettings:
             f"--judge-base-url: {address} names one service; "
             f"give {address.removesuffix('/completions').removesuffix('/chat')}"
         )
-    return JudgeSettings(model=model, base_url=address)
+    return JudgeId(model=model, base_url=address)
 
 
 def read_key() -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Chat templates beside transformers' own rendering of them."""
+"""Compares rendered chat templates with transformers' rendering."""
 
 from typing import Any
 
@@ -31,14 +31,14 @@ EVERYTHING = """
 
 @pytest.mark.parametrize("template", [IDEFICS3, EVERYTHING], ids=["idefics3", "everything"])
 @pytest.mark.parametrize("generation_prompt", [True, False])
-def test_rendered_as_by_transformers(template: str, generation_prompt: bool) -> None:
+def test_rendering_equals_transformers(template: str, generation_prompt: bool) -> None:
     (expected,), _ = render_jinja_template(
         conversations=[TURNS], chat_template=template, add_generation_prompt=generation_prompt
     )
     assert render(template, TURNS, generation_prompt=generation_prompt) == expected
 
 
-def test_the_words_of_smolvlm() -> None:
+def test_rendering_of_smolvlm() -> None:
     assert render(IDEFICS3, TURNS[:2], generation_prompt=True) == (
         "<|im_start|>System: <Be> brief.\n<end_of_utterance>\n"
         "User:<image>¿Qué?<end_of_utterance>\nAssistant:"
@@ -55,17 +55,17 @@ def test_the_words_of_smolvlm() -> None:
         ("{{ 'a' + 1 }}", "can only concatenate str"),
         ("{{ ''.__class__.__mro__ }}", "unsafe"),
         ("{{ messages.append(1) }}", "'append' of 'list' object is unsafe"),
-        ("{% set ns = namespace(_a=1) %}", "a namespace cannot hold '_a'"),
-        ("{% set ns = namespace() %}{% set ns._b = 1 %}", "a namespace cannot hold '_b'"),
-        ("{{ bos_token }}{{ eos_token }}", "it uses bos_token, eos_token: write the token itself"),
+        ("{% set ns = namespace(_a=1) %}", "namespace .*'_a'"),
+        ("{% set ns = namespace() %}{% set ns._b = 1 %}", "namespace .*'_b'"),
+        ("{{ bos_token }}{{ eos_token }}", "bos_token, eos_token"),
     ],
 )
-def test_a_template_that_cannot_be_used(template: str, complaint: str) -> None:
+def test_invalid_templates_are_errors(template: str, complaint: str) -> None:
     with pytest.raises(TemplateError, match=complaint) as caught:
         render(template, TURNS, generation_prompt=True)
     assert "\n" not in str(caught.value)
 
 
-def test_html_is_left_as_it_is() -> None:
+def test_html_is_not_escaped() -> None:
     assert render("{{ '<' | tojson }}{{ messages[0].role }}", [{"role": "<a>"}],
                   generation_prompt=False) == '"<"<a>'  # fmt: skip

@@ -117,8 +117,9 @@ def test_a_cached_model_without_a_network_is_used_and_said(cache: Path) -> None:
     used = download(MODEL, PATTERNS)
     assert used.path == snapshot
     (warning,) = used.warnings
-    assert warning.startswith("org/tiny: the Hub did not give it (ConnectError")
-    assert warning.endswith("the cached copy was used")
+    assert warning.startswith("org/tiny: ")
+    assert "(ConnectError" in warning
+    assert warning.endswith("the cached copy is used")
 
 
 def test_offline_by_choice_needs_no_warning(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +155,7 @@ def test_no_network_and_nothing_cached(cache: Path) -> None:
     begun = time.monotonic()
     message = message_for(MODEL)
     assert time.monotonic() - begun < 2
-    assert message.startswith("org/tiny: no directory here, it is not (wholly) in the local cache")
+    assert message.startswith("org/tiny: no local directory")
     for part in (str(cache), "ConnectError", "HTTPS_PROXY", "local directory", "HF_HUB_OFFLINE=1"):
         assert part in message
 
@@ -162,19 +163,19 @@ def test_no_network_and_nothing_cached(cache: Path) -> None:
 def test_offline_and_nothing_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     message = message_for(MODEL)
-    assert "HF_HUB_OFFLINE is set; unset it to download, or give a local directory" in message
+    assert "HF_HUB_OFFLINE is set; unset it" in message
 
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        (HubId(repo="org/tiny-gated"), "accept its terms at http"),
+        (HubId(repo="org/tiny-gated"), "accept the terms at http"),
         (HubId(repo="org/tiny-gated"), "`hf auth login`"),
-        (HubId(repo="org/unknown"), "neither a directory here nor a model on the Hub"),
+        (HubId(repo="org/unknown"), "neither a local directory nor an accessible model"),
         (HubId(repo="org/tiny", revision="no-such-revision"), "no revision 'no-such-revision'"),
         (HubId(repo="org/broken"), "the Hub could not be used (HfHubHTTPError"),
-        (HubId(repo="org/na--me"), "not a Hub id"),
+        (HubId(repo="org/na--me"), "not a valid Hub id"),
     ],
 )
 def test_what_the_hub_refuses(model: HubId, expected: str) -> None:

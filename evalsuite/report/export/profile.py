@@ -1,0 +1,28 @@
+"""The files of `evalsuite profile`: JSON and a plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evalsuite.report.format import short
+from evalsuite.runner.profile import Profile, profile_to_plain
+from evalsuite.system.files import to_json_text, write_atomically
+
+
+def place(made: Profile, results: Path) -> Path:
+    """Return the default directory of the files: in the directory of the checkpoint's runs."""
+    checkpoint = made.checkpoint
+    device = made.device.replace(":", "")
+    directory = results / f"{checkpoint.name}-{short(checkpoint.digest)}"
+    return directory / f"profile-{device}-{made.dtype}"
+
+
+def write(made: Profile, directory: Path) -> list[Path]:
+    """Write profile.json and, if a batch size was measured, its plot; returns the files."""
+    path = directory / "profile.json"
+    write_atomically(path, to_json_text(profile_to_plain(made)))
+    if not made.measured:
+        return [path]
+    from evalsuite.report.plots.profile import plot  # matplotlib takes half a second
+
+    return [path, *plot(made, directory)]

@@ -1,0 +1,53 @@
+"""YAML files that users write: read with the errors of the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evalsuite.errors import UsageError
+
+
+def read_yaml(path: Path, named: str) -> Any:
+    """Read a YAML file; raises `UsageError`, whose message names the file `named`.
+
+    A duplicate key is an error, as the YAML specification says; PyYAML would use the last one.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)
+            lines: dict[tuple[str, str], int] = {}
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                same = (key.tag, key.value)
+                if same in lines:
+                    first = f"first defined on line {lines[same]}"
+                    raise yaml.MarkedYAMLError(
+                        problem=f"duplicate key '{key.value}' ({first})",
+                        problem_mark=key.start_mark,
+                    )
+                lines[same] = key.start_mark.line + 1
+            return node
+
+    try:
+        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader)
+    except OSError as error:
+        raise UsageError(f"{named}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{named}: is not UTF-8 text") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        why = getattr(error, "problem", None) or "cannot parse"
+        raise UsageError(f"{named}:{where} is not valid YAML: {why}") from None
+
+
+def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:
+    """Read a YAML mapping; raises `UsageError`, whose message names the file `named`."""
+    found = read_yaml(path, named)
+    if not isinstance(found, dict):
+        raise UsageError(f"{named}: expected {expected}, one per line")
+    return found
