@@ -1,7 +1,7 @@
 """The documents agree with the code: links, commands, examples, keys and generated pages.
 
 Every ``console``, ``sh`` and ``python`` block of a page runs here, unless the line before it is
-``<!-- not run: REASON -->`` or ``<!-- run by tests/FILE -->``. ``<!-- exits with N -->`` states
+``<!-- not run: REASON -->`` or ``<!-- run by FILE -->``. ``<!-- exits with N -->`` states
 another exit code than 0. The options of all evalsuite commands are parsed, run or not.
 """
 
@@ -45,7 +45,7 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        return not self.mark.startswith(("not run: ", "run by tests/"))
+        return not self.mark.startswith(("not run: ", "run by "))
 
     @property
     def exit_code(self) -> int:
