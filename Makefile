@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 
-.PHONY: install demo test browser chromium screenshots pictures lint format golden bench parity simulations clean lock bare bare-ci
+.PHONY: install demo test browser chromium screenshots pictures lint lint-words format golden bench parity simulations clean lock docs bare bare-ci
 
 install: $(DEV)
 
@@ -47,6 +47,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+lint-words: install  ## words that make prose hard to read
+	$(BIN)/python tools/lint_words.py
+
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -62,6 +65,9 @@ parity: install  ## both roads over every benchmark: the table in docs/evidence/
 
 simulations: install  ## what intervals and verdicts promise, on made answers; some minutes
 	$(BIN)/python -m pytest -m slow tests/test_simulations.py
+
+docs: install  ## the pages of docs/ as a website, in site/
+	$(BIN)/mkdocs build --strict --quiet
 
 bare:  ## everything a new user does, on bare Debian 12 and 13; needs root and debootstrap; half an hour
 	tools/bare.sh bookworm demo light pip uv test

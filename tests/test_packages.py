@@ -26,6 +26,9 @@ from tests.builders.stored_runs import samples, stored
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
+_GROUPS = PROJECT["dependency-groups"]
+GROUP = [*_GROUPS["docs"], *(text for text in _GROUPS["dev"] if isinstance(text, str))]
+"""What `make test` and `make docs` add."""
 LISTS = ("requirements.txt", "requirements-dev.txt")
 NAMES = {canonicalize_name(one.package) for one in LEFT_OUT}
 
@@ -60,7 +63,7 @@ def parsed(texts: Iterable[str]) -> list[Requirement]:
 def test_the_lists_hold_what_pyproject_asks_for() -> None:
     run = parsed([*PROJECT["project"]["dependencies"], *EXTRAS["run"], *EXTRAS["vlmevalkit"]])
     assert [str(one) for one in run if not holds(pinned(LISTS[0]), one)] == []
-    dev = parsed([*PROJECT["dependency-groups"]["dev"], *EXTRAS["lora"], *EXTRAS["ray"]])
+    dev = parsed([*GROUP, *EXTRAS["lora"], *EXTRAS["ray"]])
     both = {**pinned(LISTS[0]), **pinned(LISTS[1])}
     assert [str(one) for one in dev if not holds(both, one)] == []
     assert not pinned(LISTS[0]).keys() & pinned(LISTS[1]).keys(), "a package is in one list only"
@@ -89,7 +92,7 @@ def closure(wanted: Iterable[Requirement]) -> set[str]:
 
 def test_the_lists_hold_nothing_else() -> None:
     extras = (text for name in ("run", "vlmevalkit", "lora", "ray") for text in EXTRAS[name])
-    asked = [*PROJECT["project"]["dependencies"], *extras, *PROJECT["dependency-groups"]["dev"]]
+    asked = [*PROJECT["project"]["dependencies"], *extras, *GROUP]
     here = {
         name
         for pins in map(pinned, LISTS)
@@ -112,6 +115,12 @@ def test_the_lists_name_no_registry_and_no_package_that_does_not_work() -> None:
     for text in EXTRAS["run"]:
         if Requirement(text).name == "torch":
             assert not Requirement(text).specifier.contains("2.13.0")
+
+
+@pytest.mark.parametrize("name", ["action.yml", "docs/installation.md", "tools/bare_parts.sh"])
+def test_every_recipe_installs_the_same_vlmevalkit(name: str) -> None:
+    (pin,) = EXTRAS["vlmevalkit"]
+    assert set(re.findall(r"ms-vlmeval==[\w.]+", (ROOT / name).read_text())) == {pin}
 
 
 def test_what_vlmevalkit_asks_for_is_installed_or_left_out() -> None:
