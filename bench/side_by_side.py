@@ -42,9 +42,8 @@ from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.benchmarks.data import locate
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
-from evalsuite.report.progress.runs import Silent
 from evalsuite.runner.config import RunConfig
-from evalsuite.runner.events import Planned
+from evalsuite.runner.events import Event, RunPlanned, SamplesPredicted
 from evalsuite.runner.plan import place
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
@@ -55,7 +54,7 @@ from evalsuite.smolvlm.profiler import measure as measure_device
 from evalsuite.smolvlm.roofline import Workload, minimum_work, shape_of
 from evalsuite.system.devices import resampling, resolve
 from evalsuite.vlmevalkit.client import Kit
-from evalsuite.vlmevalkit.reference import Assignment, run_reference
+from evalsuite.vlmevalkit.reference import ReferenceTask, run_reference
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -98,21 +97,21 @@ class Measurement:
     """What was asked and answered; ours alone knows."""
 
 
-class Stopwatch(Silent):
+class Stopwatch:
     """Notes when work begins, when the first prediction comes and when the last one does."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.planned_at = self.first_at = self.last_at = 0.0
 
-    def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
-        """Data is read; the first sample is about to be built."""
-        self.planned_at = time.monotonic()
-
-    def advanced(self, benchmark: str, done: int) -> None:
-        """A batch of predictions is on disk."""
-        self.last_at = time.monotonic()
-        self.first_at = self.first_at or self.last_at
+    def __call__(self, event: Event) -> None:
+        """Keep the time of `event`."""
+        match event:
+            case RunPlanned():  # the first sample is about to be built
+                self.planned_at = time.monotonic()
+            case SamplesPredicted():  # a batch of predictions is on disk
+                self.last_at = time.monotonic()
+                self.first_at = self.first_at or self.last_at
 
 
 def ours(
@@ -164,7 +163,7 @@ def theirs(
     checkpoint: Checkpoint, chosen: Sequence[Benchmark], on: Setting, directory: Path
 ) -> Measurement:
     """VLMEvalKit's road, with fresh model and dataset objects for each benchmark."""
-    assignment = Assignment(
+    assignment = ReferenceTask(
         checkpoint=checkpoint.path,
         base=checkpoint.base_path,
         processor=checkpoint.processor_path,

@@ -11,20 +11,19 @@ from evalsuite.comparison import comparison, policy
 from evalsuite.comparison import gate as gating
 from evalsuite.errors import UsageError
 from evalsuite.report import sides
-from evalsuite.report.progress.runs import Silent
 from evalsuite.runner.config import OPTIONS, RunConfig
-from evalsuite.runner.events import Progress
+from evalsuite.runner.events import OnEvent, ignore
 from evalsuite.runner.session import run_all
 from evalsuite.runs.find import find_one
 from evalsuite.runs.records import Run
 
 
-def run(ckpt: str | Path, *, progress: Progress | None = None, **options: Any) -> Run:
+def run(ckpt: str | Path, *, on_event: OnEvent = ignore, **options: Any) -> Run:
     """Evaluate a checkpoint and return its run. Finished work is not repeated.
 
     `options` are those of ``evalsuite run``, named as in a ``--config`` file: ``limit=50``,
     ``benchmarks=["DemoOCR"]``, ``set=["Video-MME.frames=8"]``. `evalsuite.runner.config` lists
-    them. Nothing is printed unless `progress` is given.
+    them. Nothing is printed unless `on_event` prints it.
 
     Raises `evalsuite.errors.UsageError` for wrong options, `IncompleteError` for missing data or
     workers that keep crashing. A benchmark that failed is a `Failure` in ``run.outcomes``.
@@ -32,18 +31,18 @@ def run(ckpt: str | Path, *, progress: Progress | None = None, **options: Any) -
     config = RunConfig.read({"ckpt": str(ckpt), **options}, command="evalsuite.run()")
     if config.dry_run:
         raise UsageError("dry_run: evalsuite.run() returns a run; use 'evalsuite run --dry-run'")
-    return run_all(config, progress or Silent()).runs[0]
+    return run_all(config, on_event).runs[0]
 
 
 def _signature() -> inspect.Signature:
     """The signature of `run` with its options by name, for help() and editors."""
-    first, progress, _ = inspect.signature(run).parameters.values()
+    first, on_event, _ = inspect.signature(run).parameters.values()
     options = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.default)
         for name, option in OPTIONS.items()
         if name not in ("ckpt", "dry_run")
     ]
-    return inspect.Signature([first, *options, progress], return_annotation="Run")
+    return inspect.Signature([first, *options, on_event], return_annotation="Run")
 
 
 run.__signature__ = _signature()  # type: ignore[attr-defined]

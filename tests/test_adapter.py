@@ -1,4 +1,4 @@
-"""SmolVLM inside VLMEvalKit's own inference loops."""
+"""SmolVLM in VLMEvalKit's own inference loops."""
 
 import ast
 import functools
@@ -49,8 +49,8 @@ def answers(engine: Any, samples: list[Sample], prompt: str) -> list[str]:
     from evalsuite.smolvlm.requests import Question
 
     asked = [Question(s.id, prompts.build(prompt, s.messages), LIMIT) for s in samples]
-    said = {answer.id: answer.text for batch in engine.answer(asked) for answer in batch}
-    return [said[s.id] for s in samples]
+    texts = {answer.id: answer.text for batch in engine.answer(asked) for answer in batch}
+    return [texts[s.id] for s in samples]
 
 
 def ours(benchmark: Benchmark) -> list[Sample]:
@@ -70,7 +70,7 @@ def test_images(
 
     monkeypatch.setenv("PRED_FORMAT", "tsv")
     monkeypatch.setenv("LMUData", str(tmp_path))
-    # No option that VLMEvalKit's own reading, which nothing mends here, takes for a hole.
+    # VLMEvalKit is unpatched here, so use no option that it reads as missing.
     plain = {"C": "fish", "D": "bird"}
     benchmark = made.choices(tmp_path, [plain, plain, plain | {"D": "a" * 40}])
     dataset = vlmeval.dataset.ImageMCQDataset("Choices")
@@ -81,7 +81,7 @@ def test_images(
     assert all(expected)
 
 
-def test_videos(
+def test_video_datasets(
     vlmeval: Any,
     engine: Any,
     registered: str,
@@ -93,7 +93,7 @@ def test_videos(
     monkeypatch.setenv("PRED_FORMAT", "tsv")
     monkeypatch.setenv("LMUData", str(tmp_path))
     made.video(tmp_path / "video" / "a.mp4", 100)
-    rule = FrameRule(per_second=10)  # more than the 64 that are shown
+    rule = FrameRule(per_second=10)  # more than the maximum of 64
     benchmark = made.videos(tmp_path, [{}], rule)
 
     def prepare_dataset(*_: object) -> dict[str, str]:
@@ -106,7 +106,7 @@ def test_videos(
     assert list(theirs["prediction"].map(str)) == answers(engine, ours(benchmark), "video-choices")
 
 
-def test_the_demo_suite_through_vlmevalkits_loop(
+def test_the_demo_suite_in_vlmevalkits_loop(
     vlmeval: Any,
     registered: str,
     reference: Reference,
@@ -138,21 +138,21 @@ def test_the_demo_suite_through_vlmevalkits_loop(
 
 
 def table_of(path: Path) -> pd.DataFrame:
-    """Texts as they are, numbers too."""
+    """Read all cells as text."""
     return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
 
 
-def test_a_message_that_cannot_be_asked(registered: str, vlmeval: Any) -> None:
+def test_messages_of_unsupported_types_are_errors(registered: str, vlmeval: Any) -> None:
     model = vlmeval.config.supported_VLM[registered]()
     assert isinstance(model.generate("Say something."), str)
-    # Words that look like a file or an address are words all the same.
+    # Texts that look like a file or URL remain texts.
     assert isinstance(model.generate(["/etc/hostname", "http://localhost/a.png"]), str)
-    with pytest.raises(UsageError, match="a message of type 'video'"):
+    with pytest.raises(UsageError, match="message of type 'video'"):
         model.generate([{"type": "video", "value": "a.mp4"}])
 
 
 def keys(kind: Any) -> list[str]:
-    """Every key of a dataset that one of VLMEvalKit's classes knows."""
+    """Return the dataset keys that one of VLMEvalKit's classes knows."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(kind.generate_inner)))
     compared = [
         node.comparators[0]
@@ -174,7 +174,7 @@ WORDS = (
 
 
 @pytest.mark.parametrize(("family", "n"), [("smolvlm", 46), ("idefics3", 34)])
-def test_every_key_is_worded_as_by_vlmevalkit(vlmeval: Any, family: str, n: int) -> None:
+def test_prompts_of_every_key_equal_vlmevalkit(vlmeval: Any, family: str, n: int) -> None:
     from evalsuite.vlmevalkit.adapter import prompt_of
 
     known = keys(getattr(vlmeval.vlm.smolvlm, CLASSES[family]))
@@ -194,7 +194,7 @@ def test_every_key_is_worded_as_by_vlmevalkit(vlmeval: Any, family: str, n: int)
 @pytest.mark.parametrize(
     ("dataset", "shown", "split"),
     [
-        # WorldSense has no words of its own: theirs shows all frames, and cuts each into tiles.
+        # WorldSense has no prompt format; VLMEvalKit shows all its frames and splits them.
         *(("WorldSense", 64, False), ("Video-MME", 64, False), ("TempCompass_MCQ", 64, False)),
         *(("MVBench", 64, False), ("VSI-Bench", 64, False)),
         *(("RealWorldQA", 70, True), ("SomeVideos", 70, True), (None, 70, True)),
@@ -202,7 +202,7 @@ def test_every_key_is_worded_as_by_vlmevalkit(vlmeval: Any, family: str, n: int)
 )
 @pytest.mark.usefixtures("vlmeval")
 @pytest.mark.parametrize("family", ["smolvlm", "idefics3"])
-def test_frames_are_few_and_whole(
+def test_frames_are_limited_and_not_split(
     dataset: str | None, shown: int, split: bool, family: str
 ) -> None:
     from evalsuite.vlmevalkit.adapter import prompt_of
@@ -217,14 +217,12 @@ def test_frames_are_few_and_whole(
         assert (frames.numbers[0], frames.numbers[-1]) == (0, 69)
 
 
-def test_an_idefics3_checkpoint_is_asked_by_the_words_of_its_class(
-    vlmeval: Any, tmp_path: Path
-) -> None:
+def test_idefics3_checkpoints_use_their_own_formats(vlmeval: Any, tmp_path: Path) -> None:
     from evalsuite import register
 
     name = register(str(make_checkpoint(tmp_path / "older", family="idefics3")), device="cpu")
     known = vlmeval.config.supported_VLM[name]
-    assert known.keywords["style"] == prompts.PromptOptions(family="idefics3")
+    assert known.keywords["options"] == prompts.PromptOptions(family="idefics3")
     assert isinstance(known(max_new_tokens=1).generate(["What?"], dataset="MVBench"), str)
 
 
@@ -240,8 +238,8 @@ def test_a_lora_adapter(vlmeval: Any, tmp_path: Path) -> None:
     register(str(moved), device="cpu")
     message = [{"type": "image", "value": picture()}, {"type": "text", "value": "What is it?"}]
     known = vlmeval.config.supported_VLM
-    said = {
+    texts = {
         name: known[name](max_new_tokens=LIMIT).generate(message, "OCRBench")
         for name in ("adapter", "merged", "moved")
     }
-    assert said["adapter"] == said["merged"] != said["moved"]
+    assert texts["adapter"] == texts["merged"] != texts["moved"]

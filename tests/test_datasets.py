@@ -1,4 +1,4 @@
-"""Benchmark → samples, through the kit process."""
+"""From a benchmark to samples, through the kit process."""
 
 import base64
 import dataclasses
@@ -13,7 +13,7 @@ from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
 from evalsuite.errors import DiskError
 from evalsuite.sample import Frames, Image, Sample, Text
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError
-from evalsuite.vlmevalkit.media_store import MediaError, Store
+from evalsuite.vlmevalkit.media_store import MediaError, MediaStore
 from tests.builders import kit_data as made
 from tests.builders.kit_images import IMAGES, written_by_vlmevalkit
 
@@ -34,7 +34,7 @@ def only_text(sample: Sample) -> str:
 
 
 # --------------------------------------------------------------------------------------------------
-# What is asked
+# Prompts
 # --------------------------------------------------------------------------------------------------
 
 
@@ -60,7 +60,7 @@ def test_open_question(kit: Kit, tmp_path: Path) -> None:
     assert got.target == "red | blue | dark blue | 5 | navy | teal | sky"
 
 
-def test_text_to_read(kit: Kit, tmp_path: Path) -> None:
+def test_ocr_question(kit: Kit, tmp_path: Path) -> None:
     got = sample(kit, made.texts_to_read(tmp_path, [{}]))
     assert only_text(got) == "what does 0 say?"
     assert got.category == "Scene Text-centric VQA"
@@ -83,7 +83,7 @@ def test_video(kit: Kit, tmp_path: Path) -> None:
     assert levels == pytest.approx([20, 20 + 200 * 10 / 35, 20 + 200 * 20 / 35], abs=4)
 
 
-def test_words_stay_as_written(kit: Kit, tmp_path: Path) -> None:
+def test_texts_are_not_changed(kit: Kit, tmp_path: Path) -> None:
     rows = [
         {"A": "N/A", "B": "nan", "C": "null", "D": "1.0", "answer": "B"},
         {"A": "1", "B": "2", "C": "", "D": "", "question": "2"},
@@ -104,7 +104,7 @@ def test_tables_from_windows(kit: Kit, tmp_path: Path, end: str, encoding: str) 
     assert (got.id, got.question, got.target) == ("ä1", "what?\tor", "Yes")
 
 
-def test_a_split_is_all_there_is(kit: Kit, tmp_path: Path) -> None:
+def test_a_split_selects_its_rows(kit: Kit, tmp_path: Path) -> None:
     rows = [{"split": "dev"}, {"split": "validation"}]
     benchmark = made.choices(tmp_path, rows, split="validation")
     assert [item.id for item in kit.outline(benchmark)] == ["1"]
@@ -113,8 +113,8 @@ def test_a_split_is_all_there_is(kit: Kit, tmp_path: Path) -> None:
         kit.outline(dataclasses.replace(benchmark, split="test"))
 
 
-def test_images_between_the_words(kit: Kit, tmp_path: Path) -> None:
-    """One image twice, one not at all: MMMU's way."""
+def test_images_between_texts(kit: Kit, tmp_path: Path) -> None:
+    """MMMU's format: one image twice, one not at all."""
     images = [made.encoded(made.picture(n)) for n in range(3)]
     row = {
         "image": str(images), "question": "<image 3> and <image 1> or <image 3>?", "hint": "h",
@@ -134,7 +134,7 @@ def test_images_between_the_words(kit: Kit, tmp_path: Path) -> None:
     assert (got.category, got.labels) == ("Music", (("l2-category", "Art"),))
 
 
-def test_labels_are_columns_with_several_words(kit: Kit, tmp_path: Path) -> None:
+def test_labels_are_text_columns_with_several_values(kit: Kit, tmp_path: Path) -> None:
     rows = [
         {"split": "test_human", "l2-category": "same", "category": "a", "duration": 1},
         {"split": "test_augmented", "l2-category": "same", "category": "b", "duration": 2},
@@ -170,7 +170,7 @@ def test_mathvista(kit: Kit, tmp_path: Path) -> None:
         kit.samples(benchmark, ["1"])
 
 
-def test_a_changed_table_shows_no_stale_pixel(kit: Kit, tmp_path: Path) -> None:
+def test_a_changed_table_shows_the_new_images(kit: Kit, tmp_path: Path) -> None:
     benchmark = made.choices(tmp_path, [{"image": made.encoded(made.picture(1))}])
     before = sample(kit, benchmark).media
     made.choices(tmp_path, [{"image": made.encoded(made.picture(2))}])
@@ -180,7 +180,7 @@ def test_a_changed_table_shows_no_stale_pixel(kit: Kit, tmp_path: Path) -> None:
     assert _seen(Path(after.path))[1] == made.picture(2).tobytes()
 
 
-def test_pixels_do_not_go_by_the_index(kit: Kit, tmp_path: Path) -> None:
+def test_images_do_not_depend_on_the_index(kit: Kit, tmp_path: Path) -> None:
     one = made.choices(tmp_path / "one", [{"image": made.encoded(made.picture(1))}])
     two = made.choices(tmp_path / "two", [{"image": made.encoded(made.picture(2))}])
     assert sample(kit, one).media != sample(kit, two).media
@@ -243,10 +243,15 @@ def test_images_on_disk(kit: Kit, tmp_path: Path) -> None:
     assert missing.reason == f"{tmp_path}/no.png: no such file"
 
 
-def test_a_bad_image_breaks_its_own_sample_only(kit: Kit, tmp_path: Path) -> None:
+def test_a_bad_image_fails_only_its_own_sample(kit: Kit, tmp_path: Path) -> None:
     good = made.encoded(made.picture())
     cut = base64.b64encode(base64.b64decode(good)[:-200]).decode()
-    bad = {"not base64": "!", "no image": "aGVsbG8=" * 20, "cut off": cut, "too short": "abcd"}
+    bad = {
+        "not base64": "!",
+        "not an image": "aGVsbG8=" * 20,
+        "truncated": cut,
+        "too short": "abcd",
+    }
     rows = [{"image": text, "question": why} for why, text in bad.items()]
     *broken, whole = asked(kit, made.choices(tmp_path, [*rows, {"image": good}]))
     assert isinstance(whole, Sample)
@@ -263,18 +268,18 @@ KEPT = {"rgb", "grey", "transparent colour", "jpeg", "grey jpeg", "upright jpeg"
 
 
 def _seen(path: Path) -> tuple[tuple[int, ...], bytes]:
-    """The pixels a model gets of a file, as `transformers.image_utils.load_image` reads it."""
+    """Return the pixels of a file as read by `transformers.image_utils.load_image`."""
     pixels = np.asarray(ImageOps.exif_transpose(Picture.open(path)).convert("RGB"))
     return pixels.shape, pixels.tobytes()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 @pytest.mark.parametrize("kind", IMAGES)
-def test_pixels_are_those_vlmevalkit_would_write(tmp_path: Path, kind: str, suffix: str) -> None:
+def test_stored_pixels_equal_vlmevalkits_files(tmp_path: Path, kind: str, suffix: str) -> None:
     text = IMAGES[kind]
     if suffix == ".jpg" and kind == "sixteen bits":
         pytest.skip("VLMEvalKit cannot write it")
-    stored = Path(Store(tmp_path / "media").image(text, suffix))
+    stored = Path(MediaStore(tmp_path / "media").image(text, suffix))
     theirs = tmp_path / f"theirs{suffix}"
     written_by_vlmevalkit(text, theirs)
     assert _seen(stored) == _seen(theirs)
@@ -282,17 +287,17 @@ def test_pixels_are_those_vlmevalkit_would_write(tmp_path: Path, kind: str, suff
         assert (stored.read_bytes() == base64.b64decode(text)) == (kind in KEPT)
 
 
-def test_a_store_is_taken_up_by_the_next_kit(tmp_path: Path) -> None:
-    first = Store(tmp_path).image(IMAGES["rgb"])
+def test_a_new_process_reuses_the_store(tmp_path: Path) -> None:
+    first = MediaStore(tmp_path).image(IMAGES["rgb"])
     written = Path(first).stat().st_mtime_ns
-    assert Store(tmp_path).image(IMAGES["rgb"]) == first
+    assert MediaStore(tmp_path).image(IMAGES["rgb"]) == first
     assert Path(first).stat().st_mtime_ns == written
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [Path(first)]
 
 
-def test_a_full_disk_is_no_broken_image(tmp_path: Path) -> None:
+def test_disk_errors_are_not_media_errors(tmp_path: Path) -> None:
     (tmp_path / "media").touch()
-    store = Store(tmp_path / "media")
+    store = MediaStore(tmp_path / "media")
     with pytest.raises(DiskError):
         store.image(IMAGES["rgb"])
     with pytest.raises(MediaError):
@@ -304,7 +309,7 @@ def test_a_full_disk_is_no_broken_image(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------
 
 
-def test_a_bad_video_breaks_its_own_samples_only(kit: Kit, tmp_path: Path) -> None:
+def test_a_bad_video_fails_only_its_own_samples(kit: Kit, tmp_path: Path) -> None:
     whole = made.video(tmp_path / "video" / "a.mp4", 20)
     (tmp_path / "video" / "cut.mp4").write_bytes(whole.read_bytes()[:600])
     (tmp_path / "video" / "empty.mp4").write_bytes(b"")
@@ -315,7 +320,7 @@ def test_a_bad_video_breaks_its_own_samples_only(kit: Kit, tmp_path: Path) -> No
     good, *broken = asked(kit, benchmark)
     assert isinstance(good, Sample)
     assert [s.reason for s in broken if isinstance(s, BrokenSample)] == [
-        f"{tmp_path}/video/cut.mp4: it is no video, or its end is cut off",
+        f"{tmp_path}/video/cut.mp4: it is not a video, or it is truncated",
         f"{tmp_path}/video/empty.mp4: it is empty",
         f"{tmp_path}/video/missing.mp4: no such file",
     ]

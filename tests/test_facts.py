@@ -6,14 +6,14 @@ import pytest
 
 from evalsuite.errors import UsageError
 from evalsuite.report.model import columns, select
-from evalsuite.report.model.columns import FACTS
+from evalsuite.report.model.columns import CHOICES
 from evalsuite.report.model.table import Table
 from evalsuite.report.tables import run as detail
 from evalsuite.report.tables import runs as grid
 from evalsuite.runs.records import Run
 from tests.builders.runs import failure, found, run, score, settings
 
-ALL = tuple(FACTS)
+ALL = CHOICES
 
 
 def table_of(runs: list[Run], names: tuple[str, ...] = ALL) -> Table:

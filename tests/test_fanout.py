@@ -109,7 +109,7 @@ def test_two_checkpoints_are_one_queue(bench: Bench, reference: Reference, tmp_p
     assert all(run.finished for run in runs)
     assert scores(runs[1]) == scores(alone)
     assert watched.counts == {"demo DemoOCR": 150, "demo-early DemoOCR": 150}
-    assert {o.benchmark for o in watched.outcomes} == {"demo DemoOCR", "demo-early DemoOCR"}
+    assert set(watched.finished) == {("demo", "DemoOCR"), ("demo-early", "DemoOCR")}
     for found, output in ((runs[1], "alone"), (runs[1], "both")):
         where = place(tmp_path / output, early, found.settings, None).directory / "DemoOCR"
         assert len(read_predictions(where / "predictions.jsonl")) == 150
@@ -287,7 +287,7 @@ def test_three_shards_and_then_the_score(
         assert "every --shard there is" in failure.remedy
 
     last = dataclasses.replace(bench.options(tmp_path), shard=read_shard("3/3"))
-    bench.evaluate(demo(*NAMES), last, Watched(), hire=bench.hire)
+    bench.evaluate(demo(*NAMES), last, Watched(), start_worker=bench.start_worker)
     with start(tmp_path, "--mode", "eval") as process:
         code, errors = finish(process)
     assert code == 0, errors

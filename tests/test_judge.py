@@ -1,4 +1,4 @@
-"""The judge's client against a real HTTP server: answers, cache, errors, key."""
+"""The judge client with a real HTTP server: answers, cache, errors, key."""
 
 import datetime
 import ipaddress
@@ -24,8 +24,8 @@ KEY = "sk-very-secret-0123456789"
 
 
 @pytest.fixture(autouse=True)
-def plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither keys nor proxies of whoever runs the tests."""
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the user's keys and proxies."""
     for name in os.environ:
         if name.lower().endswith("_proxy") or name.startswith(("OPENAI_", "EVALSUITE_JUDGE")):
             monkeypatch.delenv(name)
@@ -48,11 +48,11 @@ def files(cache: Path) -> list[Path]:
     return sorted(path for path in cache.rglob("*") if path.is_file())
 
 
-# What is typed
+# Options
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
+    ("typed", "expected"),
     [
         (None, "https://api.openai.com/v1"),
         (" http://localhost:8000/v1/ ", "http://localhost:8000/v1"),
@@ -61,40 +61,43 @@ def files(cache: Path) -> list[Path]:
         ("http://my_host/v1", "http://my_host/v1"),
     ],
 )
-def test_an_address_is_read(typed: str | None, meant: str) -> None:
-    assert read_settings(" qwen ", typed) == JudgeId(model="qwen", base_url=meant)
+def test_addresses_are_normalised(typed: str | None, expected: str) -> None:
+    assert read_settings(" qwen ", typed) == JudgeId(model="qwen", base_url=expected)
 
 
 @pytest.mark.parametrize(
-    ("typed", "complaint"),
+    ("typed", "error"),
     [
-        ("localhost:8000/v1", "'localhost:8000/v1' is no whole address; give one like http://"),
-        ("ftp://localhost/v1", "is no whole address"),
-        ("", "is no whole address"),
-        ("http://", "is no whole address"),
-        ("http://[::1/v1", "is no whole address"),
-        ("http://host:port/v1", "is no whole address"),
-        ("http://two words/v1", "is no whole address"),
-        ("http://two..dots/v1", "is no whole address"),
+        (
+            "localhost:8000/v1",
+            "'localhost:8000/v1' is not a complete address; use the form http://",
+        ),
+        ("ftp://localhost/v1", "is not a complete address"),
+        ("", "is not a complete address"),
+        ("http://", "is not a complete address"),
+        ("http://[::1/v1", "is not a complete address"),
+        ("http://host:port/v1", "is not a complete address"),
+        ("http://two words/v1", "is not a complete address"),
+        ("http://two..dots/v1", "is not a complete address"),
         ("http://me:secret@host/v1", "put the key into EVALSUITE_JUDGE_KEY"),
         ("http://host/v1?key=secret", "put the key into EVALSUITE_JUDGE_KEY"),
-        ("http://host/v1/chat/completions", "give http://host/v1"),
+        ("http://host/v1/chat/completions", "use http://host/v1"),
     ],
 )
-def test_a_wrong_address_is_named_without_its_secrets(typed: str, complaint: str) -> None:
+def test_invalid_addresses_are_errors_without_secrets(typed: str, error: str) -> None:
     with pytest.raises(UsageError) as caught:
         read_settings("qwen", typed)
-    assert complaint in str(caught.value)
+    assert error in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_an_empty_model_is_refused() -> None:
-    with pytest.raises(UsageError, match="--judge: an empty name"):
+    with pytest.raises(UsageError, match="--judge: empty name"):
         read_settings(" ", None)
 
 
-def test_importing_it_is_light() -> None:
+def test_the_import_is_light() -> None:
     code = (
         "import evalsuite.vlmevalkit.judge, sys;"
         "assert not {'openai', 'pydantic'} & set(sys.modules)"
@@ -105,7 +108,7 @@ def test_importing_it_is_light() -> None:
 # Answers and their cache
 
 
-def test_an_answer_comes_at_temperature_0_and_is_asked_for_once(tmp_path: Path) -> None:
+def test_questions_are_asked_once_at_temperature_0(tmp_path: Path) -> None:
     with JudgeServer() as server:
         asked = judge(server, tmp_path)
         assert asked.reported == ()
@@ -128,7 +131,7 @@ def test_an_answer_comes_at_temperature_0_and_is_asked_for_once(tmp_path: Path) 
     assert (kept["text"], kept["answered_by"]) == ("re: How right?", "judge-small-0725")
 
 
-def test_whatever_shapes_an_answer_makes_another_question(tmp_path: Path) -> None:
+def test_model_address_and_system_prompt_are_part_of_the_question(tmp_path: Path) -> None:
     with JudgeServer(lambda asked: asked.system or "none") as server, JudgeServer() as other:
         first = judge(server, tmp_path)
         assert first.generate("Q") == "none"
@@ -143,7 +146,7 @@ def test_whatever_shapes_an_answer_makes_another_question(tmp_path: Path) -> Non
     assert len(files(tmp_path)) == 5
 
 
-def test_the_model_that_answered_is_remembered_with_the_answer(tmp_path: Path) -> None:
+def test_the_reported_model_is_cached_with_the_answer(tmp_path: Path) -> None:
     def answer(asked: Asked) -> Reply:
         return Reply(body=completion("yes", model=f"model-{asked.prompt}"))
 
@@ -158,7 +161,7 @@ def test_the_model_that_answered_is_remembered_with_the_answer(tmp_path: Path) -
         assert len(server.asked) == 2
 
 
-def test_without_a_reported_model_it_is_the_one_asked_for(tmp_path: Path) -> None:
+def test_the_requested_model_is_used_if_none_is_reported(tmp_path: Path) -> None:
     unnamed = {k: v for k, v in completion("yes").items() if k != "model"}
     with JudgeServer(first=(Reply(body=unnamed),)) as server:
         asked = judge(server, tmp_path)
@@ -167,7 +170,7 @@ def test_without_a_reported_model_it_is_the_one_asked_for(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("spoil", ["", "{", "[]", '{"text": "yes"}', "half", "another"])
-def test_a_spoilt_answer_is_asked_for_again(tmp_path: Path, spoil: str) -> None:
+def test_invalid_cache_entries_are_replaced(tmp_path: Path, spoil: str) -> None:
     with JudgeServer() as server:
         judge(server, tmp_path).generate("Q")
         (path,) = files(tmp_path)
@@ -187,14 +190,14 @@ def test_a_spoilt_answer_is_asked_for_again(tmp_path: Path, spoil: str) -> None:
         completion("", finish="length"),
     ],
 )
-def test_a_refusal_is_an_empty_answer_and_kept(tmp_path: Path, body: object) -> None:
+def test_a_refusal_is_an_empty_cached_answer(tmp_path: Path, body: object) -> None:
     with JudgeServer(first=(Reply(body=body),)) as server:
         assert judge(server, tmp_path).generate("Q") == ""
         assert judge(server, tmp_path).generate("Q") == ""
         assert len(server.asked) == 1
 
 
-def test_a_prompt_refused_by_a_filter_is_an_empty_answer(tmp_path: Path) -> None:
+def test_a_filtered_prompt_is_an_empty_answer(tmp_path: Path) -> None:
     with JudgeServer(first=(refusal(400, "Filtered", "content_filter"),)) as server:
         asked = judge(server, tmp_path)
         assert asked.generate("Q") == ""
@@ -203,13 +206,13 @@ def test_a_prompt_refused_by_a_filter_is_an_empty_answer(tmp_path: Path) -> None
     assert json.loads(files(tmp_path)[0].read_text())["finish_reason"] == "content_filter"
 
 
-def test_an_answer_cut_short_is_kept_as_it_is(tmp_path: Path) -> None:
+def test_a_truncated_answer_is_cached(tmp_path: Path) -> None:
     with JudgeServer(first=(Reply(body=completion("Score: 3", finish="length")),)) as server:
         assert judge(server, tmp_path).generate("Q") == "Score: 3"
     assert json.loads(files(tmp_path)[0].read_text())["finish_reason"] == "length"
 
 
-def test_any_text_can_be_asked_about(tmp_path: Path) -> None:
+def test_any_text_can_be_sent(tmp_path: Path) -> None:
     odd = "half \ud83d a pair, \x00 and 😀 ü\n"
     with JudgeServer() as server:
         assert judge(server, tmp_path).generate(odd) == "re: half \ufffd a pair, \x00 and 😀 ü\n"
@@ -250,10 +253,10 @@ def test_two_processes_share_a_cache(tmp_path: Path) -> None:
     assert sorted(k["text"] for k in kept) == sorted(f"re: q{i}" for i in range(30))
 
 
-# Endpoints with habits of their own
+# Special endpoints
 
 
-def test_an_endpoint_without_a_seed_is_asked_without_one(tmp_path: Path) -> None:
+def test_a_rejected_seed_is_left_out(tmp_path: Path) -> None:
     def answer(asked: Asked) -> str | Reply:
         if "seed" in asked.body:
             return refusal(422, "extra_forbidden: seed")
@@ -267,7 +270,7 @@ def test_an_endpoint_without_a_seed_is_asked_without_one(tmp_path: Path) -> None
     assert kept["sampling"] == {"temperature": 0, "max_tokens": 1024}
 
 
-def test_the_newer_name_of_the_token_limit(tmp_path: Path) -> None:
+def test_max_completion_tokens_is_used_if_required(tmp_path: Path) -> None:
     def answer(asked: Asked) -> str | Reply:
         if "max_tokens" in asked.body:
             return refusal(400, "Unsupported: 'max_tokens'. Use 'max_completion_tokens' instead.")
@@ -277,29 +280,29 @@ def test_the_newer_name_of_the_token_limit(tmp_path: Path) -> None:
         assert judge(server, tmp_path).generate("Q") == "1024"
 
 
-def test_a_model_that_is_not_for_temperature_0_is_refused() -> None:
+def test_a_model_without_temperature_0_is_an_error() -> None:
     with JudgeServer(lambda _: refusal(400, "Unsupported value: 'temperature' is 0")) as server:
-        with pytest.raises(UsageError, match=r"temperature 0 .*; choose a judge that does"):
+        with pytest.raises(UsageError, match=r"temperature 0 "):
             check(settings(server))
         assert len(server.asked) == 1
 
 
-# Trouble
+# Errors
 
 
 def failure(server: JudgeServer, cache: Path, *, seconds: float = 5, tries: int = 1) -> str:
-    """The one line that says why there is no answer."""
+    """Return the error line of a failed request."""
     with pytest.raises(JudgeError) as caught:
         judge(server, cache, seconds=seconds, tries=tries).generate("Q")
     assert isinstance(caught.value, IncompleteError)
-    assert not files(cache), "a failure must not be remembered"
+    assert not files(cache), "a failure must not be cached"
     message = str(caught.value)
     assert message.startswith(f"judge judge-small at {server.base_url}: ")
     assert "\n" not in message
     return message
 
 
-def test_it_asks_again_after_errors_of_the_server(tmp_path: Path) -> None:
+def test_server_errors_are_retried(tmp_path: Path) -> None:
     broken = refusal(500, "Oops")
     with JudgeServer(first=(broken, refusal(503, "Busy"))) as server:
         begun = time.monotonic()
@@ -309,7 +312,7 @@ def test_it_asks_again_after_errors_of_the_server(tmp_path: Path) -> None:
         assert time.monotonic() - begun > 1.1
 
 
-def test_it_waits_as_long_as_it_is_told(tmp_path: Path) -> None:
+def test_retry_after_is_respected(tmp_path: Path) -> None:
     with JudgeServer(first=(refusal(429, "Slow down", retry_after="2"),)) as server:
         begun = time.monotonic()
         assert judge(server, tmp_path).generate("Q") == "re: Q"
@@ -317,40 +320,40 @@ def test_it_waits_as_long_as_it_is_told(tmp_path: Path) -> None:
         assert len(server.asked) == 2
 
 
-def test_it_does_not_wait_for_hours(tmp_path: Path) -> None:
+def test_a_long_retry_after_is_an_error(tmp_path: Path) -> None:
     with JudgeServer(lambda _: refusal(429, "Daily limit", retry_after="7200")) as server:
         message = failure(server, tmp_path, tries=3)
         assert len(server.asked) == 1
     assert "429: Daily limit" in message
-    assert "it asks to wait 7200 s" in message
+    assert "7200 s" in message
 
 
-def test_it_gives_up_and_says_what_the_last_error_was(tmp_path: Path) -> None:
+def test_the_last_error_is_reported(tmp_path: Path) -> None:
     with JudgeServer(lambda _: refusal(502, "Bad\ngateway")) as server:
         message = failure(server, tmp_path, tries=2)
         assert len(server.asked) == 2
-    assert "fails (502: Bad gateway); run the same command again once it works" in message
+    assert "(502: Bad gateway)" in message
 
 
-def test_it_asks_again_after_a_broken_connection(tmp_path: Path) -> None:
+def test_a_broken_connection_is_retried(tmp_path: Path) -> None:
     with JudgeServer(first=(Reply(body=completion("lost"), cut=True),)) as server:
         assert judge(server, tmp_path).generate("Q") == "re: Q"
         assert len(server.asked) == 2
 
 
-def test_connections_that_always_break(tmp_path: Path) -> None:
+def test_permanently_broken_connections_are_errors(tmp_path: Path) -> None:
     with JudgeServer(lambda _: Reply(body=completion("lost"), cut=True)) as server:
         message = failure(server, tmp_path, tries=2)
     assert "cannot be reached: " in message
     assert "(tried 2 times)" in message
 
 
-def test_a_slow_answer_is_asked_for_again(tmp_path: Path) -> None:
+def test_a_timeout_is_retried(tmp_path: Path) -> None:
     slow = Reply(body=completion("late"), seconds=5)
     with JudgeServer(first=(slow,)) as server:
         assert judge(server, tmp_path, seconds=0.3).generate("Q") == "re: Q"
         server.first.append(slow)
-        with pytest.raises(JudgeError, match="gave no answer in time; check that it runs"):
+        with pytest.raises(JudgeError, match="no answer in time"):
             judge(server, tmp_path, seconds=0.3, tries=1).generate("another")
 
 
@@ -368,44 +371,44 @@ def test_a_slow_answer_is_asked_for_again(tmp_path: Path) -> None:
         None,
     ],
 )
-def test_what_is_no_completion_is_an_error(tmp_path: Path, body: object) -> None:
+def test_an_invalid_completion_is_an_error(tmp_path: Path, body: object) -> None:
     with JudgeServer(lambda _: Reply(body=body)) as server:
-        assert "is no chat completion: '" in failure(server, tmp_path)
+        assert "chat completion: '" in failure(server, tmp_path)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-def test_a_refusal_is_not_asked_again(tmp_path: Path, status: int) -> None:
+def test_client_errors_are_not_retried(tmp_path: Path, status: int) -> None:
     with JudgeServer(lambda _: refusal(status, "Go away")) as server:
         assert f"({status}: Go away)" in failure(server, tmp_path, tries=3)
         assert len(server.asked) == 1
 
 
-def test_nobody_there(tmp_path: Path) -> None:
-    nobody = read_settings("judge-small", f"http://127.0.0.1:{unused_port()}/v1")
-    with pytest.raises(JudgeError, match=r"cannot be reached: .*refused.*; check that it runs"):
-        Judge(nobody, tmp_path, tries=1).generate("Q")
+def test_a_missing_server_is_an_error(tmp_path: Path) -> None:
+    missing = read_settings("judge-small", f"http://127.0.0.1:{unused_port()}/v1")
     with pytest.raises(JudgeError, match=r"cannot be reached: .*refused"):
-        check(nobody)
+        Judge(missing, tmp_path, tries=1).generate("Q")
+    with pytest.raises(JudgeError, match=r"cannot be reached: .*refused"):
+        check(missing)
 
 
-def test_a_cached_answer_needs_nobody(tmp_path: Path) -> None:
+def test_a_cached_answer_needs_no_server(tmp_path: Path) -> None:
     with JudgeServer() as server:
         asked = judge(server, tmp_path)
         asked.generate("Q")
     assert judge(server, tmp_path).generate("Q") == "re: Q"
 
 
-# The check before a run
+# Preflight check
 
 
-def test_the_check_tells_who_answers() -> None:
+def test_the_check_returns_the_reported_model() -> None:
     with JudgeServer(lambda _: "Yes.") as server:
         assert check(settings(server)) == "judge-small-0725"
         (request,) = server.asked
     assert len(request.prompt) < 100
 
 
-def test_the_check_does_without_a_list_of_models() -> None:
+def test_the_check_does_not_need_a_list_of_models() -> None:
     with JudgeServer(models=refusal(403, "Not for you")) as server:
         assert check(settings(server)) == "judge-small-0725"
     with JudgeServer(models=Reply(body=b"<html>")) as server:
@@ -415,21 +418,21 @@ def test_the_check_does_without_a_list_of_models() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "status", "complaint"),
+    ("key", "status", "error"),
     [
-        ("", 401, "wants a key (401: No); set EVALSUITE_JUDGE_KEY"),
-        ("OPENAI_API_KEY", 401, "refuses the key in OPENAI_API_KEY (401: No); set EVALSUITE_JUDGE"),
-        ("EVALSUITE_JUDGE_KEY", 403, "refuses the key in EVALSUITE_JUDGE_KEY (403: No)"),
+        ("", 401, "(401: No); set EVALSUITE_JUDGE_KEY"),
+        ("OPENAI_API_KEY", 401, "key in OPENAI_API_KEY (401: No)"),
+        ("EVALSUITE_JUDGE_KEY", 403, "key in EVALSUITE_JUDGE_KEY (403: No)"),
     ],
 )
 def test_the_check_names_the_variable(
-    monkeypatch: pytest.MonkeyPatch, key: str, status: int, complaint: str
+    monkeypatch: pytest.MonkeyPatch, key: str, status: int, error: str
 ) -> None:
     if key:
         monkeypatch.setenv(key, KEY)
     with JudgeServer(lambda _: refusal(status, "No")) as server, pytest.raises(UsageError) as no:
         check(settings(server))
-    assert complaint in str(no.value)
+    assert error in str(no.value)
 
 
 @pytest.mark.parametrize("status", [400, 404])
@@ -437,40 +440,43 @@ def test_the_check_names_the_nearest_model(status: int) -> None:
     with JudgeServer(lambda _: refusal(status, "unknown model")) as server:
         with pytest.raises(UsageError, match=r"no model 'judge-smal' \(did you mean 'judge-small'"):
             check(settings(server, "judge-smal"))
-        with pytest.raises(UsageError, match=r"'gpt' \(it has judge-small, judge-large\); name"):
+        with pytest.raises(UsageError, match=r"'gpt' \(it has judge-small, judge-large\)"):
             check(settings(server, "gpt"))
 
 
-def test_the_check_of_a_wrong_path() -> None:
+def test_the_check_reports_a_wrong_path() -> None:
     with JudgeServer() as server:
         wrong = read_settings("judge-small", server.base_url.removesuffix("/v1"))
-        with pytest.raises(UsageError, match=r"404: Not Found\); check --judge and --judge-base"):
+        with pytest.raises(UsageError, match=r"404: Not Found\).*--judge-base-url"):
             check(wrong)
 
 
 @pytest.mark.parametrize(
-    ("reply", "complaint"),
+    ("reply", "error"),
     [
-        (refusal(429, "Pay", "insufficient_quota"), r"quota is used up \(Pay\); raise it"),
-        (refusal(429, "Slow down"), r"asked too often \(429: Slow down\); run the same"),
-        (refusal(503, "Loading model"), r"fails \(503: Loading model\)"),
+        (refusal(429, "Pay", "insufficient_quota"), r"quota .*\(Pay\)"),
+        (refusal(429, "Slow down"), r"\(429: Slow down\)"),
+        (refusal(503, "Loading model"), r"\(503: Loading model\)"),
     ],
 )
-def test_the_check_does_not_wait(reply: Reply, complaint: str) -> None:
+def test_the_check_does_not_retry(reply: Reply, error: str) -> None:
     with JudgeServer(lambda _: reply) as server:
-        with pytest.raises(JudgeError, match=complaint):
+        with pytest.raises(JudgeError, match=error):
             check(settings(server))
         assert len(server.asked) == 1
 
 
-def test_the_check_wants_an_answer() -> None:
+def test_the_check_requires_an_answer() -> None:
     silent = Reply(body=completion(None, finish="length", reasoning_content="Let me think"))
-    with JudgeServer(lambda _: silent) as server, pytest.raises(UsageError, match="with nothing"):
+    with (
+        JudgeServer(lambda _: silent) as server,
+        pytest.raises(UsageError, match="finish_reason length"),
+    ):
         check(settings(server))
 
 
-def test_the_check_is_quick_where_packets_vanish() -> None:
-    # A listener whose queue is full lets connections hang, as a firewall does.
+def test_the_check_is_quick_behind_a_firewall() -> None:
+    # A listener with a full queue blocks connections like a firewall.
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -500,23 +506,21 @@ def test_the_key_comes_from_the_environment(
         monkeypatch.setenv("EVALSUITE_JUDGE_KEY", "sk-own\n")
         judge(server, tmp_path).generate("own")
         monkeypatch.setenv("EVALSUITE_JUDGE_KEY", "-")
-        judge(server, tmp_path).generate("kept from a stranger")
+        judge(server, tmp_path).generate("no key")
         sent = [asked.headers["authorization"] for asked in server.asked]
     assert sent == ["Bearer -", "Bearer sk-openai", "Bearer sk-own", "Bearer -"]
 
 
 @pytest.mark.parametrize("key", ["sk-ключ", "sk two words", "sk-\x07"])
-def test_a_key_that_is_none_is_named_by_its_variable(
-    monkeypatch: pytest.MonkeyPatch, key: str
-) -> None:
+def test_invalid_keys_are_errors_without_the_key(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("EVALSUITE_JUDGE_KEY", key)
     with JudgeServer() as server, pytest.raises(UsageError) as caught:
         check(settings(server))
-    assert str(caught.value).startswith("EVALSUITE_JUDGE_KEY: holds characters that no key has")
+    assert str(caught.value).startswith("EVALSUITE_JUDGE_KEY: ")
     assert key not in str(caught.value)
 
 
-def test_the_key_is_kept_nowhere(
+def test_the_key_is_stored_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("EVALSUITE_JUDGE_KEY", KEY)
@@ -538,7 +542,7 @@ def test_the_key_is_kept_nowhere(
         seen += [repr(asked), repr(vars(asked)), repr(settings(server))]
     assert "Incorrect key: ***" in seen[0]
     assert KEY not in "\n".join(seen)
-    assert "Request" in caplog.text, "the transport's own log is what is looked at here"
+    assert "Request" in caplog.text, "the log of the HTTP client is checked"
     assert KEY not in caplog.text
     assert len(files(tmp_path)) == 2
     for path in files(tmp_path):
@@ -549,15 +553,15 @@ def test_the_key_is_kept_nowhere(
 # TLS
 
 
-def test_certificates_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_certificates_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
-    with JudgeServer() as server, pytest.raises(UsageError, match="check SSL_CERT_FILE, SSL_CERT"):
+    with JudgeServer() as server, pytest.raises(UsageError, match="SSL_CERT_FILE"):
         check(settings(server))
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that nobody has signed, with its key."""
+    """A self-signed certificate for 127.0.0.1, with its key."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -587,15 +591,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_server_is_not_believed_without_a_certificate(
+def test_untrusted_certificates_are_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: Path
 ) -> None:
-    # What importing VLMEvalKit does to its process (vlmeval/__init__.py:8).
+    # Importing VLMEvalKit does this to its process (vlmeval/__init__.py:8).
     monkeypatch.setattr(ssl, "_create_default_https_context", ssl._create_unverified_context)
     with JudgeServer(certificate=certificate) as server:
         with pytest.raises(JudgeError, match="CERTIFICATE_VERIFY_FAILED"):
             judge(server, tmp_path, tries=1).generate("Q")
         assert server.asked == []
-        # The same server is believed by one who trusts its certificate.
+        # A client that trusts the certificate accepts the same server.
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         assert judge(server, tmp_path, tries=1).generate("Q") == "re: Q"

@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 
 from evalsuite.report import format as words
 from evalsuite.report.model import select
-from evalsuite.report.writers.csv import COLUMNS, field, to_csv
+from evalsuite.report.model.columns import RESULT, results
+from evalsuite.report.writers.csv import field, to_csv
 from evalsuite.runs.records import Run
 from tests.builders.hostile import HOSTILE
 from tests.builders.runs import found, one, run, score, settings, several
 
 
 def lines(runs: list[Run]) -> list[dict[str, Any]]:
-    reader = csv.DictReader(io.StringIO(to_csv(select.tables(found(runs)))), strict=True)
+    text = to_csv(list(RESULT.values()), results(select.tables(found(runs))))
+    reader = csv.DictReader(io.StringIO(text), strict=True)
     rows = list(reader)
-    assert tuple(reader.fieldnames or ()) == COLUMNS
+    assert tuple(reader.fieldnames or ()) == tuple(RESULT)
     assert all(None not in row and None not in row.values() for row in rows)
     return rows
 

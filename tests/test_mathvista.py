@@ -1,4 +1,4 @@
-"""The rules that find MathVista's answers where there is no judge."""
+"""Rules that extract MathVista's answers without a judge."""
 
 import ast
 import time
@@ -93,8 +93,8 @@ WORDS = chosen("B", "spring", "Summer", "fall")
         *("yes or no", "fractions", "lengths", "angles", "figures"),
     ],
 )  # fmt: skip
-def test_find(rules: Any, row: made.Row, found: Sequence[tuple[str, str]]) -> None:
-    assert [(text, rules.find(row, text)) for text, _ in found] == list(found)
+def test_extract_answer(rules: Any, row: made.Row, found: Sequence[tuple[str, str]]) -> None:
+    assert [(text, rules.extract_answer(row, text)) for text, _ in found] == list(found)
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_find(rules: Any, row: made.Row, found: Sequence[tuple[str, str]]) -> No
         (WORDS, ["B"], ["A", "", "b"]),
     ],
 )  # fmt: skip
-def test_right(rules: Any, row: made.Row, right: list[str], wrong: list[str]) -> None:
-    assert [rules.right(row, found) for found in right] == [True] * len(right)
-    assert [rules.right(row, found) for found in wrong] == [False] * len(wrong)
+def test_is_correct(rules: Any, row: made.Row, right: list[str], wrong: list[str]) -> None:
+    assert [rules.is_correct(row, found) for found in right] == [True] * len(right)
+    assert [rules.is_correct(row, found) for found in wrong] == [False] * len(wrong)
 
 
 ROWS = [free("14", "integer"), free("0.6", "float"), free("[1, 2]", "list"), free("x", "text")]
@@ -121,28 +121,31 @@ ROWS = [free("14", "integer"), free("0.6", "float"), free("[1, 2]", "list"), fre
 
 @settings(max_examples=150, deadline=None)
 @given(text=st.one_of(TEXTS, st.text("0123456789.,-+eE/\\frac{}[]()$ ", max_size=30)))
-def test_any_text(rules: Any, text: str) -> None:
+def test_random_texts(rules: Any, text: str) -> None:
     for row in [*ROWS, WORDS]:
-        found = rules.find(row, text)
+        found = rules.extract_answer(row, text)
         assert isinstance(found, str)
-        assert rules.right(row, found) in (True, False)
-    assert rules.find(WORDS, text) in ("", "A", "B", "C")
-    assert rules.find(ROWS[0], text) == "" or float(rules.find(ROWS[0], text)) is not None
-    listed = rules.find(ROWS[2], text)
+        assert rules.is_correct(row, found) in (True, False)
+    assert rules.extract_answer(WORDS, text) in ("", "A", "B", "C")
+    assert (
+        rules.extract_answer(ROWS[0], text) == ""
+        or float(rules.extract_answer(ROWS[0], text)) is not None
+    )
+    listed = rules.extract_answer(ROWS[2], text)
     assert listed == "" or isinstance(ast.literal_eval(listed), list)
 
 
 @given(st.integers(-(10**9), 10**9))
-def test_a_number_is_found_in_whatever_is_said_around_it(rules: Any, number: int) -> None:
+def test_numbers_are_found_in_sentences(rules: Any, number: int) -> None:
     row = free(str(number), "integer")
     for text in (f"{number}", f"The answer is {number}.", f"${number:,}$", f"It is {number} m."):
-        assert rules.right(row, rules.find(row, text)), text
-    assert not rules.right(row, rules.find(row, f"{number + 1}"))
+        assert rules.is_correct(row, rules.extract_answer(row, text)), text
+    assert not rules.is_correct(row, rules.extract_answer(row, f"{number + 1}"))
 
 
-def test_long_texts_take_no_longer_than_others(rules: Any) -> None:
+def test_long_texts_are_fast(rules: Any) -> None:
     for row in [*ROWS, WORDS]:
         for text in [*(t for t in NASTY if len(t) > 1000), "\\boxed{" * 20_000, "[" * 100_000]:
             start = time.perf_counter()
-            rules.find(row, text)
+            rules.extract_answer(row, text)
             assert time.perf_counter() - start < 5, text[:10]

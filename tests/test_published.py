@@ -8,6 +8,7 @@ import pytest
 from evalsuite.benchmarks.catalogue import Catalogue, load
 from evalsuite.errors import UsageError
 from evalsuite.report.model import select
+from evalsuite.report.model.columns import RESULT, results
 from evalsuite.report.model.table import Table
 from evalsuite.report.tables import runs as grid
 from evalsuite.report.writers.csv import to_csv
@@ -92,7 +93,7 @@ def test_a_benchmark_of_that_name_on_other_data_has_none(known: Catalogue) -> No
 
 def test_in_csv_and_json(known: Catalogue) -> None:
     table = table_of([run("ours", score("A", 50.0))], known)
-    rows = to_csv([table]).splitlines()
+    rows = to_csv(list(RESULT.values()), results([table])).splitlines()
     assert rows[2].startswith("published,Big,,,,,,,A,,image,,60.04,")
     assert rows[2].endswith('"Some paper, Table 1 (read)"')
     assert rows[3].endswith('"Some paper, Table 1 (recalled, check it)"')

@@ -1,4 +1,4 @@
-"""VLMEvalKit's own road as such; that ours meets it is for `tests.parity`."""
+"""VLMEvalKit's own inference loop. `tests.parity` compares it with ours."""
 
 import base64
 import dataclasses
@@ -10,7 +10,7 @@ import pytest
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.checkpoint import checkpoint
-from evalsuite.vlmevalkit.reference import Assignment, Reference, run_reference
+from evalsuite.vlmevalkit.reference import ReferenceResult, ReferenceTask, run_reference
 from tests.builders import kit_data as made_data
 from tests.builders import paper_tables as paper_data
 
@@ -20,7 +20,7 @@ def tree(folder: Path) -> set[str]:
 
 
 def relative(path: Path) -> Path:
-    """A path as a user may write it."""
+    """Return a relative path, as a user may type it."""
     return Path(os.path.relpath(path))
 
 
@@ -30,7 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def assigned(data: Path) -> dict[str, Benchmark]:
+def benchmarks(data: Path) -> dict[str, Benchmark]:
     names = ["MMStar", "MLVU", "WorldSense", "MathVista_MINI", "MVBench_plain"]
     chosen = paper_data.make(data, names)
     noise = base64.b64encode(b"\x89PNG and then nothing that an image would have" * 2).decode()
@@ -42,39 +42,40 @@ IDS = {"MMStar": ("6", "1", "4"), "MLVU": ("9", "0", "1")}
 
 
 @pytest.fixture(scope="module")
-def before(data: Path, assigned: dict[str, Benchmark]) -> set[str]:
-    assert assigned
+def before(data: Path, benchmarks: dict[str, Benchmark]) -> set[str]:
+    assert benchmarks
     return tree(data)
 
 
 @pytest.fixture(scope="module")
 def made(
-    assigned: dict[str, Benchmark], before: set[str], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Reference]:
+    benchmarks: dict[str, Benchmark], before: set[str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, ReferenceResult]:
     assert before
     demo = checkpoint.read("demo")
-    assignment = Assignment(
+    task = ReferenceTask(
         checkpoint=relative(demo.path),
         processor=relative(demo.processor_path),
         family=demo.family,
         tile_size=demo.tile_size,
         dtype="bfloat16",
         benchmarks=tuple(
-            dataclasses.replace(b, data=str(relative(Path(str(b.data))))) for b in assigned.values()
+            dataclasses.replace(b, data=str(relative(Path(str(b.data)))))
+            for b in benchmarks.values()
         ),
         ids=IDS,
         work=relative(tmp_path_factory.mktemp("reference") / "work"),
     )
-    return {reference.benchmark: reference for reference in run_reference(assignment)}
+    return {reference.benchmark: reference for reference in run_reference(task)}
 
 
-def test_asks_the_chosen_samples_in_the_order_of_the_data(made: dict[str, Reference]) -> None:
+def test_chosen_samples_run_in_data_order(made: dict[str, ReferenceResult]) -> None:
     assert list(made["MMStar"].predictions) == ["1", "4", "6"]
     assert list(made["MLVU"].predictions) == ["0", "1", "9"]
     assert list(made["WorldSense"].predictions) == list("012345")
 
 
-def test_what_is_asked_is_taken_down_with_its_images(made: dict[str, Reference]) -> None:
+def test_processor_inputs_are_recorded(made: dict[str, ReferenceResult]) -> None:
     asked = made["MMStar"].asked
     assert list(asked) == ["1", "4", "6"]
     question = "what shape is in the image?"
@@ -82,7 +83,7 @@ def test_what_is_asked_is_taken_down_with_its_images(made: dict[str, Reference])
         f"<|im_start|>User:<image>Question: {question}\nChoices:\nA. circle\nB. rectangle\n"
         "C. triangle\nAnswer with the letter.<end_of_utterance>\nAssistant: Answer:"
     )
-    # Samples 1, 4 and 6 have the pictures 6, 9 and 11; nobody asked for their pixels.
+    # Samples 1, 4 and 6 have images 6, 9 and 11; pixel digests were not requested.
     assert [a.images for a in asked.values()] == [
         ((40, 900, ""),),
         ((30, 30, ""),),
@@ -90,7 +91,9 @@ def test_what_is_asked_is_taken_down_with_its_images(made: dict[str, Reference])
     ]
 
 
-def test_frames_without_a_prompt_for_videos_are_64_at_most(made: dict[str, Reference]) -> None:
+def test_at_most_64_frames_without_a_video_prompt(
+    made: dict[str, ReferenceResult],
+) -> None:
     counts = [len(asked.images) for asked in made["WorldSense"].asked.values()]
     assert counts == [3, 3, 64, 64, 2, 2]
     assert all(asked.text.count("<image>") == n for asked, n in zip(
@@ -98,12 +101,12 @@ def test_frames_without_a_prompt_for_videos_are_64_at_most(made: dict[str, Refer
     ))  # fmt: skip
 
 
-def test_parts_for_a_judge_are_left_out_of_the_score(made: dict[str, Reference]) -> None:
+def test_judged_parts_are_left_out_of_the_score(made: dict[str, ReferenceResult]) -> None:
     tasks = dict(zip(made["MLVU"].result["task"], made["MLVU"].result["overall"], strict=True))
     assert tasks == {"plotQA": 2, "M-Avg": 2, "G-Avg": 0}
 
 
-def test_no_score_without_a_judge_is_said(made: dict[str, Reference]) -> None:
+def test_a_missing_judge_is_reported(made: dict[str, ReferenceResult]) -> None:
     reference = made["MathVista_MINI"]
     assert len(reference.predictions) == 9
     assert reference.result is None
@@ -112,8 +115,8 @@ def test_no_score_without_a_judge_is_said(made: dict[str, Reference]) -> None:
     )
 
 
-def test_what_was_said_before_an_image_that_cannot_be_read_is_kept(
-    made: dict[str, Reference],
+def test_predictions_before_an_unreadable_image_are_kept(
+    made: dict[str, ReferenceResult],
 ) -> None:
     reference = made["Broken"]
     assert list(reference.predictions) == ["0", "1"]
@@ -122,17 +125,17 @@ def test_what_was_said_before_an_image_that_cannot_be_read_is_kept(
     assert reference.error.startswith("predict: UnidentifiedImageError: ")
 
 
-def test_nothing_is_written_beside_the_data(
-    data: Path, before: set[str], made: dict[str, Reference]
+def test_nothing_is_written_next_to_the_data(
+    data: Path, before: set[str], made: dict[str, ReferenceResult]
 ) -> None:
     assert len(made) == 6
     assert tree(data) == before
     assert f"WorldSense/{LAYOUTS['WorldSense'].tables[0]}.tsv" in before
 
 
-def test_time_is_counted_from_the_first_sample(made: dict[str, Reference]) -> None:
+def test_time_starts_at_the_first_sample(made: dict[str, ReferenceResult]) -> None:
     for name, reference in made.items():
-        # A sample that raises ends the loop, and with it what is counted.
+        # A sample that raises ends the loop and leaves the time unset.
         assert (reference.seconds > 0) == (name != "Broken")
         assert reference.first_prediction_seconds > reference.seconds
         assert reference.peak_memory_bytes > 100e6

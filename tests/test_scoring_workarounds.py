@@ -1,4 +1,4 @@
-"""Each mend of a rule beside the defect it is for: these fail the day upstream mends one itself."""
+"""Each test shows a defect in VLMEvalKit's scoring rules and its workaround."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def _scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def keep(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Have `names` of a module put back after the test."""
+    """Return a function that restores names of a module after the test."""
 
     def keep(module: Any, *names: str) -> None:
         for name in names:
@@ -41,15 +41,15 @@ def keep(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return keep
 
 
-class Told:
-    """A judge that answers as told, and remembers what it was asked."""
+class FakeJudge:
+    """A judge with fixed answers that records its prompts."""
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[str, str]] = []
         self.system = ""
 
-    def under(self, system: str) -> "Told":
+    def with_system_prompt(self, system: str) -> "FakeJudge":
         self.system = system
         return self
 
@@ -72,7 +72,7 @@ def moves(texts: Sequence[str], indices: Sequence[int], answer: str = "down") ->
     ]  # fmt: skip
 
 
-def test_cells_are_not_run(vlmeval: Any, rules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parse_cells_safely(vlmeval: Any, rules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     line = {"answer": "__import__('os').system('touch ran') or ['a']", "prediction": "a"}
     rules.vqa_eval.process_line(line, method="accuracy")
     assert Path("ran").exists()
@@ -84,7 +84,7 @@ def test_cells_are_not_run(vlmeval: Any, rules: Any, monkeypatch: pytest.MonkeyP
         sets.tempcompass,
     ):  # fmt: skip
         monkeypatch.setattr(module, "eval", eval, raising=False)
-    scoring_workarounds.cells_are_not_run()
+    scoring_workarounds.parse_cells_safely()
     got = rules.vqa_eval.process_line(line, method="accuracy")
     assert not Path("ran").exists()
     assert got["gt"] == [line["answer"]]
@@ -95,42 +95,44 @@ def test_cells_are_not_run(vlmeval: Any, rules: Any, monkeypatch: pytest.MonkeyP
     assert vlmeval.smp.toliststr("['x', 1]") == ["x", "1"]
 
 
-def test_no_option_by_chance(rules: Any, keep: Callable[..., None]) -> None:
+def test_no_random_option(rules: Any, keep: Callable[..., None]) -> None:
     module = rules.multiple_choice
     keep(module, "rd")
     item = {"question": "?", "A": "cat", "B": "dog", "prediction": "cow", "answer": "A"}
 
     def found() -> set[str]:
-        return {module.extract_answer_from_item(Told("neither"), item)["opt"] for _ in range(40)}
+        return {
+            module.extract_answer_from_item(FakeJudge("neither"), item)["opt"] for _ in range(40)
+        }
 
     assert len(found()) > 1
-    scoring_workarounds.no_option_by_chance()
+    scoring_workarounds.no_random_option()
     assert found() == {"Z"}
     letters = {chr(65 + n): f"option {n}" for n in range(26)}
-    got = module.extract_answer_from_item(Told("neither"), item | letters)
-    assert got["opt"] == "Z", "drawn from no options at all, which raised"
+    got = module.extract_answer_from_item(FakeJudge("neither"), item | letters)
+    assert got["opt"] == "Z", "without options the random choice raised"
 
 
-def test_judges_see_the_options(rules: Any, keep: Callable[..., None]) -> None:
+def test_show_options_to_judge(rules: Any, keep: Callable[..., None]) -> None:
     for module in (rules.videomme, rules.worldsense):
         keep(module, "extract_option")
         item = {
             "question": "Which way?", "candidates": "['A. up', 'B. down']", "prediction": "it fell",
             "answer": "B",
         }  # fmt: skip
-        judge = Told("B")
+        judge = FakeJudge("B")
         assert module.extract_option(judge, dict(item), "Video-MME") != "B"
         assert "down" not in judge.asked[0][1]
-    scoring_workarounds.judges_see_the_options()
+    scoring_workarounds.show_options_to_judge()
     for module in (rules.videomme, rules.worldsense):
-        judge = Told("B")
+        judge = FakeJudge("B")
         assert module.extract_option(judge, dict(item), "Video-MME") == "B"
         assert "A. up\nB. down" in judge.asked[0][1]
-        # Without a judge there is nothing to show.
+        # Without a judge, nothing changes.
         assert module.extract_option(None, dict(item), "Video-MME") == "Z"
 
 
-def test_captions_are_compared_with_care(rules: Any, keep: Callable[..., None]) -> None:
+def test_tolerate_unlabelled_captions(rules: Any, keep: Callable[..., None]) -> None:
     module = rules.tempcompass
     keep(module, "eval_rule_caption_matching")
     line = {
@@ -139,13 +141,13 @@ def test_captions_are_compared_with_care(rules: Any, keep: Callable[..., None]) 
     }  # fmt: skip
     with pytest.raises(IndexError):
         module.evaluate_tempcompass_mcq(None, line)
-    scoring_workarounds.captions_are_compared_with_care()
+    scoring_workarounds.tolerate_unlabelled_captions()
     assert module.evaluate_tempcompass_mcq(None, line)["rating"] == 0
     right = line | {"prediction": "It falls."}
     assert module.evaluate_tempcompass_mcq(None, right)["rating"] == 1
 
 
-def test_marks_are_found(rules: Any, keep: Callable[..., None]) -> None:
+def test_parse_judge_marks(rules: Any, keep: Callable[..., None]) -> None:
     module = rules.mlvu
     keep(module, "extract_scores_summary", "extract_scores_sub_scene")
     well = "{'score_accuracy': 3.5, 'score_relevance': 4, 'total_score': 7.5}"
@@ -155,7 +157,7 @@ def test_marks_are_found(rules: Any, keep: Callable[..., None]) -> None:
             module.extract_scores_sub_scene(bad)
     mad = "{'score_accuracy': nan, 'score_relevance': 50, 'total_score': 7.5}"
     assert math.isnan(sum(module.extract_scores_sub_scene(mad)))
-    scoring_workarounds.marks_are_found()
+    scoring_workarounds.parse_judge_marks()
     for text, marks in (
         (well, [3.5, 4]),
         ("{'score_accuracy': 3, 'score_relevance': 4}\n```", [3, 4]),
@@ -168,26 +170,26 @@ def test_marks_are_found(rules: Any, keep: Callable[..., None]) -> None:
     assert module.extract_scores_summary(summary) == [1, 2]
 
 
-def test_rows_count_from_zero(vlmeval: Any) -> None:
+def test_renumber_rows(vlmeval: Any) -> None:
     kind = vlmeval.dataset.MVBench_MP4
     made.table(Path("odd.tsv"), moves(["B", "x"], [1, 3]))
     assert kind.evaluate("odd.tsv", model="exact_matching")["overall"][:2] == [2, 3]
     frame = pd.DataFrame(moves(["B", "x"], [1, 3]))
-    scoring_workarounds.rows_count_from_zero(frame)
+    scoring_workarounds.renumber_rows(frame)
     assert list(frame["index"]) == [0, 1]
     frame.to_csv("even.tsv", sep="\t", index=False)
     assert kind.evaluate("even.tsv", model="exact_matching")["overall"][:2] == [1, 2]
     parts = pd.DataFrame({"SUB_DATASET": list("aabab"), "index": 9, "original_index": 7})
-    scoring_workarounds.rows_count_from_zero(parts)
+    scoring_workarounds.renumber_rows(parts)
     assert list(parts["original_index"]) == [0, 1, 0, 2, 1]
     assert list(parts["index"]) == [0, 1, 2, 3, 4]
 
 
-def test_our_judge_is_asked(vlmeval: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_use_judge(vlmeval: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[dict[str, Any]] = []
-    judge = Told("{'score_completeness': 1, 'score_reliability': 2, 'total_score': 3}")
+    judge = FakeJudge("{'score_completeness': 1, 'score_reliability': 2, 'total_score': 3}")
 
-    def build_judge(**settings: Any) -> Told:
+    def build_judge(**settings: Any) -> FakeJudge:
         built.append(settings)
         return judge
 
@@ -207,17 +209,17 @@ def test_our_judge_is_asked(vlmeval: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert built[-1]["temperature"] == 1.0
 
     monkeypatch.setattr(vlmeval.dataset.mlvu, "build_judge", stock)
-    ours = Told("{'score_completeness': 4, 'score_reliability': 4, 'total_score': 8}")
+    ours = FakeJudge("{'score_completeness': 4, 'score_reliability': 4, 'total_score': 8}")
     Path("open_mine.pkl").unlink()
     Path("open_mine_score.tsv").unlink()
-    with scoring_workarounds.our_judge_is_asked(ours):
+    with scoring_workarounds.use_judge(ours):
         got = vlmeval.dataset.MLVU_OpenEnded.evaluate("open.tsv", model="mine", nproc=1)
     assert got == {"summary": [8, 1]}
     assert "##COMPLETENESS" in ours.asked[0][0]
     assert vlmeval.dataset.mlvu.build_judge is stock
 
 
-def test_no_verdict_is_none(rules: Any) -> None:
+def test_normalise_judge_answer(rules: Any) -> None:
     row = {
         "question_type": "multi_choice", "choices": "['a', 'b']", "answer_option": "A",
         "answer": "a",
@@ -225,50 +227,50 @@ def test_no_verdict_is_none(rules: Any) -> None:
     assert rules.mathvista.post_check(row | {"res": float("nan")}), "read back from an empty cell"
     assert rules.tempcompass.parse_llm_output("", "B. x")["rating"] == -1
     for text in ("", " \n", "Failed to obtain answer via API."):
-        none = scoring_workarounds.no_verdict_is_none(text)
+        none = scoring_workarounds.normalise_judge_answer(text)
         assert not rules.mathvista.post_check(row | {"res": none})
         assert rules.tempcompass.parse_llm_output(none, "B. x")["rating"] == 0
-    assert scoring_workarounds.no_verdict_is_none("B\ud800") == "B\ufffd"
+    assert scoring_workarounds.normalise_judge_answer("B\ud800") == "B\ufffd"
 
 
-def test_failure_is_no_answer(vlmeval: Any) -> None:
-    texts = ["A", scoring_workarounds.FAILURE]
+def test_is_failure_text(vlmeval: Any) -> None:
+    texts = ["A", scoring_workarounds.FAILURE_TEXT]
     made.table(Path("b.tsv"), moves(texts, [0, 1]))
     got = vlmeval.dataset.MVBench_MP4.evaluate("b.tsv", model="exact_matching")
     assert got["overall"][:2] == [1, 2], "right"
-    made.table(Path("u.tsv"), moves(["B", scoring_workarounds.FAILURE], [0, 1]))
+    made.table(Path("u.tsv"), moves(["B", scoring_workarounds.FAILURE_TEXT], [0, 1]))
     got = vlmeval.dataset.MLVU_MCQ.evaluate("u.tsv", model="exact_matching")
     assert got == {"plotQA": [0, 2]}, "one right, one minus one"
-    assert scoring_workarounds.failure_is_no_answer(f"so: {scoring_workarounds.FAILURE}")
-    assert not scoring_workarounds.failure_is_no_answer("Failed")
+    assert scoring_workarounds.is_failure_text(f"so: {scoring_workarounds.FAILURE_TEXT}")
+    assert not scoring_workarounds.is_failure_text("Failed")
 
 
-def test_a_mark_is_no_answer(rules: Any) -> None:
+def test_starts_with_punctuation(rules: Any) -> None:
     for text, mark in ((".", True), ("( A", True), ("", True), (" \n", True), ("A", False)):
-        assert scoring_workarounds.a_mark_is_no_answer(text) is mark
+        assert scoring_workarounds.starts_with_punctuation(text) is mark
     for text in (".", "(", ")", " ", "..."):
         assert rules.mvbench.check_ans_with_model(text, "(B) down", None, {}), text
 
 
-def test_words_can_be_right(rules: Any) -> None:
-    def theirs(answer: str, found: str, kind: str) -> bool:
+def test_open_answer_value(rules: Any) -> None:
+    def is_right(answer: str, found: str, kind: str) -> bool:
         row = {"question_type": "free_form", "answer_type": kind, "answer": answer, "res": found}
         return bool(rules.mathvista.post_check(row))
 
-    assert not theirs("Yes", "Yes", "text")
-    assert not theirs("[1, 2]", "[1, 2]", "list")
-    assert theirs("None", "anything", "text")
-    assert not theirs("14", "14.", "integer")
+    assert not is_right("Yes", "Yes", "text")
+    assert not is_right("[1, 2]", "[1, 2]", "list")
+    assert is_right("None", "anything", "text")
+    assert not is_right("14", "14.", "integer")
     assert (
-        scoring_workarounds.words_can_be_right(True),
-        scoring_workarounds.words_can_be_right(False),
+        scoring_workarounds.open_answer_value(True),
+        scoring_workarounds.open_answer_value(False),
     ) == (1, 0)
 
 
-def test_columns_of_numbers_do_not_turn_an_answer_into_one(
+def test_numeric_columns_do_not_change_an_answer(
     vlmeval: Any, rules: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What a judge found, as it comes back from a table: 14.5 is no integer, unless all are numbers.
+    # A judge's answer read back from a table: 14.5 is not an integer, unless all are numbers.
     monkeypatch.setattr(vlmeval.smp.file, "pd", pd)
     row = {
         "question_type": "free_form", "answer_type": "integer", "answer": "14", "task": "t",
@@ -281,11 +283,11 @@ def test_columns_of_numbers_do_not_turn_an_answer_into_one(
         return int(result[result["Task&Skill"] == "Overall"]["hit"].item())
 
     assert right() == 1
-    workarounds.tables_keep_their_words()
+    workarounds.keep_na_texts()
     assert right() == 0
 
 
-def test_vlmevalkit_cannot_do_without_a_judge(vlmeval: Any, rules: Any) -> None:
+def test_vlmevalkit_requires_a_judge(vlmeval: Any, rules: Any) -> None:
     row = {"index": 0, "question": "?", "answer": "1", "prediction": "1"}
     made.table(Path("m.tsv"), [row])
     with pytest.raises(KeyError, match="model"):

@@ -61,6 +61,7 @@ def write(
 
     Raises `UsageError` for an unknown format.
     """
+    from evalsuite.report.model.columns import RESULT, results
     from evalsuite.report.model.select import NOTHING, tables
     from evalsuite.report.tables.runs import report_grid
     from evalsuite.report.writers.csv import to_csv
@@ -69,6 +70,9 @@ def write(
 
     check_format(form, FORMATS)
     made = tables(found, wanted or NOTHING)
-    data = {"csv": lambda: to_csv(made), "json": lambda: to_json(made)}
+    data = {
+        "csv": lambda: to_csv(list(RESULT.values()), results(made)),
+        "json": lambda: to_json(made),
+    }
     grids = [] if form in data else list(map(report_grid, made))
     write_grids(grids, form, output, data)

@@ -8,7 +8,7 @@ from typing import Any
 
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.runner import batch_sensitivity as noises
-from evalsuite.runner.events import Planned
+from evalsuite.runner.events import BenchmarkPlan
 from evalsuite.runner.plan import Place
 from evalsuite.runs.comparable import Conditions, differences
 from evalsuite.runs.records import Run, Score, read_run
@@ -19,7 +19,7 @@ class State:
     """A run as it was found."""
 
     previous: Run | None
-    standing: list[Planned]
+    standing: list[BenchmarkPlan]
     """Benchmarks whose score need not be made again."""
     todo: list[Benchmark]
     reopened: frozenset[str] = frozenset()
@@ -55,7 +55,7 @@ def look(
             todo.append(benchmark)
             reopened.add(benchmark.name)
         else:
-            standing.append(Planned(benchmark, score.n, score.n, finished=True))
+            standing.append(BenchmarkPlan(benchmark, score.n, score.n, scored=True))
     return State(previous, standing, todo, frozenset(reopened))
 
 

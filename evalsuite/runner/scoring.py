@@ -22,7 +22,7 @@ from evalsuite.runs.records import (
 from evalsuite.sample import Frames, Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.system.environment import installed
-from evalsuite.vlmevalkit.client import BrokenSample, Kit, SampleValue, Scored
+from evalsuite.vlmevalkit.client import BenchmarkScore, BrokenSample, Kit, SampleValue
 
 
 def score_samples(
@@ -31,7 +31,7 @@ def score_samples(
     samples: Sequence[Sample | BrokenSample],
     predictions: Mapping[str, Prediction],
     evidence: Path,
-) -> tuple[Scored, list[SampleScore]]:
+) -> tuple[BenchmarkScore, list[SampleScore]]:
     """Score `predictions` of `samples`, which are in data order; what VLMEvalKit writes becomes
     `evidence`.
 
@@ -49,7 +49,7 @@ def score_samples(
 def make_score(
     benchmark: Benchmark,
     conditions: Conditions,
-    scored: Scored,
+    scored: BenchmarkScore,
     rows: Sequence[SampleScore],
     *,
     unscored: int,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.sample import Sample
-from evalsuite.vlmevalkit.client import BrokenSample, Kit, Outline
+from evalsuite.vlmevalkit.client import BrokenSample, Kit, SampleOutline
 
 
 class SampleSource:
@@ -14,10 +14,10 @@ class SampleSource:
 
     def __init__(self, kit: Kit) -> None:
         self.kit = kit
-        self._outlines: dict[tuple[str, str], list[Outline]] = {}
+        self._outlines: dict[tuple[str, str], list[SampleOutline]] = {}
         self._samples: dict[tuple[str, str], dict[str, Sample | BrokenSample]] = {}
 
-    def outline(self, benchmark: Benchmark, digest: str) -> list[Outline]:
+    def outline(self, benchmark: Benchmark, digest: str) -> list[SampleOutline]:
         """Ids and clusters of all samples of data with `digest`. Raises `KitError`."""
         key = (benchmark.name, digest)
         if key not in self._outlines:

@@ -21,7 +21,7 @@ from evalsuite.smolvlm.prefix_sharing import PrefixGroup
 
 SHARED = -1
 PADDING = -2
-"""Owners of positions, besides the prompts, which count from 0."""
+"""Owners of positions that belong to no single prompt; prompts count from 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from evalsuite.system.process import Child, ChildDied, ChildTimedOut, serve
+from evalsuite.system.text import one_line
 
 DECODE_TIMEOUT = 60.0
 """Seconds to decode one image."""
@@ -134,8 +135,7 @@ def _reason(error: Exception) -> str:
         return "not enough memory to decode it"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    lines = str(error).strip().splitlines() or [""]
-    return f"cannot be decoded ({type(error).__name__}: {lines[0]})"
+    return f"cannot be decoded ({one_line(error, with_type=True)})"
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ class Model:
     ) -> list[list[int]]:
         """Generate with transformers' ``generate`` for prompts of equal length.
 
-        The ids are passed besides the embeddings because a repetition penalty needs them.
+        The ids are passed in addition to the embeddings because a repetition penalty needs them.
         """
         sequences: torch.Tensor = self._module.generate(
             input_ids=ids,

@@ -18,7 +18,6 @@ MAX_FRAMES = 64
 """Maximum number of video frames shown, evenly spaced, as in VLMEvalKit's adapter."""
 
 PromptStyle = Literal["vlmevalkit", "native"]
-PROMPT_STYLES: tuple[PromptStyle, ...] = ("vlmevalkit", "native")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,6 @@ __all__ = [
     "FORMATS",
     "IMAGE_TOKEN",
     "MAX_FRAMES",
-    "PROMPT_STYLES",
     "VIDEO_FORMATS",
     "Prompt",
     "PromptOptions",

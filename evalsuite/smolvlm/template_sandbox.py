@@ -20,6 +20,8 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
+from evalsuite.system.text import one_line
+
 Turn = Mapping[str, Any]
 """``role`` and ``content``: a list of ``{"type": "text", "text": …}`` and ``{"type": "image"}``."""
 
@@ -36,7 +38,7 @@ def render(chat_template: str, turns: Sequence[Turn], *, generation_prompt: bool
             messages=turns, tools=None, documents=None, add_generation_prompt=generation_prompt
         )
     except _TEMPLATE_FAULTS as error:
-        raise TemplateError(_line(error)) from error
+        raise TemplateError(_reason(error)) from error
 
 
 _TEMPLATE_FAULTS = (
@@ -53,15 +55,15 @@ def _compiled(chat_template: str) -> jinja2.Template:
         names = jinja2.meta.find_undeclared_variables(environment.parse(chat_template))
         template = environment.from_string(chat_template)
     except _TEMPLATE_FAULTS as error:
-        raise TemplateError(_line(error)) from error
+        raise TemplateError(_reason(error)) from error
     # transformers defines these from the tokenizer. Here they would silently be empty.
     if tokens := sorted(name for name in names if name.endswith(("_token", "_tokens"))):
         raise TemplateError(f"it uses {', '.join(tokens)}: write the token literally instead")
     return template
 
 
-def _line(error: BaseException) -> str:
-    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+def _reason(error: BaseException) -> str:
+    text = one_line(error)
     if isinstance(error, jinja2.TemplateSyntaxError):
         return f"line {error.lineno}: {text}"
     return text

@@ -1,1 +1,1 @@
-"""All that touches VLMEvalKit; empty, so that naming a module here loads no other."""
+"""Interface to VLMEvalKit: prompts, datasets and scores, from a child process."""

@@ -1,4 +1,4 @@
-"""SmolVLM as a VLMEvalKit model: its own loops, benchmarks and command line over our engine.
+"""SmolVLM as a VLMEvalKit model: VLMEvalKit's own loops and command line with our engine.
 
 >>> from evalsuite import register
 >>> name = register("checkpoints/step-500")
@@ -25,6 +25,7 @@ from evalsuite.sample import Frames, Image, Message, Text
 from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.engine import Engine
 from evalsuite.smolvlm.requests import Question
+from evalsuite.smolvlm.settings import EngineSettings
 
 _FORMATS = {
     "brief": (
@@ -55,10 +56,10 @@ _FORMATS = {
 
 
 def prompt_format(dataset: str | None) -> str:
-    """Name the format that VLMEvalKit's SmolVLM classes use for a dataset's key.
+    """Return the format that VLMEvalKit's SmolVLM classes use for a dataset key.
 
-    Follows ``vlmeval/vlm/smolvlm.py:388-456``. The older class has no words for videos: there
-    `prompts.build` turns the formats of videos into ``default``.
+    Follows ``vlmeval/vlm/smolvlm.py:388-456``. The older class has no video prompts; for its family
+    `prompts.build` replaces video formats by ``default``.
     """
     for name, keys in _FORMATS.items():
         if dataset in keys:
@@ -68,10 +69,10 @@ def prompt_format(dataset: str | None) -> str:
 
 @functools.cache
 def shows_videos(dataset: str | None) -> bool:
-    """Whether the images of a dataset's messages are the frames of videos.
+    """Return whether the images in a dataset's messages are video frames.
 
-    VLMEvalKit does not say so with a message, but it lists its datasets of videos. One that it
-    does not know shows images, however many: what is cut into tiles is not guessed from a number.
+    VLMEvalKit's messages do not contain this, but it lists its video datasets. Unknown datasets are
+    treated as images, whatever their number.
     """
     kinds = vlmeval.dataset.VIDEO_DATASET
     listed = any(dataset in kind.supported_datasets() for kind in kinds)
@@ -79,36 +80,36 @@ def shows_videos(dataset: str | None) -> bool:
 
 
 def prompt_of(
-    parts: Iterable[str | Mapping[str, str]], dataset: str | None, style: prompts.PromptOptions
+    parts: Iterable[str | Mapping[str, str]], dataset: str | None, options: prompts.PromptOptions
 ) -> prompts.Prompt:
-    """Word a VLMEvalKit message as its own class would; raises `UsageError` for sound and such."""
+    """Build the prompt of a VLMEvalKit message; raises `UsageError` for audio and other media."""
     messages = _messages(parts, video=shows_videos(dataset))
-    return prompts.build(prompt_format(dataset), messages, style)
+    return prompts.build(prompt_format(dataset), messages, options)
 
 
 def register(
     source: str, name: str | None = None, *, device: str = "auto", base: str | None = None
 ) -> str:
-    """Make a checkpoint known to VLMEvalKit in this process; return the name to ask for it by.
+    """Register a checkpoint with VLMEvalKit in this process; return its model name.
 
-    `base` names the model that a LoRA adapter was trained on, if not what its config says.
+    `base` is the base model of a LoRA adapter, if not the one in the adapter's config.
     """
-    read = checkpoint.read(source, name=name, base=base)
-    if read.base_path is not None:
+    found = checkpoint.read(source, name=name, base=base)
+    if found.base_path is not None:
         require_peft()
-    vlmeval.config.supported_VLM[read.name] = functools.partial(
+    vlmeval.config.supported_VLM[found.name] = functools.partial(
         EvalsuiteSmolVLM,
-        model_path=read.path,
-        base=read.base_path,
-        style=prompts.PromptOptions(family=read.family),
-        processor=read.processor_path,
+        model_path=found.path,
+        base=found.base_path,
+        options=prompts.PromptOptions(family=found.family),
+        processor=found.processor_path,
         device=device,
     )
-    return read.name
+    return found.name
 
 
 class EvalsuiteSmolVLM(BaseModel):  # type: ignore[misc] # vlmeval ships no types
-    """What VLMEvalKit's inference loops ask of a model."""
+    """Model class for VLMEvalKit's inference loops."""
 
     INTERLEAVE = True
     VIDEO_LLM = False
@@ -118,32 +119,32 @@ class EvalsuiteSmolVLM(BaseModel):  # type: ignore[misc] # vlmeval ships no type
         self,
         model_path: Path | str,
         *,
-        style: prompts.PromptOptions,
+        options: prompts.PromptOptions,
         base: Path | None = None,
         processor: Path | None = None,
         device: str = "auto",
         max_new_tokens: int = 2048,
     ) -> None:
-        """Load the checkpoint in float32; 2048 is how long VLMEvalKit lets SmolVLM answer."""
+        """Load the checkpoint in float32. VLMEvalKit's token limit for SmolVLM is 2048."""
         super().__init__()
         if device == "auto":
             device = "cuda" if vlmeval.inference.torch.cuda.is_available() else "cpu"
         self._engine = Engine(
-            model_path, device=device, dtype="float32", base=base, processor=processor
+            model_path, EngineSettings(device=device, base=base, processor=processor)
         )
-        self._style = style
+        self._options = options
         self._max_new_tokens = max_new_tokens
 
     def generate(
         self, message: str | Iterable[str | Mapping[str, str]], dataset: str | None = None
     ) -> str:
-        """Answer one message; raises `RuntimeError` if it cannot be asked.
+        """Answer one message; raises `RuntimeError` if the engine returns an error.
 
-        VLMEvalKit's own ``generate`` also looks for files and addresses in the words of a message
-        (``smp/file.py:parse_file``); this one goes by the parts' types.
+        VLMEvalKit's own ``generate`` also searches texts for files and URLs
+        (``smp/file.py:parse_file``). This one uses the parts' types only.
         """
         parts = [message] if isinstance(message, str) else message
-        prompt = prompt_of(parts, dataset, self._style)
+        prompt = prompt_of(parts, dataset, self._options)
         question = Question("0", prompt, self._max_new_tokens)
         ((answer,),) = self._engine.answer([question])
         if answer.ended == "error":
@@ -152,7 +153,7 @@ class EvalsuiteSmolVLM(BaseModel):  # type: ignore[misc] # vlmeval ships no type
 
 
 def _messages(parts: Iterable[str | Mapping[str, str]], *, video: bool) -> list[Message]:
-    """Turn a VLMEvalKit message into ours; the images in a row of a video are its frames."""
+    """Convert a VLMEvalKit message; consecutive images of a video become its frames."""
     dicts = [{"type": "text", "value": part} if isinstance(part, str) else part for part in parts]
     messages: list[Message] = []
     for kind, group in itertools.groupby(dicts, key=lambda part: part["type"]):
@@ -164,14 +165,14 @@ def _messages(parts: Iterable[str | Mapping[str, str]], *, video: bool) -> list[
         elif kind == "image":
             messages += [Image(item["value"], _digest([item["value"]])) for item in items]
         else:
-            raise UsageError(f"a message of type '{kind}': SmolVLM reads text and images")
+            raise UsageError(f"message of type '{kind}': SmolVLM accepts only text and images")
     return messages
 
 
 def _frames(paths: list[str]) -> Frames:
     numbers = prompts.shown_frames(len(paths))
     shown = [paths[number] for number in numbers]
-    # VLMEvalKit does not say when a frame is shown; its adapter takes them for seconds.
+    # VLMEvalKit has no time stamps; its adapter counts frames as seconds.
     times = tuple(map(float, numbers))
     return Frames(tuple(shown), times, _digest(shown), tuple(numbers))
 

@@ -1,8 +1,8 @@
-"""The kit process: start it, ask it for samples, give it predictions, get scores.
+"""Client of the kit process, in which VLMEvalKit builds samples and scores predictions.
 
-VLMEvalKit is imported in a child process only (`evalsuite.vlmevalkit.server`). What crosses over is
-plain: benchmarks, samples, texts, numbers. A child that crashes or hangs is killed and the next
-request starts another; the reason stays with the request, or with the one sample that caused it.
+VLMEvalKit is imported only in this child process (`evalsuite.vlmevalkit.server`). Only plain data
+are exchanged: benchmarks, samples, texts, numbers. A child that crashes or hangs is killed, and the
+next request starts a new one; the error belongs to the request, or to the sample that caused it.
 """
 
 from __future__ import annotations
@@ -33,36 +33,36 @@ START_REPLIES = 2
 
 
 class KitError(IncompleteError):
-    """VLMEvalKit cannot load or score a benchmark; `stage` says which of the two it was."""
+    """VLMEvalKit failed to load or score a benchmark; `stage` is one of the two."""
 
     def __init__(self, stage: Stage, message: str, *, logged: bool = False) -> None:
         super().__init__(message)
         self.stage: Stage = stage
         self.logged = logged
-        """Whether the kit's log says more."""
+        """Whether the kit's log has more details."""
 
 
 class KitStartError(IncompleteError):
-    """VLMEvalKit does not start on this machine, so that no benchmark can be evaluated."""
+    """VLMEvalKit does not start on this machine, so no benchmark can be evaluated."""
 
 
-class _GoneError(Exception):
-    """The child crashed or hung while it worked on a request."""
+class _ProcessLostError(Exception):
+    """The child crashed or hung during a request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outline:
+class SampleOutline:
     """A sample before its prompt is built."""
 
     id: str
     cluster: str
     part: str = ""
-    """As of `Sample`."""
+    """As in `Sample`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenSample:
-    """A sample that cannot be asked, because its image or video cannot be read."""
+    """A sample whose image or video cannot be read."""
 
     id: str
     cluster: str
@@ -76,71 +76,71 @@ class BrokenSample:
 
 @dataclass(frozen=True, slots=True)
 class SampleValue:
-    """How right one prediction is."""
+    """Value of one prediction."""
 
     id: str
     value: float
     """0 (wrong) to 1 (right)."""
     parsed: bool
-    """Whether the benchmark's rule found an answer in the text."""
+    """Whether the scoring rule found an answer in the text."""
     counts: bool = True
-    """Whether the benchmark's score is about it: MLVU's is not about its open questions."""
+    """Whether the sample is part of the benchmark's score; MLVU's open questions are not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
-    """A benchmark's predictions, scored."""
+class BenchmarkScore:
+    """Scores of a benchmark's predictions."""
 
     values: tuple[SampleValue, ...]
-    """In the order asked for."""
+    """In the order of the request."""
     score: float
-    """The mean of those `values` that count, from 0 to 100."""
+    """Mean of the `values` that count, 0 to 100."""
     vlmevalkit_score: float | None
-    """VLMEvalKit's own number for the same predictions, on the same scale; None if it raises."""
+    """VLMEvalKit's score of the same predictions, 0 to 100; None if it raises."""
     deviations: tuple[str, ...]
-    """Names of the workarounds that explain why the two differ; empty if they agree."""
+    """Names of the workarounds that explain a difference to VLMEvalKit's score."""
     macro_average: float | None = None
-    """The unweighted mean over the benchmark's tasks, where that is reported too."""
+    """Unweighted mean over the benchmark's tasks, if it is usually reported."""
     extra: Mapping[str, float] = field(default_factory=dict)
-    """Further numbers VLMEvalKit gives, by its names and on its scales: MLVU's G-Avg."""
+    """Further scores of VLMEvalKit, with its names and scales: MLVU's G-Avg."""
     judge_reported: tuple[str, ...] = ()
-    """Names of the models that answered as judge; empty if no question was asked."""
+    """Names of the models that answered as judge; empty if none was asked."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a request was not done."""
+class RequestFailure:
+    """Reason for a failed request."""
 
     text: str
     """One line."""
     logged: bool
-    """Whether the log says more: it came as a surprise."""
+    """Whether the log has more details, as for unexpected errors."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What a child is told before its first request."""
+class KitSettings:
+    """Settings of a child process."""
 
     work: Path
     media: Path
     log: Path
     lossless: bool
-    """Keep frames as they are decoded; VLMEvalKit's go through JPEG."""
+    """Store frames as decoded instead of VLMEvalKit's JPEG."""
     judge: JudgeId | None
 
 
 class Kit:
-    """One kit process, started when first needed. Threads may share it: requests take turns."""
+    """A kit process, started on demand. Threads may share it; requests run one after the other."""
 
     start_seconds: float = 300
-    """How long importing VLMEvalKit may take."""
+    """Timeout for importing VLMEvalKit."""
     load_seconds: float = 1800
-    """How long loading a benchmark's data may take."""
+    """Timeout for loading a benchmark's data."""
     chunk_seconds: float = 300
-    """How long building one call's samples may take, plus `sample_seconds` for each of them."""
+    """Timeout for building the samples of one call, plus `sample_seconds` per sample."""
     sample_seconds: float = 10
     score_seconds: float = 1800
-    """How long scoring a benchmark may take, plus `judge_seconds` for each sample if judged."""
+    """Timeout for scoring a benchmark, plus `judge_seconds` per sample with a judge."""
     judge_seconds: float = 60
 
     def __init__(
@@ -152,12 +152,11 @@ class Kit:
         lossless: bool = False,
         judge: JudgeId | None = None,
     ) -> None:
-        """Keep scratch in `work`, images and frames in `media`, VLMEvalKit's chatter in `log`.
+        """Set the directories for temporary files and for media, and the log file.
 
-        `lossless` keeps frames as they are decoded; `judge` is asked where a benchmark's ``judge``
-        is not None.
+        `lossless` stores frames as decoded. `judge` is used for benchmarks with a judge.
         """
-        self._settings = Settings(
+        self._settings = KitSettings(
             work.absolute(), media.absolute(), log.absolute(), lossless, judge
         )
         self.log = log
@@ -168,8 +167,8 @@ class Kit:
         """Replies to the start that are still to come, of `START_REPLIES`."""
         self._closed = False
         self._judge_answered = False
-        # Media that took a child down, by benchmark and cluster: not to be tried again.
-        self._deadly: dict[tuple[str, str], str] = {}
+        # Media that made a child crash or hang, by benchmark and cluster; never read again.
+        self._fatal_media: dict[tuple[str, str], str] = {}
 
     def __enter__(self) -> Kit:
         return self
@@ -177,8 +176,8 @@ class Kit:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def warm(self) -> None:
-        """Start the child, so that its import runs beside whatever comes next."""
+    def start(self) -> None:
+        """Start the child, so that its import overlaps with other work."""
         with self._lock, contextlib.suppress(ChildDied):
             self._start()
 
@@ -195,56 +194,58 @@ class Kit:
                 raise
 
     def check_judge(self) -> None:
-        """Make sure that the judge, if there is one, answers; raises `EvalsuiteError`. Once."""
+        """Check once that the judge, if any, answers; raises `EvalsuiteError`."""
         if self._settings.judge is not None and not self._judge_answered:
             check(self._settings.judge)
             self._judge_answered = True
 
     def close(self) -> None:
-        """End the child at once; a request under way raises `KitError`."""
+        """Kill the child; a running request raises `KitError`."""
         self._closed = True
         if (child := self._child) is not None:
-            # The request under way holds the lock, and gets to know by this.
+            # A running request holds the lock and fails because of this.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGKILL)
         with self._lock:
             self._stop()
 
-    def outline(self, benchmark: Benchmark) -> list[Outline]:
-        """List the samples of `benchmark` in the dataset's order; raises `KitError`."""
-        outlines: list[Outline] = self._loaded("outline", benchmark)
+    def outline(self, benchmark: Benchmark) -> list[SampleOutline]:
+        """Return all samples of `benchmark` in the dataset's order; raises `KitError`."""
+        outlines: list[SampleOutline] = self._ask_data("outline", benchmark)
         return outlines
 
     def samples(self, benchmark: Benchmark, ids: Sequence[str]) -> list[Sample | BrokenSample]:
         """Build the prompts of the samples `ids`; raises `KitError`.
 
-        A sample whose media crash or hang the child is found by asking one by one.
+        If the child crashes or hangs, samples are built one by one to find the cause.
         """
-        known = self._known_broken(benchmark, ids)
+        known = self._samples_with_fatal_media(benchmark, ids)
         good = [id for id in ids if id not in known]
         seconds = self.chunk_seconds + self.sample_seconds * len(good)
-        self._loaded("load", benchmark)
+        self._ask_data("load", benchmark)
         try:
             built = self._ask("data", seconds, "samples", benchmark, good) if good else []
-        except _GoneError as error:
+        except _ProcessLostError as error:
             if len(good) > 1:
                 return [sample for id in ids for sample in self.samples(benchmark, [id])]
-            (culprit,) = self._loaded("describe", benchmark, good)
+            (culprit,) = self._ask_data("describe", benchmark, good)
             reason = f"{error} while reading its media"
-            self._deadly[benchmark.name, culprit.cluster] = reason
+            self._fatal_media[benchmark.name, culprit.cluster] = reason
             return self.samples(benchmark, ids)
         found = known | {sample.id: sample for sample in built}
         return [found[id] for id in ids]
 
-    def _known_broken(self, benchmark: Benchmark, ids: Sequence[str]) -> dict[str, BrokenSample]:
-        if not self._deadly:
+    def _samples_with_fatal_media(
+        self, benchmark: Benchmark, ids: Sequence[str]
+    ) -> dict[str, BrokenSample]:
+        if not self._fatal_media:
             return {}
         return {
             sample.id: dataclasses.replace(
-                sample, reason=self._deadly[benchmark.name, sample.cluster]
+                sample, reason=self._fatal_media[benchmark.name, sample.cluster]
             )
-            for sample in self._loaded("describe", benchmark, ids)
-            if (benchmark.name, sample.cluster) in self._deadly
+            for sample in self._ask_data("describe", benchmark, ids)
+            if (benchmark.name, sample.cluster) in self._fatal_media
         }
 
     def score(
@@ -253,29 +254,29 @@ class Kit:
         ids: Sequence[str],
         predictions: Mapping[str, Prediction],
         directory: Path,
-    ) -> Scored:
+    ) -> BenchmarkScore:
         """Score the predictions of the samples `ids`; raises `KitError`.
 
-        `directory` is replaced by what VLMEvalKit writes while scoring.
+        `directory` is replaced by the files that VLMEvalKit writes.
         """
-        self._loaded("load", benchmark)
+        self._ask_data("load", benchmark)
         chosen = {id: predictions[id] for id in ids}
         request = ("score", benchmark, tuple(ids), chosen, directory.absolute())
         seconds = self.score_seconds
         if benchmark.judge is not None:
             seconds += self.judge_seconds * len(ids)
         try:
-            scored: Scored = self._ask("score", seconds, *request)
-        except _GoneError as error:
+            scored: BenchmarkScore = self._ask("score", seconds, *request)
+        except _ProcessLostError as error:
             why = f"{benchmark.name}: {error} while scoring"
             raise KitError("score", why, logged=True) from error
         return scored
 
-    def _loaded(self, verb: str, benchmark: Benchmark, *arguments: object) -> Any:
-        """Ask for something that takes no longer than loading the data."""
+    def _ask_data(self, verb: str, benchmark: Benchmark, *arguments: object) -> Any:
+        """Send a request that takes at most the time for loading the data."""
         try:
             return self._ask("data", self.load_seconds, verb, benchmark, *arguments)
-        except _GoneError as error:
+        except _ProcessLostError as error:
             why = f"{benchmark.name}: {error} while loading the data"
             raise KitError("data", why, logged=True) from error
 
@@ -285,7 +286,7 @@ class Kit:
                 raise KitError(stage, "the VLMEvalKit process was closed")
             try:
                 child = self._start()
-                if self._closed:  # while it was starting: `close` has not seen it
+                if self._closed:  # closed during the start, without the child
                     raise ChildDied("was closed")
                 self._await_start(child, 0)
                 child.send(request)
@@ -293,9 +294,9 @@ class Kit:
             except (ChildDied, ChildTimedOut) as error:
                 self._stop()
                 gave = "gave " if isinstance(error, ChildTimedOut) else ""
-                raise _GoneError(f"the VLMEvalKit process {gave}{error}") from error
+                raise _ProcessLostError(f"the VLMEvalKit process {gave}{error}") from error
             except BaseException:
-                # A reply still to come would be taken for the next request's.
+                # A late reply would be mistaken for the next request's.
                 self._stop()
                 raise
         if not done:
@@ -335,13 +336,13 @@ class Kit:
 
 
 _ENVIRONMENT = {
-    # xlsx turns a prediction that begins with '=' into a formula; json cannot be loaded back.
+    # xlsx turns a prediction that starts with '=' into a formula; json cannot be read back.
     "PRED_FORMAT": "tsv",
     "EVAL_FORMAT": "csv",
     "VLMEVALKIT_USE_MODELSCOPE": "0",
     "HF_HUB_OFFLINE": "1",
-    # The devices belong to the workers.
+    # The workers use the devices.
     "CUDA_VISIBLE_DEVICES": "",
-    # VLMEvalKit orders what it writes by sets of words.
+    # VLMEvalKit writes sets of strings in hash order.
     "PYTHONHASHSEED": "0",
 }

@@ -1,10 +1,10 @@
-"""Benchmarks of one's own: JSON lines, and the class of VLMEvalKit that goes with a metric.
+"""Custom benchmarks: the JSONL format, and the VLMEvalKit class for each metric.
 
-A line is an object with ``question`` and ``answer`` (or a list, ``answers``); ``image``, a path
-relative to the file, base64, or a list of these, or ``video``, a path, with ``start`` and ``end``
-in seconds if it is about a clip; options as ``A``, ``B``, … or as a list, ``choices`` or
-``options``, of which the answer may name the letter or the text; and ``index``, ``category``,
-``hint``, ``split`` as in VLMEvalKit's tables.
+Each line is an object with ``question`` and ``answer`` (or ``answers``, a list); with ``image`` (a
+path relative to the file, base64, or a list of these) or ``video`` (a path), plus ``start`` and
+``end`` in seconds for a clip; with options ``A``, ``B``, … or a list ``choices`` or ``options``,
+where the answer is a letter or an option's text; and optionally ``index``, ``category``, ``hint``,
+``split`` as in VLMEvalKit's tables.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ CLASSES: Mapping[str, str] = {
     "exact-match": "ImageVQADataset",
     "ocr-contains": "OCRBench",
 }
-"""The class for data VLMEvalKit does not know, by metric; the other metrics have schemas."""
+"""VLMEvalKit class by metric, for custom data; other metrics need a fixed schema."""
 
-_LISTS = ("choices", "options")
-_LONGEST_PATH = 64
-"""Up to here any text is a path, if not base64 by its looks: no image is that small."""
+_OPTION_LISTS = ("choices", "options")
+_MAX_PATH_LENGTH = 64
+"""A text up to this length is a path: no base64 image is that short."""
 
 
 class _LineError(Exception):
-    """What is wrong with one line."""
+    """An error in one line."""
 
 
 def is_path(text: str) -> bool:
-    """Whether `text` names an image rather than being one in base64, which has no dots."""
-    return "." in text or len(text) <= _LONGEST_PATH
+    """Return whether `text` is a path. Otherwise it is a base64 image, which has no dots."""
+    return "." in text or len(text) <= _MAX_PATH_LENGTH
 
 
 def read_lines(path: Path, medium: str) -> Any:
-    """Read a JSON lines file as a table of VLMEvalKit's columns; raises `KitError`.
+    """Read a JSONL file as a table with VLMEvalKit's columns; raises `KitError`.
 
-    `medium`, ``image`` or ``video``, is what each line must have; images are lists.
+    Each line must have `medium`: ``image`` or ``video``. Images become lists.
     """
     if not path.is_file():
         raise KitError("data", f"{path}: no such file")
@@ -61,14 +61,14 @@ def read_lines(path: Path, medium: str) -> Any:
             row = {"index": str(len(rows))} | _row(line, medium)
             first = lines.setdefault(row["index"], number)
             if first != number:
-                raise _LineError(f"has the index {row['index']} of line {first}; give it another")
+                raise _LineError(f"has the same index {row['index']} as line {first}; use another")
             rows.append(row)
     except _LineError as error:
         raise KitError("data", f"{path}: line {number} {error}") from error
     except UnicodeDecodeError as error:
         raise KitError("data", f"{path}: is not UTF-8 text; save it as UTF-8") from error
     if not rows:
-        raise KitError("data", f"{path}: no lines; expected one JSON object a line")
+        raise KitError("data", f"{path}: no lines; expected one JSON object per line")
     return pd.DataFrame(rows, dtype=object)
 
 
@@ -78,19 +78,19 @@ def _row(line: str, medium: str) -> dict[str, Any]:
         line.encode()
         json.dumps(given, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise _LineError("holds half a character (a lone surrogate); remove it") from error
+        raise _LineError("contains half a character (a lone surrogate); remove it") from error
     except ValueError as error:
-        raise _LineError(f"is no JSON: {error}") from error
+        raise _LineError(f"is not JSON: {error}") from error
     if not isinstance(given, dict):
-        raise _LineError('is no JSON object; expected {"question": …, "answer": …}')
+        raise _LineError('is not a JSON object; expected {"question": …, "answer": …}')
     given = {key: value for key, value in given.items() if value is not None}
     if medium not in given:
         other = "image" if medium == "video" else "video"
-        hint = f"; say 'modality: {other}' if it is about that" if other in given else ""
+        hint = f"; for that, set 'modality: {other}'" if other in given else ""
         raise _LineError(f"has no '{medium}'{nearest(medium, given)}{hint}")
     if "answers" in given:
         if "answer" in given:
-            raise _LineError("has both 'answer' and 'answers'; leave one out")
+            raise _LineError("has both 'answer' and 'answers'; remove one")
         given["answer"] = given.pop("answers")
     for key in ("question", "answer"):
         if given.get(key, "") in ("", []):
@@ -101,7 +101,7 @@ def _row(line: str, medium: str) -> dict[str, Any]:
     if options:
         row["answer"] = _letter(row["answer"], options)
     if medium == "video":
-        return row | {"video": _video(media)} | _bounds(given)
+        return row | {"video": _video(media)} | _clip_bounds(given)
     return row | {"image": _images(media)}
 
 
@@ -110,12 +110,12 @@ def _cell(value: Any) -> str:
 
 
 def _options(given: dict[str, Any]) -> dict[str, str]:
-    """Take the options out of a line, by letter."""
-    lists = [key for key in _LISTS if key in given]
+    """Remove the options from a line and return them by letter."""
+    lists = [key for key in _OPTION_LISTS if key in given]
     lettered = {key: given.pop(key) for key in string.ascii_uppercase if key in given}
     if len(lists) + bool(lettered) > 1:
         named = [*lists, *lettered]
-        raise _LineError(f"has options in more than one place: {', '.join(named)}; keep one")
+        raise _LineError(f"has several sets of options: {', '.join(named)}; keep one")
     if lists:
         texts = given.pop(lists[0])
         if not isinstance(texts, list) or not 2 <= len(texts) <= 26:
@@ -125,40 +125,40 @@ def _options(given: dict[str, Any]) -> dict[str, str]:
 
 
 def _letter(answer: str, options: Mapping[str, str]) -> str:
-    """Return the letter of the option that `answer` names, or is the text of."""
+    """Return the letter of the option with the letter or the text `answer`."""
     by_text = [letter for letter, text in options.items() if text == answer]
     if answer in options and by_text not in ([], [answer]):
         raise _LineError(
-            f"has the answer '{answer}', both a letter and the text of option {by_text[0]}; "
-            "answer with the letter, and word the options otherwise"
+            f"has the answer '{answer}', a letter and also the text of option {by_text[0]}; "
+            "use the letter and change the option's text"
         )
     if answer in options:
         return answer
     if len(by_text) != 1:
-        how = "none" if not by_text else "several"
+        count = "none" if not by_text else "several"
         shown = ", ".join(f"{letter} ({text})" for letter, text in options.items())
-        raise _LineError(f"has the answer '{answer}', which is {how} of its options {shown}")
+        raise _LineError(f"has the answer '{answer}', which equals {count} of its options {shown}")
     return by_text[0]
 
 
 def _images(media: Any) -> list[str]:
     images = media if isinstance(media, list) else [media]
     if not images or not all(isinstance(image, str) and image for image in images):
-        raise _LineError("needs a path, base64 or a list of these as its 'image'")
+        raise _LineError("needs a path, base64 or a list of these as 'image'")
     return images
 
 
 def _video(media: Any) -> str:
     if not isinstance(media, str) or not media:
-        raise _LineError("needs a path as its 'video'")
+        raise _LineError("needs a path as 'video'")
     return media
 
 
-def _bounds(given: Mapping[str, Any]) -> dict[str, float]:
+def _clip_bounds(given: Mapping[str, Any]) -> dict[str, float]:
     bounds = {key: given[key] for key in ("start", "end") if key in given}
     for key, value in bounds.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-            raise _LineError(f"needs a number of seconds as its '{key}', not {value!r}")
+            raise _LineError(f"needs a number of seconds as '{key}', not {value!r}")
     if "end" in bounds and not bounds.get("start", 0) < bounds["end"]:
-        raise _LineError("has a clip that ends before it starts")
+        raise _LineError("has a clip whose 'end' is not after its 'start'")
     return bounds

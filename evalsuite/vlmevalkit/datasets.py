@@ -1,7 +1,7 @@
-"""Benchmark → VLMEvalKit's dataset object → samples. Runs in the kit process.
+"""From a benchmark to VLMEvalKit's dataset object to samples. Runs in the kit process.
 
-The dataset's class builds every prompt; only where it reads data from and keeps media is ours.
-Nothing is downloaded here, and nothing is written beside a user's data.
+VLMEvalKit's class builds every prompt; only reading data and storing media is replaced. Nothing is
+downloaded, and nothing is versions next to the user's data.
 """
 
 from __future__ import annotations
@@ -26,42 +26,42 @@ from evalsuite.errors import nearest
 from evalsuite.sample import Image, Message, Sample, Text
 from evalsuite.vlmevalkit import custom_data, video_datasets
 from evalsuite.vlmevalkit import image_datasets as images
-from evalsuite.vlmevalkit.client import BrokenSample, KitError, Outline
-from evalsuite.vlmevalkit.media_store import MediaError, Store
-from evalsuite.vlmevalkit.tsv import several, words
-from evalsuite.vlmevalkit.video_datasets import Clips
+from evalsuite.vlmevalkit.client import BrokenSample, KitError, SampleOutline
+from evalsuite.vlmevalkit.media_store import MediaError, MediaStore
+from evalsuite.vlmevalkit.tsv import cell_text, listed_texts
+from evalsuite.vlmevalkit.video_datasets import ClipReader
 
 Row = dict[str, Any]
 
-_LMU_DATA = "LMUData"
-"""The environment's variable for VLMEvalKit's data folder."""
-_PART = "SUB_DATASET"
-"""The column that says which of several datasets a row is of."""
-_CATEGORIES = {"MathVista": "task", "TempCompass": "dim"}
-"""The column that a class's scores are first broken down by, where it is not the usual one."""
-_LABELS = (
+_DATA_VARIABLE = "LMUData"
+"""Environment variable with VLMEvalKit's data folder."""
+_PART_COLUMN = "SUB_DATASET"
+"""Column with a row's dataset, in a benchmark of several datasets."""
+_CATEGORY_COLUMNS = {"MathVista": "task", "TempCompass": "dim"}
+"""Category column by class name, where it is not ``category``."""
+_LABEL_COLUMNS = (
     *("split", "l2-category", "duration", "domain", "task_type", "dim"),
     *("question_type", "task", "task_domain", "sub_category"),
 )
-"""Further columns that scores are broken down by."""
+"""Further columns for breakdowns of a score."""
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A benchmark's dataset, ready to be asked for prompts and scores."""
+class LoadedDataset:
+    """A benchmark's dataset, ready to build prompts and to score."""
 
     benchmark: Benchmark
     dataset: Any
     """VLMEvalKit's object."""
-    store: Store
+    store: MediaStore
     positions: dict[str, int]
-    """Where each sample is in ``dataset.data``, in the dataset's order."""
-    clips: Clips | None = None
-    """What the rows show, if videos."""
+    """Row of each sample in ``dataset.data``, in the dataset's order."""
+    clips: ClipReader | None = None
+    """ScoringContext of the rows' videos, if any."""
     category: str = ""
-    """The column with the samples' categories, if any."""
+    """Name of the category column, or empty."""
     labels: tuple[str, ...] = ()
-    """The columns with the samples' labels."""
+    """Names of the label columns."""
 
     def frame(self, ids: Iterable[str]) -> Any:
         """Return the rows of the samples `ids` as a table."""
@@ -76,23 +76,23 @@ class Loaded:
         return rows
 
 
-class Shelf:
-    """The datasets used last; loading one takes seconds to minutes."""
+class DatasetCache:
+    """The most recently used datasets; loading one takes seconds to minutes."""
 
     size = 3
 
     def __init__(self, work: Path, media: Path, *, lossless: bool = False) -> None:
         self._roots = work / "lmu"
-        self._store = Store(media, lossless=lossless)
-        self._loaded: dict[str, Loaded] = {}
+        self._store = MediaStore(media, lossless=lossless)
+        self._loaded: dict[str, LoadedDataset] = {}
 
-    def take(self, benchmark: Benchmark) -> Loaded:
-        """Load `benchmark` unless it is at hand; raises `KitError`."""
-        # VLMEvalKit reads it at every use, and replaces a folder that does not exist by its own.
+    def get(self, benchmark: Benchmark) -> LoadedDataset:
+        """Return the dataset of `benchmark`, loading it if necessary; raises `KitError`."""
+        # VLMEvalKit reads the variable at each use and replaces a missing folder by its default.
         root = self._roots / re.sub(r"[^\w-]", "_", benchmark.name)
         root.mkdir(parents=True, exist_ok=True)
-        os.environ[_LMU_DATA] = str(root)
-        key = f"{benchmark!r} {_written(benchmark)}"
+        os.environ[_DATA_VARIABLE] = str(root)
+        key = f"{benchmark!r} {_table_versions(benchmark)}"
         if key not in self._loaded:
             while len(self._loaded) >= self.size:
                 del self._loaded[next(iter(self._loaded))]
@@ -101,41 +101,41 @@ class Shelf:
         return self._loaded[key]
 
 
-def _written(benchmark: Benchmark) -> list[tuple[int, ...]]:
-    """Tell one state of the benchmark's tables from another: changed data is loaded again."""
+def _table_versions(benchmark: Benchmark) -> list[tuple[int, ...]]:
+    """Return inode, size and time of the benchmark's tables, to detect changed data."""
     path = Path(benchmark.data or "")
     layout = LAYOUTS.get(benchmark.dataset)
     tables = layout.tables if layout else (benchmark.dataset,)
-    written: list[tuple[int, ...]] = []
+    versions: list[tuple[int, ...]] = []
     for table in [path / f"{table}.tsv" for table in tables] if path.is_dir() else [path]:
         try:
             stat = table.stat()
         except OSError:
-            continue  # loading says what is wrong with it
-        written.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
-    return written
+            continue  # loading reports the error
+        versions.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return versions
 
 
-def outline(loaded: Loaded) -> list[Outline]:
+def outline(loaded: LoadedDataset) -> list[SampleOutline]:
     """Return all samples in the dataset's order."""
     data = loaded.dataset.data
-    parts = list(data[_PART]) if _PART in data else [""] * len(data)
-    at = list(zip(_clusters(data), parts, strict=True))
-    return [Outline(id, *at[position]) for id, position in loaded.positions.items()]
+    parts = list(data[_PART_COLUMN]) if _PART_COLUMN in data else [""] * len(data)
+    rows = list(zip(_cluster_ids(data), parts, strict=True))
+    return [SampleOutline(id, *rows[position]) for id, position in loaded.positions.items()]
 
 
-def describe(loaded: Loaded, ids: Sequence[str]) -> list[BrokenSample]:
-    """Return what is known of samples without touching their media."""
-    clusters = _clusters(loaded.frame(ids))
+def describe(loaded: LoadedDataset, ids: Sequence[str]) -> list[BrokenSample]:
+    """Return the samples' metadata without reading their media."""
+    clusters = _cluster_ids(loaded.frame(ids))
     return [
-        BrokenSample(id=id, cluster=cluster, reason="", **_facts(loaded, row))
+        BrokenSample(id=id, cluster=cluster, reason="", **_metadata(loaded, row))
         for id, cluster, row in zip(ids, clusters, loaded.rows(ids, images=False), strict=True)
     ]
 
 
-def samples(loaded: Loaded, ids: Sequence[str]) -> list[Sample | BrokenSample]:
+def samples(loaded: LoadedDataset, ids: Sequence[str]) -> list[Sample | BrokenSample]:
     """Build the prompts of the samples `ids`."""
-    clusters, rows = _clusters(loaded.frame(ids)), loaded.rows(ids)
+    clusters, rows = _cluster_ids(loaded.frame(ids)), loaded.rows(ids)
     if loaded.clips is not None:
         loaded.clips.read_ahead(rows)
     return [
@@ -144,19 +144,19 @@ def samples(loaded: Loaded, ids: Sequence[str]) -> list[Sample | BrokenSample]:
     ]
 
 
-def _sample(loaded: Loaded, id: str, cluster: str, row: Row) -> Sample | BrokenSample:
-    facts = _facts(loaded, row)
+def _sample(loaded: LoadedDataset, id: str, cluster: str, row: Row) -> Sample | BrokenSample:
+    metadata = _metadata(loaded, row)
     try:
         messages = _messages(loaded, row)
     except MediaError as error:
-        return BrokenSample(id=id, cluster=cluster, reason=str(error), **facts)
+        return BrokenSample(id=id, cluster=cluster, reason=str(error), **metadata)
     except Exception as error:
         error.add_note(f"sample {id}")
         raise
-    return Sample(id=id, messages=messages, cluster=cluster, **facts)
+    return Sample(id=id, messages=messages, cluster=cluster, **metadata)
 
 
-def _messages(loaded: Loaded, row: Row) -> tuple[Message, ...]:
+def _messages(loaded: LoadedDataset, row: Row) -> tuple[Message, ...]:
     if loaded.clips is None:
         return tuple(
             Image(item["value"], loaded.store.digest(item["value"]))
@@ -165,7 +165,9 @@ def _messages(loaded: Loaded, row: Row) -> tuple[Message, ...]:
             for item in loaded.dataset.build_prompt(row)
         )
     messages: list[Message] = []
-    for kind, items in itertools.groupby(_asked(loaded, row), key=lambda item: item["type"]):
+    for kind, items in itertools.groupby(
+        _video_messages(loaded, row), key=lambda item: item["type"]
+    ):
         if kind == "image":
             messages.append(loaded.clips.shown(next(items)["value"]))
         else:
@@ -173,42 +175,44 @@ def _messages(loaded: Loaded, row: Row) -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def _asked(loaded: Loaded, row: Row) -> list[dict[str, str]]:
+def _video_messages(loaded: LoadedDataset, row: Row) -> list[dict[str, str]]:
     """Return VLMEvalKit's messages about a video; raises `MediaError`."""
     if isinstance(loaded.dataset, vlmeval.dataset.ImageBaseDataset):
-        of_images: list[dict[str, str]] = loaded.dataset.build_prompt(row)
-        return of_images
+        from_images: list[dict[str, str]] = loaded.dataset.build_prompt(row)
+        return from_images
     try:
-        of_frames: list[dict[str, str]] = loaded.dataset.build_prompt(row, video_llm=False)
+        from_frames: list[dict[str, str]] = loaded.dataset.build_prompt(row, video_llm=False)
     except (Pysubs2Error, UnicodeDecodeError) as error:
         file = Path(loaded.benchmark.data or "") / str(row.get("subtitle_path"))
-        why = (str(error).splitlines() or ["no known format"])[0]
-        raise MediaError(f"{file}: these subtitles cannot be read: {why}") from error
-    return of_frames
+        reason = (str(error).splitlines() or ["unknown format"])[0]
+        raise MediaError(f"{file}: cannot read subtitles: {reason}") from error
+    return from_frames
 
 
-def _facts(loaded: Loaded, row: Row) -> dict[str, Any]:
-    """Return what samples are grouped by, and a question and its target, for people."""
-    labels = ((name, words(row[name])) for name in loaded.labels)
+def _metadata(loaded: LoadedDataset, row: Row) -> dict[str, Any]:
+    """Return part, category, labels, question and target of a sample."""
+    labels = ((name, cell_text(row[name])) for name in loaded.labels)
     return {
-        "part": row.get(_PART, ""),
-        "category": words(row[loaded.category]) if loaded.category else "",
+        "part": row.get(_PART_COLUMN, ""),
+        "category": cell_text(row[loaded.category]) if loaded.category else "",
         "labels": tuple((name, value) for name, value in labels if value),
-        "question": words(row["question"]),
-        "target": " | ".join(dict.fromkeys(several(words(row["answer"])))),
+        "question": cell_text(row["question"]),
+        "target": " | ".join(dict.fromkeys(listed_texts(cell_text(row["answer"])))),
     }
 
 
-def _clusters(data: Any) -> list[str]:
-    """Return, for each row, what its media are: rows that agree in it share them."""
+def _cluster_ids(data: Any) -> list[str]:
+    """Return an id of each row's media; rows with equal ids share them."""
     if "video" in data:
         named = [name for name in ("video", "prefix") if name in data]
-        return [_cluster([video_datasets.place(row)]) for row in data[named].to_dict("records")]
+        return [
+            _cluster_id([video_datasets.video_id(row)]) for row in data[named].to_dict("records")
+        ]
     media = list(data["image" if "image" in data else "image_path"])
-    return [_cluster(texts if isinstance(texts, list) else [texts]) for texts in media]
+    return [_cluster_id(texts if isinstance(texts, list) else [texts]) for texts in media]
 
 
-def _cluster(texts: list[str]) -> str:
+def _cluster_id(texts: list[str]) -> str:
     if len(texts) == 1 and len(texts[0]) <= 64:
         return str(texts[0])
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
@@ -219,44 +223,44 @@ def _cluster(texts: list[str]) -> str:
 # --------------------------------------------------------------------------------------------------
 
 
-def _load(benchmark: Benchmark, store: Store) -> Loaded:
+def _load(benchmark: Benchmark, store: MediaStore) -> LoadedDataset:
     kind = _class(benchmark)
     _check_arguments(kind, benchmark)
     if benchmark.data is None:
-        raise KitError("data", f"{benchmark.name}: nothing says where its data lie")
-    where = Path(benchmark.data)
-    clips: Clips | None = None
+        raise KitError("data", f"{benchmark.name}: no data location")
+    path = Path(benchmark.data)
+    clips: ClipReader | None = None
     if benchmark.modality == "image":
-        dataset = images.build(kind, benchmark, where, store)
-    elif where.suffix in (".jsonl", ".tsv", ".csv") and not where.is_dir():
-        dataset, clips = video_datasets.build_own(kind, benchmark, where, store)
+        dataset = images.build(kind, benchmark, path, store)
+    elif path.suffix in (".jsonl", ".tsv", ".csv") and not path.is_dir():
+        dataset, clips = video_datasets.build_custom(kind, benchmark, path, store)
     else:
-        dataset, clips = video_datasets.build(kind, benchmark, where, store)
+        dataset, clips = video_datasets.build(kind, benchmark, path, store)
     data = dataset.data
-    positions = {str(index): at for at, index in enumerate(data["index"])}
+    positions = {str(index): i for i, index in enumerate(data["index"])}
     if benchmark.split is not None:
         if "split" not in data:
-            raise KitError("data", f"{where}: no column 'split'")
+            raise KitError("data", f"{path}: no column 'split'")
         splits = list(data["split"])
-        positions = {id: at for id, at in positions.items() if splits[at] == benchmark.split}
+        positions = {id: i for id, i in positions.items() if splits[i] == benchmark.split}
     if not positions:
-        of = f" in split '{benchmark.split}'" if benchmark.split else ""
-        raise KitError("data", f"{where}: no rows{of}")
+        split = f" in split '{benchmark.split}'" if benchmark.split else ""
+        raise KitError("data", f"{path}: no rows{split}")
     category = _category(kind, data)
     labels = _labels(data.iloc[list(positions.values())], category)
-    return Loaded(benchmark, dataset, store, positions, clips, category, labels)
+    return LoadedDataset(benchmark, dataset, store, positions, clips, category, labels)
 
 
 def _category(kind: Any, data: Any) -> str:
-    own_column = _CATEGORIES.get(kind.__name__, "category")
+    own_column = _CATEGORY_COLUMNS.get(kind.__name__, "category")
     return next((name for name in (own_column, "category", "task_type") if name in data), "")
 
 
 def _labels(data: Any, category: str) -> tuple[str, ...]:
-    """Return the columns of words, seconds of video not among them, that hold more than one."""
+    """Return the label columns of text with more than one value."""
     return tuple(
         name
-        for name in _LABELS
+        for name in _LABEL_COLUMNS
         if name in data
         and name != category
         and not pd.api.types.is_numeric_dtype(data[name])
@@ -265,7 +269,7 @@ def _labels(data: Any, category: str) -> tuple[str, ...]:
 
 
 def _class(benchmark: Benchmark) -> Any:
-    """Find the class of VLMEvalKit that handles the benchmark."""
+    """Return VLMEvalKit's class for the benchmark."""
     classes = {kind.__name__: kind for kind in vlmeval.dataset.DATASET_CLASSES}
     if benchmark.dataset_class is not None:
         if benchmark.dataset_class not in classes:
@@ -283,25 +287,25 @@ def _class(benchmark: Benchmark) -> Any:
     raise KitError(
         "data",
         f"{benchmark.name}: VLMEvalKit has no dataset '{benchmark.dataset}'"
-        f"{nearest(benchmark.dataset, vlmeval.dataset.SUPPORTED_DATASETS)}; for data of your own "
-        f"name a dataset_class, or one of the metrics {', '.join(custom_data.CLASSES)}",
+        f"{nearest(benchmark.dataset, vlmeval.dataset.SUPPORTED_DATASETS)}; for custom data set "
+        f"dataset_class, or one of the metrics {', '.join(custom_data.CLASSES)}",
     )
 
 
 def _check_arguments(kind: Any, benchmark: Benchmark) -> None:
-    """Refuse what the class does not take, is set by other keys, or SmolVLM cannot be shown."""
-    taken = inspect.signature(kind.__init__).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+    """Raise `KitError` for arguments that the class does not accept or that other keys set."""
+    parameters = inspect.signature(kind.__init__).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
-    known = [name for name in taken if name not in _NOT_ARGUMENTS]
+    known = [name for name in parameters if name not in _RESERVED_ARGUMENTS]
     for name in benchmark.arguments:
         if name not in known:
-            which = f"it takes: {', '.join(known)}" if known else "it takes none"
+            accepted = f"it accepts: {', '.join(known)}" if known else "it accepts none"
             raise KitError(
                 "data",
-                f"{benchmark.name}: {kind.__name__} has no argument '{name}' to be set here"
-                f"{nearest(name, known)}; {which}",
+                f"{benchmark.name}: {kind.__name__} has no configurable argument '{name}'"
+                f"{nearest(name, known)}; {accepted}",
             )
 
 
-_NOT_ARGUMENTS = ("self", "dataset", "nframe", "fps", "pack", "use_audio")
+_RESERVED_ARGUMENTS = ("self", "dataset", "nframe", "fps", "pack", "use_audio")

@@ -1,7 +1,7 @@
-"""What VLMEvalKit makes of a table of predictions. Runs in the kit process.
+"""Run VLMEvalKit's ``evaluate`` on a table of predictions. Runs in the kit process.
 
-Mended, its number must be the mean of our values. Where a table is read otherwise without the
-mends of tables, `unmended` is the number that an ordinary VLMEvalKit reports.
+With our workarounds, its score must equal the mean of our values. Where a table is read differently
+without them, `unpatched_score` is the score of an unmodified VLMEvalKit.
 """
 
 from __future__ import annotations
@@ -21,40 +21,44 @@ import pandas as pd
 import vlmeval.smp.file
 
 from evalsuite.vlmevalkit import scoring_workarounds, workarounds
-from evalsuite.vlmevalkit.datasets import Loaded, Row
-from evalsuite.vlmevalkit.rules.base import Metric, Reader
+from evalsuite.vlmevalkit.datasets import LoadedDataset, Row
+from evalsuite.vlmevalkit.rules.base import Metric, ScoringContext
 
-_READ = [name for name in workarounds.TEXT_COLUMNS if name not in ("hint", "video", "image_path")]
-"""Columns that rules look at."""
+_RULE_COLUMNS = [
+    name for name in workarounds.TEXT_COLUMNS if name not in ("hint", "video", "image_path")
+]
+"""Columns used by scoring rules."""
 
 
-def evaluate(loaded: Loaded, metric: Metric, reader: Reader, frame: Any, directory: Path) -> Any:
-    """Return what VLMEvalKit makes of the predictions in `frame`; its files become `directory`."""
+def evaluate(
+    loaded: LoadedDataset, metric: Metric, context: ScoringContext, frame: Any, directory: Path
+) -> Any:
+    """Return VLMEvalKit's result for the predictions in `frame`; its files become `directory`."""
     draft = directory.with_name(f".{directory.name}.draft")
     with _new_folder(draft):
-        result = _evaluated(loaded, metric, reader, frame)
+        result = _run_evaluate(loaded, metric, context, frame)
     shutil.rmtree(directory, ignore_errors=True)
     draft.rename(directory)
     return result
 
 
-def unmended(
-    loaded: Loaded,
+def unpatched_score(
+    loaded: LoadedDataset,
     metric: Metric,
-    reader: Reader,
+    context: ScoringContext,
     frame: Any,
     rows: Sequence[Row],
     directory: Path,
 ) -> float | None:
-    """Return VLMEvalKit's number if it reads tables in its own way; None if it has none to give.
+    """Return the score of VLMEvalKit with its default table reading; None if it has none.
 
-    It works beside `directory`, and leaves nothing.
+    Works next to `directory` and removes its files.
     """
-    folder = directory.with_name(f".{directory.name}.unmended")
+    folder = directory.with_name(f".{directory.name}.unpatched")
     try:
-        with _new_folder(folder), _own_reading():
-            number = metric.headline(_evaluated(loaded, metric, reader, frame), rows)
-    except Exception:  # noqa: BLE001 - it stumbles over misread cells somehow: no number, then
+        with _new_folder(folder), _default_table_reading():
+            number = metric.read_score(_run_evaluate(loaded, metric, context, frame), rows)
+    except Exception:  # noqa: BLE001 - misread cells raise anything: no score
         traceback.print_exc()
         return None
     finally:
@@ -62,54 +66,55 @@ def unmended(
     return number if math.isfinite(number) else None
 
 
-def read_otherwise(loaded: Loaded, directory: Path, *, kinds: bool) -> bool:
-    """Whether VLMEvalKit's own reading of the table in `directory` gives rules other cells.
+def tables_differ(loaded: LoadedDataset, directory: Path, *, kinds: bool) -> bool:
+    """Return whether default reading of the table in `directory` changes cells used by rules.
 
-    With `kinds` 5 is not ``'5'``; a hole is a hole in a column of any kind.
+    With `kinds`, 5 differs from ``'5'``. A missing value is always different from a text.
     """
 
     def cells(column: Any) -> list[str]:
-        # The repr of a hole is 'nan', that of the word has quotes.
+        # The repr of a missing value is nan; the repr of the text has quotes.
         return [repr(cell) if kinds or cell != cell else repr(str(cell)) for cell in column]
 
     path = str(directory / _file(loaded))
-    written = vlmeval.smp.load(path)
-    with _own_reading():
-        read = vlmeval.smp.load(path)
-    return any(cells(written[name]) != cells(read[name]) for name in _READ if name in written)
+    patched = vlmeval.smp.load(path)
+    with _default_table_reading():
+        default = vlmeval.smp.load(path)
+    names = [name for name in _RULE_COLUMNS if name in patched]
+    return any(cells(patched[name]) != cells(default[name]) for name in names)
 
 
-def _evaluated(loaded: Loaded, metric: Metric, reader: Reader, frame: Any) -> Any:
+def _run_evaluate(
+    loaded: LoadedDataset, metric: Metric, context: ScoringContext, frame: Any
+) -> Any:
     name = _file(loaded)
     asked = (
-        scoring_workarounds.our_judge_is_asked(reader.judge)
-        if reader.judge
-        else metric.without_judge()
+        scoring_workarounds.use_judge(context.judge) if context.judge else metric.without_judge()
     )
-    with _of_these(loaded.dataset, reader.dataset, frame), asked:
+    with _with_key_and_parts(loaded.dataset, context.dataset, frame), asked:
         frame.to_csv(name, sep="\t", index=False, quoting=csv.QUOTE_ALL, encoding="utf-8")
-        model = "judge" if reader.judge else "exact_matching"
+        model = "judge" if context.judge else "exact_matching"
         return loaded.dataset.evaluate(name, model=model, nproc=1)
 
 
-def _file(loaded: Loaded) -> str:
+def _file(loaded: LoadedDataset) -> str:
     return re.sub(r"[^\w-]", "_", loaded.benchmark.dataset) + ".tsv"
 
 
 @contextlib.contextmanager
-def _own_reading() -> Iterator[None]:
-    """Have VLMEvalKit read tables as pandas does by default."""
-    mended = vlmeval.smp.file.pd
+def _default_table_reading() -> Iterator[None]:
+    """Let VLMEvalKit read tables with pandas' defaults."""
+    patched = vlmeval.smp.file.pd
     vlmeval.smp.file.pd = pd
     try:
         yield
     finally:
-        vlmeval.smp.file.pd = mended
+        vlmeval.smp.file.pd = patched
 
 
 @contextlib.contextmanager
-def _of_these(dataset: Any, key: str, frame: Any) -> Iterator[None]:
-    """Have a dataset go by `key`, and only by those of its parts that are in `frame`."""
+def _with_key_and_parts(dataset: Any, key: str, frame: Any) -> Iterator[None]:
+    """Let a dataset use the key `key`, and only the parts that are in `frame`."""
     before = dict(vars(dataset))
     dataset.dataset_name = key
     if "SUB_DATASET" in frame:
@@ -123,10 +128,10 @@ def _of_these(dataset: Any, key: str, frame: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _new_folder(folder: Path) -> Iterator[None]:
-    """Work in a new folder.
+    """Change to a new folder.
 
-    In it, because VLMEvalKit makes names by replacing ``.tsv`` or a dataset's key wherever they
-    stand in a path (``smp/file.py:701``).
+    VLMEvalKit builds file names by replacing ``.tsv`` or a dataset key anywhere in a path
+    (``smp/file.py:701``), so it gets relative names.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -1,49 +1,49 @@
-"""An image's bytes, as VLMEvalKit would write them to disk."""
+"""Image bytes as VLMEvalKit writes them to disk."""
 
 from __future__ import annotations
 
 import io
 
-from PIL import Image as Picture
+from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
 
-def opened(data: bytes) -> Picture.Image:
-    """Read an image's header; raises what Pillow raises, without naming a buffer in memory."""
+def open_image(data: bytes) -> PILImage.Image:
+    """Open an image; raises Pillow's errors, without the name of a memory buffer."""
     try:
-        return Picture.open(io.BytesIO(data))
+        return PILImage.open(io.BytesIO(data))
     except UnidentifiedImageError as error:
-        raise ValueError(f"{len(data)} bytes that are no image") from error
+        raise ValueError(f"{len(data)} bytes that are not an image") from error
 
 
 def lossless_suffix(data: bytes) -> str | None:
-    """Say under which suffix `data` can be kept as they are, or None if VLMEvalKit changes pixels.
+    """Return the suffix under which `data` can be stored as is; None if VLMEvalKit changes pixels.
 
-    VLMEvalKit drops alpha, palette and EXIF orientation, and writes a PNG. A file without its end
-    mark is left to the full decoder, which says what is wrong with it.
+    VLMEvalKit removes alpha, palette and EXIF orientation and writes PNG. None is also returned for
+    files without an end marker, so that the full decoder reports the error.
     """
-    picture = opened(data)
-    if picture.mode not in ("RGB", "L") or getattr(picture, "n_frames", 1) != 1:
+    image = open_image(data)
+    if image.mode not in ("RGB", "L") or getattr(image, "n_frames", 1) != 1:
         return None
-    if picture.format == "PNG" and data[-8:-4] == b"IEND":
-        # What says how it is turned may be compressed, and stand behind the pixels.
+    if image.format == "PNG" and data[-8:-4] == b"IEND":
+        # The orientation may be compressed and come after the pixels.
         if any(chunk in data for chunk in (b"eXIf", b"tEXt", b"zTXt", b"iTXt")):
-            picture.load()
-            return ".png" if picture.getexif().get(_ORIENTATION, 1) == 1 else None
+            image.load()
+            return ".png" if image.getexif().get(_ORIENTATION, 1) == 1 else None
         return ".png"
-    if picture.format == "JPEG" and data[-2:] == b"\xff\xd9":
-        return ".jpg" if picture.getexif().get(_ORIENTATION, 1) == 1 else None
+    if image.format == "JPEG" and data[-2:] == b"\xff\xd9":
+        return ".jpg" if image.getexif().get(_ORIENTATION, 1) == 1 else None
     return None
 
 
 _ORIENTATION = 0x0112
 
 
-def rewritten(data: bytes, suffix: str) -> bytes:
+def re_encoded(data: bytes, suffix: str) -> bytes:
     """Encode again as ``vlmeval/smp/vlm.py:decode_base64_to_image_file`` does."""
-    picture = opened(data)
-    if picture.mode in ("RGBA", "P", "LA"):
-        picture = picture.convert("RGB")
+    image = open_image(data)
+    if image.mode in ("RGBA", "P", "LA"):
+        image = image.convert("RGB")
     buffer = io.BytesIO()
-    picture.save(buffer, format=Picture.registered_extensions()[suffix.lower()])
+    image.save(buffer, format=PILImage.registered_extensions()[suffix.lower()])
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""VLMEvalKit's classes for questions about images, reading from where the user's data lie."""
+"""VLMEvalKit's image dataset classes, reading the user's files directly."""
 
 from __future__ import annotations
 
@@ -12,55 +12,57 @@ from vlmeval.smp import toliststr
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.vlmevalkit import custom_data, workarounds
 from evalsuite.vlmevalkit.client import KitError
-from evalsuite.vlmevalkit.media_store import MediaError, Store
-from evalsuite.vlmevalkit.tsv import Row, read, require, several
+from evalsuite.vlmevalkit.media_store import MediaError, MediaStore
+from evalsuite.vlmevalkit.tsv import Row, listed_texts, read_table, require_columns
 
-_FILLED = {
+_FILLED_COLUMNS = {
     "MathVista": ("question_type", "answer_type", "task", "skills"),
     "OCRBench": ("category",),
 }
-_PRESENT = {"MathVista": ("choices", "answer_option")}
-"""What else a class reads of a row, by its name: filled in every row, or at least there."""
+_PRESENT_COLUMNS = {"MathVista": ("choices", "answer_option")}
+"""Further columns by class name: required in every row, or required to exist."""
 
 
-def build(kind: Any, benchmark: Benchmark, path: Path, store: Store) -> Any:
-    """VLMEvalKit's object of class `kind` over the table at `path`; raises `KitError`."""
+def build(kind: Any, benchmark: Benchmark, path: Path, store: MediaStore) -> Any:
+    """Return VLMEvalKit's object of class `kind` for the table at `path`; raises `KitError`."""
     if not issubclass(kind, vlmeval.dataset.ImageBaseDataset):
-        raise KitError("data", f"{benchmark.name}: {kind.__name__} is no class for images")
+        raise KitError("data", f"{benchmark.name}: {kind.__name__} is not an image class")
     if path.suffix == ".jsonl":
         data = custom_data.read_lines(path, "image")
         media = data.pop("image")
-        require(data, _FILLED.get(kind.__name__, ()), path)
-        dataset = instance(kind, benchmark, lambda: data, lambda row: _shown(row, path, store))
+        require_columns(data, _FILLED_COLUMNS.get(kind.__name__, ()), path)
+        dataset = instance(
+            kind, benchmark, lambda: data, lambda row: _json_images(row, path, store)
+        )
         dataset.data["image"] = list(media)
         return dataset
 
     def table() -> Any:
-        data = read(
+        data = read_table(
             path,
-            ("index", "question", "answer", *_FILLED.get(kind.__name__, ())),
-            _PRESENT.get(kind.__name__, ()),
+            ("index", "question", "answer", *_FILLED_COLUMNS.get(kind.__name__, ())),
+            _PRESENT_COLUMNS.get(kind.__name__, ()),
         )
         if "image" in data:
             if benchmark.published is None:
-                # VLMEvalKit leaves rows without an image out, and says nothing.
-                require(data, ("image",), path)
-            workarounds.short_images_reach_their_sample(data)
+                # VLMEvalKit silently drops rows without an image.
+                require_columns(data, ("image",), path)
+            workarounds.pad_short_images(data)
         elif "image_path" in data:
-            require(data, ("image_path",), path)
+            require_columns(data, ("image_path",), path)
         else:
             raise KitError("data", f"{path}: no column 'image' or 'image_path'")
         return data
 
     def files(row: Row) -> list[str]:
         if "image" not in row:
-            return [str(path.parent / name) for name in several(row["image_path"])]
+            return [str(path.parent / name) for name in listed_texts(row["image_path"])]
         images = toliststr(row["image"])
         named = "image_path" in row
-        names = toliststr(row["image_path"]) if named else [unnamed(path)] * len(images)
+        names = toliststr(row["image_path"]) if named else [default_image_name(path)] * len(images)
         if len(names) != len(images):
-            raise MediaError(f"{len(images)} images, and {len(names)} names of them")
-        # VLMEvalKit writes in the format the name's suffix says.
+            raise MediaError(f"{len(images)} images but {len(names)} names")
+        # VLMEvalKit writes in the format of the name's suffix.
         pairs = zip(images, names, strict=True)
         return [store.image(image, Path(name).suffix) for image, name in pairs]
 
@@ -73,7 +75,7 @@ def instance(
     table: Callable[[], Any],
     files: Callable[[Row], list[str]],
 ) -> Any:
-    """An object of class `kind` that gets its rows of `table`, and a row's images of `files`."""
+    """Return an object of class `kind` with rows from `table` and a row's images from `files`."""
 
     def prepare_tsv(self: Any, *_: object) -> Any:
         self.data_path = benchmark.data
@@ -84,24 +86,24 @@ def instance(
         "dump_image": lambda _, row: files(row),
     }
     if issubclass(kind, (vlmeval.dataset.CustomMCQDataset, vlmeval.dataset.CustomVQADataset)):
-        ours["load_data"] = prepare_tsv  # theirs reads the file by itself
+        ours["load_data"] = prepare_tsv  # the original reads the file itself
     dataset = type(kind.__name__, (kind,), ours)(dataset=benchmark.dataset, **benchmark.arguments)
-    # Or it would take the paths as they are, relative ones to wherever it happens to run.
+    # Otherwise the class uses relative paths as they are, relative to the working directory.
     dataset.meta_only = False
     return dataset
 
 
-def unnamed(table: Path) -> str:
-    """Name an image as VLMEvalKit would, as far as the format goes.
+def default_image_name(table: Path) -> str:
+    """Return VLMEvalKit's name for an image without a name; only the suffix matters.
 
-    It writes PNG files, but unpacks a table over 1 GiB into JPEG files of Pillow's own quality
-    (``image_base.py:247``, ``smp/file.py:60``): other pixels, and the ones its scores are about.
+    It writes PNG files, but unpacks a table over 1 GiB into JPEG files with Pillow's default
+    quality (``image_base.py:247``, ``smp/file.py:60``), which changes the pixels that it scores.
     """
     return "1.jpg" if table.stat().st_size > 2**30 else "1.png"
 
 
-def _shown(row: Row, table: Path, store: Store) -> list[str]:
-    """A JSONL row's images: paths, or base64 that is put on disk."""
+def _json_images(row: Row, table: Path, store: MediaStore) -> list[str]:
+    """Return the image paths of a JSONL row; base64 images are written to disk."""
     return [
         str(table.parent / text) if custom_data.is_path(text) else store.image(text)
         for text in row["image"]

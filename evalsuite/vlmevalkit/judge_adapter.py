@@ -1,4 +1,4 @@
-"""A judge as VLMEvalKit's functions call one."""
+"""Adapter from a `Judge` to the judge interface of VLMEvalKit."""
 
 from __future__ import annotations
 
@@ -12,53 +12,53 @@ if TYPE_CHECKING:
     from evalsuite.vlmevalkit.judge import Judge
 
 
-class Model:
-    """Hands VLMEvalKit's prompts to a `Judge`; the settings it asks for are the judge's own."""
+class JudgeModel:
+    """Passes VLMEvalKit's prompts to a `Judge`; the judge's own settings apply."""
 
     def __init__(self, judge: Judge | None) -> None:
         self._judge = judge
         self._system = ""
-        self._unasked: set[tuple[str, str]] = set()
-        self._turn: threading.Lock | None = None
+        self._muted_prompts: set[tuple[str, str]] = set()
+        self._lock: threading.Lock | None = None
 
-    def under(self, system: str) -> Model:
-        """Return the same judge, told `system` first."""
+    def with_system_prompt(self, system: str) -> JudgeModel:
+        """Return the same judge with a system prompt."""
         other = copy.copy(self)
         other._system = system
         return other
 
-    def of_no_answer(self) -> Model:
-        """Return a judge for predictions that are none: nobody is asked about them.
+    def muted(self) -> JudgeModel:
+        """Return a judge that is never asked, for empty predictions.
 
-        Nor later, when VLMEvalKit comes with the same prompt.
+        If VLMEvalKit later sends the same prompt, it is not asked either.
         """
         other = copy.copy(self)
         other._judge = None
         return other
 
-    def in_turn(self, turn: threading.Lock) -> Model:
-        """Return a judge for threads of which one at a time holds `turn`: it is let go to ask."""
+    def with_lock(self, lock: threading.Lock) -> JudgeModel:
+        """Return a judge for threads that share `lock`; it releases the lock while it waits."""
         other = copy.copy(self)
-        other._turn = turn
+        other._lock = lock
         return other
 
     def working(self) -> bool:
-        """Say so: it was checked before anything was spent, and raises rather than give up."""
+        """Return True: the judge was checked before, and raises if it fails."""
         return True
 
     def generate(self, prompt: str, **_: object) -> str:
-        """Ask; raises `JudgeError`."""
+        """Ask the judge; raises `JudgeError`."""
         if self._judge is None:
-            self._unasked.add((self._system, prompt))
-        if self._judge is None or (self._system, prompt) in self._unasked:
-            return scoring_workarounds.NONE
-        if self._turn is None:
-            return scoring_workarounds.no_verdict_is_none(
+            self._muted_prompts.add((self._system, prompt))
+        if self._judge is None or (self._system, prompt) in self._muted_prompts:
+            return scoring_workarounds.NO_OPTION
+        if self._lock is None:
+            return scoring_workarounds.normalise_judge_answer(
                 self._judge.generate(prompt, system=self._system)
             )
-        self._turn.release()
+        self._lock.release()
         try:
             answer = self._judge.generate(prompt, system=self._system)
         finally:
-            self._turn.acquire()
-        return scoring_workarounds.no_verdict_is_none(answer)
+            self._lock.acquire()
+        return scoring_workarounds.normalise_judge_answer(answer)

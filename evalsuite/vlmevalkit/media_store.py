@@ -1,8 +1,8 @@
-"""Images and frames on disk, each found by its content.
+"""Images and frames on disk, addressed by content.
 
-What VLMEvalKit keeps by a sample's index or a video's name, and then serves stale when the data
-change, is kept here by the digest of its bytes. Files appear whole or not at all, and what was
-thrown away is made again: several processes may share a store, and prune it.
+VLMEvalKit stores media by sample index or video name and reuses them even if the data changed. This
+store uses the digest of the bytes. Files are written atomically and recreated if deleted, so
+several processes may share and prune a store.
 """
 
 from __future__ import annotations
@@ -22,44 +22,51 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image as Picture
+from PIL import Image as PILImage
 
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.sample import Frames
 from evalsuite.smolvlm.prompts import MAX_FRAMES, shown_frames
 from evalsuite.system.files import disk_errors, write_atomically
-from evalsuite.vlmevalkit.image_bytes import lossless_suffix, opened, rewritten
-from evalsuite.vlmevalkit.video_frames import Cut, content, open_reel, picked, times
+from evalsuite.system.text import one_line
+from evalsuite.vlmevalkit.image_bytes import lossless_suffix, open_image, re_encoded
+from evalsuite.vlmevalkit.video_frames import (
+    ClipSpec,
+    content_digest,
+    frame_times,
+    open_video,
+    selected_frames,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """The frames a rule picks of one video; those that are shown lie on disk."""
+class StoredClip:
+    """The frames that a rule selects from one video. Those that are shown are on disk."""
 
     folder: Path
     suffix: str
     indices: tuple[int, ...]
-    """The picked frames' places in the video."""
+    """Frame numbers in the video."""
     per_second: float
-    """The video's average frame rate."""
+    """Average frame rate of the video."""
     n_frames: int
-    """The video's frames in all."""
+    """Number of frames of the video."""
     shown: Frames
 
     @property
     def paths(self) -> list[str]:
-        """Where all the picked frames would lie."""
+        """Paths of all selected frames; only those shown exist."""
         numbers = range(len(self.indices))
         return [str(_frame_path(self.folder, number, self.suffix)) for number in numbers]
 
 
 class MediaError(Exception):
-    """An image or a video that cannot be read; says which and why, in one line."""
+    """An image or video cannot be read. The message is one line with the file and the reason."""
 
 
 @contextlib.contextmanager
-def _reading(what: object) -> Iterator[None]:
-    """Tell what is wrong with media from what is wrong with us or the disk."""
+def _media_errors(what: object) -> Iterator[None]:
+    """Convert errors of media to `MediaError`; pass on disk errors."""
     try:
         yield
     except (DiskError, MediaError):
@@ -69,89 +76,81 @@ def _reading(what: object) -> Iterator[None]:
     except UsageError as error:  # names the file itself
         raise MediaError(str(error)) from error
     except OSError as error:
-        raise MediaError(f"{what}: {error.strerror or _one_line(error)}") from error
-    except Exception as error:  # decoders raise what they like
-        raise MediaError(f"{what}: {_one_line(error)}") from error
+        raise MediaError(f"{what}: {error.strerror or one_line(error)}") from error
+    except Exception as error:  # decoders raise anything
+        raise MediaError(f"{what}: {one_line(error)}") from error
 
 
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-class Store:
-    """A folder of images, and of frames by video. Its methods raise `MediaError`."""
+class MediaStore:
+    """A folder of images and of frames by video. Threads may share it. Raises `MediaError`."""
 
     def __init__(self, root: Path, *, lossless: bool = False) -> None:
-        """Keep all under `root`; `lossless` keeps frames as decoded, VLMEvalKit's go through JPEG.
-
-        Threads may share it.
-        """
+        """Use the folder `root`. `lossless` stores frames as PNG, not as VLMEvalKit's JPEG."""
         self._root = root
         self._suffix = ".png" if lossless else ".jpg"
         self._images: dict[tuple[bytes, str], str] = {}
         self._digests: dict[str, str] = {}
 
     def image(self, text: str, suffix: str = ".png") -> str:
-        """Where the image in base64 `text` lies, with the pixels VLMEvalKit would have written.
+        """Return the path of a base64 image, with the pixels that VLMEvalKit would write.
 
-        `suffix` is of the file VLMEvalKit would write.
+        `suffix` is that of VLMEvalKit's file.
         """
         key = (hashlib.sha256(text.encode()).digest(), suffix)
-        if key in self._images and _used(Path(self._images[key])):
+        if key in self._images and _mark_used(Path(self._images[key])):
             return self._images[key]
-        with _reading("its image"):
+        with _media_errors("its image"):
             data = base64.b64decode(text)
             kept = lossless_suffix(data) if suffix == ".png" else None
             if kept is None:
-                data = rewritten(data, suffix)
+                data = re_encoded(data, suffix)
         digest = hashlib.sha256(data).hexdigest()
         path = self._root / digest[:2] / f"{digest}{kept or suffix}"
-        _write(path, data)
+        _write_once(path, data)
         self._images[key] = str(path)
         self._digests[str(path)] = digest
         return str(path)
 
     def digest(self, path: str) -> str:
-        """Return the SHA-256 of an image's bytes."""
+        """Return the SHA-256 of an image file."""
         if path not in self._digests:
-            with _reading(path):
+            with _media_errors(path):
                 data = Path(path).read_bytes()
-                opened(data)
-            # Not remembered: a file that is not ours may change.
+                open_image(data)
+            # Not cached: the user's file may change.
             return hashlib.sha256(data).hexdigest()
         return self._digests[path]
 
-    def clip(self, cut: Cut, threads: int = 0) -> Clip:
-        """Decode the frames of a cut that are shown, by `threads` (0: one a core)."""
-        with _reading(cut.video):
-            digest = content(cut)
+    def clip(self, spec: ClipSpec, threads: int = 0) -> StoredClip:
+        """Decode the shown frames of a clip with `threads` threads (0: one per core)."""
+        with _media_errors(spec.video):
+            digest = content_digest(spec)
             kind = self._suffix.removeprefix(".")
-            folder = self._frames(digest) / f"{digest}-{cut.key}-{MAX_FRAMES}-{kind}"
+            folder = self._frames(digest) / f"{digest}-{spec.key}-{MAX_FRAMES}-{kind}"
             clip = _read_clip(folder, self._suffix)
             if clip is None:
                 with self._draft(folder.parent) as draft:
-                    _decode(cut, draft, self._suffix, threads)
-                    _put(draft, folder, self._suffix)
+                    _decode(spec, draft, self._suffix, threads)
+                    _move_into_place(draft, folder, self._suffix)
                 clip = _read_clip(folder, self._suffix)
         if clip is None:
-            raise DiskError(f"{folder}: gone as soon as written; is the cache's limit too small?")
+            raise DiskError(f"{folder}: removed directly after writing; raise the cache limit")
         return clip
 
-    def clips(self, cuts: Iterable[Cut]) -> dict[Cut, Clip | MediaError]:
-        """Decode many cuts side by side, and say what is wrong with those that cannot be.
+    def clips(self, specs: Iterable[ClipSpec]) -> dict[ClipSpec, StoredClip | MediaError]:
+        """Decode several clips in parallel; return the error for those that fail.
 
-        Threads do: decord lets go of Python's lock. Four videos of 720p cost 4.6 s of processor
-        time in turn and side by side, which on two cores took 4.7 s and 2.4 s.
+        Threads suffice because decord releases the GIL: on two cores, four 720p videos took 4.7 s
+        one after the other and 2.4 s in parallel.
         """
-        distinct = list(dict.fromkeys(cuts))
+        distinct = list(dict.fromkeys(specs))
         cores = len(os.sched_getaffinity(0))
-        workers = max(1, min(len(distinct), cores, _MOST_AT_ONCE))
+        workers = max(1, min(len(distinct), cores, _MAX_VIDEOS_IN_PARALLEL))
         threads = max(1, cores // workers)
 
-        def clip(cut: Cut) -> Clip | MediaError:
+        def clip(spec: ClipSpec) -> StoredClip | MediaError:
             try:
-                return self.clip(cut, threads)
+                return self.clip(spec, threads)
             except MediaError as error:
                 return error
 
@@ -172,21 +171,21 @@ class Store:
             shutil.rmtree(draft, ignore_errors=True)
 
 
-_MOST_AT_ONCE = 8
-"""Videos decoded at once: each holds some decoded frames in memory."""
-_FACTS = "frames.json"
-_UNUSED_SECONDS = 3600
-"""How old a mark of use may become before it is renewed."""
+_MAX_VIDEOS_IN_PARALLEL = 8
+"""Videos decoded in parallel; each keeps some decoded frames in memory."""
+_METADATA_FILE = "frames.json"
+_REFRESH_SECONDS = 3600
+"""Modification times older than this are renewed on use."""
 
 
-def _used(path: Path) -> bool:
-    """Whether `path` is there; if so, mark it as in use, for who drops what is used least."""
+def _mark_used(path: Path) -> bool:
+    """Return whether `path` exists; if so, renew its modification time, which pruning uses."""
     try:
         age = time.time() - path.stat().st_mtime
     except OSError:
         return False
-    if age > _UNUSED_SECONDS:
-        with contextlib.suppress(OSError):  # another user's store can be read all the same
+    if age > _REFRESH_SECONDS:
+        with contextlib.suppress(OSError):  # another user's store may be read-only
             os.utime(path)
     return True
 
@@ -195,81 +194,81 @@ def _frame_path(folder: Path, number: int, suffix: str) -> Path:
     return folder / f"frame-{number:05}{suffix}"
 
 
-def _decode(cut: Cut, folder: Path, suffix: str, threads: int) -> None:
-    """Write the shown frames of a cut; as JPEG they are what VLMEvalKit writes, byte for byte.
+def _decode(spec: ClipSpec, folder: Path, suffix: str, threads: int) -> None:
+    """Write the shown frames of a clip; JPEG files equal VLMEvalKit's byte for byte.
 
-    MVBench's classes take pixels through floats and back (``mvbench.py:200``), which changes none.
+    MVBench's classes convert pixels to floats and back (``mvbench.py:200``), without any change.
     """
-    reel = open_reel(cut, threads)
-    indices = picked(reel, cut)
+    source = open_video(spec, threads)
+    indices = selected_frames(source, spec)
     numbers = shown_frames(len(indices))
     digest = hashlib.sha256()
     for number in numbers:
         path = _frame_path(folder, number, suffix)
-        frame = reel.frame(indices[number])
+        frame = source.frame(indices[number])
         data = io.BytesIO()
-        frame.save(data, Picture.registered_extensions()[suffix], **_QUALITY[suffix])
+        frame.save(data, PILImage.registered_extensions()[suffix], **_SAVE_OPTIONS[suffix])
         with disk_errors(path):
             path.write_bytes(data.getvalue())
         digest.update(data.getvalue())
-    at, seconds = times(reel, cut, [indices[number] for number in numbers])
-    facts = {
+    shown_at, seconds = frame_times(source, spec, [indices[number] for number in numbers])
+    metadata = {
         "indices": indices,
-        "per_second": reel.per_second,
-        "n_frames": reel.last - reel.first + 1,
-        "times": at,
+        "per_second": source.per_second,
+        "n_frames": source.last - source.first + 1,
+        "times": shown_at,
         "seconds": seconds,
         "digest": digest.hexdigest(),
     }
-    write_atomically(folder / _FACTS, json.dumps(facts))
+    write_atomically(folder / _METADATA_FILE, json.dumps(metadata))
 
 
-_QUALITY: dict[str, dict[str, Any]] = {".jpg": {}, ".png": {"compress_level": 1}}
-"""JPEG at Pillow's own quality is VLMEvalKit's; PNG's level changes size and speed only."""
+_SAVE_OPTIONS: dict[str, dict[str, Any]] = {".jpg": {}, ".png": {"compress_level": 1}}
+"""Pillow's default JPEG quality is VLMEvalKit's. PNG's level changes only size and speed."""
 
 
-def _put(draft: Path, folder: Path, suffix: str) -> None:
-    """Let `draft` become `folder`, unless another process was faster."""
+def _move_into_place(draft: Path, folder: Path, suffix: str) -> None:
+    """Rename `draft` to `folder`, unless another process did it first."""
     with disk_errors(folder):
         try:
             draft.rename(folder)
         except OSError:
             if _read_clip(folder, suffix) is not None:
                 return
-            # What is there is half of one that somebody is throwing away, or was.
-            left = folder.with_name(f"{draft.name}-left")
-            folder.rename(left)
-            shutil.rmtree(left, ignore_errors=True)
+            # The existing folder is incomplete: another process is deleting it.
+            incomplete = folder.with_name(f"{draft.name}-left")
+            folder.rename(incomplete)
+            shutil.rmtree(incomplete, ignore_errors=True)
             draft.rename(folder)
 
 
-def _read_clip(folder: Path, suffix: str) -> Clip | None:
-    """Return the clip in `folder`, or None if not all of it is there."""
-    if not _used(folder):
+def _read_clip(folder: Path, suffix: str) -> StoredClip | None:
+    """Return the clip in `folder`, or None if it is incomplete."""
+    if not _mark_used(folder):
         return None
     with disk_errors(folder):
         try:
-            facts = json.loads((folder / _FACTS).read_text())
+            metadata = json.loads((folder / _METADATA_FILE).read_text())
         except (FileNotFoundError, ValueError):
             return None
-    indices = tuple(facts["indices"])
+    indices = tuple(metadata["indices"])
     numbers = tuple(shown_frames(len(indices)))
     paths = [_frame_path(folder, number, suffix) for number in numbers]
     if not all(path.exists() for path in paths):
         return None
     shown = Frames(
         paths=tuple(map(str, paths)),
-        times=tuple(facts["times"]),
-        digest=facts["digest"],
+        times=tuple(metadata["times"]),
+        digest=metadata["digest"],
         numbers=numbers,
-        seconds=facts["seconds"],
+        seconds=metadata["seconds"],
     )
-    return Clip(folder, suffix, indices, facts["per_second"], facts["n_frames"], shown)
+    return StoredClip(folder, suffix, indices, metadata["per_second"], metadata["n_frames"], shown)
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Put `data` at `path` at once, unless they are there."""
-    if _used(path) and path.stat().st_size == len(data):
+def _write_once(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically, unless it exists."""
+    if _mark_used(path) and path.stat().st_size == len(data):
         return
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,19 +1,19 @@
-"""The other road: VLMEvalKit's own ``SmolVLM`` classes and inference loops, for comparison.
+"""Run VLMEvalKit's own ``SmolVLM`` classes and inference loops, for comparison.
 
-Runs in a process of its own, with VLMEvalKit as it comes: no mend is applied, the datasets are
-VLMEvalKit's, and so is every line between a row of data and a prediction. What is set, and why:
+Runs in its own process with an unmodified VLMEvalKit: no workaround is applied, and datasets and
+everything between a row of data and a prediction are VLMEvalKit's. These settings are changed:
 
-* an adapter, which its classes cannot load, is merged into its base by PEFT and saved first;
-* the device (its constructors say ``cuda``), the precision (they say float32), the resolution (it
-  goes by the path's spelling), the token limit (2,048, whatever the question), and greedy answers
-  (the older class leaves them to the checkpoint's generation config);
-* where data lie: its own ``prepare_dataset`` finds them in the Hub's cache or downloads them, and a
-  table whose MD5 is not the published one is downloaded anew;
-* MLVU and TempCompass can be built (`mends.sets_of_datasets_can_be_built` says why they cannot);
-* parts that only a judge can score are left out of ``evaluate``, which calls OpenAI for them;
-* frames are never cut into tiles, and at most 64 are shown. VLMEvalKit does the same wherever its
-  class has a prompt for videos. Where it has none (WorldSense, and any video under ``SmolVLM``)
-  all frames of an hour would be shown at full size, unless another video came before.
+* A LoRA adapter, which its classes cannot load, is first merged into its base by PEFT and saved.
+* Device (its constructors use ``cuda``), precision (float32), resolution (chosen from the path's
+  spelling), token limit (2,048 for every question), and greedy decoding (the older class uses the
+  checkpoint's generation config) are set by the task.
+* Data location: its ``prepare_dataset`` uses the Hub cache or downloads, and downloads a table
+  again if its MD5 differs from the published one.
+* MLVU and TempCompass are made instantiable, see `workarounds.allow_concat_datasets`.
+* Parts that only a judge can score are left out of ``evaluate``, which would call OpenAI.
+* Frames are never split into tiles, and at most 64 are shown. VLMEvalKit does the same where its
+  class has a video prompt. Without one (WorldSense, and any video under ``SmolVLM``) it would show
+  all frames of an hour at full size, unless another video came before.
 """
 
 from __future__ import annotations
@@ -28,84 +28,84 @@ from typing import Any
 
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.system.process import Child, serve, write_to
+from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit import unpatched
-from evalsuite.vlmevalkit.unpatched import Asked
+from evalsuite.vlmevalkit.unpatched import ProcessorInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
+class ReferenceTask:
     """What to run through VLMEvalKit's loop."""
 
     checkpoint: Path
     base: Path | None = None
-    """What `checkpoint`, if it is an adapter, is merged into, by PEFT."""
+    """Base model, if `checkpoint` is an adapter."""
     processor: Path | None = None
-    """Where the processor's files are, if not beside the weights."""
+    """Directory of the processor's files, if not that of the weights."""
     family: str = "smolvlm"
     tile_size: int
     device: str = "cpu"
     dtype: str = "float32"
     benchmarks: tuple[Benchmark, ...]
-    """With ``data`` located."""
+    """With ``data`` set."""
     ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The samples to ask, by benchmark; of one that is not here, all."""
+    """Sample ids by benchmark; all samples if a benchmark is missing."""
     pixels: bool = False
-    """Also digest the pixels shown. It takes time, which then counts as VLMEvalKit's."""
+    """Also hash the pixels shown. The time counts as VLMEvalKit's."""
     work: Path
-    """A fresh directory for everything VLMEvalKit writes."""
+    """A new directory for all of VLMEvalKit's files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
-    """What VLMEvalKit made of one benchmark."""
+class ReferenceResult:
+    """VLMEvalKit's result for one benchmark."""
 
     benchmark: str
     predictions: dict[str, str]
-    """By sample id, in the order of the data; up to the one that raised, if any did."""
-    asked: dict[str, Asked]
-    """By sample id."""
+    """By sample id in data order; incomplete after an error."""
+    asked: dict[str, ProcessorInput]
+    """Processor inputs by sample id."""
     result: Any
-    """What ``evaluate`` returned, or None."""
+    """Result of ``evaluate``, or None."""
     error: str | None
-    """Why there is no result: ``load:``, ``predict:`` or ``evaluate:``, and what was raised."""
+    """``load:``, ``predict:`` or ``evaluate:`` and the exception, or None."""
     seconds: float
-    """From the first sample to the last prediction: loading model and data not counted."""
+    """From the first sample to the last prediction, without loading model and data."""
     first_prediction_seconds: float
-    """From the start of the process to the first prediction of this benchmark."""
+    """From process start to this benchmark's first prediction."""
     peak_memory_bytes: int
-    """Most memory allocated on the CUDA device, or most resident memory of the process."""
+    """Peak memory allocated on the CUDA device, or peak resident memory of the process."""
 
 
-def run_reference(assignment: Assignment) -> Iterator[Reference]:
+def run_reference(task: ReferenceTask) -> Iterator[ReferenceResult]:
     """Run VLMEvalKit's loop in a child process; yields each benchmark when it is done.
 
-    Raises `ChildDied`; what the child printed is in the file ``log`` of the work directory.
+    Raises `ChildDied`. The child's output is in the file ``log`` of the work directory.
     """
-    assignment = _absolute(assignment)
-    assignment.work.mkdir(parents=True)
+    task = _absolute(task)
+    task.work.mkdir(parents=True)
     child = Child("evalsuite.vlmevalkit.reference", _environment())
     try:
-        child.send(assignment)
-        for _ in assignment.benchmarks:
-            reference: Reference = child.receive()
+        child.send(task)
+        for _ in task.benchmarks:
+            reference: ReferenceResult = child.receive()
             yield reference
     finally:
         child.kill()
 
 
-def _absolute(assignment: Assignment) -> Assignment:
-    """The same with absolute paths: the child works in a directory of its own."""
+def _absolute(task: ReferenceTask) -> ReferenceTask:
+    """Return the task with absolute paths, since the child changes its directory."""
     benchmarks = [
-        dataclasses.replace(b, data=str(Path(b.data or "").absolute()))
-        for b in assignment.benchmarks
+        dataclasses.replace(b, data=str(Path(b.data or "").absolute())) for b in task.benchmarks
     ]
     return dataclasses.replace(
-        assignment,
-        checkpoint=assignment.checkpoint.absolute(),
-        base=assignment.base and assignment.base.absolute(),
-        processor=assignment.processor and assignment.processor.absolute(),
+        task,
+        checkpoint=task.checkpoint.absolute(),
+        base=task.base and task.base.absolute(),
+        processor=task.processor and task.processor.absolute(),
         benchmarks=tuple(benchmarks),
-        work=assignment.work.absolute(),
+        work=task.work.absolute(),
     )
 
 
@@ -115,88 +115,87 @@ def _environment() -> dict[str, str]:
         "EVAL_FORMAT": "csv",
         "VLMEVALKIT_USE_MODELSCOPE": "0",
         "HF_HUB_OFFLINE": "1",
-        # Some rules call a judge without being told to: there is none at this address.
+        # Some rules call a judge unasked; this address has none.
         "OPENAI_API_BASE": "http://127.0.0.1:9/none",
         "OPENAI_API_KEY": "",
-        # As our own worker's, so that the two are compared under the same conditions.
+        # The same as in our workers, for a fair comparison.
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
 
 
 # --------------------------------------------------------------------------------------------------
-# The child's side
+# Functions of the child process
 # --------------------------------------------------------------------------------------------------
 
 
 def _run(
-    assignment: Assignment, loaded: Any, benchmark: Benchmark, process_started: float
-) -> Reference:
-    """Run one benchmark; what VLMEvalKit raises becomes the reference's `error`."""
-    said: list[str] = []
-    asked: list[Asked] = []
+    task: ReferenceTask, loaded: Any, benchmark: Benchmark, process_started: float
+) -> ReferenceResult:
+    """Run one benchmark; an exception of VLMEvalKit becomes the result's `error`."""
+    texts: list[str] = []
+    asked: list[ProcessorInput] = []
     ids: list[str] = []
     first: list[float] = []
     stage, error, result, seconds = "load", None, None, 0.0
     try:
         dataset = unpatched.dataset(benchmark, Path("LMUData", benchmark.name).absolute())
-        _keep(dataset, assignment.ids.get(benchmark.name))
+        _keep(dataset, task.ids.get(benchmark.name))
         ids += map(str, dataset.data["index"])
         model = unpatched.model(
             loaded,
-            assignment.processor or assignment.checkpoint,
-            assignment.family,
-            assignment.tile_size,
+            task.processor or task.checkpoint,
+            task.family,
+            task.tile_size,
             benchmark,
             asked,
-            pixels=assignment.pixels,
+            pixels=task.pixels,
         )
-        answer = model.generate_inner
+        generate = model.generate_inner
 
-        def watched(*arguments: Any, **given: Any) -> Any:
-            said.append(answer(*arguments, **given))
+        def recorded(*arguments: Any, **given: Any) -> Any:
+            texts.append(generate(*arguments, **given))
             if not first:
                 first.append(time.time() - process_started)
-            return said[-1]
+            return texts[-1]
 
-        # Taken down as they are said: read back from VLMEvalKit's own file, the answer 061 is 61.
-        model.generate_inner = watched
+        # Recorded here, because VLMEvalKit's file turns the answer 061 into 61.
+        model.generate_inner = recorded
         stage, started = "predict", time.monotonic()
         file = _infer(model, benchmark, dataset)
         seconds = time.monotonic() - started
         stage = "evaluate"
         result = _evaluate(benchmark, dataset, file)
-    except Exception as raised:  # noqa: BLE001 - what VLMEvalKit cannot do is a finding, not a crash
+    except Exception as raised:  # noqa: BLE001 - a failure of VLMEvalKit is a result
         import traceback
 
         traceback.print_exc()
-        lines = str(raised).strip().splitlines() or [""]
-        error = f"{stage}: {type(raised).__name__}: {lines[0]}"
-    return Reference(
+        error = f"{stage}: {one_line(raised, with_type=True)}"
+    return ReferenceResult(
         benchmark=benchmark.name,
-        predictions=dict(zip(ids, said, strict=False)),
+        predictions=dict(zip(ids, texts, strict=False)),
         asked=dict(zip(ids, asked, strict=False)),
         result=result,
         error=error,
         seconds=seconds,
         first_prediction_seconds=first[0] if first else 0.0,
-        peak_memory_bytes=unpatched.peak_memory_bytes(assignment.device),
+        peak_memory_bytes=unpatched.peak_memory_bytes(task.device),
     )
 
 
 def _keep(dataset: Any, chosen: tuple[str, ...] | None) -> None:
-    """Leave only the samples `chosen` in `dataset`, in its order."""
+    """Restrict `dataset` to the samples `chosen`, in its order."""
     if chosen is not None:
         wanted = set(chosen)
         dataset.data = dataset.data[[str(id) in wanted for id in dataset.data["index"]]].copy()
 
 
 def _infer(model: Any, benchmark: Benchmark, dataset: Any) -> str:
-    """Run VLMEvalKit's loop; returns the file it wrote."""
+    """Run VLMEvalKit's loop; return its output file."""
     from vlmeval.inference import infer_data_job
     from vlmeval.inference_video import infer_data_job_video
     from vlmeval.smp import get_pred_file_path
 
-    # By relative names: VLMEvalKit makes names of files by replacing a dataset's key in a path.
+    # Relative names, because VLMEvalKit replaces the dataset key anywhere in a path.
     name = f"reference-{benchmark.name}"
     file = str(get_pred_file_path(".", name, benchmark.dataset, use_env_format=True))
     if benchmark.modality == "image":
@@ -211,30 +210,30 @@ def _infer(model: Any, benchmark: Benchmark, dataset: Any) -> str:
 def _evaluate(benchmark: Benchmark, dataset: Any, file: str) -> Any:
     if benchmark.judged_parts:
         dataset.datasets = [p for p in dataset.datasets if p not in benchmark.judged_parts]
-    # Those that insist on a judge need not wait long to learn that there is none.
+    # Do not wait for a judge that does not exist.
     return dataset.evaluate(file, model="exact_matching", nproc=1, retry=1, wait=0)
 
 
 def main() -> None:
-    """Serve one assignment: the child's side."""
+    """Entry point of the child: runs one task."""
     process_started = time.time()
     connection = serve()
-    assignment: Assignment = connection.recv()
-    write_to(assignment.work / "log")
-    os.chdir(assignment.work)
-    # VLMEvalKit replaces a data folder that does not exist by its own.
+    task: ReferenceTask = connection.recv()
+    write_to(task.work / "log")
+    os.chdir(task.work)
+    # VLMEvalKit replaces a missing data folder by its default.
     Path("LMUData").mkdir()
     os.environ["LMUData"] = str(Path("LMUData").absolute())
-    checkpoint = assignment.checkpoint
-    if assignment.base is not None:
-        checkpoint = unpatched.merged(checkpoint, assignment.base, Path("merged").absolute())
-    loaded = unpatched.weights(checkpoint, assignment.family, assignment.dtype, assignment.device)
-    for benchmark in assignment.benchmarks:
-        connection.send(_run(assignment, loaded, benchmark, process_started))
+    checkpoint = task.checkpoint
+    if task.base is not None:
+        checkpoint = unpatched.merged(checkpoint, task.base, Path("merged").absolute())
+    loaded = unpatched.weights(checkpoint, task.family, task.dtype, task.device)
+    for benchmark in task.benchmarks:
+        connection.send(_run(task, loaded, benchmark, process_started))
 
 
 if __name__ == "__main__":
-    # By its own name, or what is sent back would be a class of `__main__`.
+    # Import by name, so that the pickled result is not a class of `__main__`.
     from evalsuite.vlmevalkit import reference
 
     reference.main()

@@ -1,11 +1,11 @@
-"""Predictions → score. Runs in the kit process.
+"""From predictions to a benchmark's score. Runs in the kit process.
 
-A sample's value comes from VLMEvalKit's own rule, applied to the exact text. VLMEvalKit's
-``evaluate`` then scores the same predictions from a table, and its number must be the mean of what
-its rules give sample by sample: a score that says less or more than its samples is no score.
+The value of a sample is the result of VLMEvalKit's own rule for the exact text. VLMEvalKit's
+``evaluate`` then scores the same predictions from a table, and its score must equal the mean of its
+rule over the samples; otherwise there is no score.
 
-An ordinary VLMEvalKit reads tables otherwise. Where that could matter it scores once more in its
-own way, and that number is what is reported beside ours.
+An unmodified VLMEvalKit reads tables differently. Where that could matter, it scores once more in
+its own way, and that score is reported next to ours.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from evalsuite.runs.records import Prediction
 from evalsuite.vlmevalkit import left_out, scoring_workarounds, workarounds
-from evalsuite.vlmevalkit.client import KitError, SampleValue, Scored
-from evalsuite.vlmevalkit.datasets import Loaded, Row
-from evalsuite.vlmevalkit.evaluate import evaluate, read_otherwise, unmended
-from evalsuite.vlmevalkit.judge_adapter import Model
-from evalsuite.vlmevalkit.rules.base import Metric, Reader, Verdict
+from evalsuite.vlmevalkit.client import BenchmarkScore, KitError, SampleValue
+from evalsuite.vlmevalkit.datasets import LoadedDataset, Row
+from evalsuite.vlmevalkit.evaluate import evaluate, tables_differ, unpatched_score
+from evalsuite.vlmevalkit.judge_adapter import JudgeModel
+from evalsuite.vlmevalkit.rules.base import Metric, RuleResult, ScoringContext
 from evalsuite.vlmevalkit.rules.choices import CHOICE, MMMU, YES_NO
 from evalsuite.vlmevalkit.rules.composite import MLVU, TEMPCOMPASS
 from evalsuite.vlmevalkit.rules.mathvista import MATHVISTA
@@ -58,26 +58,26 @@ METRICS: Mapping[str, Metric] = {
     "mlvu": MLVU,
     "tempcompass": TEMPCOMPASS,
 }
-"""Every metric a benchmark can name."""
+"""All metrics that a benchmark can name."""
 
-AT_ONCE = 8
-"""How many questions a judge is asked at a time."""
+JUDGE_THREADS = 8
+"""Number of parallel requests to a judge."""
 
 UNEXPLAINED = "unexplained"
-"""The deviation of a score that differs from VLMEvalKit's for no known reason."""
+"""Deviation of a score that differs from VLMEvalKit's for no known reason."""
 
-_SAME = 1e-6
-"""How far apart sums of the same numbers may be, in points."""
+_TOLERANCE = 1e-6
+"""Rounding error of sums of the same numbers, in points."""
 
-_Rule = Callable[[str], Verdict]
-"""What a text is worth as the prediction of one sample."""
+_Rule = Callable[[str], RuleResult]
+"""Scores a text as the prediction of one sample."""
 
 
-def check(loaded: Loaded) -> None:
-    """Refuse data that the benchmark's metric could not score, before anything is predicted."""
+def check(loaded: LoadedDataset) -> None:
+    """Raise `KitError` for data that the benchmark's metric cannot score."""
     benchmark = loaded.benchmark
     metric = METRICS[benchmark.metric]
-    if metric.other_keys and (word := re.search(metric.other_keys, benchmark.dataset)):
+    if metric.excluded_keys and (word := re.search(metric.excluded_keys, benchmark.dataset)):
         raise KitError(
             "data",
             f"{benchmark.name}: VLMEvalKit does not score a dataset with '{word[0]}' in its key "
@@ -90,184 +90,192 @@ def check(loaded: Loaded) -> None:
             f"pip install {' '.join(packages)}",
         )
     if benchmark.published and not benchmark.modified:
-        return  # a row there that no prediction is right for belongs to the benchmark
+        return  # published data may contain rows for which no prediction is correct
     for id, row in zip(loaded.positions, loaded.rows(loaded.positions, images=False), strict=True):
-        if complaint := metric.complaint(row):
-            raise KitError("data", f"{benchmark.name}: sample {id}: {complaint}")
+        if error := metric.row_error(row):
+            raise KitError("data", f"{benchmark.name}: sample {id}: {error}")
 
 
 def score(
-    loaded: Loaded,
+    loaded: LoadedDataset,
     ids: Sequence[str],
     predictions: Mapping[str, Prediction],
     directory: Path,
     *,
     judge: Judge | None = None,
-) -> Scored:
-    """Score the samples `ids`; what VLMEvalKit writes meanwhile becomes `directory`.
+) -> BenchmarkScore:
+    """Score the samples `ids`; VLMEvalKit's files become `directory`. Raises `KitError`.
 
-    Without a `judge` the `ids` are of samples that rules can score; see `Benchmark.scorable`.
+    Without a `judge`, all `ids` must be samples that rules can score; see `Benchmark.scorable`.
     """
     metric = METRICS[loaded.benchmark.metric]
-    model = Model(judge) if judge and metric.uses_judge else None
-    reader = Reader(metric.key(loaded.benchmark.dataset), model)
+    model = JudgeModel(judge) if judge and metric.uses_judge else None
+    context = ScoringContext(metric.key(loaded.benchmark.dataset), model)
     frame = loaded.frame(ids).drop(columns="image", errors="ignore").copy()
-    workarounds.labels_are_words(frame)
+    workarounds.fill_missing_labels(frame)
     rows: list[Row] = frame.to_dict("records")
     counting = [metric.counts(row) for row in rows]
     if not any(counting):
         raise KitError(
             "score",
-            f"{loaded.benchmark.name}: none of these samples counts towards its score; "
-            "ask for more of them (--limit)",
+            f"{loaded.benchmark.name}: none of these samples is part of the benchmark's score; "
+            "use more samples (--limit)",
         )
-    judged = _judged(metric, reader, rows, [predictions[id] for id in ids])
+    scored = _score_predictions(metric, context, rows, [predictions[id] for id in ids])
     frame["sample"] = list(ids)
-    frame["prediction"] = [each.text for each in judged]
-    if metric.from_zero:
-        scoring_workarounds.rows_count_from_zero(frame)
-    result = evaluate(loaded, metric, reader, frame, directory)
+    frame["prediction"] = [item.text for item in scored]
+    if metric.index_is_position:
+        scoring_workarounds.renumber_rows(frame)
+    result = evaluate(loaded, metric, context, frame, directory)
 
     where = f"{loaded.benchmark.name}: VLMEvalKit's"
-    mended = metric.headline(result, rows)
-    of_these = list(itertools.compress(judged, counting))
-    ours = _mean(of_these, where, mended, metric.rounding, 100, directory)
-    apart = list(itertools.compress(judged, (not counts for counts in counting)))
-    theirs: float | None = mended
-    tables = _table_mends(judged, read_otherwise(loaded, directory, kinds=not model))
-    if tables and not model:  # a judge is not paid to read misread tables
-        unmended_frame = frame.assign(prediction=[each.unmended for each in judged])
-        theirs = unmended(loaded, metric, reader, unmended_frame, rows, directory)
-        if theirs is not None and abs(theirs - mended) <= _SAME:
-            tables = set()
-    same = theirs is not None and abs(ours - theirs) <= metric.rounding + _SAME
-    agrees = same and not (tables and model)
-    names = sorted(_rule_mends(of_these) | tables) or [UNEXPLAINED]
-    return Scored(
+    patched_score = metric.read_score(result, rows)
+    counted = list(itertools.compress(scored, counting))
+    our_score = _mean(counted, where, patched_score, metric.rounding, 100, directory)
+    others = list(itertools.compress(scored, (not counts for counts in counting)))
+    vlmevalkit_score: float | None = patched_score
+    table_names = _table_deviations(scored, tables_differ(loaded, directory, kinds=not model))
+    if table_names and not model:  # do not pay a judge to read misread tables
+        unpatched_frame = frame.assign(prediction=[item.unpatched_text for item in scored])
+        vlmevalkit_score = unpatched_score(
+            loaded, metric, context, unpatched_frame, rows, directory
+        )
+        if vlmevalkit_score is not None and abs(vlmevalkit_score - patched_score) <= _TOLERANCE:
+            table_names = set()
+    equal = (
+        vlmevalkit_score is not None
+        and abs(our_score - vlmevalkit_score) <= metric.rounding + _TOLERANCE
+    )
+    agrees = equal and not (table_names and model)
+    names = sorted(_rule_deviations(counted) | table_names) or [UNEXPLAINED]
+    return BenchmarkScore(
         values=tuple(
-            SampleValue(id, each.verdict.value, each.verdict.parsed, counts)
-            for id, each, counts in zip(ids, judged, counting, strict=True)
+            SampleValue(id, item.result.value, item.result.parsed, counts)
+            for id, item, counts in zip(ids, scored, counting, strict=True)
         ),
-        score=ours,
-        vlmevalkit_score=theirs,
+        score=our_score,
+        vlmevalkit_score=vlmevalkit_score,
         deviations=() if agrees else tuple(names),
-        macro_average=_macro(metric, itertools.compress(rows, counting), of_these),
-        extra=_extra(metric, apart, result, where, directory),
+        macro_average=_macro_average(metric, itertools.compress(rows, counting), counted),
+        extra=_secondary_scores(metric, others, result, where, directory),
         judge_reported=judge.reported if judge and model else (),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
-    """A prediction as it is, and as VLMEvalKit gets it."""
+class _ScoredPrediction:
+    """A scored prediction, and its text in the table for VLMEvalKit."""
 
-    verdict: Verdict
+    result: RuleResult
     text: str
-    """As a table carries it."""
-    in_table: Verdict
-    """What that text is worth."""
-    unmended: str
-    """As an ordinary VLMEvalKit would write it."""
+    """Text in the table."""
+    table_result: RuleResult
+    """Result of that text."""
+    unpatched_text: str
+    """Text in the table of an unmodified VLMEvalKit."""
 
 
-def _judged(
-    metric: Metric, reader: Reader, rows: Sequence[Row], given: Sequence[Prediction]
-) -> list[_Judged]:
-    """Judge each prediction; a judge is asked about several at a time, and remembers.
+def _score_predictions(
+    metric: Metric, context: ScoringContext, rows: Sequence[Row], given: Sequence[Prediction]
+) -> list[_ScoredPrediction]:
+    """Score each prediction. A judge is asked in parallel, and its answers are cached.
 
-    What VLMEvalKit asks later, one after the other, it has answered already.
+    VLMEvalKit later asks the same questions one by one and gets the cached answers.
     """
-    said = {prediction.text for prediction in given}
-    stand_ins = [word for word in workarounds.EMPTY if word not in said] or list(workarounds.EMPTY)
+    texts = {prediction.text for prediction in given}
+    placeholders = [text for text in workarounds.EMPTY_PLACEHOLDERS if text not in texts]
+    placeholders = placeholders or list(workarounds.EMPTY_PLACEHOLDERS)
 
-    def judged(row: Row, prediction: Prediction) -> _Judged:
+    def scored(row: Row, prediction: Prediction) -> _ScoredPrediction:
         if prediction.ended == "error" or not prediction.text.strip():
             text = "" if prediction.ended == "error" else prediction.text
-            return _no_answer(lambda words: metric.rule(row, words, mute), text, stand_ins)
-        return _answer(lambda words: metric.rule(row, words, reader), prediction.text)
+            return _score_empty(lambda text: metric.rule(row, text, muted), text, placeholders)
+        return _score_text(lambda text: metric.rule(row, text, context), prediction.text)
 
-    if reader.judge is None:
-        mute = reader
-        return list(map(judged, rows, given))
-    mute = replace(reader, judge=reader.judge.of_no_answer())
-    # Threads wait for the judge side by side, and else take turns: Python's `ast.literal_eval`
-    # raises SystemError now and then when two threads are in it.
-    turn = threading.Lock()
-    reader = replace(reader, judge=reader.judge.in_turn(turn))
+    if context.judge is None:
+        muted = context
+        return list(map(scored, rows, given))
+    muted = replace(context, judge=context.judge.muted())
+    # Threads wait for the judge in parallel but run rules one at a time: `ast.literal_eval`
+    # sometimes raises SystemError when two threads use it.
+    lock = threading.Lock()
+    context = replace(context, judge=context.judge.with_lock(lock))
 
-    def judged_in_turn(row: Row, prediction: Prediction) -> _Judged:
-        with turn:
-            return judged(row, prediction)
+    def scored_with_lock(row: Row, prediction: Prediction) -> _ScoredPrediction:
+        with lock:
+            return scored(row, prediction)
 
-    pool = ThreadPoolExecutor(AT_ONCE)
+    pool = ThreadPoolExecutor(JUDGE_THREADS)
     try:
-        return list(pool.map(judged_in_turn, rows, given))
+        return list(pool.map(scored_with_lock, rows, given))
     finally:
-        pool.shutdown(cancel_futures=True)  # a judge that gave up gives up on the rest as well
+        pool.shutdown(cancel_futures=True)  # after an error of the judge, send no further requests
 
 
-def _no_answer(rule: _Rule, text: str, stand_ins: Sequence[str]) -> _Judged:
-    """Judge a prediction that failed, or has no words: it is wrong, whatever the rule says."""
-    carried = workarounds.table_text(text, lambda words: rule(words).value == 0, stand_ins)
-    return _Judged(Verdict(0.0, parsed=False), carried, rule(carried), text)
+def _score_empty(rule: _Rule, text: str, placeholders: Sequence[str]) -> _ScoredPrediction:
+    """Score a failed or blank prediction: it is wrong, whatever the rule returns."""
+    cell = workarounds.prediction_cell(text, lambda text: rule(text).value == 0, placeholders)
+    return _ScoredPrediction(RuleResult(0.0, parsed=False), cell, rule(cell), text)
 
 
-def _answer(rule: _Rule, text: str) -> _Judged:
-    verdict = rule(text)
-    carried = workarounds.table_text(text)
-    return _Judged(verdict, carried, verdict if carried == text else rule(carried), carried)
+def _score_text(rule: _Rule, text: str) -> _ScoredPrediction:
+    result = rule(text)
+    cell = workarounds.prediction_cell(text)
+    return _ScoredPrediction(result, cell, result if cell == text else rule(cell), cell)
 
 
 def _mean(
-    judged: Sequence[_Judged],
+    scored: Sequence[_ScoredPrediction],
     where: str,
-    theirs: float,
+    vlmevalkit_score: float,
     rounding: float,
     scale: float,
     directory: Path,
 ) -> float:
-    """Return the mean of our values, once `theirs` is known to be that of VLMEvalKit's rule."""
-    by_rule = scale * statistics.fmean(each.in_table.counted for each in judged)
-    if not abs(theirs - by_rule) <= rounding + _SAME:  # also true of nan
+    """Return the mean of our values, if `vlmevalkit_score` equals the mean of its rule."""
+    by_rule = scale * statistics.fmean(item.table_result.vlmevalkit_counts for item in scored)
+    if not abs(vlmevalkit_score - by_rule) <= rounding + _TOLERANCE:  # also true for nan
         raise KitError(
             "score",
-            f"{where} score is {theirs:.4f}, but its rule gives {by_rule:.4f} sample by sample; "
-            f"what it wrote is in {directory}",
+            f"{where} score is {vlmevalkit_score:.4f}, but the mean of its rule over the samples "
+            f"is {by_rule:.4f}; see its files in {directory}",
         )
-    return scale * statistics.fmean(each.verdict.value for each in judged)
+    return scale * statistics.fmean(item.result.value for item in scored)
 
 
-def _extra(
-    metric: Metric, judged: Sequence[_Judged], result: Any, where: str, directory: Path
+def _secondary_scores(
+    metric: Metric, scored: Sequence[_ScoredPrediction], result: Any, where: str, directory: Path
 ) -> dict[str, float]:
-    """Return the mean of the samples that do not count, where VLMEvalKit has a name for it."""
-    if metric.aside is None or not judged:
+    """Return the mean of the samples that do not count, if VLMEvalKit reports it."""
+    if metric.secondary_score is None or not scored:
         return {}
-    name, scale, number = metric.aside
-    return {name: _mean(judged, f"{where} {name}", number(result), 0, scale, directory)}
+    name, scale, number = metric.secondary_score
+    return {name: _mean(scored, f"{where} {name}", number(result), 0, scale, directory)}
 
 
-def _rule_mends(judged: Sequence[_Judged]) -> set[str]:
-    """Name the mends that set our values and those of VLMEvalKit's rule apart."""
-    tables = [each.in_table for each in judged]
-    names = {verdict.mend for verdict in tables if verdict.counted != verdict.value}
-    if any(each.verdict.value != each.in_table.value for each in judged):
-        names.add(workarounds.table_text.__name__)
+def _rule_deviations(scored: Sequence[_ScoredPrediction]) -> set[str]:
+    """Return the deviations between our values and those of VLMEvalKit's rule."""
+    tables = [item.table_result for item in scored]
+    names = {result.deviation for result in tables if result.vlmevalkit_counts != result.value}
+    if any(item.result.value != item.table_result.value for item in scored):
+        names.add(workarounds.EMPTY_IS_WRONG)
     return names
 
 
-def _table_mends(judged: Sequence[_Judged], misread: bool) -> set[str]:
-    """Name the mends without which VLMEvalKit might read another table."""
-    names = {workarounds.tables_keep_their_words.__name__} if misread else set()
-    if any(not each.unmended.strip() for each in judged):
-        names.add(workarounds.table_text.__name__)
+def _table_deviations(scored: Sequence[_ScoredPrediction], misread: bool) -> set[str]:
+    """Return the deviations due to differently read tables."""
+    names = {workarounds.NA_VALUES_AS_TEXT} if misread else set()
+    if any(not item.unpatched_text.strip() for item in scored):
+        names.add(workarounds.EMPTY_IS_WRONG)
     return names
 
 
-def _macro(metric: Metric, rows: Iterable[Row], judged: Sequence[_Judged]) -> float | None:
-    if metric.tasks is None:
+def _macro_average(
+    metric: Metric, rows: Iterable[Row], scored: Sequence[_ScoredPrediction]
+) -> float | None:
+    if metric.task_column is None:
         return None
     tasks: dict[str, list[float]] = {}
-    for row, each in zip(rows, judged, strict=True):
-        tasks.setdefault(str(row[metric.tasks]), []).append(each.verdict.value)
+    for row, item in zip(rows, scored, strict=True):
+        tasks.setdefault(str(row[metric.task_column]), []).append(item.result.value)
     return 100 * statistics.fmean(statistics.fmean(values) for values in tasks.values())

@@ -1,16 +1,16 @@
-"""What we score differently from VLMEvalKit 0.0.20: `mends` goes on here, in the same manner.
+"""Workarounds for the scoring rules of VLMEvalKit 0.0.20; continues `workarounds`.
 
-`apply` changes VLMEvalKit, so that its number and ours are of one rule. The functions named in
-a score's ``deviations`` change our value alone, and VLMEvalKit's own number is another.
+`apply` changes VLMEvalKit, so that its score and ours use the same rule. The functions in the last
+section change only our value of a sample; their names appear in a score's deviations.
 
-Some defects need no function, because of how the neighbouring modules score:
+Some defects need no function, because neighbouring modules avoid the code:
 
-* MLVU, TempCompass and MathVista cannot be scored without a judge, because of a part of their
-  samples (``tempcompass.py:211``, ``image_vqa.py:602``): `scoring` leaves the parts out that only a
-  judge can score, and in MathVista `rules.mathvista` stands in for one;
-* a judge of MathVista, MVBench or Video-MME that does not answer is replaced by rules in silence
-  (``videomme.py:258``): ours raises;
-* MLVU rounds the marks of open answers down (``utils/mlvu.py:187``): so do we.
+* MLVU, TempCompass and MathVista cannot be scored without a judge, because part of their samples
+  needs one (``tempcompass.py:211``, ``image_vqa.py:602``): `scoring` leaves out the parts that only
+  a judge can score, and for MathVista `rules.mathvista` replaces the judge.
+* A judge of MathVista, MVBench or Video-MME that does not answer is silently replaced by rules
+  (``videomme.py:258``): ours raises.
+* MLVU rounds the marks of open answers down (``utils/mlvu.py:187``): we do the same.
 """
 
 from __future__ import annotations
@@ -23,45 +23,51 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 
-class Asked(Protocol):
-    """What VLMEvalKit takes for a judge."""
+class JudgeLike(Protocol):
+    """Interface of a judge in VLMEvalKit."""
 
-    def under(self, system: str) -> Asked:
-        """Return the same judge, told `system` first."""
+    def with_system_prompt(self, system: str) -> JudgeLike:
+        """Return the same judge with a system prompt."""
 
     def working(self) -> bool:
-        """Whether it answers."""
+        """Return whether it answers."""
 
     def generate(self, prompt: str, **settings: object) -> str:
-        """Answer."""
+        """Answer a prompt."""
 
 
-NONE = "Z"
-"""VLMEvalKit's word for "none of the options"."""
+NO_OPTION = "Z"
+"""VLMEvalKit's letter for "none of the options"."""
 
-FAILURE = "Failed to obtain answer via API."
-"""VLMEvalKit's text in place of a prediction, or a judge's answer, that there is none of."""
+FAILURE_TEXT = "Failed to obtain answer via API."
+"""VLMEvalKit's text for a failed prediction or judge answer."""
+
+
+FAILURE_IS_WRONG = "failure-text-is-wrong"
+PUNCTUATION_IS_WRONG = "punctuation-is-not-an-answer"
+OPEN_ANSWERS_COMPARED = "open-answers-compared"
+"""Deviations, see `is_failure_text`, `starts_with_punctuation` and `open_answer_value`."""
 
 
 def apply() -> None:
-    """Mend the imported VLMEvalKit, in this process."""
-    cells_are_not_run()
-    no_option_by_chance()
-    judges_see_the_options()
-    captions_are_compared_with_care()
-    marks_are_found()
+    """Apply the workarounds to the imported VLMEvalKit, in this process."""
+    parse_cells_safely()
+    no_random_option()
+    show_options_to_judge()
+    tolerate_unlabelled_captions()
+    parse_judge_marks()
 
 
 # --------------------------------------------------------------------------------------------------
-# Both roads
+# Changes to VLMEvalKit: both scores use the same rule
 # --------------------------------------------------------------------------------------------------
 
 
-def cells_are_not_run() -> None:
-    """Read lists in tables as lists, not as Python to run.
+def parse_cells_safely() -> None:
+    """Parse lists in tables as literals instead of evaluating them as Python.
 
-    ``eval`` of answers, candidates and choices (``utils/vqa_eval.py:254``, ``smp/misc.py:58`` and
-    many more): a table from somewhere runs what it likes; an answer ``exit()`` ends the process.
+    VLMEvalKit calls ``eval`` on answers, candidates and choices (``utils/vqa_eval.py:254``,
+    ``smp/misc.py:58`` and many more), so a table can run any code.
     """
     from vlmeval import dataset, smp
     from vlmeval.dataset.utils import mathvista, tempcompass, vqa_eval, worldsense
@@ -78,36 +84,36 @@ def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except ValueError as error:
-        # The one that MathVista_acc is ready for.
+        # MathVista_acc catches this type.
         raise SyntaxError(str(error)) from error
 
 
-class _NoChance:
-    """A stand-in for `random`."""
+class _NoRandomChoice:
+    """Replacement for `random`."""
 
     def choice(self, _: Sequence[str]) -> str:
-        return NONE
+        return NO_OPTION
 
 
-def no_option_by_chance() -> None:
-    """Take an answer that not even the judge can place for wrong.
+def no_random_option() -> None:
+    """Count an answer that the judge cannot assign to an option as wrong.
 
-    ``utils/multiple_choice.py:405`` then draws an option, unseeded.
+    ``utils/multiple_choice.py:405`` then chooses a random option without a seed.
     """
     from vlmeval.dataset.utils import multiple_choice
 
-    multiple_choice.rd = _NoChance()
+    multiple_choice.rd = _NoRandomChoice()
 
 
-def judges_see_the_options() -> None:
-    """Show a judge of Video-MME and WorldSense the options.
+def show_options_to_judge() -> None:
+    """Show the options to a judge of Video-MME and WorldSense.
 
-    ``utils/videomme.py:120`` and ``utils/worldsense.py:217`` look for them in the question, but
-    they are in ``candidates``: the judge is asked about none, and what it says names none.
+    ``utils/videomme.py:120`` and ``utils/worldsense.py:217`` search the question for options, but
+    these are in ``candidates``, so the judge's prompt has none.
     """
     from vlmeval.dataset.utils import videomme, worldsense
 
-    def mended(theirs: Callable[..., str]) -> Callable[..., str]:
+    def patched(theirs: Callable[..., str]) -> Callable[..., str]:
         def extract_option(model: Any, input_item: dict[str, Any], dataset_name: str) -> str:
             if model is not None:
                 input_item = input_item | _lettered(input_item["candidates"])
@@ -116,7 +122,7 @@ def judges_see_the_options() -> None:
         return extract_option
 
     for module in (videomme, worldsense):
-        module.extract_option = mended(module.extract_option)
+        module.extract_option = patched(module.extract_option)
 
 
 def _lettered(candidates: str) -> dict[str, str]:
@@ -124,10 +130,10 @@ def _lettered(candidates: str) -> dict[str, str]:
     return {match[1]: match[2] for match in matches if match}
 
 
-def captions_are_compared_with_care() -> None:
-    """Let a caption that is not ``Label X: words`` fail to match, not end the evaluation.
+def tolerate_unlabelled_captions() -> None:
+    """Let a caption that is not ``Label X: text`` count as no match instead of raising.
 
-    ``utils/tempcompass.py:71`` and ``:91`` take a second part for granted wherever they split.
+    ``utils/tempcompass.py:71`` and ``:91`` assume a second part after each split.
     """
     from vlmeval.dataset.utils import tempcompass
 
@@ -142,15 +148,16 @@ def captions_are_compared_with_care() -> None:
     tempcompass.eval_rule_caption_matching = eval_rule_caption_matching
 
 
-def marks_are_found() -> None:
-    """Read the marks of MLVU's open answers however a judge closes its JSON.
+def parse_judge_marks() -> None:
+    """Parse the marks of MLVU's open answers for any end of the judge's JSON.
 
-    ``utils/mlvu.py:80`` takes a mark to end at the next comma: ``5}`` and a line break after it, or
-    a sentence, is a ``ValueError`` after every answer has been judged; ``nan`` or 50 are marks.
+    ``utils/mlvu.py:80`` assumes that a mark ends at the next comma: ``5}`` followed by a line break
+    or a sentence raises ``ValueError`` after all answers have been judged, and ``nan`` or 50 are
+    accepted as marks.
     """
     from vlmeval.dataset.utils import mlvu
 
-    def mended(theirs: Callable[[str], list[float]], keys: Sequence[str]) -> Callable[..., Any]:
+    def patched(theirs: Callable[[str], list[float]], keys: Sequence[str]) -> Callable[..., Any]:
         def extract_scores(text: str) -> list[float]:
             try:
                 marks = theirs(text)
@@ -162,10 +169,10 @@ def marks_are_found() -> None:
 
         return extract_scores
 
-    mlvu.extract_scores_summary = mended(
+    mlvu.extract_scores_summary = patched(
         mlvu.extract_scores_summary, ("score_completeness", "score_reliability")
     )
-    mlvu.extract_scores_sub_scene = mended(
+    mlvu.extract_scores_sub_scene = patched(
         mlvu.extract_scores_sub_scene, ("score_accuracy", "score_relevance")
     )
 
@@ -174,11 +181,11 @@ def _last_number(key: str, text: str) -> list[float]:
     return [float(n) for n in re.findall(key + r"\W{1,9}([0-9]{1,9}(?:\.[0-9]{1,9})?)", text)[-1:]]
 
 
-def rows_count_from_zero(frame: Any) -> None:
-    """Number a table's rows as they stand, each part of a dataset by itself.
+def renumber_rows(frame: Any) -> None:
+    """Number the rows of a table from 0, separately for each part of a dataset.
 
-    ``mvbench.py:415``, ``mlvu.py:255``, ``worldsense.py:333`` and ``tempcompass.py:254`` take the
-    index for the position: of rows 1 and 3 they make a third one, or raise.
+    ``mvbench.py:415``, ``mlvu.py:255``, ``worldsense.py:333`` and ``tempcompass.py:254`` use the
+    index as the position: rows 1 and 3 create an extra row, or raise.
     """
     if "original_index" in frame:
         frame["original_index"] = frame.groupby("SUB_DATASET").cumcount()
@@ -186,16 +193,16 @@ def rows_count_from_zero(frame: Any) -> None:
 
 
 @contextlib.contextmanager
-def our_judge_is_asked(model: Asked) -> Iterator[None]:
-    """Have VLMEvalKit ask `model`, whatever judge it builds.
+def use_judge(model: JudgeLike) -> Iterator[None]:
+    """Let VLMEvalKit use `model`, whatever judge it builds.
 
-    ``mlvu.py:420`` insists on gpt-4-0125 and still names its files after another, ``tempcompass.py:
-    218`` asks at temperature 1, and ``judge_util.py:17`` reads keys from a file among its modules.
+    ``mlvu.py:420`` always uses gpt-4-0125 but names its files after another, ``tempcompass.py:218``
+    uses temperature 1, and ``judge_util.py:17`` reads keys from a file in the package.
     """
     from vlmeval import dataset
 
-    def build_judge(system_prompt: str = "", **_: object) -> Asked:
-        return model.under(system_prompt)
+    def build_judge(system_prompt: str = "", **_: object) -> JudgeLike:
+        return model.with_system_prompt(system_prompt)
 
     modules = (
         dataset.image_mcq, dataset.image_vqa, dataset.image_yorn, dataset.videomme,
@@ -211,15 +218,15 @@ def our_judge_is_asked(model: Asked) -> Iterator[None]:
             module.build_judge = theirs
 
 
-def no_verdict_is_none(text: str) -> str:
-    """Take a judge's empty answer for "none of them".
+def normalise_judge_answer(text: str) -> str:
+    """Replace a judge's empty answer by "none of the options".
 
-    An empty answer is read back from a table as ``nan``, which is then found in an option ``a``
-    (``utils/mathvista.py:85``), and is minus one right answer in TempCompass (``utils/tempcompass.
-    py:139``). VLMEvalKit's own words of failure have it ask again.
+    An empty answer is read back as ``nan``, which is then found in an option ``a``
+    (``utils/mathvista.py:85``) and counts as minus one right answer in TempCompass
+    (``utils/tempcompass.py:139``). VLMEvalKit's failure text makes it retry.
     """
     if not text.strip() or "Failed to obtain answer via API" in text:
-        return NONE
+        return NO_OPTION
     return _UNWRITABLE.sub("\ufffd", text)
 
 
@@ -227,33 +234,33 @@ _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 
 
 # --------------------------------------------------------------------------------------------------
-# Our value alone: names found in `deviations`
+# Changes to our value only: named in a score's deviations
 # --------------------------------------------------------------------------------------------------
 
 
-def failure_is_no_answer(text: str) -> bool:
-    """Whether VLMEvalKit takes a prediction for a failure of its own.
+def is_failure_text(text: str) -> bool:
+    """Return whether VLMEvalKit treats a prediction as its own failure text.
 
-    It counts such a one as -1: minus one right answer in MLVU (``utils/mlvu.py:187``), and a right
-    one in MVBench (``utils/mvbench.py:21``). It is a wrong answer.
+    It counts such a prediction as -1: minus one right answer in MLVU (``utils/mlvu.py:187``), a
+    right one in MVBench (``utils/mvbench.py:21``). Here it is a wrong answer.
     """
-    return FAILURE in text
+    return FAILURE_TEXT in text
 
 
-def a_mark_is_no_answer(text: str) -> bool:
-    """Whether a prediction begins with a word without letters or digits, or with nothing at all.
+def starts_with_punctuation(text: str) -> bool:
+    """Return whether a prediction is empty or its first word has no letter or digit.
 
-    ``utils/mvbench.py:64`` looks for the first word, less full stops, within ``(a)``: ``.``, ``(``
-    and a blank are in every option, and right. What follows decides here.
+    ``utils/mvbench.py:64`` searches ``(a)`` for the first word without full stops: ``.``, ``(`` and
+    an empty text are in every option and count as right. Here the rest of the text decides.
     """
     return not any(map(str.isalnum, text.lower().strip().split(" ")[0]))
 
 
-def words_can_be_right(same: bool) -> float:
-    """Count an answer that is the expected one, in words or in a list as well.
+def open_answer_value(same: bool) -> float:
+    """Return the value of an open answer, including texts and lists.
 
-    ``utils/mathvista.py:97`` compares ``str(None)`` with the answer wherever it is neither a number
-    nor a choice, so that none is ever right but the answer ``None`` always; and it takes ``14.`` or
-    ``1,000`` from a judge for no number. MathVista's authors compare what was found.
+    ``utils/mathvista.py:97`` compares ``str(None)`` with every answer that is neither a number nor
+    a choice, so only the answer ``None`` is ever right. It also rejects numbers written as ``14.``
+    or ``1,000``. Like MathVista's authors, we compare the extracted answer.
     """
     return float(same)

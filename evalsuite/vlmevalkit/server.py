@@ -1,4 +1,4 @@
-"""The child's side of the kit process: take requests, answer them with VLMEvalKit."""
+"""The kit process: handles requests with VLMEvalKit."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 from evalsuite.errors import EvalsuiteError
 from evalsuite.system import process
 from evalsuite.system.hashing import cache_directory
-from evalsuite.vlmevalkit.client import KitStartError, Refusal, Settings
+from evalsuite.system.text import one_line
+from evalsuite.vlmevalkit.client import KitSettings, KitStartError, RequestFailure
 from evalsuite.vlmevalkit.judge import KEY_VARIABLES, Judge
 
 
 def main() -> None:
-    """Serve until the parent goes away."""
+    """Serve requests until the parent exits."""
     connection = process.serve()
-    settings: Settings = connection.recv()
+    settings: KitSettings = connection.recv()
     process.write_to(settings.log)
     good, answer = _reply("", check_packages)
     connection.send((good, answer))
     if good:
-        good, answer = _reply("", _answers, settings)
+        good, answer = _reply("", _request_handler, settings)
         connection.send((good, None if good else answer))
     while good:
         try:
@@ -34,43 +35,45 @@ def main() -> None:
 
 
 def _reply(what: str, work: Callable[..., Any], *arguments: Any) -> tuple[bool, Any]:
-    """Do the work: whether it was done, and its result or the reason in one line."""
+    """Call `work`; return whether it succeeded, and its result or a `RequestFailure`."""
     try:
         return True, work(*arguments)
     except EvalsuiteError as error:
-        return False, Refusal(str(error), logged=False)
-    except Exception as error:  # noqa: BLE001 - a process boundary: any defect becomes a message
+        return False, RequestFailure(str(error), logged=False)
+    except Exception as error:  # noqa: BLE001 - at a process boundary every error becomes a message
         traceback.print_exc()
-        where = f"{what}: VLMEvalKit raised " if what else ""
-        return False, Refusal(f"{where}{_one_line(error)}", logged=True)
+        reason = " in ".join([one_line(error, with_type=True), *getattr(error, "__notes__", [])])
+        if what:
+            reason = f"{what}: VLMEvalKit raised {reason}"
+        return False, RequestFailure(reason, logged=True)
 
 
 def check_packages() -> None:
-    """Import the package of VLMEvalKit's that most often does not load; raises `KitStartError`."""
+    """Import the package of VLMEvalKit's that most often fails to; raises `KitStartError`."""
     try:
         import cv2  # noqa: F401
     except ImportError as error:
         raise KitStartError(
-            f"OpenCV cannot be imported ({_one_line(error)}): "
+            f"OpenCV cannot be imported ({one_line(error, with_type=True)}): "
             "pip install --force-reinstall --no-deps opencv-python-headless"
         ) from error
 
 
-def _answers(settings: Settings) -> Callable[..., Any]:
+def _request_handler(settings: KitSettings) -> Callable[..., Any]:
     keys = {name: os.environ.get(name) for name in KEY_VARIABLES}
-    # VLMEvalKit's import: it takes seconds and writes to the terminal.
+    # Imports VLMEvalKit, which takes seconds and writes to the terminal.
     from evalsuite.vlmevalkit import datasets, scoring, workarounds
 
-    # It may have read others from an .env file of its own.
+    # VLMEvalKit may have read other keys from its own .env file.
     for name, key in keys.items():
         os.environ.pop(name, None)
         if key is not None:
             os.environ[name] = key
     workarounds.apply()
-    shelf = datasets.Shelf(settings.work, settings.media, lossless=settings.lossless)
+    cache = datasets.DatasetCache(settings.work, settings.media, lossless=settings.lossless)
 
     def answer(verb: str, benchmark: Any, *arguments: Any) -> Any:
-        loaded = shelf.take(benchmark)
+        loaded = cache.get(benchmark)
         match verb:
             case "load":
                 return None
@@ -84,20 +87,13 @@ def _answers(settings: Settings) -> Callable[..., Any]:
             case "score":
                 judge = None
                 if settings.judge is not None and benchmark.judge is not None:
-                    # One a score: it tells who answered for this one.
+                    # A new judge per score, to report the models that answered.
                     judge = Judge(settings.judge, cache_directory())
                 return scoring.score(loaded, *arguments, judge=judge)
             case _:
                 raise ValueError(f"unknown request {verb}")
 
     return answer
-
-
-def _one_line(error: BaseException) -> str:
-    """Say which error it was, the first line of its message, and where it came up."""
-    lines = str(error).strip().splitlines()
-    what = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return " in ".join([what, *getattr(error, "__notes__", [])])
 
 
 if __name__ == "__main__":

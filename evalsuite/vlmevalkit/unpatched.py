@@ -1,6 +1,6 @@
-"""VLMEvalKit's own model and dataset objects, unmended: what the child of `reference` runs.
+"""VLMEvalKit's own model and dataset objects, without workarounds; used by `reference`.
 
-`reference` says what is set on them, and why.
+`reference` lists the settings that are changed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from evalsuite.benchmarks.video_layouts import LAYOUTS
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One prompt as VLMEvalKit's class hands it to its processor."""
+class ProcessorInput:
+    """One prompt as VLMEvalKit's class passes it to its processor."""
 
     text: str
-    """With one ``<image>`` an image: tiles are not spelled out yet."""
+    """With one ``<image>`` per image; tile tokens are added later."""
     images: tuple[tuple[int, int, str], ...]
-    """Width, height and, if that was asked for, the SHA-256 of the RGB pixels."""
+    """Width, height and, if requested, the SHA-256 of the RGB pixels."""
 
 
 # --------------------------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ class Asked:
 
 
 def merged(adapter: Path, base: Path, into: Path) -> Path:
-    """Merge `adapter` into `base` as PEFT's documentation does it; returns `into`, a checkpoint."""
+    """Merge `adapter` into `base` as in PEFT's documentation; return `into`, a checkpoint."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForImageTextToText
@@ -41,7 +41,7 @@ def merged(adapter: Path, base: Path, into: Path) -> Path:
 
 
 def weights(checkpoint: Path, family: str, dtype: str, device: str) -> Any:
-    """The checkpoint, loaded as the class for its family loads it."""
+    """Load the checkpoint as the class of its family does."""
     import torch
     from transformers import AutoModelForImageTextToText, Idefics3ForConditionalGeneration
 
@@ -57,55 +57,55 @@ def model(
     family: str,
     tile_size: int,
     benchmark: Benchmark,
-    asked: list[Asked],
+    asked: list[ProcessorInput],
     *,
     pixels: bool,
 ) -> Any:
-    """VLMEvalKit's model object, as its constructor would build it but for what is set.
+    """Return VLMEvalKit's model object as its constructor builds it, with the changed settings.
 
-    Everything it asks is added to `asked`.
+    All processor inputs are added to `asked`.
     """
     from transformers import AutoProcessor
     from vlmeval.vlm.smolvlm import SmolVLM, SmolVLM2
 
     older = family == "idefics3"
     kind = SmolVLM if older else SmolVLM2
-    asker = kind.__new__(kind)
-    asker.sampling_frames = _MAX_FRAMES
-    asker.resolution = tile_size
-    asker.model = loaded
-    # Fresh for each benchmark: a video leaves it changed for whatever comes after.
-    asker.processor = AutoProcessor.from_pretrained(processor)
-    asker.kwargs = {
+    instance = kind.__new__(kind)
+    instance.sampling_frames = _MAX_FRAMES
+    instance.resolution = tile_size
+    instance.model = loaded
+    # New for each benchmark, because a video changes the processor permanently.
+    instance.processor = AutoProcessor.from_pretrained(processor)
+    instance.kwargs = {
         "do_sample": False, "use_cache": True, "max_new_tokens": benchmark.max_new_tokens
     }  # fmt: skip
-    _watch(asker.processor, asked, pixels=pixels)
+    _record_inputs(instance.processor, asked, pixels=pixels)
     if benchmark.modality == "video" and (older or benchmark.prompt == "default"):
-        _show_frames_as_videos(asker)
-    return asker
+        _show_frames_as_videos(instance)
+    return instance
 
 
 _MAX_FRAMES = 64
 
 
-def _watch(processor: Any, asked: list[Asked], *, pixels: bool) -> None:
-    """Take down everything `processor` is given."""
+def _record_inputs(processor: Any, asked: list[ProcessorInput], *, pixels: bool) -> None:
+    """Record all inputs of `processor` in `asked`."""
     import hashlib
 
-    class Watched(type(processor)):  # type: ignore[misc] # the class depends on the checkpoint
+    class Recorded(type(processor)):  # type: ignore[misc] # the class depends on the checkpoint
         def __call__(self, *arguments: Any, **given: Any) -> Any:
             images = tuple(
                 (*image.size, hashlib.sha256(image.tobytes()).hexdigest() if pixels else "")
                 for image in given["images"]
             )
-            asked.append(Asked(given["text"], images))
+            asked.append(ProcessorInput(given["text"], images))
             return super().__call__(*arguments, **given)
 
-    processor.__class__ = Watched
+    processor.__class__ = Recorded
 
 
 def _show_frames_as_videos(model: Any) -> None:
-    """What ``build_prompt_video`` does to the processor and to too many frames, without its text.
+    """Configure the processor and limit the frames as ``build_prompt_video`` does.
 
     See ``vlmeval/vlm/smolvlm.py:510`` and ``:571``.
     """
@@ -114,7 +114,7 @@ def _show_frames_as_videos(model: Any) -> None:
     images = model.processor.image_processor
     images.size = {"longest_edge": model.resolution}
     images.do_image_splitting = False
-    ask = model.generate_inner
+    generate = model.generate_inner
 
     def capped(message: list[dict[str, str]], dataset: str | None = None) -> Any:
         frames = [item for item in message if item["type"] == "image"]
@@ -122,13 +122,13 @@ def _show_frames_as_videos(model: Any) -> None:
             shown = np.linspace(0, len(frames) - 1, _MAX_FRAMES, dtype=int)
             kept = {id(frames[number]) for number in shown}
             message = [m for m in message if m["type"] != "image" or id(m) in kept]
-        return ask(message, dataset=dataset)
+        return generate(message, dataset=dataset)
 
     model.generate_inner = capped
 
 
 def peak_memory_bytes(device: str) -> int:
-    """As `reference.Reference` has it."""
+    """See `reference.ReferenceResult`."""
     if device.startswith("cuda"):
         import torch
 
@@ -144,11 +144,11 @@ def peak_memory_bytes(device: str) -> int:
 
 
 def dataset(benchmark: Benchmark, root: Path) -> Any:
-    """VLMEvalKit's dataset object over the benchmark's own file; `root` is its data folder."""
+    """Return VLMEvalKit's dataset object for the benchmark's file; `root` is its data folder."""
     import vlmeval.dataset
 
     root.mkdir(parents=True)
-    # VLMEvalKit reads it at every use. Fresh, because images and frames are kept there by name.
+    # VLMEvalKit reads the variable at each use. New, because it stores media there by name.
     os.environ["LMUData"] = str(root)
     data = Path(benchmark.data or "")
     if benchmark.modality == "image":
@@ -158,7 +158,7 @@ def dataset(benchmark: Benchmark, root: Path) -> Any:
             unpinned.DATASET_MD5 = {}
             return vlmeval.dataset.build_dataset(benchmark.dataset, **benchmark.arguments)
         return _class(benchmark)(dataset=benchmark.dataset, **benchmark.arguments)
-    _place_videos(benchmark.dataset, data, root / "repository")
+    _provide_videos(benchmark.dataset, data, root / "repository")
     assert benchmark.frames is not None
     frames = {"fps": benchmark.frames.per_second or -1, "nframe": benchmark.frames.count or 0}
     kind = _class(benchmark)
@@ -176,8 +176,8 @@ def _class(benchmark: Benchmark) -> Any:
     raise LookupError(f"VLMEvalKit has no class for dataset '{benchmark.dataset}'")
 
 
-def _place_videos(dataset: str, data: Path, repository: Path) -> None:
-    """Let VLMEvalKit find `data` where it looks for a download, and think it the published one."""
+def _provide_videos(dataset: str, data: Path, repository: Path) -> None:
+    """Let VLMEvalKit find `data` as a download, with the published checksum."""
     import importlib
 
     from vlmeval.dataset import DATASET_CLASSES
@@ -193,13 +193,13 @@ def _place_videos(dataset: str, data: Path, repository: Path) -> None:
         module.get_cache_path = lambda *_, **__: str(repository)  # type: ignore[attr-defined]
         pin = "MP4_MD5" if hasattr(kind, "MP4_MD5") else "MD5"
         setattr(kind, pin, md5(str(repository / f"{table}.tsv")))
-    _let_parts_be_joined()
+    _allow_concat_datasets()
 
 
 def _link(data: Path, into: Path) -> None:
-    """Make the tree `data` again out of links.
+    """Recreate the tree `data` with symbolic links.
 
-    VLMEvalKit leaves a lock file beside every video it reads (``videomme.py:185``): here, then.
+    VLMEvalKit writes a lock file next to every video it reads (``videomme.py:185``).
     """
     for folder, _, files in os.walk(data, followlinks=True):
         below = into / Path(folder).relative_to(data)
@@ -208,7 +208,7 @@ def _link(data: Path, into: Path) -> None:
             (below / name).symlink_to(Path(folder) / name)
 
 
-def _let_parts_be_joined() -> None:
+def _allow_concat_datasets() -> None:
     import abc
 
     from vlmeval.dataset import mlvu, tempcompass, video_concat_dataset

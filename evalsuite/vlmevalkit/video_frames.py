@@ -1,7 +1,8 @@
-"""Which frames of a video are shown, and how they are read: VLMEvalKit's formulas and decoders.
+"""Select and decode video frames with VLMEvalKit's formulas and decoders.
 
-Read by decord, as VLMEvalKit does, which means: a frame's place is its number at the average rate,
-also where the rate varies; rotation noted in the file is applied. Times are the file's own.
+Videos are decoded by decord as in VLMEvalKit. Therefore a frame's number is computed from the
+average rate even if the rate varies, and rotation metadata are applied. Time stamps are those of
+the file.
 """
 
 from __future__ import annotations
@@ -13,53 +14,53 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from PIL import Image as Picture
+from PIL import Image as PILImage
 
 from evalsuite.benchmarks.catalogue import FrameRule
 from evalsuite.system.hashing import file_digest
 from evalsuite.vlmevalkit import workarounds
 
 Medium = Literal["video", "gif", "frame"]
-"""MVBench's words: a video, an animation, a folder of stills."""
+"""MVBench's terms: a video file, an animation, a folder of images."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """What is asked for of one video."""
+class ClipSpec:
+    """Which frames of a video to use."""
 
     video: Path
     rule: FrameRule
     medium: Medium = "video"
-    middles: bool = False
-    """Whether a count of frames are the middles of as many segments: MVBench's way."""
+    segment_middles: bool = False
+    """If a number of frames is requested: use the middles of segments, as MVBench does."""
     bounds: tuple[float, float] | None = None
-    """The clip's start and end, in seconds; an open end is infinite."""
+    """Start and end of the clip in seconds; an open end is infinite."""
 
     @property
     def key(self) -> str:
-        """Tell it from other cuts of the same video."""
+        """Identify it among the clips of the same video."""
         bounds = "" if self.bounds is None else "-{!r}-{!r}".format(*self.bounds)
-        return f"{self.medium}-{self.rule}{'-middles' * self.middles}{bounds}"
+        return f"{self.medium}-{self.rule}{'-middles' * self.segment_middles}{bounds}"
 
 
-class Reel(Protocol):
-    """A video to pick frames from; they are numbered from `first` to `last`."""
+class FrameSource(Protocol):
+    """A video whose frames are numbered from `first` to `last`."""
 
     first: int
     last: int
     per_second: float
 
-    def frame(self, number: int) -> Picture.Image:
+    def frame(self, number: int) -> PILImage.Image:
         """Read one frame."""
         ...
 
     def times(self, numbers: list[int]) -> list[float]:
-        """When frames are shown, in seconds from the first one on."""
+        """Return when frames are shown, in seconds from the first frame."""
         ...
 
 
-class _Video:
-    """A file that decord reads."""
+class _VideoFile:
+    """A video file, read by decord."""
 
     first = 0
 
@@ -68,37 +69,37 @@ class _Video:
 
         try:
             self._reader = decord.VideoReader(str(path), num_threads=threads)
-        except Exception as error:  # decord's own, whose text is made of its source's line numbers
-            silent = "cannot find video stream" in str(error)
+        except Exception as error:  # decord's message contains only line numbers of its source
+            no_video = "cannot find video stream" in str(error)
             raise ValueError(
-                "it holds no pictures, only sound or nothing"
-                if silent
-                else "it is no video, or its end is cut off"
+                "it contains no video stream"
+                if no_video
+                else "it is not a video, or it is truncated"
             ) from error
         self.last = len(self._reader) - 1
         self.per_second = float(self._reader.get_avg_fps())
         if self.last < 0 or not 0 < self.per_second < math.inf:
-            raise ValueError("it holds no frames")
-        workarounds.a_video_has_its_end(len(self._reader), _declared(path))
+            raise ValueError("it contains no frames")
+        workarounds.check_video_is_complete(len(self._reader), _declared_frames(path))
 
-    def frame(self, number: int) -> Picture.Image:
+    def frame(self, number: int) -> PILImage.Image:
         try:
             pixels = self._reader[number].asnumpy()
-        except Exception as error:  # as above; which frame it trips over is chance
-            raise ValueError("not all of its frames can be decoded: it is damaged") from error
-        return Picture.fromarray(workarounds.rows_are_not_channels(pixels))
+        except Exception as error:  # as above; the failing frame is random
+            raise ValueError("some frames cannot be decoded; the file is damaged") from error
+        return PILImage.fromarray(workarounds.restore_frame_shape(pixels))
 
     def times(self, numbers: list[int]) -> list[float]:
         stamps = self._reader.get_frame_timestamp([0, *numbers])[:, 0].astype(float)
         times: list[float] = (stamps[1:] - stamps[0]).tolist()
         if not all(math.isfinite(time) and time >= 0 for time in times) or times != sorted(times):
-            # Some old containers do not say.
+            # Some old containers have no time stamps.
             return [number / self.per_second for number in numbers]
         return times
 
 
-def _declared(path: Path) -> int:
-    """How many frames the file says it has; 0 where that is not said exactly."""
+def _declared_frames(path: Path) -> int:
+    """Return the number of frames in the file's header; 0 if it is not exact."""
     if path.suffix.lower() not in (".mp4", ".mov", ".m4v"):
         return 0
     import cv2
@@ -110,8 +111,8 @@ def _declared(path: Path) -> int:
         capture.release()
 
 
-class _Gif:
-    """An animation: taken for one of 25 frames a second (``mvbench.py:239``)."""
+class _GifFile:
+    """An animation, treated as 25 frames per second (``mvbench.py:239``)."""
 
     first = 0
     per_second = 25.0
@@ -122,15 +123,15 @@ class _Gif:
         self._reader: Any = imageio.get_reader(path)
         self.last = len(self._reader) - 1
 
-    def frame(self, number: int) -> Picture.Image:
-        return Picture.fromarray(np.asarray(self._reader.get_data(number))[..., :3])
+    def frame(self, number: int) -> PILImage.Image:
+        return PILImage.fromarray(np.asarray(self._reader.get_data(number))[..., :3])
 
     def times(self, numbers: list[int]) -> list[float]:
         return [number / self.per_second for number in numbers]
 
 
-class _Stills:
-    """A folder of JPEG files, ``00001.jpg`` first: three a second (``mvbench.py:253``)."""
+class _ImageFolder:
+    """A folder of JPEG files from ``00001.jpg``, three per second (``mvbench.py:253``)."""
 
     first = 1
     per_second = 3.0
@@ -140,86 +141,90 @@ class _Stills:
         self.last = len(list(folder.iterdir()))
 
     def path(self, number: int) -> Path:
-        """Where one of them lies."""
+        """Return the path of one image."""
         path = self._folder / f"{number:05}.jpg"
         if not path.is_file():
             raise ValueError(f"it has no file {path.name}")
         return path
 
-    def frame(self, number: int) -> Picture.Image:
-        picture: Picture.Image = Picture.open(self.path(number))
-        if picture.mode not in ("RGB", "L"):
-            picture = picture.convert("RGB")
-        # Anew, so that nothing but pixels goes into the copy.
-        return Picture.fromarray(np.asarray(picture))
+    def frame(self, number: int) -> PILImage.Image:
+        image: PILImage.Image = PILImage.open(self.path(number))
+        if image.mode not in ("RGB", "L"):
+            image = image.convert("RGB")
+        # A new image, so that only pixels are copied.
+        return PILImage.fromarray(np.asarray(image))
 
     def times(self, numbers: list[int]) -> list[float]:
         return [(number - self.first) / self.per_second for number in numbers]
 
 
-def open_reel(cut: Cut, threads: int = 0) -> Reel:
-    """Open the video of `cut`; what is wrong with it raises anything, decoders being what they are.
+def open_video(spec: ClipSpec, threads: int = 0) -> FrameSource:
+    """Open the video of `spec`; raises any exception, depending on the decoder.
 
-    The number of threads, 0 for as many as there are cores, changes no pixel of a whole file.
+    The number of threads (0: one per core) does not change the pixels of an intact file.
     """
-    match cut.medium:
+    match spec.medium:
         case "frame":
-            return _Stills(cut.video)
+            return _ImageFolder(spec.video)
         case "gif":
-            return _Gif(cut.video)
+            return _GifFile(spec.video)
         case _:
-            return _Video(cut.video, threads)
+            return _VideoFile(spec.video, threads)
 
 
-def content(cut: Cut) -> str:
-    """Identify the content of a cut's video by a SHA-256, in hex; raises as `open_reel` does."""
-    _check(cut)
-    if cut.medium != "frame":
-        return file_digest(cut.video)
-    stills = _Stills(cut.video)
-    digest = hashlib.sha256(str(stills.last).encode())
-    for number in picked(stills, cut):
-        digest.update(file_digest(stills.path(number)).encode())
+def content_digest(spec: ClipSpec) -> str:
+    """Return the SHA-256 of a video's content, in hex; raises as `open_video` does."""
+    _check(spec)
+    if spec.medium != "frame":
+        return file_digest(spec.video)
+    folder = _ImageFolder(spec.video)
+    digest = hashlib.sha256(str(folder.last).encode())
+    for number in selected_frames(folder, spec):
+        digest.update(file_digest(folder.path(number)).encode())
     return digest.hexdigest()
 
 
-def _check(cut: Cut) -> None:
-    """Say what decoders say less well."""
-    folder = cut.medium == "frame"
-    if not cut.video.exists():
+def _check(spec: ClipSpec) -> None:
+    """Raise `ValueError` for errors that decoders report unclearly."""
+    folder = spec.medium == "frame"
+    if not spec.video.exists():
         raise ValueError("no such folder" if folder else "no such file")
-    if cut.video.is_dir() != folder:
-        raise ValueError("it is no folder" if folder else "it is a folder, not a video")
-    if cut.video.is_file() and not cut.video.stat().st_size:
+    if spec.video.is_dir() != folder:
+        raise ValueError("it is not a folder" if folder else "it is a folder, not a video")
+    if spec.video.is_file() and not spec.video.stat().st_size:
         raise ValueError("it is empty")
 
 
-def picked(reel: Reel, cut: Cut) -> list[int]:
-    """Which frames the cut's rule picks."""
-    if reel.last < reel.first:
-        raise ValueError("it holds no frames")
-    start, end = cut.bounds or (0.0, math.inf)
+def selected_frames(source: FrameSource, spec: ClipSpec) -> list[int]:
+    """Return the frame numbers that the rule of `spec` selects."""
+    if source.last < source.first:
+        raise ValueError("it contains no frames")
+    start, end = spec.bounds or (0.0, math.inf)
     if not start < end:  # also true of nan
-        raise ValueError(f"its clip from {start:g} to {end:g} s is none")
-    first = max(reel.first, round(start * reel.per_second))
-    beyond = round(min(end, _FOREVER) * reel.per_second)
-    if cut.middles and cut.rule.count is not None:
-        numbers = middles(first, min(beyond, reel.last), cut.rule.count)
+        raise ValueError(f"its clip from {start:g} to {end:g} s is empty")
+    first = max(source.first, round(start * source.per_second))
+    stop = round(min(end, _NO_END_SECONDS) * source.per_second)
+    if spec.segment_middles and spec.rule.count is not None:
+        numbers = segment_middles(first, min(stop, source.last), spec.rule.count)
     else:
-        n_frames = min(beyond, reel.last + 1) - first
-        numbers = [first + number for number in steps(n_frames, reel.per_second, cut.rule)]
-    if not (reel.first <= min(numbers) and max(numbers) <= reel.last):
-        length = (reel.last - reel.first + 1) / reel.per_second
-        raise ValueError(f"its clip from {start:g} to {end:g} s is not within its {length:.1f} s")
+        n_frames = min(stop, source.last + 1) - first
+        numbers = [
+            first + number for number in evenly_spaced(n_frames, source.per_second, spec.rule)
+        ]
+    if not (source.first <= min(numbers) and max(numbers) <= source.last):
+        length = (source.last - source.first + 1) / source.per_second
+        raise ValueError(
+            f"its clip from {start:g} to {end:g} s exceeds its length of {length:.1f} s"
+        )
     return numbers
 
 
-_FOREVER = 1e6
-"""An end, in seconds, that no video reaches."""
+_NO_END_SECONDS = 1e6
+"""Longer than any video; replaces an infinite end."""
 
 
-def steps(n_frames: int, per_second: float, rule: FrameRule) -> list[int]:
-    """Evenly from the first on, or in between: as most of its classes (``videomme.py:170-178``)."""
+def evenly_spaced(n_frames: int, per_second: float, rule: FrameRule) -> list[int]:
+    """Return evenly spaced frames, as most classes do (``videomme.py:170-178``)."""
     if rule.per_second is None:
         assert rule.count is not None
         step = n_frames / (rule.count + 1)
@@ -229,17 +234,19 @@ def steps(n_frames: int, per_second: float, rule: FrameRule) -> list[int]:
     return workarounds.at_least_one_frame([int(i * step) for i in range(count)])
 
 
-def middles(first: int, last: int, count: int) -> list[int]:
-    """The middles of `count` segments, as MVBench's classes (``mvbench.py:218``, ``:533``)."""
+def segment_middles(first: int, last: int, count: int) -> list[int]:
+    """Return the middles of `count` segments as in MVBench (``mvbench.py:218``, ``:533``)."""
     size = (last - first) / count
     return [int(first + size / 2 + round(size * number)) for number in range(count)]
 
 
-def times(reel: Reel, cut: Cut, numbers: list[int]) -> tuple[list[float], float]:
-    """When frames are shown, in seconds from the clip's start, and how long the clip is."""
-    *shown, final = reel.times([*numbers, reel.last])
-    start, end = 0.0, final + 1 / reel.per_second
-    if cut.bounds is not None:
-        start, end = max(start, cut.bounds[0]), min(end, cut.bounds[1])
-    # Bounds are rounded to whole frames: the first may lie just before the start.
+def frame_times(
+    source: FrameSource, spec: ClipSpec, numbers: list[int]
+) -> tuple[list[float], float]:
+    """Return when frames are shown, in seconds from the clip's start, and the clip's length."""
+    *shown, final = source.times([*numbers, source.last])
+    start, end = 0.0, final + 1 / source.per_second
+    if spec.bounds is not None:
+        start, end = max(start, spec.bounds[0]), min(end, spec.bounds[1])
+    # Bounds are rounded to frames, so the first frame may precede the start slightly.
     return [round(max(0.0, time - start), 3) for time in shown], round(max(0.0, end - start), 3)

@@ -1,37 +1,37 @@
-"""What we do differently from VLMEvalKit 0.0.20, one function a defect, and why.
+"""Workarounds for VLMEvalKit 0.0.20: one function for each defect.
 
-Each names the upstream line, and has a test that shows the defect: the day upstream mends it, the
-test fails and the entry goes. Everything here acts in the kit process only. What concerns the
-rules of scoring is in `rule_mends`.
+Each function names the upstream line and has a test that shows the defect. When upstream fixes it,
+the test fails and the workaround is removed. All take effect in the kit process only.
+`scoring_workarounds` contains those for scoring rules.
 
-Some defects need no function, because of how the neighbouring modules read, keep, ask and score:
+Some defects need no function, because neighbouring modules avoid the code:
 
-* a changed TSV is shown with its old images, which are kept by index (``image_base.py:279``), and
-  is downloaded anew if its md5 is not upstream's (``image_base.py:229``): `datasets`, `media`;
-* frames are kept by the video's name and the dataset's folder must be writable for a lock
-  (``videomme.py:185``), and all frames of an hour are decoded to show 64: `media`;
-* so two clips of one video, or two videos of one name in different folders, show the frames of
-  whichever came first (``mvbench.py:266``, ``:555``, ``mlvu.py:163``): `media` keeps them by
-  content and bounds;
-* an animation of fewer frames than are asked for is shown as its first pictures' colour channels,
-  each as a grey picture (``mvbench.py:245``, ``:275``): `clips` shows the frames asked for;
-* names of files are made by replacing ``.tsv`` anywhere in a path (``smp/file.py:701``), and
-  scores found beside a prediction file are taken for its own (``multiple_choice.py:477``,
-  ``image_yorn.py:52``, ``videomme.py:247``): `scoring` works in a new folder, by relative names;
-* OCRBench's score is a tenth of the hits, for any number of samples (``image_vqa.py:565``):
-  `scoring` divides;
-* frames of WorldSense, and of any video under the older SmolVLM class, are all shown and each is
-  cut into 13 tiles or so (``vlm/smolvlm.py:84``, ``:456``), but whatever is asked after another
-  video set is not cut at all (``:512``): `prompts.build` has images cut and frames never, in any
-  order, and `media` shows 64 frames at most;
-* the words for MMBench, MathVista, ChartQA, DocVQA and TextVQA have one ``<image>`` however many
-  images there are, and the processor then raises (``vlm/smolvlm.py:692``, ``:760``, ``:780``,
-  ``:807``, ``:826``): `formats` puts one in front for each image;
-* a hint whose question or choices are missing, or there twice, raises (``vlm/smolvlm.py:703``):
-  `formats` splits at the first of each, and leaves words without them in their order;
-* of TempCompass_MCQ a sentence is swapped that of Video-MME is swapped only beside ``Options:``
-  (``vlm/smolvlm.py:616``): `formats` treats both as Video-MME. No words of either that VLMEvalKit
-  makes have the sentence.
+* A changed TSV shows its old images, which are stored by index (``image_base.py:279``), and is
+  downloaded again if its md5 is not upstream's (``image_base.py:229``): `datasets`, `media_store`.
+* Frames are stored by the video's name, a lock file in the dataset's folder must be writable
+  (``videomme.py:185``), and all frames of an hour are decoded to show 64: `media_store`.
+* Therefore two clips of one video, or two videos with the same name in different folders, show the
+  frames of the first (``mvbench.py:266``, ``:555``, ``mlvu.py:163``): `media_store` stores them by
+  content and bounds.
+* An animation with fewer frames than requested shows colour channels of its first images as grey
+  images (``mvbench.py:245``, ``:275``): `video_frames` shows the requested frames.
+* File names are made by replacing ``.tsv`` anywhere in a path (``smp/file.py:701``), and scores
+  next to a prediction file are reused (``multiple_choice.py:477``, ``image_yorn.py:52``,
+  ``videomme.py:247``): `evaluate` works in a new folder with relative names.
+* OCRBench's score is the hits divided by ten, for any number of samples (``image_vqa.py:565``):
+  `rules.open_answers` divides by the number of samples.
+* Frames of WorldSense, and of any video under the older SmolVLM class, are all shown and split into
+  about 13 tiles (``vlm/smolvlm.py:84``, ``:456``), but after another video benchmark nothing is
+  split (``:512``): `prompts.build` always splits images and never frames, and `media_store` shows
+  at most 64 frames.
+* The prompts for MMBench, MathVista, ChartQA, DocVQA and TextVQA have one ``<image>`` for any
+  number of images, and the processor then raises (``vlm/smolvlm.py:692``, ``:760``, ``:780``,
+  ``:807``, ``:826``): `formats` writes one per image.
+* A hint whose question or choices are missing or repeated raises (``vlm/smolvlm.py:703``):
+  `formats` splits at the first of each and does not change other texts.
+* A sentence is replaced in TempCompass_MCQ always, but in Video-MME only next to ``Options:``
+  (``vlm/smolvlm.py:616``): `formats` treats both like Video-MME. No text that VLMEvalKit generates
+  for them contains the sentence.
 """
 
 from __future__ import annotations
@@ -44,10 +44,14 @@ from typing import Any
 
 from evalsuite.vlmevalkit import scoring_workarounds
 
-EMPTY = ("∅", "⌀", "\ufffd")
-"""What stands for an empty prediction in a table: the first that is wrong."""
+NA_VALUES_AS_TEXT = "na-values-as-text"
+EMPTY_IS_WRONG = "empty-prediction-is-wrong"
+"""Deviations, see `keep_na_texts` and `prediction_cell`."""
 
-UNLABELLED = "none"
+EMPTY_PLACEHOLDERS = ("∅", "⌀", "\ufffd")
+"""Replacements for an empty prediction in a table; the first that scores 0 is used."""
+
+MISSING_LABEL = "none"
 
 TEXT_COLUMNS = (
     "question", "answer", "prediction", "res", "hint", "video", "image_path", "candidates",
@@ -55,20 +59,20 @@ TEXT_COLUMNS = (
     "task", "task_type", "task_domain", "dim", "domain", "sub_category", "mc_question", "mc_answer",
     "scoring_points", *string.ascii_uppercase,
 )  # fmt: skip
-"""Columns that are words even where all of a table's words look like numbers."""
+"""Columns that are always text, even if all their values look like numbers."""
 
 
 def apply() -> None:
-    """Mend the imported VLMEvalKit, in this process."""
-    tables_keep_their_words()
-    rules_run_in_turn()
-    results_are_saved_once()
-    sets_of_datasets_can_be_built()
+    """Apply the workarounds to the imported VLMEvalKit, in this process."""
+    keep_na_texts()
+    score_in_one_process()
+    save_results_once()
+    allow_concat_datasets()
     scoring_workarounds.apply()
 
 
-class _Pandas:
-    """pandas, but tables are read as they were written."""
+class _TextPandas:
+    """A pandas whose `read_csv` reads cells as text."""
 
     def __getattr__(self, name: str) -> Any:
         import pandas
@@ -78,60 +82,60 @@ class _Pandas:
     def read_csv(self, *args: Any, **kwargs: Any) -> Any:
         import pandas
 
-        return pandas.read_csv(*args, **(_AS_WRITTEN | kwargs))
+        return pandas.read_csv(*args, **(_TEXT_OPTIONS | kwargs))
 
 
-_AS_WRITTEN: dict[str, Any] = {
+_TEXT_OPTIONS: dict[str, Any] = {
     "keep_default_na": False,
     "na_values": [""],
     "dtype": dict.fromkeys(TEXT_COLUMNS, str),
 }
 
 
-def tables_keep_their_words() -> None:
-    """Read ``None``, ``N/A``, ``nan`` and ``007`` as the words they are.
+def keep_na_texts() -> None:
+    """Read ``None``, ``N/A``, ``nan`` and ``007`` as texts.
 
-    ``smp/file.py:load`` reads with pandas' defaults: an option ``None`` vanishes from the prompt, a
+    ``smp/file.py:load`` uses pandas' defaults: an option ``None`` disappears from the prompt, a
     prediction ``None`` becomes ``nan`` and is then found in an option's text, ``007`` becomes 7,
-    and one hole in a column of digits turns ``5`` into ``5.0``.
+    and one missing value in a column of digits turns ``5`` into ``5.0``.
     """
     import vlmeval.smp.file
 
-    vlmeval.smp.file.pd = _Pandas()
+    vlmeval.smp.file.pd = _TextPandas()
 
 
-class _InTurn:
-    """A stand-in for `multiprocessing` whose pool works in this process."""
+class _SerialPool:
+    """Replacement for `multiprocessing` whose pool runs in this process."""
 
-    def Pool(self, *_: object) -> _InTurn:  # noqa: N802 - multiprocessing's name
+    def Pool(self, *_: object) -> _SerialPool:  # noqa: N802 - multiprocessing's name
         return self
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         return [function(item) for item in items]
 
 
-def rules_run_in_turn() -> None:
+def score_in_one_process() -> None:
     """Score open questions without forking 16 processes.
 
-    ``dataset/image_vqa.py:87`` forks them for any number of samples, from a process that has
-    threads, and never closes the pool.
+    ``dataset/image_vqa.py:87`` forks them for any number of samples, from a process with threads,
+    and never closes the pool.
     """
     import vlmeval.dataset.image_vqa
 
-    vlmeval.dataset.image_vqa.mp = _InTurn()
+    vlmeval.dataset.image_vqa.mp = _SerialPool()
 
 
-def results_are_saved_once() -> None:
-    """Write results when all are there, not after each.
+def save_results_once() -> None:
+    """Write results once at the end, not after each sample.
 
-    ``utils/mp_util.py:72`` pickles everything so far after every sample: quadratic, gigabytes for
-    some thousand samples.
+    ``utils/mp_util.py:72`` pickles all results after every sample: quadratic, gigabytes for some
+    thousand samples.
     """
     from vlmeval.dataset import image_vqa, image_yorn, mlvu, tempcompass
     from vlmeval.dataset.utils import multiple_choice
     from vlmeval.smp import dump
 
-    def in_turn(
+    def run_serially(
         function: Callable[..., Any], tasks: Sequence[Any], *, save: str, keys: Sequence[Any],
         **_: object
     ) -> list[Any]:  # fmt: skip
@@ -142,14 +146,14 @@ def results_are_saved_once() -> None:
         return results
 
     for module in (multiple_choice, image_vqa, image_yorn, mlvu, tempcompass):
-        module.track_progress_rich = in_turn
+        module.track_progress_rich = run_serially
 
 
-def short_images_reach_their_sample(data: Any) -> None:
-    """Let an image too short to be one break its own sample, not the benchmark.
+def pad_short_images(data: Any) -> None:
+    """Let an image that is too short fail only its own sample, not the benchmark.
 
-    ``dataset/image_base.py:168`` takes any text of up to 64 characters for another row's index and
-    asserts that there is one. Spaces do not matter to base64.
+    ``dataset/image_base.py:168`` treats any text of up to 64 characters as another row's index and
+    asserts that it exists. Base64 ignores the added spaces.
     """
     if "image" not in data:
         return
@@ -163,22 +167,22 @@ def short_images_reach_their_sample(data: Any) -> None:
     data["image"] = [padded(image) for image in data["image"]]
 
 
-def labels_are_words(data: Any) -> None:
-    """Call a row without a category ``none``.
+def fill_missing_labels(data: Any) -> None:
+    """Give rows without a category the category ``none``.
 
-    ``dataset/utils/multiple_choice.py:95`` sorts the categories, and a hole among words cannot be
-    sorted: ``TypeError`` instead of a score. A hole in ``split`` scores as nan.
+    ``dataset/utils/multiple_choice.py:95`` sorts categories, which raises ``TypeError`` if one is
+    missing. A missing ``split`` gives the score nan.
     """
     for column in ("category", "l2-category", "split"):
         if column in data:
-            data[column] = [UNLABELLED if text != text else str(text) for text in data[column]]
+            data[column] = [MISSING_LABEL if text != text else str(text) for text in data[column]]
 
 
-def sets_of_datasets_can_be_built() -> None:
-    """Let MLVU and TempCompass be built.
+def allow_concat_datasets() -> None:
+    """Make MLVU and TempCompass instantiable.
 
-    ``dataset/video_concat_dataset.py`` leaves ``prepare_dataset`` abstract, though its parts
-    prepare themselves: ``TypeError`` from either's constructor.
+    ``dataset/video_concat_dataset.py`` leaves ``prepare_dataset`` abstract, although its parts
+    prepare themselves, so both constructors raise ``TypeError``.
     """
     from vlmeval.dataset import MLVU, TempCompass
     from vlmeval.dataset.video_concat_dataset import ConcatVideoDataset
@@ -189,30 +193,31 @@ def sets_of_datasets_can_be_built() -> None:
 
 
 def at_least_one_frame(indices: list[int]) -> list[int]:
-    """Show the first frame of a video too short for any.
+    """Show the first frame of a video that is too short for any frame.
 
-    ``dataset/videomme.py:176`` takes ``int(seconds * fps)`` frames: none of a clip under a second
-    at 1 fps, and the question is then asked without a picture.
+    ``dataset/videomme.py:176`` uses ``int(seconds * fps)`` frames: none for a clip under a second
+    at 1 fps, so the question is asked without an image.
     """
     return indices or [0]
 
 
-def a_video_has_its_end(found: int, declared: int) -> None:
-    """Raise `ValueError` for a file that ends long before the frames it says it has.
+def check_video_is_complete(found: int, declared: int) -> None:
+    """Raise `ValueError` if a file contains far fewer frames than it declares.
 
-    decord reads what is there of an mp4 whose index stands in front, and VLMEvalKit shows that as
-    the whole: the first minutes of a film that was not downloaded to its end. Where editing
-    left out a few frames the two numbers differ a little as well.
+    decord reads the available part of a truncated mp4 whose index comes first, and VLMEvalKit shows
+    it as the complete video. Editing can also cause small differences, so up to 10 % may be
+    missing.
     """
     if found < 0.9 * declared:
-        raise ValueError(f"its end is cut off: {found} of {declared} frames are there")
+        raise ValueError(f"truncated: it contains {found} of {declared} frames")
 
 
-def rows_are_not_channels(pixels: Any) -> Any:
-    """Return a frame as uint8, (height, width, 3), where decord takes padded rows for channels.
+def restore_frame_shape(pixels: Any) -> Any:
+    """Return a frame as uint8, (height, width, 3), where decord mistakes padded rows for channels.
 
-    Of videos 24, 48 and 72 pixels wide, among others, it gives four channels and more, whose bytes
-    are rows with some padding behind; VLMEvalKit then raises as it writes them (``video_base.py``).
+    For videos 24, 48 and 72 pixels wide, among others, it returns more than three channels, whose
+    bytes are rows followed by padding. VLMEvalKit then raises when it writes them
+    (``video_base.py``).
     """
     height, width, channels = pixels.shape
     if channels == 3:
@@ -220,18 +225,18 @@ def rows_are_not_channels(pixels: Any) -> Any:
     return pixels.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
 
 
-def table_text(
-    text: str, wrong: Callable[[str], bool] = bool, stand_ins: Sequence[str] = EMPTY
+def prediction_cell(
+    text: str, wrong: Callable[[str], bool] = bool, placeholders: Sequence[str] = EMPTY_PLACEHOLDERS
 ) -> str:
-    """Return `text` as a table carries it; one without words as words that are `wrong`, if any are.
+    """Return `text` as a table cell; replace an empty text by a placeholder that is `wrong`.
 
-    An empty cell is read as ``nan`` (``smp/file.py:load``), which is a wrong answer here and a
-    right one there; and half of a surrogate pair cannot be written at all (``smp/file.py:dump``
-    then leaves a pickle, which nothing reads).
+    An empty cell is read as ``nan`` (``smp/file.py:load``), which some rules count as right. Half
+    of a surrogate pair cannot be written at all (``smp/file.py:dump`` then leaves an unreadable
+    pickle).
     """
     if text.strip() or (text and wrong(text)):
         return _UNWRITABLE.sub("\ufffd", text)
-    return next(filter(wrong, stand_ins), stand_ins[0])
+    return next(filter(wrong, placeholders), placeholders[0])
 
 
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")

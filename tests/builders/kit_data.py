@@ -29,7 +29,7 @@ def kit() -> Kit:
     """One kit process for all tests: its import takes seconds."""
     root = Path(tempfile.mkdtemp(prefix="evalsuite-tests-"))
     kit = Kit(work=root / "work", media=root / "media", log=root / "kit.log")
-    kit.warm()
+    kit.start()
     atexit.register(shutil.rmtree, root)
     atexit.register(kit.close)
     return kit

@@ -1,10 +1,10 @@
-"""Made data for every benchmark of the paper, in its real schema and with what bites.
+"""Generated data for every benchmark of the paper, in its real schema and with difficult rows.
 
-    make(folder)           tables beside their media, as ``--data-dir folder`` takes them
+    make(folder)           tables next to their media, as ``--data-dir folder`` expects
     make_upstream(folder)  the video benchmarks' repositories as published: parquet, JSON and zips
 
-Both are the same every time. Pictures and videos show one coloured shape, which the demo
-checkpoint knows, so that some of its answers are right and some are not.
+Both are deterministic. Images and videos show one coloured shape, which the demo checkpoint knows,
+so that some of its answers are correct and some are not.
 """
 
 import base64
@@ -29,29 +29,29 @@ from tests.builders.paper_videos import VIDEO_TABLES, write_media
 
 Row = dict[str, Any]
 
-WORDS = "tables_keep_their_words"
-"""The mend without which ``None`` and ``N/A`` vanish from a table."""
+NA_TEXTS = "keep_na_texts"
+"""Workaround without which ``None`` and ``N/A`` disappear from a table."""
 
-LABELS = "labels_are_words"
-"""The mend without which a row without a category takes the score away."""
-SEVERAL = "have one ``<image>`` however many images there are"
-"""Some of VLMEvalKit's prompts: its processor then raises."""
+MISSING_LABELS = "fill_missing_labels"
+"""Workaround without which a row without a category has no score."""
+SEVERAL_IMAGES = "have one ``<image>`` for any number of images"
+"""Some of VLMEvalKit's prompts; its processor then raises."""
 
-ODD: Mapping[str, Mapping[str, str]] = {
-    "AI2D_TEST": {"57": WORDS, "58": WORDS},
-    "TextVQA_VAL": {"34610": SEVERAL},
-    "ScienceQA_VAL": {"9": LABELS},
-    "ScienceQA_TEST": {"7": WORDS, "8": WORDS},
-    "MMStar": {"8": WORDS},
-    "MMMU_DEV_VAL": {"11": WORDS},
-    **paper_videos.ODD,
+DEVIATING: Mapping[str, Mapping[str, str]] = {
+    "AI2D_TEST": {"57": NA_TEXTS, "58": NA_TEXTS},
+    "TextVQA_VAL": {"34610": SEVERAL_IMAGES},
+    "ScienceQA_VAL": {"9": MISSING_LABELS},
+    "ScienceQA_TEST": {"7": NA_TEXTS, "8": NA_TEXTS},
+    "MMStar": {"8": NA_TEXTS},
+    "MMMU_DEV_VAL": {"11": NA_TEXTS},
+    **paper_videos.DEVIATING,
 }
-"""Samples that VLMEvalKit itself reads, shows or scores wrong, and the mend that says so, by
-benchmark. They stand last in their tables, so that the others are numbered without a gap."""
+"""By benchmark: samples that VLMEvalKit reads, shows or scores differently, and the workaround.
+They are last in their tables, so that the others are numbered without a gap."""
 
 
 def variants() -> dict[str, Benchmark]:
-    """The benchmarks there are data for, by name; none says where its data lie."""
+    """Return the benchmarks with generated data, by name, without ``data``."""
     known = catalogue.load()
     names = [*known.suites["paper"].benchmarks, "MVBench_plain"]
     chosen = {name: known.benchmarks[name] for name in names}

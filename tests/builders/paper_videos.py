@@ -1,7 +1,7 @@
-"""Made videos and the tables about them, for `tests.builders.paper_tables`.
+"""Generated videos and their tables, for `tests.builders.paper_tables`.
 
-Every video shows a square that moves over a coloured ground, so that no two frames are alike. Their
-widths are of those that decord reads right: of 48 or 72 pixels it makes frames of four channels.
+Every video shows a square that moves over a coloured background, so that no two frames are equal.
+Their widths are those that decord reads correctly; for 48 or 72 pixels it returns four channels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,19 +14,19 @@ from PIL import Image
 
 Row = dict[str, Any]
 
-SHORT = "at_least_one_frame"
-"""The mend of a clip too short for any frame."""
-BY_NAME = "frames are kept by the video's name"
-"""VLMEvalKit shows one video's frames for another, or those within other bounds."""
-FEW = "an animation of fewer frames than are asked for"
-"""VLMEvalKit shows its first frames' colour channels."""
+SHORT_CLIP = "at_least_one_frame"
+"""Workaround for a clip that is too short for any frame."""
+SAME_NAME = "two videos with the same name in different folders"
+"""VLMEvalKit shows one video's frames for another, or for another clip."""
+SHORT_ANIMATION = "animation with fewer frames than requested"
+"""VLMEvalKit shows the colour channels of its first frames."""
 
-ODD: Mapping[str, Mapping[str, str]] = {
-    "Video-MME": {"7": SHORT},
-    "Video-MME_subtitles": {"7": SHORT},
-    "MVBench": {"7": SHORT, "8": BY_NAME},
-    "MVBench_8frames": {"8": BY_NAME},
-    "MVBench_plain": {"8": BY_NAME, "9": FEW},
+DEVIATING: Mapping[str, Mapping[str, str]] = {
+    "Video-MME": {"7": SHORT_CLIP},
+    "Video-MME_subtitles": {"7": SHORT_CLIP},
+    "MVBench": {"7": SHORT_CLIP, "8": SAME_NAME},
+    "MVBench_8frames": {"8": SAME_NAME},
+    "MVBench_plain": {"8": SAME_NAME, "9": SHORT_ANIMATION},
 }
 """As in `tests.builders.paper_tables`."""
 

@@ -1,6 +1,6 @@
-"""Print the parity of all benchmarks as a page: docs/evidence/parity.md (``make parity``).
+"""Print the parity table: docs/evidence/parity.md (``make parity``). Takes one or two minutes.
 
-Takes a minute or two. The exit code is 1 if the roads part anywhere without a name for why.
+The exit code is 1 if there is a difference without a known workaround.
 """
 
 import os
@@ -20,7 +20,14 @@ from evalsuite.vlmevalkit.client import Kit
 from tests.builders.checkpoints import derive_idefics3
 from tests.builders.paper_tables import variants
 from tests.conftest import Bench
-from tests.parity.roads import Compared, Ours, compare, odd_ones, shows, walk
+from tests.parity.runs import (
+    Compared,
+    Ours,
+    compare,
+    deviating_samples,
+    run_both,
+    shows_defect,
+)
 from tests.parity.test_paper import NO_NUMBER
 
 INTRODUCTION = """\
@@ -29,21 +36,21 @@ INTRODUCTION = """\
 `make parity` writes this page; the tests in `tests/parity` check it.
 
 VLMEvalKit's own `SmolVLM2` and `SmolVLM` classes, inference loops, dataset classes and `evaluate`,
-without workarounds and with new objects for each benchmark (settings:
-`evalsuite/vlmevalkit/reference.py`), compared with `evalsuite run`. The data is generated, in the
-real schema of each benchmark. The checkpoint is the demo's, and for the older class the same
-weights as an Idefics3 checkpoint. A prompt is the same if its text is equal byte for byte, and
-every image pixel for pixel. Video-MME, MLVU, WorldSense and TempCompass round their number. Parts
-that only a judge can score are predicted, but not scored.
+without workarounds and with new objects for each benchmark (`evalsuite/vlmevalkit/reference.py`
+lists the settings), compared with `evalsuite run`. The data are generated in each benchmark's real
+schema. The checkpoint is the demo's; for the older class, its weights as an Idefics3 checkpoint.
+Prompts are equal if their texts are equal byte for byte and their images pixel for pixel.
+Video-MME, MLVU, WorldSense and TempCompass round their scores. Parts that only a judge can score
+are predicted but not scored.
 
-Samples that VLMEvalKit reads, shows or scores wrong are left out. The last column names the
-workaround that explains why (`evalsuite/vlmevalkit/workarounds.py`). A test for each shows that
-VLMEvalKit has this defect.
+Samples that VLMEvalKit reads, shows or scores incorrectly are left out. The last column names their
+workaround (`evalsuite/vlmevalkit/workarounds.py`). A test checks for each of them that VLMEvalKit
+has this defect.
 """
 
 
 def main() -> int:
-    """Walk both roads with both families and print where they meet."""
+    """Run both for both families and print the comparison."""
     rows: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -69,22 +76,30 @@ def main() -> int:
 
 
 def _rows(bench: Bench, folder: Path) -> list[tuple[str, ...]]:
-    roads = walk(bench, folder)
+    runs = run_both(bench, folder)
     family = bench.checkpoint.family
     rows: list[tuple[str, ...]] = []
     for name in variants():
-        if not isinstance(ours := roads.ours[name], Ours):
+        if not isinstance(ours := runs.ours[name], Ours):
             rows.append((name, family, *("",) * 5, f"UNEXPLAINED: {ours}", ""))
             continue
-        compared = compare(roads, name)
-        odd = [mend for id_, mend in compared.odd.items() if shows(roads, name, id_)]
-        rows.append(_row(compared, family, " + ".join(ours.score.deviations) or "agrees", odd))
-        if len(odd) < len(odd_ones([name])):
-            rows.append((name, family, *("",) * 6, "UNEXPLAINED: a mend that says otherwise"))
+        compared = compare(runs, name)
+        deviating = [
+            workaround
+            for id_, workaround in compared.deviating.items()
+            if shows_defect(runs, name, id_)
+        ]
+        rows.append(
+            _row(compared, family, " + ".join(ours.score.deviations) or "agrees", deviating)
+        )
+        if len(deviating) < len(deviating_samples([name])):
+            rows.append((name, family, *("",) * 6, "UNEXPLAINED: a workaround without a defect"))
     return rows
 
 
-def _row(compared: Compared, family: str, agreement: str, odd: Sequence[str]) -> tuple[str, ...]:
+def _row(
+    compared: Compared, family: str, agreement: str, deviating: Sequence[str]
+) -> tuple[str, ...]:
     n = compared.n
     agrees = compared.agreement
     if agrees == NO_NUMBER.get(compared.benchmark):
@@ -103,8 +118,10 @@ def _row(compared: Compared, family: str, agreement: str, odd: Sequence[str]) ->
         "" if compared.theirs is None else f"{compared.theirs:.2f}",
         agrees,
         ", ".join(
-            f"{count}: `{mend}`" if hasattr(workarounds, mend) else f"{count}: {mend}"
-            for mend, count in Counter(odd).items()
+            f"{count}: `{workaround}`"
+            if hasattr(workarounds, workaround)
+            else f"{count}: {workaround}"
+            for workaround, count in Counter(deviating).items()
         ),
     )
 

@@ -1,7 +1,8 @@
-"""VLMEvalKit's own SmolVLM2 class, loops and datasets against ours, on every benchmark.
+"""Compares VLMEvalKit's SmolVLM2 class, loops and datasets with ours, for every benchmark.
 
-Made data in each benchmark's real schema, the demo checkpoint. `tests.parity.test_idefics3` asks
-the same of the older class; ``make parity`` writes both to docs/evidence/parity.md.
+Uses generated data in each benchmark's real schema and the demo checkpoint.
+`tests.parity.test_idefics3` does the same for the older class. ``make parity`` writes both to
+docs/evidence/parity.md.
 """
 
 from statistics import fmean
@@ -9,9 +10,9 @@ from statistics import fmean
 import pytest
 
 from evalsuite.vlmevalkit import workarounds
-from tests.builders.paper_tables import ODD, WORDS, variants
+from tests.builders.paper_tables import DEVIATING, NA_TEXTS, variants
 from tests.conftest import Bench
-from tests.parity.roads import Ours, Roads, compare, odd_ones, shows, walk
+from tests.parity.runs import BothRuns, Ours, compare, deviating_samples, run_both, shows_defect
 
 pytestmark = pytest.mark.integration
 
@@ -23,13 +24,13 @@ NO_NUMBER = {
 
 
 @pytest.fixture(scope="module")
-def roads(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Roads:
-    return walk(bench, tmp_path_factory.mktemp("roads"))
+def runs(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> BothRuns:
+    return run_both(bench, tmp_path_factory.mktemp("runs"))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_same_prompts_predictions_and_score(roads: Roads, name: str) -> None:
-    compared = compare(roads, name)
+def test_same_prompts_predictions_and_score(runs: BothRuns, name: str) -> None:
+    compared = compare(runs, name)
     assert compared.n >= 6
     assert compared.differing_prompts == ()
     assert compared.differing_predictions == ()
@@ -37,29 +38,32 @@ def test_same_prompts_predictions_and_score(roads: Roads, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_our_score_agrees_with_vlmevalkits_over_our_predictions(roads: Roads, name: str) -> None:
-    ours = roads.ours[name]
+def test_our_score_agrees_with_vlmevalkits_over_our_predictions(runs: BothRuns, name: str) -> None:
+    ours = runs.ours[name]
     assert isinstance(ours, Ours), ours
     if ours.score.deviations:
-        # Of the odd samples VLMEvalKit reads some words as nothing, and scores them otherwise.
-        assert ours.score.deviations == (WORDS,)
-        assert WORDS in ODD[name].values()
+        # VLMEvalKit reads some texts of deviating samples as missing values.
+        assert ours.score.deviations == (workarounds.NA_VALUES_AS_TEXT,)
+        assert NA_TEXTS in DEVIATING[name].values()
         assert ours.score.vlmevalkit_score != pytest.approx(ours.score.value)
-    # TempCompass and MLVU have parts that only a judge could score.
+    # TempCompass and MLVU have parts that only a judge can score.
     assert ours.score.n == len(ours.values)
     assert ours.score.value == pytest.approx(100 * fmean(ours.values.values()))
     assert len(ours.predictions) == JUDGED.get(name, 0) + ours.score.n
 
 
 JUDGED = {"MLVU": 3, "TempCompass": 2}
-"""Samples that are asked and not scored."""
+"""Samples that are predicted but not scored."""
 
 
-@pytest.mark.parametrize("mend", sorted({mend for odd in ODD.values() for mend in odd.values()}))
-def test_every_difference_is_a_mend(mend: str) -> None:
-    assert hasattr(workarounds, mend) or mend in " ".join(str(workarounds.__doc__).split())
+@pytest.mark.parametrize(
+    "workaround", sorted({name for names in DEVIATING.values() for name in names.values()})
+)
+def test_every_deviation_has_a_workaround(workaround: str) -> None:
+    notes = " ".join(str(workarounds.__doc__).split())
+    assert hasattr(workarounds, workaround) or workaround in notes
 
 
-@pytest.mark.parametrize(("name", "id_"), odd_ones(NAMES))
-def test_what_differs_differs_as_its_mend_says(roads: Roads, name: str, id_: str) -> None:
-    assert shows(roads, name, id_)
+@pytest.mark.parametrize(("name", "id_"), deviating_samples(NAMES))
+def test_deviating_samples_show_the_defect(runs: BothRuns, name: str, id_: str) -> None:
+    assert shows_defect(runs, name, id_)

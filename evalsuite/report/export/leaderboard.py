@@ -14,11 +14,11 @@ from pathlib import Path
 from evalsuite.errors import UsageError
 from evalsuite.report.export.markers import read_document, renewed
 from evalsuite.report.format import counted, listed, short
-from evalsuite.report.model.columns import FACTS
+from evalsuite.report.model.columns import RunRecord, run_columns
 from evalsuite.report.model.notes import is_blind
 from evalsuite.report.model.select import tables
 from evalsuite.report.model.table import Row, Table, prompts_of
-from evalsuite.report.tables.grid import Entry, Grid, Heading, Line
+from evalsuite.report.tables.grid import Entry, Grid, Heading, Line, entry, heading
 from evalsuite.report.tables.runs import about_best, remarks, scores, slots
 from evalsuite.report.writers.markdown import escaped, grid_markdown
 from evalsuite.runs.records import FoundRun, Run, Score, settings_digest
@@ -27,7 +27,7 @@ from evalsuite.system.files import write_atomically
 BEGIN = "<!-- evalsuite:leaderboard:begin -->"
 END = "<!-- evalsuite:leaderboard:end -->"
 _TITLE = "# Leaderboard"
-_FACTS = ("parameters", "step", "digest", "dtype")
+_RUN_COLUMNS = ("parameters", "step", "digest", "dtype")
 _DATED = ("evalsuite", "date")
 _NOTED = "†"
 """Marks a score of which the run's line below the table says more."""
@@ -102,9 +102,9 @@ def _section(table: Table) -> str:
             Heading("checkpoint", numeric=False),
             Heading("average"),
             *(Heading(slot.title, group=slot.modality) for slot in slots(table)),
-            *(Heading(FACTS[name].heading, numeric=FACTS[name].numeric) for name in _FACTS),
+            *map(heading, run_columns(_RUN_COLUMNS)),
             Heading("settings", numeric=False),
-            *(Heading(FACTS[name].heading, numeric=False) for name in _DATED),
+            *map(heading, run_columns(_DATED)),
         ),
         lines=tuple(Line(_entries(table, index)) for index in order),
         best=about_best(table),
@@ -115,15 +115,16 @@ def _section(table: Table) -> str:
 
 def _entries(table: Table, index: int) -> tuple[Entry, ...]:
     row = table.rows[index]
+    record = RunRecord(table, row)
     return (
         Entry(row.run.checkpoint.name),
         *(
-            Entry(entry.text, (_NOTED,) if entry.marks else (), best=entry.best)
-            for entry in scores(table, index)
+            Entry(cell.text, (_NOTED,) if cell.marks else (), best=cell.best)
+            for cell in scores(table, index)
         ),
-        *(Entry(FACTS[name].of(row, table)[0]) for name in _FACTS),
+        *(entry(column, record) for column in run_columns(_RUN_COLUMNS)),
         Entry(short(settings_digest(row.run.settings))),
-        *(Entry(FACTS[name].of(row, table)[0]) for name in _DATED),
+        *(entry(column, record) for column in run_columns(_DATED)),
     )
 
 

@@ -1,47 +1,99 @@
-"""Further columns: what a run took and what it was, beside its scores."""
+"""Columns about runs, and about runs on benchmarks, for tables, CSV and data frames."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from evalsuite.errors import UsageError, nearest
-from evalsuite.report.format import ABSENT, day, gigabytes, listed, parameter_count, rate, short
-from evalsuite.report.model.table import Row, Table
-from evalsuite.runs.records import Score
+from evalsuite.report.format import day, gigabytes, listed, parameter_count, points, rate, short
+from evalsuite.report.model.column import Column
+from evalsuite.report.model.table import BenchmarkColumn, Cell, PublishedRow, Row, Table
+from evalsuite.runs.records import Failure, Outcome, Run, Score
 
-Shown = tuple[str, float | None]
+if TYPE_CHECKING:
+    from evalsuite.benchmarks.catalogue import Reference
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
-    """A column about runs as a whole."""
+class RunRecord:
+    """A run of a table."""
 
-    heading: str
-    of: Callable[[Row, Table], Shown]
-    """Text, and the number behind it."""
-    numeric: bool = True
-    measured: str = ""
-    """What a measurement is over; empty for what was not measured."""
+    table: Table
+    row: Row
+
+    @property
+    def run(self) -> Run:
+        """The run itself."""
+        return self.row.run
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A run, or a published model, on one benchmark."""
+
+    table: Table
+    row: Row | PublishedRow
+    column: BenchmarkColumn
+    cell: Cell | Reference
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of a run's result."""
+        assert isinstance(self.cell, Cell)
+        assert self.cell.outcome is not None
+        return self.cell.outcome
+
+    @property
+    def score(self) -> Score | None:
+        """The score of the run; None after a failure and of a published model."""
+        return self.cell.score if isinstance(self.cell, Cell) else None
+
+
+def results(tables: Sequence[Table]) -> list[Result]:
+    """Return the results of all runs, then the published ones, each once."""
+    ours = [
+        Result(table, row, column, cell)
+        for table in tables
+        for row in table.rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
+        if cell.outcome is not None
+    ]
+    # Tables of several prompt styles have the same published scores.
+    published = {
+        (row.model, column, cell): Result(table, row, column, cell)
+        for table in reversed(tables)
+        for row in table.published or ()
+        for column, cell in zip(table.columns, row.cells, strict=True)
+        if cell is not None
+    }
+    return [*ours, *published.values()]
+
+
+def run_columns(names: Sequence[str]) -> list[Column[RunRecord]]:
+    """Return columns about runs by their keys."""
+    return [_RUN[name] for name in names]
 
 
 def chosen(text: str | None) -> tuple[str, ...]:
-    """Read ``memory,speed``; raises `UsageError` for a column that is not in `FACTS`."""
+    """Read ``memory,speed``; raises `UsageError` for a column that is not in `CHOICES`."""
     names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
     for name in names:
-        if name not in FACTS:
+        if name not in CHOICES:
             raise UsageError(
-                f"--columns: unknown column '{name}'{nearest(name, FACTS)}; "
-                f"there are: {listed(list(FACTS))}"
+                f"--columns: unknown column '{name}'{nearest(name, CHOICES)}; "
+                f"expected {listed(CHOICES)}"
             )
     return tuple(dict.fromkeys(names))
 
 
 def remarks(table: Table) -> Iterator[str]:
-    """Say what the measured columns of `table` are over, and where they were measured."""
-    measured = [FACTS[name] for name in table.facts if FACTS[name].measured]
-    for fact in measured:
-        yield f"{fact.heading}: {fact.measured}"
+    """Explain the measured columns of `table`, and where they were measured."""
+    measured = [column for column in run_columns(table.facts) if column.note]
+    for column in measured:
+        yield f"{column.heading}: {column.note}"
     if measured:
         places: dict[str, list[str]] = {}
         for row in table.rows:
@@ -52,75 +104,186 @@ def remarks(table: Table) -> Iterator[str]:
 
 
 def _device(row: Row) -> str:
-    """Name what it ran on, and how many at a time."""
+    """Name the device of a run, and the number of workers if there are several."""
     known = row.run.environment
     workers = known.get("workers", 1)
     several = f", {workers} workers" if workers != 1 else ""
     return f"{known.get('device', 'an unknown device')}{several}"
 
 
-def _averaged(row: Row, table: Table) -> list[Score]:
-    """The scores that the average is over: of other benchmarks no other row need know anything."""
-    scores = [cell.score for cell in row.cells if cell.score]
-    return [score for score in scores if score.benchmark in table.averaged]
+def _averaged(record: RunRecord) -> Sequence[Score]:
+    """Return the scores that the average is over, or none if one is missing."""
+    over = record.table.averaged
+    scores = [cell.score for cell in record.row.cells if cell.score]
+    found = [score for score in scores if score.benchmark in over]
+    return found if len(found) == len(over) else ()
 
 
-def _complete(row: Row, table: Table) -> Sequence[Score]:
-    """Those scores, or none if the row has not all of them."""
-    scores = _averaged(row, table)
-    return scores if len(scores) == len(table.averaged) else ()
-
-
-def _memory(row: Row, table: Table) -> Shown:
-    peaks = [score.cost.peak_memory_bytes for score in _complete(row, table)]
+def _memory(record: RunRecord) -> int | None:
+    """Return the largest peak over the benchmarks of the average."""
+    peaks = [score.cost.peak_memory_bytes for score in _averaged(record)]
     known = [peak for peak in peaks if peak is not None]
-    if not known or len(known) < len(peaks):
-        return ABSENT, None
-    return gigabytes(max(known)), max(known)
+    return max(known) if known and len(known) == len(peaks) else None
 
 
-def _speed(row: Row, table: Table) -> Shown:
-    scores = _complete(row, table)
-    seconds = [
-        score.n / score.cost.samples_per_second for score in scores if score.cost.samples_per_second
-    ]
-    if not scores or len(seconds) < len(scores) or not sum(seconds):
-        return ABSENT, None
-    per_second = sum(score.n for score in scores) / sum(seconds)
-    return rate(per_second), per_second
+def _speed(record: RunRecord) -> float | None:
+    """Return samples a second over the benchmarks of the average."""
+    scores = _averaged(record)
+    rates = [score.cost.samples_per_second for score in scores]
+    seconds = [score.n / each for score, each in zip(scores, rates, strict=True) if each]
+    if len(seconds) < len(scores) or not sum(seconds):
+        return None
+    return sum(score.n for score in scores) / sum(seconds)
 
 
-def _parameters(row: Row, _: Table) -> Shown:
-    count = row.run.checkpoint.parameters
-    return parameter_count(count), count
+def _of_run(key: str, value: Callable[[Run], Any], **more: Any) -> Column[RunRecord]:
+    return Column(key, key, lambda record: value(record.run), **more)
 
 
-def _step(row: Row, _: Table) -> Shown:
-    step = row.run.checkpoint.step
-    return ABSENT if step is None else str(step), step
+def _setting(key: str) -> Callable[[Run], Any]:
+    return lambda run: run.settings.get(key)
 
 
-FACTS: Mapping[str, Fact] = {
-    "memory": Fact(
-        "peak memory, GB",
-        _memory,
-        measured="the most a worker took on any benchmark of the average, on the device or, on a "
-        "CPU, resident",
-    ),
-    "speed": Fact(
-        "samples/s",
-        _speed,
-        measured="over all benchmarks of the average, each as its last session answered",
-    ),
-    "parameters": Fact("parameters", _parameters),
-    "step": Fact("step", _step),
-    "digest": Fact(
-        "digest", lambda row, _: (short(row.run.checkpoint.digest), None), numeric=False
-    ),
-    "dtype": Fact(
-        "dtype", lambda row, _: (str(row.run.settings.get("dtype", ABSENT)), None), numeric=False
-    ),
-    "evalsuite": Fact("evalsuite", lambda row, _: (row.run.evalsuite, None), numeric=False),
-    "date": Fact("date", lambda row, _: (day(row.run.finished), None), numeric=False),
+_RUN: Mapping[str, Column[RunRecord]] = {
+    column.key: column
+    for column in (
+        Column(
+            "memory",
+            "peak memory, GB",
+            _memory,
+            gigabytes,
+            note="the most a worker took on any benchmark of the average, on the device or, on a "
+            "CPU, resident",
+        ),
+        Column(
+            "speed",
+            "samples/s",
+            _speed,
+            rate,
+            note="over all benchmarks of the average, each in its last session",
+        ),
+        _of_run("parameters", attrgetter("checkpoint.parameters"), format=parameter_count),
+        _of_run("step", attrgetter("checkpoint.step")),
+        _of_run("digest", attrgetter("checkpoint.digest"), format=short, numeric=False),
+        _of_run("dtype", _setting("dtype"), numeric=False),
+        _of_run("evalsuite", attrgetter("evalsuite"), numeric=False),
+        _of_run(
+            "date",
+            attrgetter("finished"),
+            text=lambda record: day(record.run.finished),
+            numeric=False,
+        ),
+        Column("checkpoint", "checkpoint", attrgetter("row.label"), numeric=False),
+        _of_run("prompts", _setting("prompts"), numeric=False),
+        _of_run("limit", attrgetter("limit"), numeric=False),
+    )
 }
-"""By the name that --columns takes."""
+CHOICES = ("memory", "speed", "parameters", "step", "digest", "dtype", "evalsuite", "date")
+"""The columns that ``--columns`` can add."""
+
+
+def _kind(result: Result) -> str:
+    if isinstance(result.row, PublishedRow):
+        return "published"
+    if isinstance(result.cell, Cell) and isinstance(result.cell.outcome, Failure):
+        return "failure"
+    return "blind" if result.row.blind else "run"
+
+
+def _checkpoint(result: Result) -> str:
+    row = result.row
+    return row.model if isinstance(row, PublishedRow) else row.run.checkpoint.name
+
+
+def _value(result: Result) -> float | None:
+    if not isinstance(result.cell, Cell):
+        return result.cell.score
+    return result.score.value if result.score else None
+
+
+def _modality(result: Result) -> str | None:
+    return result.score.modality if result.score else _published(result, result.column.modality)
+
+
+def _published(result: Result, value: str) -> str | None:
+    return value if isinstance(result.row, PublishedRow) else None
+
+
+def _best(result: Result) -> bool | None:
+    """Return whether the score is the best of its column; None without tests."""
+    table, row = result.table, result.row
+    if table.contests is None or not isinstance(row, Row):
+        return None
+    return table.won(result.column, [id(each) for each in table.rows].index(id(row)))
+
+
+def _notes(result: Result) -> str:
+    if not isinstance(result.cell, Cell):
+        how = "read" if result.cell.read else "recalled, check it"
+        return f"{result.cell.source} ({how})"
+    assert isinstance(result.row, Row)
+    notes = (*result.row.notes, *result.column.notes, *result.cell.notes)
+    return "; ".join(note.text for note in notes)
+
+
+def _judge(result: Result) -> str | None:
+    return result.score.conditions.judge_name if result.score else None
+
+
+def _deviations(result: Result) -> str | None:
+    return " + ".join(result.score.deviations) if result.score else None
+
+
+def _run_field(key: str) -> Column[Result]:
+    """A column about runs, as one about results."""
+    column = _RUN[key]
+
+    def value(result: Result) -> Any:
+        row = result.row
+        return column.value(RunRecord(result.table, row)) if isinstance(row, Row) else None
+
+    return Column(key, key, value, numeric=column.numeric)
+
+
+def _field(path: str, heading: str = "", **more: Any) -> Column[Result]:
+    """A column of a field of `Score`, whose key is the last part of `path`."""
+    key = path.rpartition(".")[2]
+    get = attrgetter(path)
+
+    def value(result: Result) -> Any:
+        return get(result.score) if result.score else None
+
+    return Column(key, heading or key, value, **more)
+
+
+RESULT: Mapping[str, Column[Result]] = {
+    column.key: column
+    for column in (
+        Column("kind", "kind", _kind, numeric=False),
+        Column("checkpoint", "checkpoint", _checkpoint, numeric=False),
+        *map(_run_field, ("digest", "parameters", "step", "prompts", "dtype", "limit")),
+        Column("benchmark", "benchmark", attrgetter("column.benchmark"), numeric=False, wraps=True),
+        _field("conditions.dataset", numeric=False),
+        Column("modality", "modality", _modality, numeric=False),
+        _field("conditions.metric", numeric=False),
+        Column("score", "score", _value, points),
+        _field("stderr", "±", format=points),
+        Column("best", "best", _best, numeric=False),
+        _field("n"),
+        _field("clusters"),
+        *(_field(f"counts.{name}") for name in ("failed", "empty", "truncated", "unparsed")),
+        _field("partial"),
+        _field("counts.unscored"),
+        _field("modified_data"),
+        Column("judge", "judge", _judge, numeric=False),
+        _field("conditions.frames"),
+        _field("conditions.max_new_tokens"),
+        _field("vlmevalkit_score", format=points),
+        Column("deviations", "deviations", _deviations, numeric=False),
+        _field("cost.samples_per_second", "samples/s", format=rate),
+        _field("cost.peak_memory_bytes", "peak memory, GB", format=gigabytes),
+        *map(_run_field, ("evalsuite", "date")),
+        Column("notes", "notes", _notes, numeric=False),
+    )
+}
+"""Columns about results by their keys, in the order of CSV files and data frames."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from evalsuite.comparison.comparison import over_questions
 from evalsuite.comparison.pairing import Incomparable, Read, pair
 from evalsuite.errors import UsageError
-from evalsuite.report.model.table import LEVEL, Average, Column, Contest, Table
+from evalsuite.report.model.table import LEVEL, Average, BenchmarkColumn, Contest, Table
 from evalsuite.runs.records import FoundRun, read_samples
 from evalsuite.stats.multiplicity import holm
 from evalsuite.stats.paired_difference import FEW_CLUSTERS, Drop, mean_drop
@@ -78,7 +78,7 @@ def decided(table: Table, known: Leads) -> Table:
 class _Rivals:
     """The two highest of a column."""
 
-    slot: Column | Average
+    slot: BenchmarkColumn | Average
     best: int
     second: int
     tied: bool
@@ -91,7 +91,7 @@ class _Rivals:
 
 def _rivals(table: Table) -> Iterator[_Rivals]:
     """Yield the two highest of each column, without blind rows."""
-    slots: list[tuple[Column | Average, list[float | None]]] = [
+    slots: list[tuple[BenchmarkColumn | Average, list[float | None]]] = [
         (each, [row.averages[index] for row in table.rows])
         for index, each in enumerate(table.averages)
     ]

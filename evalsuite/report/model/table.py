@@ -52,7 +52,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class BenchmarkColumn:
     """A benchmark that at least one of the runs has."""
 
     benchmark: str
@@ -141,7 +141,7 @@ class PublishedRow:
 class Contest:
     """The best of a column against the second best."""
 
-    slot: Column | Average
+    slot: BenchmarkColumn | Average
     best: int
     """The row."""
     second: int
@@ -158,7 +158,7 @@ class Table:
     """Runs under one prompt profile."""
 
     prompts: str
-    columns: tuple[Column, ...]
+    columns: tuple[BenchmarkColumn, ...]
     """Image benchmarks, then video, then those nobody has a score of."""
     rows: tuple[Row, ...]
     averages: tuple[Average, ...]
@@ -199,7 +199,7 @@ class Table:
             )
         )
 
-    def won(self, slot: Column | Average, row: int) -> bool:
+    def won(self, slot: BenchmarkColumn | Average, row: int) -> bool:
         """Whether that row is really the best there."""
         return any(c.won and c.slot == slot and c.best == row for c in self.contests or ())
 
@@ -234,7 +234,7 @@ def average(outcomes: Sequence[Outcome]) -> float | None:
 def _row(
     run: Run,
     label: str,
-    columns: Sequence[Column],
+    columns: Sequence[BenchmarkColumn],
     averages: Sequence[Average],
     differing: Sequence[str],
     notes: Notes,
@@ -264,7 +264,7 @@ def _cell(outcome: Outcome | None, notes: Notes, label: str) -> Cell:
     return Cell(outcome, tuple(notes.mark(note, label, outcome.benchmark) for note in said), said)
 
 
-def _averages(columns: Sequence[Column], runs: Sequence[Run]) -> tuple[Average, ...]:
+def _averages(columns: Sequence[BenchmarkColumn], runs: Sequence[Run]) -> tuple[Average, ...]:
     # A blind run stands beside the others, and so does one that has no score at all: what it lacks
     # takes nothing from their average.
     scored = [run for run in runs if any(map(_whole, run.outcomes))] or runs
@@ -293,7 +293,7 @@ def _benchmarks(runs: Sequence[Run]) -> list[str]:
     return list(dict.fromkeys(o.benchmark for run in runs for o in run.outcomes))
 
 
-def _column(name: str, runs: Sequence[Run], notes: Notes) -> Column:
+def _column(name: str, runs: Sequence[Run], notes: Notes) -> BenchmarkColumn:
     scores = [score for run in runs for score in run.scores if score.benchmark == name]
     # A blind run has a row of its own kind, which says so itself.
     conditions = [dataclasses.replace(score.conditions, blind=False) for score in scores]
@@ -302,7 +302,7 @@ def _column(name: str, runs: Sequence[Run], notes: Notes) -> Column:
         for each in differing(conditions)
     )
     marks = tuple(notes.mark(note, "") for note in said)
-    return Column(name, scores[0].modality if scores else "", marks, said)
+    return BenchmarkColumn(name, scores[0].modality if scores else "", marks, said)
 
 
 def _rank(modality: str) -> int:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from evalsuite.report.format import counted, day, parameter_count, short
-from evalsuite.report.model.column import Column as Spec
-from evalsuite.report.model.table import Column
+from evalsuite.report.format import counted
+from evalsuite.report.model.columns import RunRecord, run_columns
+from evalsuite.report.model.table import BenchmarkColumn
 from evalsuite.report.page.skeleton import Style, document
 from evalsuite.report.page.subject import Group
 from evalsuite.report.tables.grid import Grid, lay_out
 from evalsuite.report.tables.runs import across, slots
-from evalsuite.runs.records import Run
 
 TITLE = "Evaluation"
+_RUN_COLUMNS = ("checkpoint", "parameters", "step", "digest", "dtype", "prompts", "limit", "date",
+                "evalsuite")  # fmt: skip
 
 
 def overview(style: Style, groups: Sequence[Group], notes: Sequence[str]) -> str:
@@ -30,7 +30,11 @@ def overview(style: Style, groups: Sequence[Group], notes: Sequence[str]) -> str
         lead=f"{counted(runs, 'run')}, {counted(len(benchmarks), 'benchmark')}. "
         "Select a benchmark to see its categories and samples.",
         scores=[(group.table.prompts, _linked(group)) for group in groups],
-        runs=lay_out(_RUNS, [run for group in groups for run in _labelled(group)], name="Runs"),
+        runs=lay_out(
+            run_columns(_RUN_COLUMNS),
+            [r for group in groups for r in _labelled(group)],
+            name="Runs",
+        ),
         notes=notes,
     )
 
@@ -41,32 +45,13 @@ def _linked(group: Group) -> Grid:
     slugs = {subject.name: subject.slug for subject in group.subjects}
     headings = list(grid.headings)
     for index, slot in enumerate(slots(group.table), start=grid.keys):
-        if isinstance(slot, Column):
+        if isinstance(slot, BenchmarkColumn):
             link = f"benchmarks/{slugs[slot.benchmark]}.html"
             headings[index] = dataclasses.replace(headings[index], link=link)
     return dataclasses.replace(grid, headings=tuple(headings))
 
 
-def _labelled(group: Group) -> Iterator[_Run]:
-    for found, label in zip(group.runs, group.labels, strict=True):
-        yield _Run(label, group.table.prompts, found.run)
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    label: str
-    prompts: str
-    run: Run
-
-
-_RUNS: tuple[Spec[_Run], ...] = (
-    Spec("checkpoint", "checkpoint", lambda r: r.label, numeric=False),
-    Spec("parameters", "parameters", lambda r: r.run.checkpoint.parameters, parameter_count),
-    Spec("step", "step", lambda r: r.run.checkpoint.step),
-    Spec("digest", "digest", lambda r: short(r.run.checkpoint.digest), numeric=False),
-    Spec("dtype", "dtype", lambda r: r.run.settings.get("dtype"), numeric=False),
-    Spec("prompts", "prompts", lambda r: r.prompts, numeric=False),
-    Spec("limit", "limit", lambda r: r.run.limit, numeric=False),
-    Spec("finished", "finished", lambda r: day(r.run.finished), numeric=False),
-    Spec("evalsuite", "evalsuite", lambda r: r.run.evalsuite, numeric=False),
-)
+def _labelled(group: Group) -> Iterator[RunRecord]:
+    """Yield the runs of `group`, labelled as on the other pages."""
+    for row, label in zip(group.table.rows, group.labels, strict=True):
+        yield RunRecord(group.table, dataclasses.replace(row, label=label))

@@ -104,18 +104,21 @@ def lay_out(
     return Grid(
         title=title,
         name=name,
-        headings=tuple(
-            Heading(column.heading, column.numeric, column.wraps, column.group)
-            for column in columns
-        ),
-        lines=tuple(Line(tuple(_entry(c, row) for c in columns), group(row)) for row in rows),
+        headings=tuple(map(heading, columns)),
+        lines=tuple(Line(tuple(entry(c, row) for c in columns), group(row)) for row in rows),
         keys=keys,
         remarks=(*(f"{c.heading}: {c.note}" for c in columns if c.note), *remarks),
         footnotes=tuple(footnotes),
     )
 
 
-def _entry(column: Column[R], row: R) -> Entry:
+def heading(column: Column[R]) -> Heading:
+    """Return the heading of a column."""
+    return Heading(column.heading, column.numeric, column.wraps, column.group)
+
+
+def entry(column: Column[R], row: R) -> Entry:
+    """Return the field of a record in a column."""
     value = column.value(row)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return Entry(

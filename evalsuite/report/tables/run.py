@@ -4,69 +4,90 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from evalsuite.report.format import (
-    ABSENT,
     FAILED,
     batch_sensitivity,
     counted,
-    gigabytes,
     listed,
     parameter_count,
     points,
-    rate,
     short,
 )
-from evalsuite.report.model.columns import FACTS
+from evalsuite.report.model.column import Column
+from evalsuite.report.model.columns import RESULT, Result, RunRecord, results, run_columns
 from evalsuite.report.model.notes import Notes, failed_note, is_blind, outcome_notes, run_notes
 from evalsuite.report.model.table import Table, build
-from evalsuite.report.tables.grid import (
-    STANDARD_ERROR,
-    Entry,
-    Grid,
-    Heading,
-    Line,
-    entries,
-)
-from evalsuite.runs.records import Outcome, Run, Score
+from evalsuite.report.tables.grid import STANDARD_ERROR, Entry, Grid, entries, lay_out
+from evalsuite.runs.records import Run
+
+_COUNTS = ("failed", "empty", "truncated", "unparsed")
 
 
 def detail(run: Run, also: Sequence[str] = ()) -> Grid:
-    """Lay out one run: a line a benchmark, with all its counts; `also` names facts."""
+    """Lay out one run: a line a benchmark, with its counts.
+
+    `also` has keys of `evalsuite.report.model.columns`; memory is a column, others are remarks.
+    """
     notes = Notes()
-    counts = [name for name in ("failed", "empty", "truncated", "unparsed")
-              if any(getattr(score.counts, name) for score in run.scores)]  # fmt: skip
     table = dataclasses.replace(build([run]), facts=tuple(also))
-    with_memory = "memory" in also
-    lines = tuple(
-        Line(_detail_entries(cell.outcome, counts, notes, with_memory), column.modality)
-        for column, cell in zip(table.columns, table.rows[0].cells, strict=True)
-        if cell.outcome is not None
-    )
-    more = ("samples/s", *(["peak memory, GB"] if with_memory else []))
-    mean = table.rows[0].average
-    return Grid(
+    columns = _columns(run, notes, with_memory="memory" in also)
+    grid = lay_out(
+        columns,
+        results([table]),
         title=_title(run),
-        headings=(
-            Heading("benchmark", numeric=False, wraps=True),
-            *(Heading(text) for text in ("score", "±", "n", *counts, *more)),
-        ),
-        lines=lines,
-        summary=None if mean is None else (
-            Entry("average"),
-            Entry(points(mean), value=mean),
-            *entries([""] * (2 + len(counts) + len(more))),
-        ),
+        group=lambda result: result.column.modality,
         keys=3,
         remarks=(
             *(() if run.outcomes else ("no benchmark has a score yet; run with --mode all",)),
             *(f"{note.meaning} {note.detail}".strip() for note in run_notes(run)),
             *((STANDARD_ERROR, _about_average(table)) if run.scores else ()),
-            *_own_facts(table),
-            *((f"noise: {batch_sensitivity(noise)}",) if (noise := run.batch_sensitivity) else ()),
+            *_added(table),
+            *(
+                (f"noise: {batch_sensitivity(run.batch_sensitivity)}",)
+                if run.batch_sensitivity
+                else ()
+            ),
         ),
-        footnotes=notes.footnotes(),
+    )
+    mean = table.rows[0].average
+    blanks = entries([""] * (len(columns) - 2))
+    return dataclasses.replace(
+        grid,
+        footnotes=notes.footnotes(),  # known after the fields are laid out
+        summary=None if mean is None else
+        (Entry("average"), Entry(points(mean), value=mean), *blanks),
     )  # fmt: skip
+
+
+def _columns(run: Run, notes: Notes, *, with_memory: bool) -> list[Column[Result]]:
+    """Return the columns of a run's results; their fields add footnotes to `notes`."""
+
+    def outcome_marks(result: Result) -> tuple[str, ...]:
+        outcome = result.outcome
+        return tuple(notes.mark(note, outcome.benchmark) for note in outcome_notes(outcome))
+
+    def failed_marks(result: Result) -> tuple[str, ...]:
+        score = result.score
+        if score is None or not score.counts.failed:
+            return ()
+        return (notes.mark(failed_note(score), score.benchmark),)
+
+    added: dict[str, dict[str, Any]] = {
+        "score": {"text": _score_text, "marks": outcome_marks},
+        "failed": {"marks": failed_marks},
+    }
+    counts = [name for name in _COUNTS if any(getattr(s.counts, name) for s in run.scores)]
+    memory = ["peak_memory_bytes"] if with_memory else []
+    names = ["benchmark", "score", "stderr", "n", *counts, "samples_per_second", *memory]
+    return [dataclasses.replace(RESULT[name], **added.get(name, {})) for name in names]
+
+
+def _score_text(result: Result) -> str:
+    if result.score is None:
+        return FAILED
+    return points(result.score.value) + (" partial" if result.score.partial else "")
 
 
 def _about_average(table: Table) -> str:
@@ -84,13 +105,12 @@ def _about_average(table: Table) -> str:
     )
 
 
-def _own_facts(table: Table) -> Iterator[str]:
-    """What of the facts is not in a column of its own, nor in the title."""
+def _added(table: Table) -> Iterator[str]:
+    """Write the additional columns of a run as remarks."""
     [row] = table.rows
-    for name in table.facts:
-        fact = FACTS[name]
-        about = f", {fact.measured}" if fact.measured else ""
-        yield f"{fact.heading}: {fact.of(row, table)[0]}{about}"
+    for column in run_columns(table.facts):
+        about = f", {column.note}" if column.note else ""
+        yield f"{column.heading}: {column.shown(RunRecord(table, row))}{about}"
 
 
 def _title(run: Run) -> str:
@@ -103,31 +123,3 @@ def _title(run: Run) -> str:
         f"{parameter_count(checkpoint.parameters)} parameters{step}) {settings}"
         + (", blind" if is_blind(run) else "")
     )
-
-
-def _detail_entries(
-    outcome: Outcome, counts: Sequence[str], notes: Notes, with_memory: bool
-) -> tuple[Entry, ...]:
-    name = Entry(outcome.benchmark)
-    marks = tuple(notes.mark(note, outcome.benchmark) for note in outcome_notes(outcome))
-    if not isinstance(outcome, Score):
-        blanks = entries([ABSENT] * (3 + len(counts) + with_memory))
-        return (name, Entry(FAILED, marks), *blanks)
-    peak = outcome.cost.peak_memory_bytes
-    return (
-        name,
-        Entry(points(outcome.value) + (" partial" if outcome.partial else ""), marks,
-              outcome.value),
-        Entry(points(outcome.stderr), value=outcome.stderr),
-        Entry(str(outcome.n), value=outcome.n),
-        *(_count(outcome, name, notes) for name in counts),
-        Entry(rate(outcome.cost.samples_per_second), value=outcome.cost.samples_per_second),
-        *([Entry(gigabytes(peak), value=peak)] if with_memory else []),
-    )  # fmt: skip
-
-
-def _count(score: Score, name: str, notes: Notes) -> Entry:
-    number = getattr(score.counts, name)
-    why = name == "failed" and number
-    marks = (notes.mark(failed_note(score), score.benchmark),) if why else ()
-    return Entry(str(number), marks, number)

@@ -6,10 +6,19 @@ import dataclasses
 from collections.abc import Sequence
 
 from evalsuite.report.format import ABSENT, FAILED, counted, listed, plus_minus, points
-from evalsuite.report.model import columns as facts
+from evalsuite.report.model import columns
 from evalsuite.report.model.select import tables
-from evalsuite.report.model.table import LEVEL, Average, Cell, Column, PublishedRow, Table
-from evalsuite.report.tables.grid import STANDARD_ERROR, Entry, Grid, Heading, Line, entries
+from evalsuite.report.model.table import LEVEL, Average, BenchmarkColumn, Cell, PublishedRow, Table
+from evalsuite.report.tables.grid import (
+    STANDARD_ERROR,
+    Entry,
+    Grid,
+    Heading,
+    Line,
+    entries,
+    entry,
+    heading,
+)
 from evalsuite.report.tables.run import detail
 from evalsuite.runs.records import FoundRun
 
@@ -29,24 +38,24 @@ def summary(found: Sequence[FoundRun]) -> list[Grid]:
 
 def across(table: Table) -> Grid:
     """Lay out several runs: a line a run, a column a benchmark."""
-    said = [facts.FACTS[name] for name in table.facts]
+    added = columns.run_columns(table.facts)
     return Grid(
         headings=(
             Heading("checkpoint", numeric=False, wraps=True),
             Heading("average"),
             *(Heading(s.title, group=s.modality, marks=s.marks) for s in slots(table)),
-            *(Heading(fact.heading, numeric=fact.numeric) for fact in said),
+            *map(heading, added),
         ),
         lines=tuple(
             Line((
                 Entry(row.label, row.marks),
                 *scores(table, index),
-                *(Entry(text, value=value) for text, value in (f.of(row, table) for f in said)),
+                *(entry(column, columns.RunRecord(table, row)) for column in added),
             ))
             for index, row in enumerate(table.rows)
         ) + tuple(
             Line((Entry(row.label, row.marks), *_published(table, row),
-                  *entries([ABSENT] * len(said))))
+                  *entries([ABSENT] * len(added))))
             for row in table.published or ()
         ),
         keys=2,
@@ -59,9 +68,9 @@ def across(table: Table) -> Grid:
 def down(table: Table) -> Grid:
     """Lay out several runs: a line a benchmark, a column a run."""
     published = table.published or ()
-    columns = [scores(table, index) for index in range(len(table.rows))]
-    columns += [_published(table, row) for row in published]
-    said = [facts.FACTS[name] for name in table.facts]
+    cells = [scores(table, index) for index in range(len(table.rows))]
+    cells += [_published(table, row) for row in published]
+    added = columns.run_columns(table.facts)
     return Grid(
         headings=(
             Heading("benchmark", numeric=False, wraps=True),
@@ -70,20 +79,19 @@ def down(table: Table) -> Grid:
         ),
         lines=(
             *(
-                Line((Entry(slot.title, slot.marks), *(c[index] for c in columns)), slot.modality)
+                Line((Entry(slot.title, slot.marks), *(c[index] for c in cells)), slot.modality)
                 for index, slot in enumerate(slots(table), start=1)
             ),
             *(
                 Line((
-                    Entry(fact.heading),
-                    *(Entry(text, value=value) for text, value in
-                      (fact.of(row, table) for row in table.rows)),
+                    Entry(column.heading),
+                    *(entry(column, columns.RunRecord(table, row)) for row in table.rows),
                     *entries([ABSENT] * len(published)),
                 ), _RUN)
-                for fact in said
+                for column in added
             ),
         ),
-        summary=(Entry("average"), *(column[0] for column in columns)),
+        summary=(Entry("average"), *(c[0] for c in cells)),
         best=about_best(table),
         remarks=(*remarks(table), f"prompts: {table.prompts}"),
         footnotes=table.footnotes,
@@ -94,9 +102,9 @@ _RUN = "run"
 """Heads the lines about runs as a whole."""
 
 
-def slots(table: Table) -> list[Column | Average]:
+def slots(table: Table) -> list[BenchmarkColumn | Average]:
     """Return what has numbers besides the overall average; a modality's own average goes first."""
-    found: list[Column | Average] = []
+    found: list[BenchmarkColumn | Average] = []
     for modality in dict.fromkeys(column.modality for column in table.columns):
         found += [each for each in table.averages if modality and each.modality == modality]
         found += [column for column in table.columns if column.modality == modality]
@@ -108,7 +116,7 @@ def scores(table: Table, index: int) -> tuple[Entry, ...]:
     row = table.rows[index]
     by_name = dict(zip((c.benchmark for c in table.columns), row.cells, strict=True))
     means = dict(zip(table.averages, row.averages, strict=True))
-    numbers: list[Column | Average] = [table.averages[0], *slots(table)]
+    numbers: list[BenchmarkColumn | Average] = [table.averages[0], *slots(table)]
     return tuple(
         of_average(means[slot], best=table.won(slot, index))
         if isinstance(slot, Average)
@@ -167,7 +175,7 @@ def remarks(table: Table) -> tuple[str, ...]:
     return (
         STANDARD_ERROR,
         table.about_average,
-        *facts.remarks(table),
+        *columns.remarks(table),
         *([] if table.published is None or table.published else
           ["published: no score of these benchmarks is in the benchmarks file"]),
     )  # fmt: skip

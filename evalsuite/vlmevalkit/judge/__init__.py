@@ -1,7 +1,7 @@
-"""A judge: a language model that reads what rules cannot, behind an OpenAI-compatible endpoint.
+"""A judge: a language model behind an OpenAI-compatible endpoint that reads what rules cannot.
 
-Answers are kept on disk by content: the same question is asked, and paid for, once. A judge that
-cannot be had is an error; rules never stand in for it in silence.
+Answers are cached on disk by content, so each question is asked and paid for once. A judge that
+fails is an error; there is no silent fallback to rules.
 """
 
 from evalsuite.vlmevalkit.judge.cached import Judge

@@ -1,4 +1,4 @@
-"""The judge: it asks each question once and remembers the answer."""
+"""A judge that caches its answers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.system.files import to_json_line, write_atomically
-from evalsuite.vlmevalkit.judge.client import SAMPLING, Answer, Endpoint
+from evalsuite.vlmevalkit.judge.client import SAMPLING, Endpoint, JudgeAnswer
 
-_WRITING = threading.Lock()
-"""Scratch files are named after the process: two of its threads must not share one."""
+_WRITE_LOCK = threading.Lock()
+"""Temporary files are named after the process, so threads must not write in parallel."""
 
 
 class Judge:
-    """Puts questions to a model and remembers its answers. Threads may share it."""
+    """Asks a model and caches its answers. Threads may share it."""
 
     def __init__(
         self,
@@ -30,11 +30,11 @@ class Judge:
         timeout_seconds: float = 120,
         tries: int = 6,
     ) -> None:
-        """Keep answers below `cache`; the key is read from the environment here and now."""
+        """Cache answers under `cache`; read the key from the environment now."""
         self._endpoint = Endpoint(settings, timeout_seconds, tries)
         self._cache = cache
         self._lock = threading.Lock()
-        self._turns: dict[str, threading.Lock] = {}
+        self._locks: dict[str, threading.Lock] = {}
         self._names: set[str] = set()
 
     @property
@@ -44,40 +44,40 @@ class Judge:
             return tuple(sorted(self._names))
 
     def generate(self, prompt: str, system: str = "") -> str:
-        """Answer `prompt`, told `system` first; from the cache if it was ever asked.
+        """Return the answer to `prompt` with the system prompt `system`, cached if possible.
 
         Raises `JudgeError`.
         """
         request: dict[str, Any] = {
             "model": self._endpoint.settings.model,
             "base_url": self._endpoint.settings.base_url,
-            "system": _sendable(system),
-            "prompt": _sendable(prompt),
+            "system": _encodable(system),
+            "prompt": _encodable(prompt),
             "sampling": dict(SAMPLING),
         }
         key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
         path = self._cache / "judge" / key[:2] / f"{key}.json"
-        with self._turn(key):
-            answer = _remembered(path, request)
+        with self._lock_for(key):
+            answer = _cached_answer(path, request)
             if answer is None:
                 answer = self._endpoint.ask(request["prompt"], request["system"])
-                with _WRITING:
+                with _WRITE_LOCK:
                     write_atomically(path, to_json_line({"request": request, **asdict(answer)}))
         with self._lock:
             self._names.add(answer.answered_by)
         return answer.text
 
     @contextlib.contextmanager
-    def _turn(self, key: str) -> Iterator[None]:
-        """Let one thread ask; others with the same question wait and find its answer."""
+    def _lock_for(self, key: str) -> Iterator[None]:
+        """Lock a question, so that other threads with the same question wait for its answer."""
         with self._lock:
-            turn = self._turns.setdefault(key, threading.Lock())
+            turn = self._locks.setdefault(key, threading.Lock())
         with turn:
             yield
 
 
-def _remembered(path: Path, request: Mapping[str, Any]) -> Answer | None:
-    """The answer in `path`; None if there is none, or none that can be trusted."""
+def _cached_answer(path: Path, request: Mapping[str, Any]) -> JudgeAnswer | None:
+    """Return the answer in `path`; None if it is missing or invalid."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -85,12 +85,12 @@ def _remembered(path: Path, request: Mapping[str, Any]) -> Answer | None:
     if not isinstance(known, dict) or known.pop("request", None) != request:
         return None
     with contextlib.suppress(TypeError):  # a field too many or too few
-        answer = Answer(**known)
+        answer = JudgeAnswer(**known)
         if isinstance(answer.text, str) and isinstance(answer.answered_by, str):
             return answer
     return None
 
 
-def _sendable(text: str) -> str:
-    """`text` as UTF-8 can carry it: half a surrogate pair becomes U+FFFD."""
+def _encodable(text: str) -> str:
+    """Return `text` for UTF-8: half of a surrogate pair becomes U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,4 +1,4 @@
-"""One chat completion from an OpenAI-compatible endpoint, or the reason why not in one line."""
+"""Chat completions from an OpenAI-compatible endpoint; errors are one line."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
     import openai
 
 SAMPLING: Mapping[str, Any] = {"temperature": 0, "max_tokens": 1024, "seed": 0}
-_LONGEST_QUOTE = 200
+_MAX_QUOTE_LENGTH = 200
 
 
 class JudgeError(IncompleteError):
-    """The judge gave no answer. What it answered before is kept."""
+    """The judge did not answer. Its earlier answers are kept."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
-        """The HTTP status of a refusal."""
+        """HTTP status of the error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What an endpoint said."""
+class JudgeAnswer:
+    """Answer of an endpoint."""
 
     text: str
-    """Empty if the model refused or said nothing."""
+    """Empty if the model refused or returned nothing."""
     answered_by: str
-    """The model as the endpoint names it."""
+    """Model name reported by the endpoint."""
     finish_reason: str | None
-    """As reported: ``stop``, ``length`` for a text cut short, ``content_filter``, …"""
+    """As reported: ``stop``, ``length`` for a truncated text, ``content_filter``, …"""
     sampling: Mapping[str, Any]
-    """As sent: an endpoint that takes no seed is asked without one."""
+    """As sent: without a seed if the endpoint does not accept one."""
 
 
 class Endpoint:
-    """The one way to the network. Waiting, trying again and TLS are the openai package's part."""
+    """The only network access. The openai package does timeouts, retries and TLS."""
 
     def __init__(self, settings: JudgeId, timeout_seconds: float, tries: int) -> None:
         self.settings = settings
@@ -53,10 +53,10 @@ class Endpoint:
         self._key_variable, self._key = read_key()
         self._sampling = SAMPLING
         self._lock = threading.Lock()
-        self._made: openai.OpenAI | None = None
+        self._openai_client: openai.OpenAI | None = None
 
-    def ask(self, prompt: str, system: str = "") -> Answer:
-        """One chat completion; raises `JudgeError`, or `UsageError` before anything is sent."""
+    def ask(self, prompt: str, system: str = "") -> JudgeAnswer:
+        """Return one chat completion; raises `JudgeError`, or `UsageError` before sending."""
         import openai
 
         messages: list[Any] = [{"role": "system", "content": system}] if system else []
@@ -69,22 +69,23 @@ class Endpoint:
                 )
                 return self._read(reply.text, sampling)
             except openai.APIStatusError as error:
-                if error.code == "content_filter":  # Azure refuses so, where others say it in a 200
-                    return Answer(
+                # Azure refuses with an error, others with status 200.
+                if error.code == "content_filter":
+                    return JudgeAnswer(
                         text="",
                         answered_by=self.settings.model,
                         finish_reason="content_filter",
                         sampling=sampling,
                     )
-                milder = _milder(sampling, self._said(error))
-                if error.status_code not in (400, 422) or milder == sampling:
-                    raise self._refusal(error) from None
-                self._sampling = milder
+                accepted = _without_rejected_options(sampling, self._error_text(error))
+                if error.status_code not in (400, 422) or accepted == sampling:
+                    raise self._status_error(error) from None
+                self._sampling = accepted
             except openai.APIConnectionError as error:
-                raise self._unreached(error) from None
+                raise self._connection_error(error) from None
 
     def models(self, seconds: float) -> list[str]:
-        """The models it lists; empty if it answers anything else, or not within `seconds`."""
+        """Return the listed models; empty if there is no list or it takes over `seconds`."""
         import openai
 
         client = self._client().with_options(timeout=seconds, max_retries=0)
@@ -92,10 +93,10 @@ class Endpoint:
             listed = json.loads(client.models.with_raw_response.list().text)
             return [str(model["id"]) for model in listed["data"]]
         except openai.APIConnectionError as error:
-            # A server busy with another answer may take its time, and is there all the same.
+            # A server may be reachable but busy with another answer.
             if type(error.__cause__).__name__ == "ReadTimeout":
                 return []
-            raise self._unreached(error) from None
+            raise self._connection_error(error) from None
         except (openai.APIStatusError, ValueError, LookupError, TypeError):
             return []
 
@@ -103,24 +104,25 @@ class Endpoint:
         import openai
 
         with self._lock:
-            if self._made is None:
+            if self._openai_client is None:
                 seconds = self._timeout_seconds
                 try:
-                    self._made = openai.OpenAI(
-                        api_key=self._key or "-",  # local servers want none, the package wants one
+                    self._openai_client = openai.OpenAI(
+                        # Local servers need no key, but the package requires one.
+                        api_key=self._key or "-",
                         base_url=self.settings.base_url,
                         timeout=openai.Timeout(seconds, connect=min(seconds, 10)),
                         max_retries=self._tries - 1,
                     )
                 except (OSError, ValueError, ImportError) as error:
-                    why = self._safe(str(error))
+                    problem = self._redacted(str(error))
                     raise UsageError(
-                        f"judge {self.settings}: no connection can be prepared: {why}; "
+                        f"judge {self.settings}: cannot prepare a connection: {problem}; "
                         "check SSL_CERT_FILE, SSL_CERT_DIR and the proxies in the environment"
                     ) from None
-            return self._made
+            return self._openai_client
 
-    def _read(self, body: str, sampling: Mapping[str, Any]) -> Answer:
+    def _read(self, body: str, sampling: Mapping[str, Any]) -> JudgeAnswer:
         try:
             reply = json.loads(body)
             choice = reply["choices"][0]
@@ -129,78 +131,78 @@ class Endpoint:
                 raise TypeError
         except (ValueError, LookupError, TypeError, AttributeError):
             raise JudgeError(
-                f"judge {self.settings}: what it answers is no chat completion: "
-                f"'{self._safe(body)}'; check that --judge-base-url ends as its manual says (/v1)"
+                f"judge {self.settings}: its answer is not a chat completion: "
+                f"'{self._redacted(body)}'; check the end of --judge-base-url (/v1)"
             ) from None
-        return Answer(
+        return JudgeAnswer(
             text=text,
             answered_by=str(reply.get("model") or self.settings.model),
             finish_reason=choice.get("finish_reason"),
             sampling=sampling,
         )
 
-    def _refusal(self, error: openai.APIStatusError) -> JudgeError:
-        status, said = error.status_code, self._said(error)
+    def _status_error(self, error: openai.APIStatusError) -> JudgeError:
+        status, reason = error.status_code, self._error_text(error)
         key = f"the key in {self._key_variable}"
         match status:
             case 401 | 403 if not self._key:
-                why = f"wants a key ({status}: {said}); set {KEY_VARIABLES[0]}"
+                problem = f"requires a key ({status}: {reason}); set {KEY_VARIABLES[0]}"
             case 401 | 403:
-                why = f"refuses {key} ({status}: {said}); set {KEY_VARIABLES[0]} to one it takes"
+                problem = f"rejects {key} ({status}: {reason}); set a valid {KEY_VARIABLES[0]}"
             case 404 | 405:
-                why = f"not found there ({status}: {said}); check --judge and --judge-base-url"
+                problem = f"not found ({status}: {reason}); check --judge and --judge-base-url"
             case 429 if error.code == "insufficient_quota":
-                why = f"its quota is used up ({said}); raise it, or set another {KEY_VARIABLES[0]}"
-            case 400 | 422 if re.search(r"\btemperature\b", said):
-                why = f"does not answer at temperature 0 ({said}); choose a judge that does"
+                problem = f"quota exceeded ({reason}); raise it, or set another {KEY_VARIABLES[0]}"
+            case 400 | 422 if re.search(r"\btemperature\b", reason):
+                problem = f"does not support temperature 0 ({reason}); choose another judge"
             case 429:
                 wait = error.response.headers.get("retry-after")
-                asks = f"; it asks to wait {self._safe(wait)} s" if wait else ""
-                why = f"is asked too often (429: {said}){asks}; run the same command again later"
+                delay = f"; retry after {self._redacted(wait)} s" if wait else ""
+                problem = f"too many requests (429: {reason}){delay}; rerun the same command later"
             case _ if status >= 500:
-                why = f"fails ({status}: {said}); run the same command again once it works"
+                problem = f"server error ({status}: {reason}); rerun the same command once it works"
             case _:
-                why = f"refuses the question ({status}: {said}); check --judge and what it can take"
-        return JudgeError(f"judge {self.settings}: {why}", status)
+                problem = f"rejects the request ({status}: {reason}); check --judge and its limits"
+        return JudgeError(f"judge {self.settings}: {problem}", status)
 
-    def _unreached(self, error: openai.APIConnectionError) -> JudgeError:
+    def _connection_error(self, error: openai.APIConnectionError) -> JudgeError:
         import openai
 
         cause = error.__cause__
         if isinstance(error, openai.APITimeoutError):
             slow = type(cause).__name__ == "ReadTimeout"
-            why = "gave no answer in time" if slow else "cannot be reached in time"
+            problem = "no answer in time" if slow else "cannot be reached in time"
         else:
-            why = f"cannot be reached: {self._safe(str(cause or error))}"
+            problem = f"cannot be reached: {self._redacted(str(cause or error))}"
         tries = f" (tried {self._tries} times)" if self._tries > 1 else ""
         return JudgeError(
-            f"judge {self.settings}: {why}{tries}; check that it runs and that "
-            "--judge-base-url is right"
+            f"judge {self.settings}: {problem}{tries}; check that it runs and that "
+            "--judge-base-url is correct"
         )
 
-    def _said(self, error: openai.APIStatusError) -> str:
-        """The endpoint's own words about an error."""
+    def _error_text(self, error: openai.APIStatusError) -> str:
+        """Return the endpoint's own message of an error."""
         body = error.body
         if isinstance(body, dict):
             body = body.get("message") or body.get("detail") or body.get("error") or body
-        return self._safe(str(body or error.response.reason_phrase or "no reason given"))
+        return self._redacted(str(body or error.response.reason_phrase or "no reason given"))
 
-    def _safe(self, text: str) -> str:
-        """`text` in one short line; there are servers that repeat the key they refuse."""
-        return quoted(text.replace(self._key, "***") if self._key else text)
-
-
-def _milder(sampling: Mapping[str, Any], said: str) -> Mapping[str, Any]:
-    """`sampling` without what an endpoint complains of and answers do not depend on."""
-    milder = dict(sampling)
-    if re.search(r"\bseed\b", said):
-        milder.pop("seed", None)
-    if "max_completion_tokens" in said and "max_tokens" in milder:
-        milder["max_completion_tokens"] = milder.pop("max_tokens")
-    return milder
+    def _redacted(self, text: str) -> str:
+        """Return `text` as one short line without the key, which some servers repeat."""
+        return short_quote(text.replace(self._key, "***") if self._key else text)
 
 
-def quoted(text: str) -> str:
-    """`text` in one line of bearable length."""
+def _without_rejected_options(sampling: Mapping[str, Any], reason: str) -> Mapping[str, Any]:
+    """Return `sampling` without options that the endpoint rejects and answers do not depend on."""
+    accepted = dict(sampling)
+    if re.search(r"\bseed\b", reason):
+        accepted.pop("seed", None)
+    if "max_completion_tokens" in reason and "max_tokens" in accepted:
+        accepted["max_completion_tokens"] = accepted.pop("max_tokens")
+    return accepted
+
+
+def short_quote(text: str) -> str:
+    """Return `text` as one short line."""
     line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_QUOTE else f"{line[:_LONGEST_QUOTE]}…"
+    return line if len(line) <= _MAX_QUOTE_LENGTH else f"{line[:_MAX_QUOTE_LENGTH]}…"

@@ -1,1 +1,1 @@
-"""How one prediction is scored, a family of benchmarks each; VLMEvalKit's own functions inside."""
+"""Scoring rules: VLMEvalKit's own functions, applied sample by sample."""

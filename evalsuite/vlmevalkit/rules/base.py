@@ -1,4 +1,4 @@
-"""What every metric is made of."""
+"""Common types of the scoring rules."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalsuite.vlmevalkit.datasets import Row
-from evalsuite.vlmevalkit.judge_adapter import Model
+from evalsuite.vlmevalkit.judge_adapter import JudgeModel
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """Who reads a prediction, and under which of VLMEvalKit's dataset keys."""
+class ScoringContext:
+    """VLMEvalKit's dataset key, and the judge if there is one."""
 
     dataset: str
-    judge: Model | None = None
-    """None: rules alone."""
+    judge: JudgeModel | None = None
+    """None: rules only."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a prediction is worth."""
+class RuleResult:
+    """Result of a rule for one prediction."""
 
     value: float
     """0 (wrong) to 1 (right)."""
     parsed: bool
     """Whether an answer was found in the text."""
-    theirs: float | None = None
-    """What VLMEvalKit counts instead of `value`, where a mend sets the two apart."""
-    mend: str = ""
-    """That mend's name."""
+    vlmevalkit_value: float | None = None
+    """VLMEvalKit's value, where a workaround makes `value` differ."""
+    deviation: str = ""
+    """Name of that deviation."""
 
     @property
-    def counted(self) -> float:
-        """What VLMEvalKit counts."""
-        return self.value if self.theirs is None else self.theirs
+    def vlmevalkit_counts(self) -> float:
+        """VLMEvalKit's value."""
+        return self.value if self.vlmevalkit_value is None else self.vlmevalkit_value
 
 
-Rule = Callable[[Row, str, Reader], Verdict]
+Rule = Callable[[Row, str, ScoringContext], RuleResult]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,38 +48,38 @@ class Metric:
     """How predictions of one kind of benchmark are scored."""
 
     rule: Rule
-    """A sample's row and the text, to what it is worth."""
-    headline: Callable[[Any, Sequence[Row]], float]
-    """VLMEvalKit's number, 0 to 100, in what ``evaluate`` returns for these rows."""
-    complaint: Callable[[Row], str | None]
-    """Why a row could never be scored, if so."""
+    """Maps a sample's row and a text to a result."""
+    read_score: Callable[[Any, Sequence[Row]], float]
+    """Reads VLMEvalKit's score, 0 to 100, from the result of ``evaluate``."""
+    row_error: Callable[[Row], str | None]
+    """Reason why a row can never be scored, or None."""
     rounding: float = 0.0
-    """By how many points VLMEvalKit rounds its number."""
+    """Maximum rounding error of VLMEvalKit's score in points."""
     keys: tuple[str, ...] = ()
-    """Words of which one must be in a dataset's key for VLMEvalKit to take this rule."""
-    other_keys: str = ""
-    """A pattern: what in a dataset's key makes VLMEvalKit take another rule."""
+    """VLMEvalKit uses this rule if a dataset key contains one of these texts."""
+    excluded_keys: str = ""
+    """Pattern of dataset keys for which VLMEvalKit uses another rule."""
     uses_judge: bool = False
-    """Whether a judge, if there is one, reads what the rules cannot."""
-    from_zero: bool = False
-    """Whether VLMEvalKit takes a row's index for its position: `rule_mends.rows_count_from_zero`"""
+    """Whether a judge, if any, reads what the rules cannot."""
+    index_is_position: bool = False
+    """VLMEvalKit uses a row's index as its position: `scoring_workarounds.renumber_rows`."""
     counts: Callable[[Row], bool] = lambda _: True
-    """Whether the benchmark's score is about a row."""
-    tasks: str | None = None
-    """The column of a row's task, where a mean over tasks is usual as well."""
-    aside: tuple[str, float, Callable[[Any], float]] | None = None
-    """VLMEvalKit's mean of the rows that do not count: its name, its scale, and where in what
-    ``evaluate`` returns it is."""
+    """Whether a row is part of the benchmark's score."""
+    task_column: str | None = None
+    """Column of a row's task, if a mean over tasks is usually reported too."""
+    secondary_score: tuple[str, float, Callable[[Any], float]] | None = None
+    """VLMEvalKit's mean of the rows that do not count: its name, its scale, and a function that
+    reads it from the result of ``evaluate``."""
     without_judge: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
-    """What must hold while ``evaluate`` runs by rules alone."""
+    """Context for ``evaluate`` without a judge."""
 
     def key(self, dataset: str) -> str:
-        """Return a dataset key by which VLMEvalKit takes this rule: `dataset`, if it will."""
+        """Return `dataset`, or another key for which VLMEvalKit uses this rule."""
         return dataset if not self.keys or any(k in dataset for k in self.keys) else self.keys[0]
 
 
-def texts(cell: Any) -> list[str] | None:
-    """Return the texts that `cell` lists, or None if it is anything else."""
+def text_list(cell: Any) -> list[str] | None:
+    """Return the texts listed in `cell`, or None if it is not a list of texts."""
     try:
         several = ast.literal_eval(cell)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
@@ -88,13 +88,13 @@ def texts(cell: Any) -> list[str] | None:
     return several if listed else None
 
 
-def unknown(row: Row, column: str, known: Sequence[str]) -> str | None:
-    """Complain of a word VLMEvalKit does not know."""
+def unknown_value(row: Row, column: str, known: Sequence[str]) -> str | None:
+    """Return an error if the column has a value unknown to VLMEvalKit."""
     if row.get(column) in known:
         return None
-    return f"its {column} is '{row.get(column)}'; VLMEvalKit knows: {', '.join(known)}"
+    return f"its {column} is '{row.get(column)}'; expected one of {', '.join(known)}"
 
 
-def hole(cell: Any) -> bool:
-    """Whether a table's cell is empty."""
+def is_missing(cell: Any) -> bool:
+    """Return whether a table cell is empty."""
     return cell is None or cell != cell

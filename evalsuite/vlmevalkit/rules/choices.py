@@ -1,4 +1,4 @@
-"""Multiple choice and yes or no, about images."""
+"""Multiple choice and yes/no questions about images."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from vlmeval.dataset.utils.yorn import YOrN_auxeval, YOrN_Extraction
 
 from evalsuite.vlmevalkit import workarounds
 from evalsuite.vlmevalkit.datasets import Row
-from evalsuite.vlmevalkit.rules.base import Metric, Reader, Verdict, hole
+from evalsuite.vlmevalkit.rules.base import Metric, RuleResult, ScoringContext, is_missing
 
 
-def _choice(row: Row, text: str, reader: Reader) -> Verdict:
+def _choice(row: Row, text: str, context: ScoringContext) -> RuleResult:
     item = row | {"prediction": text}
-    found = extract_answer_from_item(reader.judge, item, reader.dataset)["opt"]
-    return Verdict(float(found == row["answer"]), found in build_choices(row))
+    found = extract_answer_from_item(context.judge, item, context.dataset)["opt"]
+    return RuleResult(float(found == row["answer"]), found in build_choices(row))
 
 
-def _headline(result: Any, rows: Sequence[Row]) -> float:
+def _read_score(result: Any, rows: Sequence[Row]) -> float:
     accuracy = dict(zip(map(str, result["split"]), result["Overall"], strict=True))
-    sizes = Counter(row.get("split", workarounds.UNLABELLED) for row in rows)
+    sizes = Counter(row.get("split", workarounds.MISSING_LABEL) for row in rows)
     return 100 * float(sum(accuracy[split] * n for split, n in sizes.items())) / len(rows)
 
 
-def _complaint(row: Row) -> str | None:
+def _row_error(row: Row) -> str | None:
     options = build_choices(row)
     if row["answer"] in options:
         return None
@@ -36,53 +36,53 @@ def _complaint(row: Row) -> str | None:
 
 CHOICE = Metric(
     rule=_choice,
-    headline=_headline,
-    complaint=_complaint,
-    other_keys="(?i:mmbench|ccbench|circular|mmcr)|MMMU|MMT|MMSci|^MMVP$|LEGO",
+    read_score=_read_score,
+    row_error=_row_error,
+    excluded_keys="(?i:mmbench|ccbench|circular|mmcr)|MMMU|MMT|MMSci|^MMVP$|LEGO",
     uses_judge=True,
 )
 
 
-def _closed(row: Row) -> Row:
-    """Turn an open question into a choice as ``multiple_choice.py:MMMU_preproc`` does."""
-    if not hole(row["A"]):
+def _as_choice(row: Row) -> Row:
+    """Turn an open question into a choice, as ``multiple_choice.py:MMMU_preproc`` does."""
+    if not is_missing(row["A"]):
         return row
     letter = row["answer"] if row["answer"] in string.ascii_uppercase else "A"
     return row | {"A": row["answer"], "B": "Other Answers", "answer": letter}
 
 
-def _mmmu(row: Row, text: str, reader: Reader) -> Verdict:
-    return _choice(_closed(row), text, reader)
+def _mmmu(row: Row, text: str, context: ScoringContext) -> RuleResult:
+    return _choice(_as_choice(row), text, context)
 
 
-def _mmmu_complaint(row: Row) -> str | None:
-    if not hole(row["A"]):
-        return _complaint(row)
+def _mmmu_row_error(row: Row) -> str | None:
+    if not is_missing(row["A"]):
+        return _row_error(row)
     if not row["answer"].strip():
-        return "it is an open question, and its answer is blank"
+        return "it is an open question with a blank answer"
     if row["answer"] in string.ascii_uppercase:
-        return f"it is an open question, and its answer '{row['answer']}' reads like an option's"
+        return f"it is an open question, but its answer '{row['answer']}' looks like an option"
     return None
 
 
 MMMU = Metric(
     rule=_mmmu,
-    headline=_headline,
-    complaint=_mmmu_complaint,
+    read_score=_read_score,
+    row_error=_mmmu_row_error,
     keys=("MMMU",),
-    other_keys="(?i:mmbench|ccbench|circular|mmcr)|MMT|MMSci|LEGO",
+    excluded_keys="(?i:mmbench|ccbench|circular|mmcr)|MMT|MMSci|LEGO",
     uses_judge=True,
 )
 
 
-def _yes_no(row: Row, text: str, reader: Reader) -> Verdict:
+def _yes_no(row: Row, text: str, context: ScoringContext) -> RuleResult:
     found = YOrN_Extraction(text)
-    if found == "Unknown" and reader.judge:
-        found = YOrN_auxeval(reader.judge, row | {"prediction": text})
-    return Verdict(float(found == row["answer"]), found != "Unknown")
+    if found == "Unknown" and context.judge:
+        found = YOrN_auxeval(context.judge, row | {"prediction": text})
+    return RuleResult(float(found == row["answer"]), found != "Unknown")
 
 
-def _yes_no_complaint(row: Row) -> str | None:
+def _yes_no_row_error(row: Row) -> str | None:
     if row["answer"] in ("Yes", "No"):
         return None
     return f"its answer is '{row['answer']}', not 'Yes' or 'No'"
@@ -90,8 +90,8 @@ def _yes_no_complaint(row: Row) -> str | None:
 
 YES_NO = Metric(
     rule=_yes_no,
-    headline=lambda result, _: float(result["Overall"].item()),
-    complaint=_yes_no_complaint,
-    other_keys="MME|Hallusion|POPE|AMBER|VSR-zeroshot",
+    read_score=lambda result, _: float(result["Overall"].item()),
+    row_error=_yes_no_row_error,
+    excluded_keys="MME|Hallusion|POPE|AMBER|VSR-zeroshot",
     uses_judge=True,
 )

@@ -1,18 +1,18 @@
-r"""MathVista, whose authors have a language model find the answer in a prediction.
+r"""MathVista, for which the authors use a language model to extract the answer from a prediction.
 
-Without a judge `find` does, by these rules:
+Without a judge, `extract_answer` uses these rules:
 
-* the words after the last "answer is" or "answer:" count, or what a ``\boxed{…}`` holds;
-  ``$``, ``\text{…}``, ``**`` and full stops at the end go;
-* a choice: what VLMEvalKit finds without a judge; else a letter alone, of either case; else the
-  option whose text is said, by itself or up to the first comma or full stop; else a letter in
-  brackets; else the one option that is the number said, whatever the unit;
-* an integer or a float: the number that the rules of `numerals` find, rounded to the places asked
-  for; 14.5 is no integer;
-* a list: the last one in square brackets, else all numbers, if there are as many as asked for;
-* a text: the words.
+* Only the text after the last "answer is" or "answer:" is used, or the content of ``\boxed{…}``.
+  ``$``, ``\text{…}``, ``**`` and final full stops are removed.
+* Choice: VLMEvalKit's own extraction; else a single letter of either case; else the option with the
+  same text, complete or up to the first comma or full stop; else a letter in parentheses; else the
+  only option with the same number, whatever the unit.
+* Integer or float: the number found by `number_parsing`, rounded to the requested places; 14.5 is
+  not an integer.
+* List: the last one in square brackets; else all numbers, if their count matches.
+* Text: the text itself.
 
-`right` then compares as MathVista's authors do: numbers by value, words in any case.
+`is_correct` then compares as MathVista's authors do: numbers by value, texts without case.
 """
 
 from __future__ import annotations
@@ -30,25 +30,31 @@ from vlmeval.utils import can_infer
 from evalsuite.vlmevalkit import scoring_workarounds
 from evalsuite.vlmevalkit.datasets import Row
 from evalsuite.vlmevalkit.rules import number_parsing
-from evalsuite.vlmevalkit.rules.base import Metric, Reader, Verdict, hole, texts
+from evalsuite.vlmevalkit.rules.base import (
+    Metric,
+    RuleResult,
+    ScoringContext,
+    is_missing,
+    text_list,
+)
 
 
-def find(row: Any, text: str) -> str:
-    """Return the answer that `text` gives to the question of `row`, or nothing."""
+def extract_answer(row: Any, text: str) -> str:
+    """Return the answer that `text` gives to the question of `row`, or an empty string."""
     if row["question_type"] == "multi_choice":
         return _choice(row, text)
     match row["answer_type"]:
         case "integer" | "float":
             number = number_parsing.number_of(text)
-            return "" if number is None else _written(row, number)
+            return "" if number is None else _format_number(row, number)
         case "list":
-            return _listed(row, text)
+            return _extract_list(row, text)
         case _:
-            return _kept(text)
+            return _answer_part(text)
 
 
-def right(row: Row, found: str) -> bool:
-    """Whether `found` is the answer."""
+def is_correct(row: Row, found: str) -> bool:
+    """Return whether `found` is the correct answer."""
     if not found:
         return False
     if row["question_type"] == "multi_choice":
@@ -56,11 +62,13 @@ def right(row: Row, found: str) -> bool:
     answer = row["answer"]
     match row["answer_type"]:
         case "integer" | "float":
-            return _number(found) is not None and _number(found) == _number(answer)
+            return _parse_number(found) is not None and _parse_number(found) == _parse_number(
+                answer
+            )
         case "list":
-            return _same(_items(found), _items(answer))
+            return _equal_lists(_parse_list(found), _parse_list(answer))
         case _:
-            return _plain(found) in (_plain(answer), _plain(_kept(answer)))
+            return _normalise(found) in (_normalise(answer), _normalise(_answer_part(answer)))
 
 
 def _choice(row: Any, text: str) -> str:
@@ -69,20 +77,22 @@ def _choice(row: Any, text: str) -> str:
     letter: str | bool = can_infer(text, dict(options))
     if isinstance(letter, str):
         return letter if letter in options else ""
-    found = _kept(text)
+    found = _answer_part(text)
     named = re.fullmatch(r"\W{0,9}(?:option|choice)?\W{0,9}([A-Za-z])\W{0,9}", found, re.I)
     if named and named[1].upper() in options:
         return named[1].upper()
     for words in (found, number_parsing.CLAUSE.split(found)[0]):
-        same = [letter for letter, option in options.items() if _plain(option) == _plain(words)]
+        same = [
+            letter for letter, option in options.items() if _normalise(option) == _normalise(words)
+        ]
         if len(same) == 1:
             return same[0]
     bracketed = [letter.upper() for letter in re.findall(r"\(([A-Za-z])\)", text)]
     known = [letter for letter in bracketed if letter in options]
-    return known[-1] if known else _of_value(options, text)
+    return known[-1] if known else _option_with_value(options, text)
 
 
-def _of_value(options: Mapping[str, str], text: str) -> str:
+def _option_with_value(options: Mapping[str, str], text: str) -> str:
     number = number_parsing.number_of(text)
     if number is None:
         return ""
@@ -92,7 +102,7 @@ def _of_value(options: Mapping[str, str], text: str) -> str:
     return same[0] if len(same) == 1 else ""
 
 
-def _kept(text: str) -> str:
+def _answer_part(text: str) -> str:
     """Return the part of `text` that is the answer."""
     boxed = number_parsing.BOXED.findall(text)
     words = boxed[-1] if boxed else text
@@ -102,8 +112,8 @@ def _kept(text: str) -> str:
     return re.sub(r"\*\*|\\?\$|\\[()\[\]]", "", words).strip(" :\n\t").rstrip(". \n\t")
 
 
-def _number(text: str) -> float | None:
-    """Return the number that `text` is, as Python reads one."""
+def _parse_number(text: str) -> float | None:
+    """Return `text` as a number, in Python's syntax."""
     try:
         number = float(text)
     except ValueError:
@@ -111,31 +121,31 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _written(row: Any, number: float) -> str:
-    """Write a number as the answer to `row` is."""
+def _format_number(row: Any, number: float) -> str:
+    """Format a number like the answer of `row`."""
     if row["answer_type"] == "integer":
         return str(int(number)) if number == int(number) else repr(number)
-    return repr(round(number, _places(row)))
+    return repr(round(number, _decimal_places(row)))
 
 
-def _places(row: Any) -> int:
-    """Return how many decimal places are asked for: the data say, or the answer shows it."""
-    said = _number(str(row.get("precision", "")))
+def _decimal_places(row: Any) -> int:
+    """Return the requested decimal places, from the data or from the answer."""
+    said = _parse_number(str(row.get("precision", "")))
     if said is not None and 0 <= said <= 15:
         return int(said)
     return len(str(row["answer"]).partition(".")[2].rstrip(" "))
 
 
-def _listed(row: Any, text: str) -> str:
+def _extract_list(row: Any, text: str) -> str:
     bracketed: list[str] = re.findall(r"\[[^\[\]]*\]", text)
-    lists = [cell for cell in bracketed if _items(cell) is not None]
+    lists = [cell for cell in bracketed if _parse_list(cell) is not None]
     if lists:
         return lists[-1]
-    wanted, numbers = _items(row["answer"]) or [], number_parsing.numbers_in(text)
+    wanted, numbers = _parse_list(row["answer"]) or [], number_parsing.numbers_in(text)
     return repr(numbers) if len(numbers) == len(wanted) else ""
 
 
-def _items(cell: str) -> list[Any] | None:
+def _parse_list(cell: str) -> list[Any] | None:
     try:
         items = ast.literal_eval(cell)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
@@ -143,15 +153,16 @@ def _items(cell: str) -> list[Any] | None:
     return items if isinstance(items, list) else None
 
 
-def _same(found: Sequence[Any] | None, wanted: Sequence[Any] | None) -> bool:
+def _equal_lists(found: Sequence[Any] | None, wanted: Sequence[Any] | None) -> bool:
     if found is None or wanted is None or len(found) != len(wanted):
         return False
     return all(
-        a == b or _plain(str(a)) == _plain(str(b)) for a, b in zip(found, wanted, strict=True)
+        a == b or _normalise(str(a)) == _normalise(str(b))
+        for a, b in zip(found, wanted, strict=True)
     )
 
 
-def _plain(words: str) -> str:
+def _normalise(words: str) -> str:
     return " ".join(words.casefold().split()).strip(" .")
 
 
@@ -160,71 +171,74 @@ def _plain(words: str) -> str:
 # --------------------------------------------------------------------------------------------------
 
 
-class _Finder:
-    """In place of a judge: says what `find` finds in one row's prediction."""
+class _RuleBasedJudge:
+    """Replacement for a judge: returns the answer that `extract_answer` finds for one row."""
 
     def __init__(self, line: Any = None) -> None:
         self._line = line
 
-    def under(self, system: str) -> _Finder:
+    def with_system_prompt(self, system: str) -> _RuleBasedJudge:
         return self
 
     def working(self) -> bool:
         return True
 
     def generate(self, prompt: str, **settings: object) -> str:
-        found = find(self._line, str(self._line["prediction"]))
-        return scoring_workarounds.no_verdict_is_none(found)
+        found = extract_answer(self._line, str(self._line["prediction"]))
+        return scoring_workarounds.normalise_judge_answer(found)
 
 
 _auxeval = mathvista.MathVista_auxeval
 
 
 @contextlib.contextmanager
-def _finder_stands_in() -> Iterator[None]:
-    """Score without a judge, where VLMEvalKit asserts that there is one."""
+def _use_rules() -> Iterator[None]:
+    """Run without a judge, where VLMEvalKit asserts that there is one."""
 
     def auxeval(_: object, line: Any) -> Any:
-        return _auxeval(_Finder(line), line)
+        return _auxeval(_RuleBasedJudge(line), line)
 
     mathvista.MathVista_auxeval = auxeval
     try:
-        with scoring_workarounds.our_judge_is_asked(_Finder()):
+        with scoring_workarounds.use_judge(_RuleBasedJudge()):
             yield
     finally:
         mathvista.MathVista_auxeval = _auxeval
 
 
-def _rule(row: Row, text: str, reader: Reader) -> Verdict:
+def _rule(row: Row, text: str, context: ScoringContext) -> RuleResult:
     line = row | {"prediction": text}
-    said = str(_auxeval(reader.judge or _Finder(line), line)["res"])
-    theirs = float(mathvista.post_check(line | {"res": said}))
-    none = reader.judge is not None and said == scoring_workarounds.NONE
-    found = "" if none else find(row, said if reader.judge else text)
-    same = right(row, found) or (theirs > 0 and not _in_words(row))
-    value = scoring_workarounds.words_can_be_right(same)
-    return Verdict(value, bool(found), theirs, scoring_workarounds.words_can_be_right.__name__)
+    response = str(_auxeval(context.judge or _RuleBasedJudge(line), line)["res"])
+    vlmevalkit_value = float(mathvista.post_check(line | {"res": response}))
+    none = context.judge is not None and response == scoring_workarounds.NO_OPTION
+    found = "" if none else extract_answer(row, response if context.judge else text)
+    correct = is_correct(row, found) or (vlmevalkit_value > 0 and not _is_text_or_list(row))
+    return RuleResult(
+        scoring_workarounds.open_answer_value(correct),
+        bool(found),
+        vlmevalkit_value,
+        scoring_workarounds.OPEN_ANSWERS_COMPARED,
+    )
 
 
-def _in_words(row: Row) -> bool:
+def _is_text_or_list(row: Row) -> bool:
     return row["question_type"] != "multi_choice" and row["answer_type"] in ("list", "text")
 
 
-def _headline(result: Any, _: Sequence[Row]) -> float:
+def _read_score(result: Any, _: Sequence[Row]) -> float:
     row = result[result["Task&Skill"] == "Overall"]
     return 100 * float(row["hit"].item()) / float(row["tot"].item())
 
 
-def _complaint(row: Row) -> str | None:
-    if hole(row.get("skills")) or texts(row["skills"]) is None:
-        return "its skills are no list of texts"
+def _row_error(row: Row) -> str | None:
+    if is_missing(row.get("skills")) or text_list(row["skills"]) is None:
+        return "its skills are not a list of texts"
     if row["question_type"] == "multi_choice":
-        options = None if hole(row["choices"]) else _items(row["choices"])
+        options = None if is_missing(row["choices"]) else _parse_list(row["choices"])
         letters = list(mathvista.list_to_dict(options or []))
         if not 1 <= len(letters) <= 26 or row["answer_option"] not in letters:
-            return (
-                f"its answer_option is '{row['answer_option']}', none of its {len(letters)} choices"
-            )
+            option = row["answer_option"]
+            return f"its answer_option '{option}' is not one of its {len(letters)} choices"
         return None
     if row["question_type"] != "free_form":
         return f"its question_type is '{row['question_type']}', not 'multi_choice' or 'free_form'"
@@ -232,15 +246,15 @@ def _complaint(row: Row) -> str | None:
         return (
             f"its answer_type is '{row['answer_type']}', not 'integer', 'float', 'list' or 'text'"
         )
-    if not right(row, find(row, row["answer"])):
-        return f"its answer '{row['answer']}' is no {row['answer_type']}"
+    if not is_correct(row, extract_answer(row, row["answer"])):
+        return f"its answer '{row['answer']}' is not of type {row['answer_type']}"
     return None
 
 
 MATHVISTA = Metric(
     rule=_rule,
-    headline=_headline,
-    complaint=_complaint,
+    read_score=_read_score,
+    row_error=_row_error,
     uses_judge=True,
-    without_judge=_finder_stands_in,
+    without_judge=_use_rules,
 )

@@ -1,23 +1,24 @@
-r"""The number that a text gives as its answer, for want of a language model that finds it.
+r"""Find the number that a text gives as its answer, without a language model.
 
-What a number is:
+What is a number:
 
-* figures: ``1,234``, ``1 200``, ``-3``, ``– 3``, ``minus 3``, ``45%``, ``3/4``, ``-\frac{3}{4}``,
-  ``1 1/2``, ``2 x 10^5``; where there are none, words up to ninety-nine;
-* what follows it is its unit and does not count: ``14 cm^2`` and ``14 m2`` are 14, ``1 million`` 1;
-* an index or a power of a letter is none: ``x^2``, ``a_1``;
-* a word beside another number word is none (``one hundred``, ``two thirds``), nor is ``one`` unless
-  it begins the answer or follows a word like "is" and "only" (``no one``, ``which one``);
-* what is not worked out is read as no number rather than as a part of it: ``\sqrt{3}``, ``2^3``,
-  ``2\pi``, ``5 - 3``, ``2 and 3``, ``2012-2013``, ``7:45``, ``0,5``.
+* Digits: ``1,234``, ``1 200``, ``-3``, ``– 3``, ``minus 3``, ``45%``, ``3/4``, ``-\frac{3}{4}``,
+  ``1 1/2``, ``2 x 10^5``. In texts without digits, number words up to ninety-nine.
+* A unit after it is ignored: ``14 cm^2`` and ``14 m2`` are 14, ``1 million`` is 1.
+* An index or a power of a letter is not a number: ``x^2``, ``a_1``.
+* A number word next to another one is not a number (``one hundred``, ``two thirds``). Neither is
+  ``one``, unless it begins the answer or follows a word like "is" or "only" (``no one``, ``which
+  one``).
+* An expression is not a number, and its parts are not either: ``\sqrt{3}``, ``2^3``, ``2\pi``, ``5
+  - 3``, ``2 and 3``, ``2012-2013``, ``7:45``, ``0,5``.
 
-Which one counts, the first of these that there is:
+Which number is used, the first that applies:
 
-* in ``\boxed{…}``, in the first sentence with a number after the last "answer is" or "answer:", or
+* In ``\boxed{…}``, in the first sentence with a number after the last "answer is" or "answer:", or
   in a first line without letters: the first number of the first clause with one, or the first after
-  the clause's last ``=``;
-* in the last sentence with a number: the same, if the sentence begins with a number;
-* else, or if that is not worked out, the last number of the sentence.
+  the clause's last ``=``.
+* In the last sentence with a number: the same, if the sentence begins with a number.
+* Otherwise, or if that is an expression: the last number of the sentence.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ _AFTER_ONE = frozenset(("of", "can", "could", "would", "should", "must", "may", 
 
 
 def number_of(text: str) -> float | None:
-    """Return the number that `text` gives as the answer."""
+    """Return the number that `text` gives as the answer, or None."""
     for sentence, announced in _sentences(text):
         figures = _in_figures(sentence)
         if found := _numbers(figures):
@@ -113,24 +114,24 @@ def number_of(text: str) -> float | None:
 
 
 def only_number(text: str) -> float | None:
-    """Return the number that `text` is: with a unit it may be, but not with another number."""
+    """Return the number that `text` is, possibly with a unit but without another number."""
     words = _in_figures(_plainly(text))
     found = _numbers(words)
     return found[0] if len(found) == 1 and _BEGINS.match(words) else None
 
 
 def numbers_in(text: str) -> list[float]:
-    """Return the numbers in `text` one by one, in order; none if one of them is not worked out."""
+    """Return all numbers in `text` in order; none if one of them is an expression."""
     numbers = [_value(match) for match in _NUMBER.finditer(_in_figures(re.sub("[−–]", "-", text)))]
     known = [number for number in numbers if number is not None]
     return known if len(known) == len(numbers) else []
 
 
-# Below, a number that is not worked out is None, as long as it stands among others.
+# In the functions below, None in a list of numbers represents an expression.
 
 
 def _sentences(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield the sentences to look at, in order, and whether they are announced as the answer."""
+    """Yield the sentences to search in order, and whether they are announced as the answer."""
     boxed = [words for words in BOXED.findall(text) if words.strip()]
     if boxed:
         yield _plainly(boxed[-1]).strip(), True
@@ -145,7 +146,7 @@ def _sentences(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _stated(sentence: str, last: float | None) -> float | None:
-    """Return the first number of the first clause with one; `last` if that is not worked out."""
+    """Return the first number of the first clause with one; `last` if that is an expression."""
     for clause in CLAUSE.split(sentence):
         figures = _in_figures(clause)
         parts = (_EQUALS.split(figures)[-1], figures)
@@ -156,7 +157,7 @@ def _stated(sentence: str, last: float | None) -> float | None:
 
 
 def _plainly(text: str) -> str:
-    """Return `text` without markup, its numbers' units without figures."""
+    """Return `text` without markup and without digits in units."""
     text = TEXT.sub(r"\1", text)
     for pattern, plain in _WRITTEN_PLAINLY:
         text = pattern.sub(plain, text)
@@ -166,7 +167,7 @@ def _plainly(text: str) -> str:
 
 
 def _in_figures(text: str) -> str:
-    """Write the number words of a text without figures in figures, and signs before numbers."""
+    """Write number words as digits in texts without digits, and signs before numbers."""
     if not re.search(r"\d", text):
         words = [" ".join(re.split(r"[-\s]", word.lower())) for word in _WORD.findall(text)]
         words = [word for word in words if word not in ("a", "and")]
@@ -179,7 +180,7 @@ def _in_figures(text: str) -> str:
 
 
 def _counts(before: str, word: str, after: str) -> bool:
-    """Whether a word between two others is a number."""
+    """Return whether a word between two others is a number."""
     if word not in _WORDS:
         return False
     if any(near in _WORDS or near in _LARGER_OR_SMALLER for near in (before, after)):
@@ -188,7 +189,7 @@ def _counts(before: str, word: str, after: str) -> bool:
 
 
 def _numbers(words: str) -> list[float | None]:
-    """Return the numbers in `words`; of several that belong together, None."""
+    """Return the numbers in `words`; an expression of several numbers is None."""
     matches = list(_NUMBER.finditer(words))
     numbers: list[float | None] = []
     joined = False

@@ -1,4 +1,4 @@
-"""Open questions about images, whose answers are compared word by word. No judge reads them."""
+"""Open questions about images, whose answers are compared as text. They need no judge."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ from typing import Any
 from vlmeval.dataset.utils.vqa_eval import hit_calculate, process_line
 
 from evalsuite.vlmevalkit.datasets import Row
-from evalsuite.vlmevalkit.rules.base import Metric, Reader, Rule, Verdict, texts, unknown
+from evalsuite.vlmevalkit.rules.base import (
+    Metric,
+    Rule,
+    RuleResult,
+    ScoringContext,
+    text_list,
+    unknown_value,
+)
 
 
-def _by(method: str, key: str | None = None) -> Rule:
-    """Return the rule that ``vqa_eval.py:process_line`` calls `method`, as for dataset `key`."""
+def _vqa_rule(method: str, key: str | None = None) -> Rule:
+    """Return the rule `method` of ``vqa_eval.py:process_line`` for dataset `key`."""
 
-    def rule(row: Row, text: str, reader: Reader) -> Verdict:
+    def rule(row: Row, text: str, context: ScoringContext) -> RuleResult:
         line = {"answer": row["answer"], "prediction": text}
-        (value,) = hit_calculate([process_line(line, method=method)], key or reader.dataset)
-        return Verdict(float(value), bool(text.strip()))
+        (value,) = hit_calculate([process_line(line, method=method)], key or context.dataset)
+        return RuleResult(float(value), bool(text.strip()))
 
     return rule
 
@@ -28,7 +35,7 @@ def _overall(result: Any, _: Sequence[Row]) -> float:
 
 
 def _answers(row: Row) -> list[Any]:
-    """Return a row's answers: what its cell lists, or the cell itself."""
+    """Return the listed answers of a row, or its single answer."""
     try:
         several = ast.literal_eval(row["answer"])
     except (SyntaxError, ValueError, MemoryError, RecursionError):
@@ -36,63 +43,63 @@ def _answers(row: Row) -> list[Any]:
     return several if isinstance(several, list) else [row["answer"]]
 
 
-def _people_complaint(row: Row) -> str | None:
-    answers = texts(row["answer"])
+def _vqa_row_error(row: Row) -> str | None:
+    answers = text_list(row["answer"])
     if answers is not None and len(answers) > 1:
         return None
-    return "its answer is no list of several people's answers, which VQA accuracy compares"
+    return "its answer is not a list of several annotators' answers, which VQA accuracy needs"
 
 
-def _answer_complaint(row: Row) -> str | None:
+def _answer_row_error(row: Row) -> str | None:
     answers = _answers(row)
     if answers and all(isinstance(answer, str) for answer in answers):
         return None
-    return f"its answer {row['answer']} is no list of texts"
+    return f"its answer {row['answer']} is not a list of texts"
 
 
-def _number_complaint(row: Row) -> str | None:
-    # Numbers are compared by value, and nothing is within 5 % of nan.
+def _number_row_error(row: Row) -> str | None:
+    # Numbers are compared by value, and no number is within 5 % of nan.
     answers = _answers(row)
-    if any(_relaxed(row, str(answer), _CHARTS).value for answer in answers):
+    if any(_relaxed(row, str(answer), _CHARTQA_CONTEXT).value for answer in answers):
         return None
-    return f"its answer '{row['answer']}' is not right even when given"
+    return f"its answer '{row['answer']}' does not match itself"
 
 
-_CHARTS = Reader("ChartQA")
-_relaxed = _by("relaxed_accuracy")
-_OTHERS = ("TextVQA", "ChartQA", "OCRVQA", "GQA", "DocVQA", "InfoVQA")
+_CHARTQA_CONTEXT = ScoringContext("ChartQA")
+_relaxed = _vqa_rule("relaxed_accuracy")
+_VQA_KEYS = ("TextVQA", "ChartQA", "OCRVQA", "GQA", "DocVQA", "InfoVQA")
 
 
-def _but(*keys: str) -> str:
-    return "|".join(key for key in _OTHERS if key not in keys)
+def _excluding(*keys: str) -> str:
+    return "|".join(key for key in _VQA_KEYS if key not in keys)
 
 
 VQA_ACCURACY = Metric(
-    rule=_by("vqa_score", "TextVQA"),
-    headline=_overall,
-    complaint=_people_complaint,
-    other_keys=_but("TextVQA"),
+    rule=_vqa_rule("vqa_score", "TextVQA"),
+    read_score=_overall,
+    row_error=_vqa_row_error,
+    excluded_keys=_excluding("TextVQA"),
 )
 RELAXED_ACCURACY = Metric(
     rule=_relaxed,
-    headline=_overall,
-    complaint=_number_complaint,
+    read_score=_overall,
+    row_error=_number_row_error,
     keys=("ChartQA",),
-    other_keys=_but("ChartQA"),
+    excluded_keys=_excluding("ChartQA"),
 )
 ANLS = Metric(
-    rule=_by("anls"),
-    headline=_overall,
-    complaint=_answer_complaint,
+    rule=_vqa_rule("anls"),
+    read_score=_overall,
+    row_error=_answer_row_error,
     keys=("DocVQA", "InfoVQA"),
-    other_keys=_but("DocVQA", "InfoVQA"),
+    excluded_keys=_excluding("DocVQA", "InfoVQA"),
 )
 EXACT_MATCH = Metric(
-    rule=_by("accuracy"),
-    headline=_overall,
-    complaint=_answer_complaint,
+    rule=_vqa_rule("accuracy"),
+    read_score=_overall,
+    row_error=_answer_row_error,
     keys=("OCRVQA", "GQA"),
-    other_keys=_but("OCRVQA", "GQA"),
+    excluded_keys=_excluding("OCRVQA", "GQA"),
 )
 
 
@@ -111,28 +118,28 @@ OCR_CATEGORIES = (
 )
 
 
-def _ocr(row: Row, text: str, _: Reader) -> Verdict:
-    """Judge as ``OCRBench.evaluate`` does (``image_vqa.py:531``), which has no function for it."""
+def _ocr(row: Row, text: str, _: ScoringContext) -> RuleResult:
+    """Score as ``OCRBench.evaluate`` (``image_vqa.py:531``), which has no separate function."""
 
-    def plain(words: str) -> str:
+    def normalised(text: str) -> str:
         if row["category"] == HANDWRITTEN:
-            return words.strip().replace("\n", " ").replace(" ", "")
-        return words.lower().strip().replace("\n", " ")
+            return text.strip().replace("\n", " ").replace(" ", "")
+        return text.lower().strip().replace("\n", " ")
 
-    said = plain(text)
-    hit = any(plain(answer) in said for answer in ast.literal_eval(row["answer"]))
-    return Verdict(float(hit), bool(text.strip()))
+    prediction = normalised(text)
+    hit = any(normalised(answer) in prediction for answer in ast.literal_eval(row["answer"]))
+    return RuleResult(float(hit), bool(text.strip()))
 
 
-def _ocr_headline(result: Any, rows: Sequence[Row]) -> float:
-    # Its own 'Final Score Norm' divides by ten, whatever the number of samples.
+def _ocr_score(result: Any, rows: Sequence[Row]) -> float:
+    # VLMEvalKit's 'Final Score Norm' divides by ten for any number of samples.
     return 100 * float(result["Final Score"]) / len(rows)
 
 
-def _ocr_complaint(row: Row) -> str | None:
-    if not texts(row["answer"]):
-        return "its answer is no list of texts"
-    return unknown(row, "category", OCR_CATEGORIES)
+def _ocr_row_error(row: Row) -> str | None:
+    if not text_list(row["answer"]):
+        return "its answer is not a list of texts"
+    return unknown_value(row, "category", OCR_CATEGORIES)
 
 
-OCR_CONTAINS = Metric(rule=_ocr, headline=_ocr_headline, complaint=_ocr_complaint)
+OCR_CONTAINS = Metric(rule=_ocr, read_score=_ocr_score, row_error=_ocr_row_error)

@@ -1,4 +1,4 @@
-"""Multiple choice about videos, one question a row."""
+"""Multiple choice about videos, one question per row."""
 
 from __future__ import annotations
 
@@ -11,76 +11,83 @@ from vlmeval.dataset.utils.multiple_choice import build_choices, extract_answer_
 
 from evalsuite.vlmevalkit import scoring_workarounds
 from evalsuite.vlmevalkit.datasets import Row
-from evalsuite.vlmevalkit.rules.base import Metric, Reader, Rule, Verdict, texts, unknown
+from evalsuite.vlmevalkit.rules.base import (
+    Metric,
+    Rule,
+    RuleResult,
+    ScoringContext,
+    text_list,
+    unknown_value,
+)
 
 
-def _by_letter(module: Any, name: str) -> Rule:
-    """Return the rule of Video-MME, which is WorldSense's as well."""
+def _letter_rule(module: Any, name: str) -> Rule:
+    """Return the rule of Video-MME, which WorldSense uses too."""
 
-    def rule(row: Row, text: str, reader: Reader) -> Verdict:
+    def rule(row: Row, text: str, context: ScoringContext) -> RuleResult:
         found = module.extract_characters_regex(text)
         if not found:
-            found = module.extract_option(reader.judge, row | {"prediction": text}, name)
+            found = module.extract_option(context.judge, row | {"prediction": text}, name)
         options = "ABCDEFGHIJ"[: len(ast.literal_eval(row["candidates"]))]
-        return Verdict(float(found == row["answer"]), bool(found) and found in options)
+        return RuleResult(float(found == row["answer"]), bool(found) and found in options)
 
     return rule
 
 
-def _headline(result: Any, _: Sequence[Row]) -> float:
+def _read_score(result: Any, _: Sequence[Row]) -> float:
     return 100 * float(result["overall"]["overall"])
 
 
-def _videomme_complaint(row: Row) -> str | None:
-    if not texts(row["candidates"]):
-        return "its candidates are no list of options"
+def _videomme_row_error(row: Row) -> str | None:
+    if not text_list(row["candidates"]):
+        return "its candidates are not a list of options"
     return (
-        unknown(row, "duration", videomme.DURATIONS)
-        or unknown(row, "domain", videomme.DOMAINS)
-        or unknown(row, "sub_category", videomme.SUB_CATEGORIES)
-        or unknown(row, "task_type", videomme.TASK_CATEGORIES)
+        unknown_value(row, "duration", videomme.DURATIONS)
+        or unknown_value(row, "domain", videomme.DOMAINS)
+        or unknown_value(row, "sub_category", videomme.SUB_CATEGORIES)
+        or unknown_value(row, "task_type", videomme.TASK_CATEGORIES)
     )
 
 
-def _worldsense_complaint(row: Row) -> str | None:
-    if not texts(row["candidates"]):
-        return "its candidates are no list of options"
-    sounds = texts(row.get("audio_class"))
-    if sounds is None:
-        return "its audio_class is no list of texts"
+def _worldsense_row_error(row: Row) -> str | None:
+    if not text_list(row["candidates"]):
+        return "its candidates are not a list of options"
+    audio_classes = text_list(row.get("audio_class"))
+    if audio_classes is None:
+        return "its audio_class is not a list of texts"
     return (
-        unknown(row, "duration", worldsense.DURATIONS)
-        or unknown(row, "domain", worldsense.DOMAINS)
-        or unknown(row, "sub_category", worldsense.SUB_CATEGORIES)
-        or unknown(row, "task_domain", worldsense.TASK_DOMAINS)
-        or unknown(row, "task_type", worldsense.TASK_CATEGORIES)
-        or next(filter(None, (_sound(sound) for sound in sounds)), None)
+        unknown_value(row, "duration", worldsense.DURATIONS)
+        or unknown_value(row, "domain", worldsense.DOMAINS)
+        or unknown_value(row, "sub_category", worldsense.SUB_CATEGORIES)
+        or unknown_value(row, "task_domain", worldsense.TASK_DOMAINS)
+        or unknown_value(row, "task_type", worldsense.TASK_CATEGORIES)
+        or next(filter(None, (_audio_class_error(name) for name in audio_classes)), None)
     )
 
 
-def _sound(sound: str) -> str | None:
-    return unknown({"audio_class": sound}, "audio_class", worldsense.AUDIO_CLASSES)
+def _audio_class_error(name: str) -> str | None:
+    return unknown_value({"audio_class": name}, "audio_class", worldsense.AUDIO_CLASSES)
 
 
 VIDEO_CHOICE = Metric(
-    rule=_by_letter(videomme, "Video-MME"),
-    headline=_headline,
-    complaint=_videomme_complaint,
+    rule=_letter_rule(videomme, "Video-MME"),
+    read_score=_read_score,
+    row_error=_videomme_row_error,
     rounding=0.05,
     uses_judge=True,
 )
 WORLDSENSE = Metric(
-    rule=_by_letter(worldsense, "WorldSense"),
-    headline=_headline,
-    complaint=_worldsense_complaint,
+    rule=_letter_rule(worldsense, "WorldSense"),
+    read_score=_read_score,
+    row_error=_worldsense_row_error,
     rounding=0.05,
     uses_judge=True,
-    from_zero=True,
+    index_is_position=True,
 )
 
 
-def expected(row: Row) -> str:
-    """Return the right option as ``(B) down``, by ``mvbench.py:403`` and ``mlvu.py:243``."""
+def expected_option(row: Row) -> str:
+    """Return the correct option as ``(B) down``, as ``mvbench.py:403`` and ``mlvu.py:243`` do."""
     at = -1
     for number, option in enumerate(ast.literal_eval(row["candidates"])):
         if option == row["answer"]:
@@ -88,8 +95,8 @@ def expected(row: Row) -> str:
     return f"({chr(ord('A') + at)}) {row['answer']}"
 
 
-def lettered(row: Row, text: str) -> Row:
-    """Return the row as a question with options A, B, …, by ``mvbench.py:408``."""
+def with_options(row: Row, text: str) -> Row:
+    """Return the row with options A, B, … as in ``mvbench.py:408``."""
     item = row | {"prediction": text}
     for number, option in enumerate(ast.literal_eval(row["candidates"])):
         item[chr(ord("A") + number)] = option
@@ -98,36 +105,41 @@ def lettered(row: Row, text: str) -> Row:
     return item
 
 
-def picked(row: Row, text: str, reader: Reader) -> tuple[bool, bool]:
-    """Return whether the option that `text` names is right, and whether it names one."""
-    item = lettered(row, text)
-    found = extract_answer_from_item(reader.judge, item, reader.dataset)["opt"]
+def match_option(row: Row, text: str, context: ScoringContext) -> tuple[bool, bool]:
+    """Return whether the option named by `text` is correct, and whether it names one."""
+    item = with_options(row, text)
+    found = extract_answer_from_item(context.judge, item, context.dataset)["opt"]
     return found == item["answer"], found in build_choices(item)
 
 
-def _mvbench(row: Row, text: str, reader: Reader) -> Verdict:
-    if scoring_workarounds.failure_is_no_answer(text):
-        return Verdict(0.0, False, 1.0, scoring_workarounds.failure_is_no_answer.__name__)
-    item = lettered(row, text)
-    theirs = mvbench.check_ans_with_model(text, expected(row), reader.judge, item, reader.dataset)
-    if scoring_workarounds.a_mark_is_no_answer(text):
-        right, parsed = picked(row, text, reader)
-        mend = scoring_workarounds.a_mark_is_no_answer.__name__
-        return Verdict(float(right), parsed, float(theirs), mend)
+def _mvbench(row: Row, text: str, context: ScoringContext) -> RuleResult:
+    if scoring_workarounds.is_failure_text(text):
+        return RuleResult(0.0, False, 1.0, scoring_workarounds.FAILURE_IS_WRONG)
+    item = with_options(row, text)
+    vlmevalkit_value = mvbench.check_ans_with_model(
+        text, expected_option(row), context.judge, item, context.dataset
+    )
+    if scoring_workarounds.starts_with_punctuation(text):
+        right, parsed = match_option(row, text, context)
+        deviation = scoring_workarounds.PUNCTUATION_IS_WRONG
+        return RuleResult(float(right), parsed, float(vlmevalkit_value), deviation)
     first = text.lower().strip().split(" ")[0].strip("().,:")
-    named = len(first) == 1 and first in _letters(row)
-    return Verdict(float(theirs), bool(theirs) or named or picked(row, text, reader)[1])
+    named = len(first) == 1 and first in _option_letters(row)
+    return RuleResult(
+        float(vlmevalkit_value),
+        bool(vlmevalkit_value) or named or match_option(row, text, context)[1],
+    )
 
 
-def _letters(row: Row) -> str:
+def _option_letters(row: Row) -> str:
     return "abcdefghijklmnopqrstuvwxyz"[: len(ast.literal_eval(row["candidates"]))]
 
 
-def options_complaint(row: Row) -> str | None:
-    """Complain of options of which none is the answer."""
-    options = texts(row["candidates"])
+def options_error(row: Row) -> str | None:
+    """Return an error if the answer is not one of the options."""
+    options = text_list(row["candidates"])
     if not options:
-        return "its candidates are no list of options"
+        return "its candidates are not a list of options"
     if not row["answer"].strip():
         return "its answer is blank"
     if row["answer"] not in options:
@@ -135,16 +147,16 @@ def options_complaint(row: Row) -> str | None:
     return None
 
 
-def _mvbench_headline(result: Any, _: Sequence[Row]) -> float:
+def _mvbench_score(result: Any, _: Sequence[Row]) -> float:
     right, n, _percent = result["overall"]
     return 100 * float(right) / int(n)
 
 
 MVBENCH = Metric(
     rule=_mvbench,
-    headline=_mvbench_headline,
-    complaint=options_complaint,
+    read_score=_mvbench_score,
+    row_error=options_error,
     uses_judge=True,
-    from_zero=True,
-    tasks="task_type",
+    index_is_position=True,
+    task_column="task_type",
 )

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from evalsuite.benchmarks.catalogue import FrameRule
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.sample import Frames, Sample, Text
-from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, Outline
-from evalsuite.vlmevalkit.video_frames import Cut, picked
+from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, SampleOutline
+from evalsuite.vlmevalkit.video_frames import ClipSpec, selected_frames
 from tests.builders import kit_data as made
 
 EIGHT, EACH_SECOND = FrameRule(count=8), FrameRule(per_second=1)
@@ -38,12 +38,12 @@ def root(tmp_path: Path, media: Path) -> Path:
 
 
 # --------------------------------------------------------------------------------------------------
-# As VLMEvalKit asks
+# Comparison with VLMEvalKit
 # --------------------------------------------------------------------------------------------------
 
 
 def theirs(table: str, root: Path, rule: FrameRule, **arguments: Any) -> list[list[Any]]:
-    """What VLMEvalKit's own class of one table asks: words, and the bytes of frames."""
+    """Return what VLMEvalKit's class of one table asks: texts and bytes of frames."""
     dataset = made.vlmevalkit().dataset
     from torchvision import transforms
     from vlmeval.dataset.utils.mvbench import Stack, ToTorchFormatTensor
@@ -62,7 +62,7 @@ def theirs(table: str, root: Path, rule: FrameRule, **arguments: Any) -> list[li
     built = Local(dataset=table, **frames, **arguments)
     asked = []
     for number in range(len(built.data)):
-        # Its frames are kept by the video's name: those of the question before.
+        # It stores frames by the video's name, so remove those of the previous question.
         shutil.rmtree(built.frame_root)
         Path(built.frame_root).mkdir()
         asked.append(
@@ -101,7 +101,7 @@ def ours(samples: Sequence[Sample]) -> list[list[Any]]:
         ("TempCompass", EACH_SECOND, {}),
     ],
 )
-def test_asked_as_vlmevalkit_asks(
+def test_prompts_and_frames_equal_vlmevalkit(
     kit: Kit,
     media: Path,
     root: Path,
@@ -116,7 +116,7 @@ def test_asked_as_vlmevalkit_asks(
         assert any("Look," in item[1] for item in got[0] if isinstance(item, tuple))
     monkeypatch.setenv("LMUData", str(tmp_path / "LMU"))
     (tmp_path / "LMU").mkdir()
-    # Theirs leaves locks beside videos, so it gets a copy.
+    # VLMEvalKit writes lock files next to videos, so it gets a copy.
     copy = tmp_path / "copy"
     shutil.copytree(root, copy)
     expected = [
@@ -130,8 +130,8 @@ def test_asked_as_vlmevalkit_asks(
 
 
 @dataclasses.dataclass
-class Counted:
-    """A video of which only the numbers matter."""
+class NumberedFrames:
+    """A video without pixels."""
 
     first: int
     last: int
@@ -152,7 +152,7 @@ class Counted:
     count=st.integers(1, 64),
     bounds=st.none() | st.tuples(st.floats(0, 400), st.floats(0.01, 400)),
 )
-def test_frames_are_those_mvbench_picks(
+def test_frame_numbers_equal_mvbench(
     first: int,
     n_frames: int,
     per_second: float,
@@ -160,24 +160,24 @@ def test_frames_are_those_mvbench_picks(
     bounds: tuple[float, float] | None,
 ) -> None:
     dataset = made.vlmevalkit().dataset
-    reel = Counted(first, first + n_frames - 1, per_second)
+    source = NumberedFrames(first, first + n_frames - 1, per_second)
     if bounds is not None:
         bounds = (bounds[0], bounds[0] + bounds[1])
-        assume(round(bounds[0] * per_second) <= reel.last)
-    cut = Cut(Path("v.mp4"), FrameRule(count=count), middles=True, bounds=bounds)
+        assume(round(bounds[0] * per_second) <= source.last)
+    spec = ClipSpec(Path("v.mp4"), FrameRule(count=count), segment_middles=True, bounds=bounds)
     theirs = dataset.MVBench.__new__(dataset.MVBench)
     theirs.num_segments = count
-    wanted = list(theirs.get_index(bounds, per_second, reel.last, first_idx=first))
-    if not all(first <= number <= reel.last for number in wanted):
-        with pytest.raises(ValueError, match="is not within"):  # VLMEvalKit fails on those too
-            picked(reel, cut)
+    wanted = list(theirs.get_index(bounds, per_second, source.last, first_idx=first))
+    if not all(first <= number <= source.last for number in wanted):
+        with pytest.raises(ValueError, match="exceeds its length"):  # VLMEvalKit fails on those too
+            selected_frames(source, spec)
         return
-    ours = picked(reel, cut)
+    ours = selected_frames(source, spec)
     assert ours == wanted
     if bounds is None and first == 0:
         other = dataset.MVBench_MP4.__new__(dataset.MVBench_MP4)
         other.num_segments = count
-        assert ours == list(other.get_index_by_frame(reel.last))
+        assert ours == list(other.get_index_by_frame(source.last))
 
 
 def test_subtitles_of_video_mme(kit: Kit, tmp_path: Path) -> None:
@@ -199,27 +199,27 @@ def test_subtitles_of_video_mme(kit: Kit, tmp_path: Path) -> None:
         )
     for sample, name in zip(broken, ("bad", "none"), strict=True):
         assert isinstance(sample, BrokenSample)
-        assert f"subtitle/{name}.srt: these subtitles cannot be read: " in sample.reason
+        assert f"subtitle/{name}.srt: cannot read subtitles: " in sample.reason
 
 
 # --------------------------------------------------------------------------------------------------
-# Parts, categories, labels, clips
+# Parts, categories, labels and clips
 # --------------------------------------------------------------------------------------------------
 
 
-def test_a_set_of_datasets(kit: Kit, root: Path) -> None:
+def test_concatenated_datasets(kit: Kit, root: Path) -> None:
     benchmark = made.video_set(root, "MLVU", EACH_SECOND)
     outline = kit.outline(benchmark)
     assert outline == [
-        Outline("0", "MLVU/video/1_plotQA/a.mp4", "MLVU_MCQ"),
-        Outline("1", "MLVU/video/2_needle/a.mp4", "MLVU_MCQ"),
-        Outline("2", "MLVU/video/9_summary/b.mp4", "MLVU_OpenEnded"),
-        Outline("3", "MLVU/video/9_summary/b.mp4", "MLVU_OpenEnded"),
+        SampleOutline("0", "MLVU/video/1_plotQA/a.mp4", "MLVU_MCQ"),
+        SampleOutline("1", "MLVU/video/2_needle/a.mp4", "MLVU_MCQ"),
+        SampleOutline("2", "MLVU/video/9_summary/b.mp4", "MLVU_OpenEnded"),
+        SampleOutline("3", "MLVU/video/9_summary/b.mp4", "MLVU_OpenEnded"),
     ]
     samples = made.asked(kit, benchmark)
     assert [(s.part, s.cluster) for s in samples] == [(o.part, o.cluster) for o in outline]
     assert [s.category for s in samples] == ["plotQA", "needle", "summary", "sub_scene"]
-    # Seconds are no label, and the category is none.
+    # Seconds are not labels, and neither is the category.
     assert {s.labels for s in samples} == {()}
     assert [s.target for s in samples] == ["dog", "dog", "A dog.", "A dog."]
     backwards = [s for s in kit.samples(benchmark, ["3", "0"]) if isinstance(s, Sample)]
@@ -245,8 +245,8 @@ def test_labels_of_worldsense(kit: Kit, root: Path) -> None:
     ]
 
 
-def test_clips_of_one_video_are_told_apart(kit: Kit, root: Path) -> None:
-    """VLMEvalKit shows the frames of the first for all, which are kept by the video's name."""
+def test_clips_of_one_video_are_distinguished(kit: Kit, root: Path) -> None:
+    """VLMEvalKit stores frames by the video's name and shows those of the first clip for all."""
     samples = made.asked(kit, made.video_set(root, "MVBench", EIGHT))
     shown = [frames for s in samples for frames in s.media if isinstance(frames, Frames)]
     assert len({frames.digest for frames in shown}) == 5
@@ -260,11 +260,11 @@ def test_clips_of_one_video_are_told_apart(kit: Kit, root: Path) -> None:
 
 
 # --------------------------------------------------------------------------------------------------
-# Data that cannot be used
+# Invalid data
 # --------------------------------------------------------------------------------------------------
 
 
-def test_a_read_only_directory_of_odd_files(kit: Kit, tmp_path: Path) -> None:
+def test_a_read_only_directory_with_unusual_files(kit: Kit, tmp_path: Path) -> None:
     root = tmp_path / "data"
     benchmark = made.video_set(root, "MVBench_MP4", EACH_SECOND)
     good = made.video(root / "video" / "b" / "a.mp4", 20)
@@ -276,7 +276,7 @@ def test_a_read_only_directory_of_odd_files(kit: Kit, tmp_path: Path) -> None:
     whole, broken = kit.samples(benchmark, ["0", "1"])
     assert isinstance(whole, Sample)
     assert isinstance(broken, BrokenSample)
-    assert broken.reason == f"{root}/video/a/a.mp4: it is no video, or its end is cut off"
+    assert broken.reason == f"{root}/video/a/a.mp4: it is not a video, or it is truncated"
     assert (broken.category, broken.question) == ("Action Count", "what happens?")
     after = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     assert {path: time for path, time in after.items() if path.is_file()} == {
@@ -288,15 +288,15 @@ def test_a_read_only_directory_of_odd_files(kit: Kit, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dataset", "rule", "fields", "message"),
     [
-        ("MVBench", EACH_SECOND, {}, "MVBench shows a number of frames, not 1fps: say 'frames: 8'"),
-        ("WorldSense", EACH_SECOND, {"arguments": {"use_audio": True}}, "no argument 'use_audio'"),
+        ("MVBench", EACH_SECOND, {}, "MVBench needs a number of frames, not 1fps: set 'frames: 8'"),
+        ("WorldSense", EACH_SECOND, {"arguments": {"use_audio": True}}, "argument 'use_audio'"),
         (
             "WorldSense",
             EACH_SECOND,
             {"arguments": {"use_subtitles": True}},
-            "no argument 'use_subtitles' to be set here (did you mean 'use_subtitle'?); it takes",
+            "argument 'use_subtitles' (did you mean 'use_subtitle'?)",
         ),
-        ("MLVU", EACH_SECOND, {"arguments": {"fps": 2}}, "no argument 'fps'"),
+        ("MLVU", EACH_SECOND, {"arguments": {"fps": 2}}, "argument 'fps'"),
         (
             "MLVU",
             EACH_SECOND,
@@ -307,11 +307,11 @@ def test_a_read_only_directory_of_odd_files(kit: Kit, tmp_path: Path) -> None:
             "MVBench_MP4",
             EACH_SECOND,
             {"dataset_class": "LongVideoBench"},
-            "LongVideoBench is no class for videos that evalsuite reads; the classes of these are:",
+            "LongVideoBench is not a supported video class",
         ),
     ],
 )
-def test_a_video_benchmark_that_cannot_be_loaded(
+def test_invalid_video_benchmarks_are_errors(
     kit: Kit,
     root: Path,
     dataset: str,
@@ -332,11 +332,11 @@ def test_a_video_benchmark_that_cannot_be_loaded(
         ("MLVU", "MLVU_OpenEnded", None, "MLVU_OpenEnded.tsv: no such file"),
         ("MLVU", "MLVU_MCQ", {"candidates": ""}, "MLVU_MCQ.tsv: no candidates in row 1"),
         ("TempCompass", "TempCompass_YorN", {"answer": ""}, "YorN.tsv: no answer in row 1"),
-        ("MVBench", "MVBench", {"data_type": "film"}, "row 1: data_type 'film' is none of video,"),
-        ("MVBench_MP4", "MVBench_MP4", {"index": 1}, "more than one row has index 1"),
+        ("MVBench", "MVBench", {"data_type": "film"}, "row 1: data_type 'film'"),
+        ("MVBench_MP4", "MVBench_MP4", {"index": 1}, "index 1"),
     ],
 )
-def test_tables_of_videos_that_cannot_be_used(
+def test_invalid_tables_of_videos_are_errors(
     kit: Kit,
     root: Path,
     dataset: str,
@@ -356,7 +356,7 @@ def test_tables_of_videos_that_cannot_be_used(
     assert message in str(raised.value)
 
 
-def test_a_missing_column_is_named(kit: Kit, root: Path) -> None:
+def test_missing_columns_are_named(kit: Kit, root: Path) -> None:
     benchmark = made.video_set(root, "MVBench", EIGHT)
     rows = [
         {key: value for key, value in row.items() if key not in ("start", "end")}

@@ -1,4 +1,4 @@
-"""The rules that find a number in a prediction, each by examples made by hand."""
+"""Rules that find a number in a prediction, with examples written by hand."""
 
 from collections.abc import Sequence
 
@@ -86,7 +86,7 @@ from tests.builders.hostile import TEXTS
             ("There are 3 of 14", 14), ("It costs $1.45", 1.45), ("In 2010, 5 people", 5),
         ],
     ],
-    ids=["figures", "signs", "fractions", "units", "not worked out", "words", "led", "sentences"],
+    ids=["figures", "signs", "fractions", "units", "expressions", "words", "answer", "sentences"],
 )  # fmt: skip
 def test_number_of(examples: Sequence[tuple[str, float | None]]) -> None:
     assert [(text, number_of(text)) for text, _ in examples] == examples
@@ -119,12 +119,12 @@ PIECES = st.sampled_from(
 
 @settings(deadline=None)
 @given(st.one_of(TEXTS, st.lists(PIECES, max_size=15).map("".join)))
-def test_any_text(text: str) -> None:
+def test_random_texts(text: str) -> None:
     for number in (number_of(text), only_number(text), *numbers_in(text)):
         assert number is None or abs(number) < float("inf")
 
 
 @given(st.floats(-1e9, 1e9).map(lambda number: round(number, 3)))
-def test_a_number_is_found_in_what_is_said_around_it(number: float) -> None:
+def test_numbers_are_found_in_sentences(number: float) -> None:
     for text in ("{}", "The answer is {}.", "It is {} m^2.", "$\\boxed{{{}}}$ of 7", "{} of 7"):
         assert number_of(text.format(f"{number:.3f}")) == number, text

@@ -1,4 +1,4 @@
-"""Videos → the frames shown of them, on disk."""
+"""Video frames: which are selected, and how they are stored."""
 
 import math
 import os
@@ -15,47 +15,48 @@ from PIL import Image as Picture
 
 from evalsuite.benchmarks.catalogue import FrameRule
 from evalsuite.errors import DiskError
-from evalsuite.vlmevalkit.media_store import Clip, MediaError, Store
-from evalsuite.vlmevalkit.video_frames import Cut, middles, steps
+from evalsuite.vlmevalkit.media_store import MediaError, MediaStore, StoredClip
+from evalsuite.vlmevalkit.video_frames import ClipSpec, evenly_spaced, segment_middles
 from tests.builders import kit_data as made
 
 EACH_SECOND = FrameRule(per_second=1)
 
 
-def clip(root: Path, video: Path, rule: FrameRule = EACH_SECOND, **cut: object) -> Clip:
-    return Store(root / "media").clip(Cut(video, rule, **cut))  # type: ignore[arg-type] # any field
+def clip(root: Path, video: Path, rule: FrameRule = EACH_SECOND, **options: object) -> StoredClip:
+    return MediaStore(root / "media").clip(ClipSpec(video, rule, **options))  # type: ignore[arg-type] # any field
 
 
-def levels(clip: Clip) -> list[float]:
-    """How bright each shown frame is."""
+def brightness(clip: StoredClip) -> list[float]:
+    """Return the mean brightness of each shown frame."""
     return [float(np.asarray(Picture.open(path)).mean()) for path in clip.shown.paths]
 
 
 # --------------------------------------------------------------------------------------------------
-# Which frames
+# Selection
 # --------------------------------------------------------------------------------------------------
 
 
-def test_steps() -> None:
-    assert steps(35, 10, FrameRule(per_second=1)) == [0, 10, 20]
-    assert steps(100, 29.97, FrameRule(per_second=0.5)) == [0]
-    assert steps(30, 10, FrameRule(count=2)) == [10, 20]
-    assert steps(9, 10, FrameRule(per_second=1)) == [0], "VLMEvalKit shows nothing"
+def test_evenly_spaced() -> None:
+    assert evenly_spaced(35, 10, FrameRule(per_second=1)) == [0, 10, 20]
+    assert evenly_spaced(100, 29.97, FrameRule(per_second=0.5)) == [0]
+    assert evenly_spaced(30, 10, FrameRule(count=2)) == [10, 20]
+    assert evenly_spaced(9, 10, FrameRule(per_second=1)) == [0], "VLMEvalKit shows no frame"
 
 
-def test_middles() -> None:
-    assert middles(0, 29, 3) == [4, 14, 23]  # segments of 9.67: 4.83, 14.83 and 23.83 with rounding
-    assert middles(10, 20, 2) == [12, 17]
-    assert middles(5, 5, 3) == [5, 5, 5]
+def test_segment_middles() -> None:
+    # Segments of 9.67: 4.83, 14.83 and 23.83 with rounding.
+    assert segment_middles(0, 29, 3) == [4, 14, 23]
+    assert segment_middles(10, 20, 2) == [12, 17]
+    assert segment_middles(5, 5, 3) == [5, 5, 5]
 
 
 def test_a_clip_of_a_video(tmp_path: Path) -> None:
     video = made.video(tmp_path / "v.mp4", 50)  # 10 frames a second
-    middle = clip(tmp_path, video, FrameRule(count=2), middles=True, bounds=(1.0, 2.0))
+    middle = clip(tmp_path, video, FrameRule(count=2), segment_middles=True, bounds=(1.0, 2.0))
     assert middle.indices == (12, 17)
     assert middle.shown.times == (0.2, 0.7)
     assert middle.shown.seconds == 1.0
-    assert levels(middle) == pytest.approx([20 + 4 * 12, 20 + 4 * 17], abs=4)
+    assert brightness(middle) == pytest.approx([20 + 4 * 12, 20 + 4 * 17], abs=4)
     steady = clip(tmp_path, video, bounds=(1.5, math.inf))
     assert steady.indices == (15, 25, 35)
     assert steady.shown.times == (0, 1, 2)
@@ -67,58 +68,58 @@ def test_a_clip_of_a_video(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bounds", "why"),
     [
-        ((7.0, 9.0), "its clip from 7 to 9 s is not within its 5.0 s"),
-        ((2.0, 1.0), "its clip from 2 to 1 s is none"),
-        ((math.nan, 1.0), "its clip from nan to 1 s is none"),
+        ((7.0, 9.0), "its clip from 7 to 9 s exceeds its length of 5.0 s"),
+        ((2.0, 1.0), "its clip from 2 to 1 s is empty"),
+        ((math.nan, 1.0), "its clip from nan to 1 s is empty"),
     ],
 )
-def test_a_clip_that_is_none(tmp_path: Path, bounds: tuple[float, float], why: str) -> None:
+def test_invalid_clips_are_errors(tmp_path: Path, bounds: tuple[float, float], why: str) -> None:
     video = made.video(tmp_path / "v.mp4", 50)
     for middles_of in (True, False):
         with pytest.raises(MediaError) as raised:
-            clip(tmp_path, video, FrameRule(count=2), middles=middles_of, bounds=bounds)
+            clip(tmp_path, video, FrameRule(count=2), segment_middles=middles_of, bounds=bounds)
         assert str(raised.value) == f"{video}: {why}"
 
 
-def test_an_animation(tmp_path: Path) -> None:
+def test_frames_of_an_animation(tmp_path: Path) -> None:
     pictures = [Picture.new("RGB", (20, 10), (10 * n, 0, 0)) for n in range(26)]
     path = tmp_path / "a.gif"
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=40)
-    got = clip(tmp_path, path, FrameRule(count=2), medium="gif", middles=True)
+    got = clip(tmp_path, path, FrameRule(count=2), medium="gif", segment_middles=True)
     assert got.indices == (6, 18)  # segments of 12.5
     assert got.shown.times == (0.24, 0.72)  # 25 a second
     reds = [np.asarray(Picture.open(p))[..., 0].mean() for p in got.shown.paths]
     assert reds == pytest.approx([60, 180], abs=3)
 
 
-def test_a_folder_of_stills(tmp_path: Path) -> None:
-    folder = tmp_path / "stills"
+def test_frames_of_an_image_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
     folder.mkdir()
     for n in range(1, 10):
         mode = "CMYK" if n == 7 else "RGB"
         Picture.new("RGB", (16, 16), (20 * n,) * 3).convert(mode).save(folder / f"{n:05}.jpg")
     rule = FrameRule(count=2)
-    got = clip(tmp_path, folder, rule, medium="frame", middles=True)
+    got = clip(tmp_path, folder, rule, medium="frame", segment_middles=True)
     assert got.indices == (3, 7)  # 1 to 9: segments of 4
     assert got.shown.times == (0.667, 2.0)  # three a second, from the first on
     assert got.shown.seconds == 3.0
-    assert levels(got) == pytest.approx([60, 140], abs=3)
-    bounded = clip(tmp_path, folder, rule, medium="frame", middles=True, bounds=(1.0, 2.0))
+    assert brightness(got) == pytest.approx([60, 140], abs=3)
+    bounded = clip(tmp_path, folder, rule, medium="frame", segment_middles=True, bounds=(1.0, 2.0))
     assert bounded.indices == (3, 5)  # 3 to 6: 3.75, 5.75 with rounding
     Picture.new("RGB", (16, 16)).save(folder / "00003.jpg")
-    assert clip(tmp_path, folder, rule, medium="frame", middles=True).shown != got.shown
+    assert clip(tmp_path, folder, rule, medium="frame", segment_middles=True).shown != got.shown
     (folder / "00007.jpg").rename(folder / "7.jpg")
-    with pytest.raises(MediaError, match=r"stills: it has no file 00007.jpg"):
-        clip(tmp_path, folder, rule, medium="frame", middles=True)
+    with pytest.raises(MediaError, match=r"images: .*00007.jpg"):
+        clip(tmp_path, folder, rule, medium="frame", segment_middles=True)
 
 
 # --------------------------------------------------------------------------------------------------
-# Odd files
+# Unusual files
 # --------------------------------------------------------------------------------------------------
 
 
 def encoded(path: Path, stamps: Sequence[int], **options: str) -> Path:
-    """An H.264 video with a frame at each of `stamps`, in milliseconds, each brighter."""
+    """Write an H.264 video with a frame at each of `stamps` (milliseconds), each brighter."""
     milliseconds = Fraction(1, 1000)
     with av.open(str(path), "w", options=options) as file:
         stream = file.add_stream("h264", rate=10)
@@ -136,7 +137,7 @@ def encoded(path: Path, stamps: Sequence[int], **options: str) -> Path:
 
 
 def test_a_varying_frame_rate(tmp_path: Path) -> None:
-    """Frames are picked by the average rate, as VLMEvalKit does; their times are real."""
+    """Frames are selected by the average rate, as in VLMEvalKit; their times are exact."""
     stamps = [0, 100, 200, 300, 1300, 2300, 2400, 2500, 2600, 2700]
     got = clip(tmp_path, encoded(tmp_path / "v.mp4", stamps))
     assert got.per_second == pytest.approx(10 / 2.8, abs=0.1)
@@ -149,15 +150,15 @@ def test_a_varying_frame_rate(tmp_path: Path) -> None:
     assert even.shown.times == (0.2, 1.3, 2.4, 2.6)
 
 
-def test_a_late_start_counts_from_the_first_frame(tmp_path: Path) -> None:
+def test_times_start_at_the_first_frame(tmp_path: Path) -> None:
     stamps = [5000 + 100 * n for n in range(30)]
     got = clip(tmp_path, encoded(tmp_path / "v.mkv", stamps), FrameRule(count=2))
     assert got.indices == (10, 20)
     assert got.shown.times == (1.0, 2.0)
 
 
-def test_a_turned_video_is_shown_upright(tmp_path: Path) -> None:
-    """decord turns frames as the file says, so VLMEvalKit does."""
+def test_rotation_metadata_are_applied(tmp_path: Path) -> None:
+    """decord applies the rotation, so VLMEvalKit does too."""
     wide = encoded(tmp_path / "wide.mp4", range(0, 2000, 100))
     data = bytearray(wide.read_bytes())
     header = data.index(b"tkhd") + 4
@@ -185,13 +186,13 @@ def _audio(path: Path) -> Path:
     return path
 
 
-def _cut_off(path: Path) -> Path:
+def _truncated(path: Path) -> Path:
     path.write_bytes(made.video(path.with_name("whole.mp4"), 20).read_bytes()[:600])
     return path
 
 
-def _half(path: Path) -> Path:
-    """A file with its index in front, of which the second half never came."""
+def _half_downloaded(path: Path) -> Path:
+    """A file with its index first, without its second half."""
     whole = encoded(path.with_name("w.mp4"), range(0, 6000, 100), movflags="faststart")
     data = whole.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
@@ -199,7 +200,7 @@ def _half(path: Path) -> Path:
 
 
 def _damaged(path: Path) -> Path:
-    """A file that is nonsense from the middle on."""
+    """A file with invalid bytes in its second half."""
     whole = encoded(path.with_name("w.mp4"), range(0, 2000, 100))
     with av.open(str(whole)) as file:
         packets = [(p.pos, p.size) for p in file.demux(video=0) if p.size]
@@ -225,8 +226,8 @@ def _text(path: Path) -> Path:
     return path
 
 
-def _cut_behind_its_index(path: Path) -> Path:
-    """A download that ended early, of a file whose index stands in front."""
+def _truncated_after_its_index(path: Path) -> Path:
+    """An incomplete download of a file whose index comes first."""
     whole = path.with_name("f.mp4")
     with av.open(str(whole), "w", options={"movflags": "faststart"}) as file:
         stream = file.add_stream("mpeg4", rate=10)
@@ -238,7 +239,7 @@ def _cut_behind_its_index(path: Path) -> Path:
         file.mux(stream.encode())
     with av.open(str(whole)) as file:
         ends = [packet.pos + packet.size for packet in file.demux(video=0) if packet.size]
-    # Where one frame ends: anywhere else decord sees that something is missing.
+    # Cut after a complete frame; elsewhere decord notices the missing data.
     path.write_bytes(whole.read_bytes()[: ends[59]])
     return path
 
@@ -246,25 +247,25 @@ def _cut_behind_its_index(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (_cut_behind_its_index, "its end is cut off: 60 of 100 frames are there"),
-        (_audio, "it holds no pictures, only sound or nothing"),
-        (_cut_off, "it is no video, or its end is cut off"),
-        (_text, "it is no video, or its end is cut off"),
-        (_half, "it is no video, or its end is cut off"),
-        (_damaged, "not all of its frames can be decoded: it is damaged"),
+        (_truncated_after_its_index, "60 of 100 frames"),
+        (_audio, "no video stream"),
+        (_truncated, "it is not a video, or it is truncated"),
+        (_text, "it is not a video, or it is truncated"),
+        (_half_downloaded, "it is not a video, or it is truncated"),
+        (_damaged, "some frames cannot be decoded; the file is damaged"),
         (_empty, "it is empty"),
         (_folder, "it is a folder, not a video"),
         (lambda path: path, "no such file"),
     ],
 )
-def test_a_file_that_cannot_be_shown(tmp_path: Path, make: object, why: str) -> None:
+def test_unreadable_videos_are_errors(tmp_path: Path, make: object, why: str) -> None:
     assert callable(make)
     path = make(tmp_path / "bad.mp4")
     good = made.video(tmp_path / "good.mp4", 20)
-    store = Store(tmp_path / "media")
-    found = store.clips([Cut(path, EACH_SECOND), Cut(good, EACH_SECOND)])
+    store = MediaStore(tmp_path / "media")
+    found = store.clips([ClipSpec(path, EACH_SECOND), ClipSpec(good, EACH_SECOND)])
     error, whole = found.values()
-    assert isinstance(whole, Clip)
+    assert isinstance(whole, StoredClip)
     assert len(whole.shown.paths) == 2
     assert isinstance(error, MediaError)
     assert str(error).startswith(f"{path}: ")
@@ -275,7 +276,7 @@ def test_a_file_that_cannot_be_shown(tmp_path: Path, make: object, why: str) -> 
 
 @pytest.mark.parametrize("width", [16, 24, 48, 72])
 def test_narrow_videos(tmp_path: Path, width: int) -> None:
-    """decord gives more than three channels for these."""
+    """decord returns more than three channels for these."""
     video = tmp_path / "narrow.mp4"
     with av.open(str(video), "w") as file:
         stream = file.add_stream("mpeg4", rate=10)
@@ -286,8 +287,8 @@ def test_narrow_videos(tmp_path: Path, width: int) -> None:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
-    store = Store(tmp_path / "media", lossless=True)
-    got = store.clip(Cut(video, EACH_SECOND))
+    store = MediaStore(tmp_path / "media", lossless=True)
+    got = store.clip(ClipSpec(video, EACH_SECOND))
     for path in got.shown.paths:
         shown = Picture.open(path)
         assert shown.mode == "RGB"
@@ -295,7 +296,7 @@ def test_narrow_videos(tmp_path: Path, width: int) -> None:
         assert np.abs(np.asarray(shown).astype(int) - picture).mean() < 6
 
 
-def test_rules_that_look_alike_keep_frames_apart(tmp_path: Path) -> None:
+def test_similar_rules_have_separate_frames(tmp_path: Path) -> None:
     video = made.video(tmp_path / "v.mp4", 50)
     one = clip(tmp_path, video, FrameRule(per_second=1.0))
     other = clip(tmp_path, video, FrameRule(per_second=0.9999996))
@@ -310,11 +311,11 @@ def test_a_clip_under_a_second_shows_its_first_frame(tmp_path: Path) -> None:
 
 
 # --------------------------------------------------------------------------------------------------
-# What is kept
+# Storage
 # --------------------------------------------------------------------------------------------------
 
 
-def test_of_a_long_video_only_shown_frames_are_kept(tmp_path: Path) -> None:
+def test_only_shown_frames_of_a_long_video_are_stored(tmp_path: Path) -> None:
     got = clip(tmp_path, made.video(tmp_path / "long.mp4", 200, per_second=2))
     assert got.indices == tuple(range(0, 200, 2))
     assert len(got.paths) == 100
@@ -324,14 +325,14 @@ def test_of_a_long_video_only_shown_frames_are_kept(tmp_path: Path) -> None:
     assert {str(p) for p in got.folder.glob("*.jpg")} == set(got.shown.paths)
 
 
-def test_frames_belong_to_the_video_and_what_is_asked(tmp_path: Path) -> None:
+def test_frames_depend_on_the_video_and_the_clip(tmp_path: Path) -> None:
     video = made.video(tmp_path / "v.mp4", 30)
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(video.read_bytes())
     first = clip(tmp_path, video)
     assert clip(tmp_path, copy) == first
     folders = {
-        clip(tmp_path, video, rule, middles=middles_of, bounds=bounds).folder
+        clip(tmp_path, video, rule, segment_middles=middles_of, bounds=bounds).folder
         for rule in (EACH_SECOND, FrameRule(count=3))
         for middles_of in (False, True)
         for bounds in (None, (0.0, 1.0), (0.0, 1.0001))
@@ -341,13 +342,13 @@ def test_frames_belong_to_the_video_and_what_is_asked(tmp_path: Path) -> None:
     assert clip(tmp_path, video).shown.times == (0, 1, 2, 3, 4, 5)
 
 
-def test_lossless_frames_are_as_decoded(tmp_path: Path) -> None:
+def test_lossless_frames_equal_the_decoded_ones(tmp_path: Path) -> None:
     import decord
 
     video = made.video(tmp_path / "v.mp4", 20)
-    cut = Cut(video, FrameRule(count=1))
-    exact = Store(tmp_path / "media", lossless=True).clip(cut)
-    jpeg = Store(tmp_path / "media").clip(cut)
+    spec = ClipSpec(video, FrameRule(count=1))
+    exact = MediaStore(tmp_path / "media", lossless=True).clip(spec)
+    jpeg = MediaStore(tmp_path / "media").clip(spec)
     pixels = decord.VideoReader(str(video))[exact.indices[0]].asnumpy()
     (path,) = exact.shown.paths
     assert path.endswith(".png")
@@ -356,42 +357,45 @@ def test_lossless_frames_are_as_decoded(tmp_path: Path) -> None:
     assert jpeg.shown.times == exact.shown.times
 
 
-def test_order_and_company_do_not_matter(tmp_path: Path) -> None:
-    cuts = [
-        Cut(made.video(tmp_path / f"{n}.mp4", 20 + n), FrameRule(count=count))
+def test_parallel_decoding_equals_serial_decoding(tmp_path: Path) -> None:
+    specs = [
+        ClipSpec(made.video(tmp_path / f"{n}.mp4", 20 + n), FrameRule(count=count))
         for n in range(4)
         for count in (1, 3)
     ]
-    together = Store(tmp_path / "together").clips([*cuts, *cuts])
-    assert list(together) == cuts
-    for cut in reversed(cuts):
-        alone = Store(tmp_path / "alone").clip(cut)
-        got = together[cut]
-        assert isinstance(got, Clip)
+    together = MediaStore(tmp_path / "together").clips([*specs, *specs])
+    assert list(together) == specs
+    for spec in reversed(specs):
+        alone = MediaStore(tmp_path / "alone").clip(spec)
+        got = together[spec]
+        assert isinstance(got, StoredClip)
         assert got.shown.digest == alone.shown.digest
 
 
-def test_two_processes_may_decode_one_video(tmp_path: Path) -> None:
-    cut = Cut(made.video(tmp_path / "v.mp4", 30), FrameRule(count=3))
+def test_parallel_writers_of_one_video(tmp_path: Path) -> None:
+    spec = ClipSpec(made.video(tmp_path / "v.mp4", 30), FrameRule(count=3))
     copies = [tmp_path / f"{n}.mp4" for n in range(6)]
     for copy in copies:
-        copy.write_bytes(cut.video.read_bytes())
-    found = Store(tmp_path / "media").clips(Cut(copy, cut.rule) for copy in copies)
-    (folder,) = {got.folder for got in found.values() if isinstance(got, Clip)}
+        copy.write_bytes(spec.video.read_bytes())
+    found = MediaStore(tmp_path / "media").clips(ClipSpec(copy, spec.rule) for copy in copies)
+    (folder,) = {got.folder for got in found.values() if isinstance(got, StoredClip)}
     assert len(found) == 6
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
     assert len(list(folder.iterdir())) == 4
 
 
-def test_what_was_thrown_away_is_made_again(tmp_path: Path) -> None:
-    store, cut = Store(tmp_path / "media"), Cut(made.video(tmp_path / "v.mp4", 30), EACH_SECOND)
-    first = store.clip(cut)
+def test_deleted_media_are_recreated(tmp_path: Path) -> None:
+    store, spec = (
+        MediaStore(tmp_path / "media"),
+        ClipSpec(made.video(tmp_path / "v.mp4", 30), EACH_SECOND),
+    )
+    first = store.clip(spec)
     for name in ("frames.json", "frame-00001.jpg"):
         (first.folder / name).unlink()
-        assert store.clip(cut) == first
+        assert store.clip(spec) == first
         assert len(list(first.folder.iterdir())) == 4
     (first.folder / "frames.json").write_text('{"indices": [0')
-    assert store.clip(cut) == first
+    assert store.clip(spec) == first
     text = made.encoded(made.picture())
     path = Path(store.image(text))
     path.unlink()
@@ -399,27 +403,30 @@ def test_what_was_thrown_away_is_made_again(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_use_is_noted_once_an_hour(tmp_path: Path) -> None:
-    store, cut = Store(tmp_path / "media"), Cut(made.video(tmp_path / "v.mp4", 30), EACH_SECOND)
+def test_use_is_recorded_once_per_hour(tmp_path: Path) -> None:
+    store, spec = (
+        MediaStore(tmp_path / "media"),
+        ClipSpec(made.video(tmp_path / "v.mp4", 30), EACH_SECOND),
+    )
     text = made.encoded(made.picture())
     for path, use in (
-        (store.clip(cut).folder, lambda: store.clip(cut)),
+        (store.clip(spec).folder, lambda: store.clip(spec)),
         (Path(store.image(text)), lambda: store.image(text)),
-        (Path(store.image(text)), lambda: Store(tmp_path / "media").image(text)),
+        (Path(store.image(text)), lambda: MediaStore(tmp_path / "media").image(text)),
     ):
-        lately, long_ago = time.time() - 1800, time.time() - 7200
-        os.utime(path, (lately, lately))
+        recent, old = time.time() - 1800, time.time() - 7200
+        os.utime(path, (recent, recent))
         use()
-        assert path.stat().st_mtime == lately
-        os.utime(path, (long_ago, long_ago))
+        assert path.stat().st_mtime == recent
+        os.utime(path, (old, old))
         use()
-        assert path.stat().st_mtime > lately
+        assert path.stat().st_mtime > recent
 
 
-def test_a_full_disk_is_no_broken_video(tmp_path: Path) -> None:
+def test_disk_errors_are_not_media_errors(tmp_path: Path) -> None:
     (tmp_path / "media").touch()
-    cut = Cut(made.video(tmp_path / "v.mp4", 9), FrameRule(count=1))
+    spec = ClipSpec(made.video(tmp_path / "v.mp4", 9), FrameRule(count=1))
     with pytest.raises(DiskError):
-        Store(tmp_path / "media").clip(cut)
+        MediaStore(tmp_path / "media").clip(spec)
     with pytest.raises(DiskError):
-        Store(tmp_path / "media").clips([cut])
+        MediaStore(tmp_path / "media").clips([spec])

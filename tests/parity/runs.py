@@ -1,8 +1,8 @@
-"""The two roads from a checkpoint and data to a score, and where they meet.
+"""Runs of evalsuite and of VLMEvalKit from the same checkpoint and data, and their comparison.
 
-Ours is a run as `evalsuite run` does it. Theirs is VLMEvalKit's own class, loop and ``evaluate``,
-unmended, with fresh objects for each benchmark. Both note what they ask: the text, and the size and
-pixels of every image in it.
+Ours is a run as by `evalsuite run`. The reference is VLMEvalKit's own class, loop and ``evaluate``,
+without workarounds and with new objects for each benchmark. Both record what is asked: the text,
+and the size and pixels of every image.
 """
 
 import dataclasses
@@ -20,38 +20,38 @@ from evalsuite.runs.records import Score, read_samples
 from evalsuite.sample import Frames, Media, Sample
 from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.image_decoder import Decoder
-from evalsuite.vlmevalkit.reference import Assignment, Reference, run_reference
-from evalsuite.vlmevalkit.unpatched import Asked
-from tests.builders.paper_tables import LABELS, ODD, SEVERAL, WORDS, make
-from tests.builders.paper_videos import BY_NAME, FEW, SHORT
+from evalsuite.vlmevalkit.reference import ReferenceResult, ReferenceTask, run_reference
+from evalsuite.vlmevalkit.unpatched import ProcessorInput
+from tests.builders.paper_tables import DEVIATING, MISSING_LABELS, NA_TEXTS, SEVERAL_IMAGES, make
+from tests.builders.paper_videos import SAME_NAME, SHORT_ANIMATION, SHORT_CLIP
 from tests.conftest import Bench
 
 
-def with_odd(name: str, mend: str) -> str:
-    """The name under which VLMEvalKit is also asked the samples of `name` that differ by `mend`."""
-    return f"{name}-{re.sub(r'[^a-z]+', '_', mend)}"
+def with_deviating(name: str, workaround: str) -> str:
+    """Return the name for running `name` with its samples that deviate due to `workaround`."""
+    return f"{name}-{re.sub(r'[^a-z]+', '_', workaround)}"
 
 
 @dataclass(frozen=True)
 class Ours:
-    """What we made of one benchmark."""
+    """Our run of one benchmark."""
 
-    asked: Mapping[str, Asked]
+    asked: Mapping[str, ProcessorInput]
     predictions: Mapping[str, str]
     values: Mapping[str, float]
-    """Of the samples that count."""
+    """By sample, for samples that count."""
     score: Score
 
 
 def shorter(made: Mapping[str, Benchmark]) -> dict[str, Benchmark]:
-    """The benchmarks with answers cut after eight tokens, for speed."""
+    """Limit answers to eight tokens, for speed."""
     return {name: dataclasses.replace(b, max_new_tokens=8) for name, b in made.items()}
 
 
 def run_ours(bench: Bench, made: Mapping[str, Benchmark], output: Path) -> dict[str, Ours | str]:
-    """Run our road; in place of a benchmark that failed stands why."""
+    """Run evalsuite; a failed benchmark is replaced by its error message."""
     chosen = list(made.values())
-    bench.run(output, chosen, mode="infer")  # also what only a judge could score
+    bench.run(output, chosen, mode="infer")  # also parts that only a judge can score
     run = bench.run(output, chosen)
     found: dict[str, Ours | str] = {f.benchmark: f.message for f in run.failures}
     for score in run.scores:
@@ -61,26 +61,26 @@ def run_ours(bench: Bench, made: Mapping[str, Benchmark], output: Path) -> dict[
 
 def _ours(bench: Bench, benchmark: Benchmark, output: Path, score: Score) -> Ours:
     directory = bench.directory(output) / benchmark.name
-    said = read_predictions(directory / "predictions.jsonl")
+    given = read_predictions(directory / "predictions.jsonl")
     rows = read_samples(directory / "samples.jsonl")
     return Ours(
         asked=_asked(bench, benchmark),
-        predictions={id_: prediction.text for id_, prediction in said.items()},
+        predictions={id_: prediction.text for id_, prediction in given.items()},
         values={row.id: row.value for row in rows if row.counts},
         score=score,
     )
 
 
-def _asked(bench: Bench, benchmark: Benchmark) -> dict[str, Asked]:
+def _asked(bench: Bench, benchmark: Benchmark) -> dict[str, ProcessorInput]:
     kit = bench.source.kit
     ids = [outline.id for outline in kit.outline(benchmark)]
-    style = prompts.PromptOptions(family=bench.checkpoint.family)
+    options = prompts.PromptOptions(family=bench.checkpoint.family)
     asked = {}
     decoder = Decoder()
     for sample in kit.samples(benchmark, ids):
         assert isinstance(sample, Sample), sample
-        prompt = prompts.build(benchmark.prompt_of(sample.part), sample.messages, style)
-        asked[sample.id] = Asked(prompt.text, tuple(_shown(decoder, prompt.media)))
+        prompt = prompts.build(benchmark.prompt_of(sample.part), sample.messages, options)
+        asked[sample.id] = ProcessorInput(prompt.text, tuple(_shown(decoder, prompt.media)))
     decoder.close()
     return asked
 
@@ -93,19 +93,24 @@ def _shown(decoder: Decoder, media: Iterable[Media]) -> Iterable[tuple[int, int,
             yield width, height, hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
-def run_theirs(bench: Bench, made: Mapping[str, Benchmark], work: Path) -> dict[str, Reference]:
-    """Run VLMEvalKit's road: each benchmark without its odd samples, then with those of each mend.
+def run_vlmevalkit(
+    bench: Bench, made: Mapping[str, Benchmark], work: Path
+) -> dict[str, ReferenceResult]:
+    """Run VLMEvalKit: each benchmark without deviating samples, then with those of each workaround.
 
-    The latter are named by `with_odd`.
+    The latter are named by `with_deviating`.
     """
-    ids = {name: plain(bench, made[name]) for name in made if name in ODD}
+    ids = {name: plain(bench, made[name]) for name in made if name in DEVIATING}
     again = []
     for name, kept in list(ids.items()):
-        for mend in dict.fromkeys(ODD[name].values()):
-            other = with_odd(name, mend)
+        for workaround in dict.fromkeys(DEVIATING[name].values()):
+            other = with_deviating(name, workaround)
             again.append(dataclasses.replace(made[name], name=other))
-            ids[other] = (*kept, *(id_ for id_, why in ODD[name].items() if why == mend))
-    assignment = Assignment(
+            ids[other] = (
+                *kept,
+                *(id_ for id_, why in DEVIATING[name].items() if why == workaround),
+            )
+    task = ReferenceTask(
         checkpoint=bench.checkpoint.path,
         family=bench.checkpoint.family,
         tile_size=bench.checkpoint.tile_size,
@@ -114,14 +119,14 @@ def run_theirs(bench: Bench, made: Mapping[str, Benchmark], work: Path) -> dict[
         pixels=True,
         work=work,
     )
-    return {reference.benchmark: reference for reference in run_reference(assignment)}
+    return {reference.benchmark: reference for reference in run_reference(task)}
 
 
 def plain(bench: Bench, benchmark: Benchmark) -> tuple[str, ...]:
-    """The samples that VLMEvalKit reads and shows as we do, of all its splits."""
+    """Return the samples that VLMEvalKit reads and shows as we do, of all splits."""
     whole = dataclasses.replace(benchmark, split=None)
     ids = [outline.id for outline in bench.source.kit.outline(whole)]
-    return tuple(id_ for id_ in ids if id_ not in ODD.get(benchmark.name, ()))
+    return tuple(id_ for id_ in ids if id_ not in DEVIATING.get(benchmark.name, ()))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -131,15 +136,15 @@ def plain(bench: Bench, benchmark: Benchmark) -> tuple[str, ...]:
 ROUNDING: Mapping[str, float] = {
     "video-choice": 0.05, "worldsense": 0.05, "mlvu": 0.05, "tempcompass": 0.005,
 }  # fmt: skip
-"""By how many points VLMEvalKit rounds what it returns, by metric."""
+"""Maximum rounding error of VLMEvalKit's score in points, by metric."""
 
 
-def headline(benchmark: Benchmark, reference: Reference) -> float:
-    """VLMEvalKit's number as a reader of its output would take it, from 0 to 100."""
-    return float(_headline(benchmark.metric, reference.result, len(reference.predictions)))
+def reported_score(benchmark: Benchmark, reference: ReferenceResult) -> float:
+    """Return VLMEvalKit's score as shown in its output, 0 to 100."""
+    return float(_reported_score(benchmark.metric, reference.result, len(reference.predictions)))
 
 
-def _headline(metric: str, result: Any, n: int) -> Any:
+def _reported_score(metric: str, result: Any, n: int) -> Any:
     match metric:
         case "choice":
             return 100 * result["Overall"].item()
@@ -162,54 +167,54 @@ def _headline(metric: str, result: Any, n: int) -> Any:
 
 
 @dataclass(frozen=True)
-class Roads:
-    """Both roads over made data, by benchmark."""
+class BothRuns:
+    """Both runs over generated data, by benchmark."""
 
     made: Mapping[str, Benchmark]
     ours: Mapping[str, Ours | str]
-    theirs: Mapping[str, Reference]
+    theirs: Mapping[str, ReferenceResult]
 
 
-def walk(bench: Bench, folder: Path, names: Iterable[str] | None = None) -> Roads:
-    """Make data for the named benchmarks, or for all, and walk both roads."""
+def run_both(bench: Bench, folder: Path, names: Iterable[str] | None = None) -> BothRuns:
+    """Generate data for the named benchmarks, or all, and run both."""
     made = shorter(make(folder / "data", names))
-    return Roads(
-        made, run_ours(bench, made, folder / "ours"), run_theirs(bench, made, folder / "theirs")
+    return BothRuns(
+        made, run_ours(bench, made, folder / "ours"), run_vlmevalkit(bench, made, folder / "theirs")
     )
 
 
 # --------------------------------------------------------------------------------------------------
-# Where they meet
+# Comparison
 # --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One benchmark on both roads: its plain samples, and the odd ones by name of their mend."""
+    """Comparison of one benchmark: its plain samples, and the deviating ones by workaround."""
 
     benchmark: str
     n: int
-    """Plain samples asked on both roads."""
+    """Plain samples in both runs."""
     differing_prompts: tuple[str, ...]
     differing_predictions: tuple[str, ...]
     score: float
-    """Our score over those plain samples that count."""
+    """Our score of the plain samples that count."""
     theirs: float | None
-    """VLMEvalKit's over the same, if it has one."""
+    """VLMEvalKit's score of the same samples, if any."""
     agreement: str
-    """``agrees``, what VLMEvalKit raised, or that the numbers differ."""
-    odd: Mapping[str, str]
-    """The mend that says why a sample differs."""
+    """``agrees``, ``differs``, or VLMEvalKit's error."""
+    deviating: Mapping[str, str]
+    """Workaround by deviating sample."""
 
 
-def compare(roads: Roads, name: str) -> Compared:
+def compare(runs: BothRuns, name: str) -> Compared:
     """Compare the plain samples of one benchmark."""
-    benchmark, ours, theirs = roads.made[name], roads.ours[name], roads.theirs[name]
+    benchmark, ours, theirs = runs.made[name], runs.ours[name], runs.theirs[name]
     assert isinstance(ours, Ours), ours
-    odd = ODD.get(name, {})
-    ids = [id_ for id_ in ours.predictions if id_ not in odd]
-    score = 100 * statistics.fmean(v for id_, v in ours.values.items() if id_ not in odd)
-    number = None if theirs.result is None else headline(benchmark, theirs)
+    deviating = DEVIATING.get(name, {})
+    ids = [id_ for id_ in ours.predictions if id_ not in deviating]
+    score = 100 * statistics.fmean(v for id_, v in ours.values.items() if id_ not in deviating)
+    number = None if theirs.result is None else reported_score(benchmark, theirs)
     if number is None:
         agreement = str(theirs.error)
     else:
@@ -225,33 +230,33 @@ def compare(roads: Roads, name: str) -> Compared:
         score=score,
         theirs=number,
         agreement=agreement,
-        odd=odd,
+        deviating=deviating,
     )
 
 
-def odd_ones(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Benchmark and id of every odd sample."""
-    return [(name, id_) for name in names for id_ in ODD.get(name, ())]
+def deviating_samples(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return benchmark and id of every deviating sample."""
+    return [(name, id_) for name in names for id_ in DEVIATING.get(name, ())]
 
 
-def shows(roads: Roads, name: str, id_: str) -> bool:
-    """Whether VLMEvalKit, unmended, does with an odd sample what its mend says it does."""
-    mend = ODD[name][id_]
-    ours, theirs = roads.ours[name], roads.theirs[with_odd(name, mend)]
+def shows_defect(runs: BothRuns, name: str, id_: str) -> bool:
+    """Return whether VLMEvalKit has the defect of a sample's workaround."""
+    workaround = DEVIATING[name][id_]
+    ours, theirs = runs.ours[name], runs.theirs[with_deviating(name, workaround)]
     assert isinstance(ours, Ours), ours
     raised = theirs.error or ""
     mine, other = ours.asked[id_], theirs.asked.get(id_)
-    if mend in (SHORT, SEVERAL):  # raises before it asks, or as it does
-        shown = 1 if mend == SHORT else 2
-        said = id_ in theirs.predictions
-        return len(mine.images) == shown and not said and raised.startswith("predict: ")
+    if workaround in (SHORT_CLIP, SEVERAL_IMAGES):  # VLMEvalKit raises
+        shown = 1 if workaround == SHORT_CLIP else 2
+        answered = id_ in theirs.predictions
+        return len(mine.images) == shown and not answered and raised.startswith("predict: ")
     assert other is not None
-    if mend == WORDS:
+    if workaround == NA_TEXTS:
         return mine.text != other.text and mine.images == other.images
-    if mend == LABELS:
+    if workaround == MISSING_LABELS:
         return mine == other and raised.startswith("evaluate: TypeError")
-    if mend == FEW:
+    if workaround == SHORT_ANIMATION:
         return mine.text == other.text and mine.images != other.images
-    assert mend == BY_NAME
+    assert workaround == SAME_NAME
     before = [asked.images for id_, asked in theirs.asked.items()][:-1]
     return mine.text == other.text and mine.images not in before and other.images in before

@@ -1,4 +1,4 @@
-"""Benchmarks of one's own: JSON lines, videos under classes for images, a class by the metric."""
+"""Custom benchmarks: JSONL files, videos with image classes, class by metric."""
 
 import json
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from tests.builders import kit_data as made
 
 
 def lines(folder: Path, rows: Sequence[Any], metric: str = "choice", **fields: Any) -> Benchmark:
-    """A benchmark over a JSON lines file, as its owner would define it."""
+    """Return a benchmark over a JSONL file, as a user would define it."""
     path = folder / "mine.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return made.benchmark("Mine", None, metric, path, **fields)
 
 
-def said(sample: Sample) -> str:
+def text_of(sample: Sample) -> str:
     return "|".join(m.text for m in sample.messages if isinstance(m, Text))
 
 
@@ -34,9 +34,9 @@ def test_choices_by_letter_and_by_text(kit: Kit, tmp_path: Path) -> None:
     ]
     first, second, third = made.asked(kit, lines(tmp_path, rows[:3]))
     words = "Question: q\nOptions:\n{}Please select the correct answer from the options above. \n"
-    assert said(first) == words.format("A. cat\nB. None\n")
-    assert said(second) == words.format("A. cat\nB. 7\n")
-    assert said(third) == "Hint: h\n" + words.format("A. 1\nB. 7\nC. 5\n")
+    assert text_of(first) == words.format("A. cat\nB. None\n")
+    assert text_of(second) == words.format("A. cat\nB. 7\n")
+    assert text_of(third) == "Hint: h\n" + words.format("A. 1\nB. 7\nC. 5\n")
     assert [sample.target for sample in (first, second, third)] == ["B", "A", "B"]
     assert [sample.id for sample in (first, second, third)] == ["0", "1", "2"]
     (only,) = made.asked(kit, lines(tmp_path, rows[3:]))
@@ -75,11 +75,11 @@ def test_lists_of_answers(kit: Kit, tmp_path: Path) -> None:
     ]
     samples = made.asked(kit, lines(tmp_path, rows, "vqa-accuracy"))
     assert [sample.target for sample in samples] == ["red | blue"] * 2
-    assert said(samples[0]) == "q\nAnswer the question using a single word or phrase."
+    assert text_of(samples[0]) == "q\nAnswer the question using a single word or phrase."
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".tsv", ".csv"])
-def test_videos_under_a_class_for_images(kit: Kit, tmp_path: Path, suffix: str) -> None:
+def test_videos_with_an_image_class(kit: Kit, tmp_path: Path, suffix: str) -> None:
     made.video(tmp_path / "clips" / "a.mp4", 50)
     rows: list[dict[str, Any]] = [
         {"video": "clips/a.mp4", "question": "q", "A": "up", "B": "down", "answer": "A"},
@@ -141,7 +141,7 @@ def test_the_metric_chooses_the_class(kit: Kit, tmp_path: Path, metric: str, ans
     (got,) = made.asked(kit, made.benchmark("Mine", None, metric, path))
     plain = metric in ("yes-no", "ocr-contains")
     suffix = "" if plain else "\nAnswer the question using a single word or phrase."
-    assert said(got) == f"q?{suffix}"
+    assert text_of(got) == f"q?{suffix}"
 
 
 GOOD = {"image": "a.png", "question": "q", "choices": ["x", "y"], "answer": "x"}
@@ -150,26 +150,29 @@ GOOD = {"image": "a.png", "question": "q", "choices": ["x", "y"], "answer": "x"}
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 2 is no JSON: Expecting property name"),
-        ("[1]", "line 2 is no JSON object; expected"),
+        ("{", "Expecting property name"),
+        ("[1]", "JSON object"),
         (GOOD | {"question": ""}, "line 2 has no 'question'"),
         ({"image": "a.png", "qestion": "q", "answer": "x"}, "no 'question' (did you mean 'qestio"),
         (GOOD | {"answer": []}, "line 2 has no 'answer'"),
         (GOOD | {"answer": None}, "line 2 has no 'answer'"),
-        (GOOD | {"answers": ["x"]}, "line 2 has both 'answer' and 'answers'; leave one out"),
-        (GOOD | {"answer": "z"}, "has the answer 'z', which is none of its options A (x), B (y)"),
-        (GOOD | {"choices": ["x", "x"]}, "'x', which is several of its options A (x), B (x)"),
-        (GOOD | {"choices": ["B", "A"], "answer": "A"}, "both a letter and the text of option B"),
-        (GOOD | {"choices": "xy"}, "needs a list of 2 to 26 options in 'choices'"),
-        (GOOD | {"A": "x"}, "options in more than one place: choices, A; keep one"),
-        (GOOD | {"image": 5}, "needs a path, base64 or a list of these as its 'image'"),
-        (GOOD | {"image": []}, "needs a path, base64 or a list of these as its 'image'"),
-        ({"video": "a.mp4", "question": "q", "answer": "x"}, "say 'modality: video' if it is"),
-        (GOOD | {"index": 0}, "line 2 has the index 0 of line 1; give it another"),
-        (GOOD | {"question": "\ud800"}, "line 2 holds half a character"),
+        (GOOD | {"answers": ["x"]}, "'answer' and 'answers'"),
+        (GOOD | {"answer": "z"}, "the answer 'z', which equals none of its options A (x), B (y)"),
+        (GOOD | {"choices": ["x", "x"]}, "'x', which equals several of its options A (x), B (x)"),
+        (
+            GOOD | {"choices": ["B", "A"], "answer": "A"},
+            "'A', a letter and also the text of option B",
+        ),
+        (GOOD | {"choices": "xy"}, "2 to 26 options in 'choices'"),
+        (GOOD | {"A": "x"}, "options: choices, A"),
+        (GOOD | {"image": 5}, "a list of these as 'image'"),
+        (GOOD | {"image": []}, "a list of these as 'image'"),
+        ({"video": "a.mp4", "question": "q", "answer": "x"}, "'modality: video'"),
+        (GOOD | {"index": 0}, "index 0 as line 1"),
+        (GOOD | {"question": "\ud800"}, "surrogate"),
     ],
 )
-def test_a_line_that_cannot_be_asked(kit: Kit, tmp_path: Path, line: Any, message: str) -> None:
+def test_invalid_lines_are_errors(kit: Kit, tmp_path: Path, line: Any, message: str) -> None:
     made.picture(1).save(tmp_path / "a.png")
     benchmark = lines(tmp_path, [GOOD])
     path = tmp_path / "mine.jsonl"
@@ -184,12 +187,12 @@ def test_a_line_that_cannot_be_asked(kit: Kit, tmp_path: Path, line: Any, messag
 @pytest.mark.parametrize(
     ("bounds", "message"),
     [
-        ({"start": "1"}, "needs a number of seconds as its 'start', not '1'"),
-        ({"end": -1}, "needs a number of seconds as its 'end', not -1"),
-        ({"start": 3, "end": 2}, "has a clip that ends before it starts"),
+        ({"start": "1"}, "'start', not '1'"),
+        ({"end": -1}, "'end', not -1"),
+        ({"start": 3, "end": 2}, "'end' is not after its 'start'"),
     ],
 )
-def test_bounds_that_are_none(
+def test_invalid_clip_bounds_are_errors(
     kit: Kit, tmp_path: Path, bounds: dict[str, Any], message: str
 ) -> None:
     row = {"video": "a.mp4", "question": "q", "choices": ["x", "y"], "answer": "x"} | bounds
@@ -202,19 +205,19 @@ def test_bounds_that_are_none(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no lines; expected one JSON object a line"),
-        (b'{"question": "\xff"}', "is not UTF-8 text; save it as UTF-8"),
+        (b"", "no lines"),
+        (b'{"question": "\xff"}', "is not UTF-8"),
     ],
 )
-def test_files_that_are_no_lines(kit: Kit, tmp_path: Path, content: bytes, message: str) -> None:
+def test_invalid_files_are_errors(kit: Kit, tmp_path: Path, content: bytes, message: str) -> None:
     benchmark = lines(tmp_path, [GOOD])
     (tmp_path / "mine.jsonl").write_bytes(content)
     with pytest.raises(KitError) as raised:
         kit.outline(benchmark)
-    assert str(raised.value) == f"{tmp_path}/mine.jsonl: {message}"
+    assert str(raised.value).startswith(f"{tmp_path}/mine.jsonl: {message}")
 
 
-def test_lines_from_windows(kit: Kit, tmp_path: Path) -> None:
+def test_windows_line_ends(kit: Kit, tmp_path: Path) -> None:
     made.picture(1).save(tmp_path / "a.png")
     benchmark = lines(tmp_path, [])
     rows = [json.dumps(GOOD | {"question": "ä\u2028?"}, ensure_ascii=False), "", json.dumps(GOOD)]
@@ -225,16 +228,15 @@ def test_lines_from_windows(kit: Kit, tmp_path: Path) -> None:
     assert (second.id, second.question) == ("1", "q")
 
 
-def test_a_class_that_wants_a_directory(kit: Kit, tmp_path: Path) -> None:
+def test_a_class_for_directories_is_an_error(kit: Kit, tmp_path: Path) -> None:
     fields = {"modality": "video", "frames": FrameRule(count=1), "dataset": "Video-MME"}
     with pytest.raises(KitError) as raised:
         kit.outline(lines(tmp_path, [GOOD], "video-choice", **fields))
-    assert "VideoMME reads a directory, not mine.jsonl; for a table of your own" in str(
-        raised.value
-    )
+    assert "VideoMME" in str(raised.value)
+    assert "mine.jsonl" in str(raised.value)
 
 
-def test_a_table_of_videos_without_them(kit: Kit, tmp_path: Path) -> None:
+def test_invalid_video_tables_are_errors(kit: Kit, tmp_path: Path) -> None:
     path = made.table(tmp_path / "mine.tsv", [{"question": "q", "answer": "A", "vidoe": "a.mp4"}])
     fields = {"modality": "video", "frames": FrameRule(count=1)}
     with pytest.raises(KitError, match=r"mine.tsv: no column 'video' .did you mean 'vidoe'"):

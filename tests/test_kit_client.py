@@ -1,4 +1,4 @@
-"""The kit process: what a crash or a hang costs, and what it does not."""
+"""The kit process: effects of crashes, hangs and parallel requests."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from tests.builders.commands import evalsuite
 pytestmark = pytest.mark.integration
 
 
-def test_nothing_heavy_is_imported_on_this_side() -> None:
+def test_the_client_imports_no_heavy_package() -> None:
     code = (
         "import evalsuite.vlmevalkit.client, sys;"
         "print({'vlmeval', 'torch', 'pandas', 'numpy', 'PIL', 'decord'} & set(sys.modules))"
@@ -29,12 +29,12 @@ def test_nothing_heavy_is_imported_on_this_side() -> None:
     assert out.stdout.strip() == "set()"
 
 
-def test_a_crash_or_a_hang_breaks_the_samples_that_cause_it(
+def test_a_crash_or_hang_fails_only_the_samples_that_cause_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kit = made.kit()
     made.video(tmp_path / "video" / "a.mp4", 20)
-    # Whoever opens a pipe nobody writes to waits forever.
+    # Opening a pipe without a writer blocks forever.
     os.mkfifo(tmp_path / "video" / "hangs.mp4")
     rows = [{}, {"video": "hangs"}, {"video": "hangs"}, {}]
     benchmark = made.videos(tmp_path, rows, FrameRule(count=2))
@@ -48,7 +48,7 @@ def test_a_crash_or_a_hang_breaks_the_samples_that_cause_it(
         time.sleep(1)
         os.kill(first, signal.SIGKILL)
 
-    # All four together: the child dies. Each on its own: it hangs at the second.
+    # With all four samples the child dies. One by one, it hangs at the second.
     killer = threading.Thread(target=kill)
     killer.start()
     built = kit.samples(benchmark, ["0", "1", "2", "3"])
@@ -69,7 +69,7 @@ def test_a_crash_or_a_hang_breaks_the_samples_that_cause_it(
     assert kit._child.pid != first
 
 
-def test_a_start_that_takes_too_long(tmp_path: Path) -> None:
+def test_a_start_timeout_is_an_error(tmp_path: Path) -> None:
     with Kit(work=tmp_path / "w", media=tmp_path / "m", log=tmp_path / "kit.log") as kit:
         kit.start_seconds = 0
         with pytest.raises(KitStartError, match="gave no answer within 0 seconds"):
@@ -148,7 +148,7 @@ def test_a_benchmark_whose_packages_are_left_out_is_refused_when_it_is_planned(
     assert "polygon3" in str(raised.value)
 
 
-def test_threads_take_turns(tmp_path: Path) -> None:
+def test_threads_share_the_process(tmp_path: Path) -> None:
     kit = made.kit()
     benchmark = made.choices(tmp_path, [{} for _ in range(40)])
     ids = [item.id for item in kit.outline(benchmark)]
@@ -174,7 +174,9 @@ def test_threads_take_turns(tmp_path: Path) -> None:
     assert scores == [100] * 5
 
 
-def test_it_says_nothing_on_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_printed_to_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     benchmark = made.texts_to_read(tmp_path, [{}])
     kit = made.kit()
     kit.outline(benchmark)
@@ -183,10 +185,10 @@ def test_it_says_nothing_on_the_terminal(tmp_path: Path, capfd: pytest.CaptureFi
     assert "100%" in kit.log.read_text(), "VLMEvalKit's progress bar"
 
 
-def test_closing_does_not_wait_for_a_request_under_way(tmp_path: Path) -> None:
+def test_close_does_not_wait_for_a_running_request(tmp_path: Path) -> None:
     benchmark = made.choices(tmp_path, [{}])
     kit = Kit(work=tmp_path / "w", media=tmp_path / "m", log=tmp_path / "kit.log")
-    kit.warm()
+    kit.start()
     child = kit._child
     assert child is not None
     raised: list[KitError] = []
@@ -197,7 +199,7 @@ def test_closing_does_not_wait_for_a_request_under_way(tmp_path: Path) -> None:
         except KitError as error:
             raised.append(error)
 
-    # It has to wait for the import, which takes seconds.
+    # The request waits for the import, which takes seconds.
     asking = threading.Thread(target=ask)
     asking.start()
     time.sleep(0.2)
