@@ -67,7 +67,7 @@ simulations: install  ## what intervals and verdicts promise, on made answers; s
 	$(BIN)/python -m pytest -m slow tests/test_simulations.py
 
 docs: install  ## the pages of docs/ as a website, in site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bare:  ## everything a new user does, on bare Debian 12 and 13; needs root and debootstrap; half an hour
 	tools/bare.sh bookworm demo light pip uv test

@@ -40,7 +40,7 @@ make_venv() {
 install_uv() {
   sed -n '/^uv==/,/[^\\]$/p' requirements-dev.txt >"$venv/uv.txt"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
-    --require-hashes --requirement "$venv/uv.txt"
+    --force-reinstall --require-hashes --requirement "$venv/uv.txt"
 }
 
 uv() {

@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from evalsuite.vlmevalkit.left_out import LEFT_OUT
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +34,9 @@ def main(options: list[str]) -> None:
         excludes = Path(scratch) / "excludes.txt"
         excludes.write_text("".join(f"{one.package}\n" for one in LEFT_OUT))
         _compile(RUN, "--extra=run", "--extra=vlmevalkit", f"--excludes={excludes}", *options)
-    here = re.findall(r"^([\w.-]+)==", (ROOT / RUN).read_text(), re.MULTILINE)
+    # A package that the first list has for other systems alone may be needed on this one, too.
+    pins = map(Requirement, re.findall(r"^(\S+==.*) \\$", (ROOT / RUN).read_text(), re.MULTILINE))
+    here = [pin.name for pin in pins if pin.marker is None or pin.marker.evaluate()]
     _compile(
         DEV,
         *("--extra=run", "--extra=lora", "--extra=ray", "--group=dev", f"--constraints={RUN}"),
