@@ -60,7 +60,7 @@ golden: install  ## write tests/golden anew, all forms of reports; read the diff
 bench: install  ## side by side with VLMEvalKit's own loop; a few minutes
 	$(BIN)/python -m bench.side_by_side
 
-parity: install  ## both roads over every benchmark: the table in docs/evidence/parity.md
+parity: install  ## VLMEvalKit's loop and ours on every benchmark, written to docs/evidence/parity.md
 	$(BIN)/python -m tests.parity.table > docs/evidence/parity.md
 
 simulations: install  ## what intervals and verdicts promise, on made answers; some minutes
@@ -77,7 +77,7 @@ bare-ci:  ## the part of it that .ci/run runs; about 3 minutes
 	tools/bare.sh bookworm demo light
 
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache
 
 pictures: demo  ## the plots in docs/pictures
 	$(BIN)/python -m tools.pictures
