@@ -13,7 +13,7 @@ import typer
 
 from evalsuite.cli.app import MACHINE_PANEL, app
 from evalsuite.cli.options import BenchmarksFile, DataDir, Names, ResultsDir, Suite, names
-from evalsuite.errors import INCOMPLETE
+from evalsuite.errors import INCOMPLETE, UsageError
 
 KEYS = ("EVALSUITE_JUDGE_KEY", "OPENAI_API_KEY")
 _COUNT_SECONDS = 1.5
@@ -66,6 +66,8 @@ def machine(data_dir: Path | None, results: Path) -> Iterator[tuple[str, str]]:
     yield "evalsuite", VERSION
     for name, version in versions().items():
         yield name, version or "not installed"
+    yield "packages", _packages()
+    yield "packages left out", _left_out()
     yield "device", devices.describe()
     places = {"results": results, "cache": cache_directory(), "data": data_dir or lmu_directory()}
     for name, place in places.items():
@@ -75,6 +77,25 @@ def machine(data_dir: Path | None, results: Path) -> Iterator[tuple[str, str]]:
     key = next((key for key in KEYS if os.environ.get(key)), None)
     unset = f"not set ({' or '.join('$' + k for k in KEYS)})"
     yield "judge's key", f"set (${key})" if key else unset
+
+
+def _packages() -> str:
+    """Whether checkpoints can be run on this machine, or what to install."""
+    from evalsuite.system.packages import require_run
+
+    try:
+        require_run()
+    except UsageError as error:
+        return str(error)
+    return "complete: checkpoints can be run"
+
+
+def _left_out() -> str:
+    """The packages that VLMEvalKit requires and that are not installed."""
+    from evalsuite.vlmevalkit.left_out import absent
+
+    names = [package.package for package in absent()]
+    return f"{', '.join(names)}; benchmarks that need them fail" if names else "none"
 
 
 def _free_space(place: Path) -> str:

@@ -89,6 +89,10 @@ def _table(table: str, root: Path, scratch: Path) -> Path:
             f"{root}: has neither {path.name} nor its source {_below(root, error.filename)}",
             "fetch the repository again, or add the file",
         ) from error
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"{root}: making {path.name} needs {error.name}", "pip install 'evalsuite[run]'"
+        ) from error
     # The errors of invalid JSON and parquet files; Arrow's errors are ValueErrors.
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = one_line(error, with_type=True)
