@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from evalsuite.runs.records import Failure as Failure
     from evalsuite.runs.records import Run as Run
     from evalsuite.runs.records import Score as Score
-    from evalsuite.runs.records import read_run as load_run  # noqa: F401 - its public name
+    from evalsuite.runs.storage import read_run as load_run  # noqa: F401 - its public name
     from evalsuite.system.environment import VERSION as __version__  # noqa: F401, N811 - public
     from evalsuite.vlmevalkit.adapter import register as register
 

@@ -43,7 +43,7 @@ def substituted(text: str, values: dict[str, str], outputs: dict[str, str]) -> s
     return re.sub(r"\$\{\{\s*([\w.-]+)\s*\}\}", value, text)
 
 
-def run(directory: Path, **given: str) -> Ran:
+def run(directory: Path, *, path: Path = Path(sys.executable).parent, **given: str) -> Ran:
     """Run every step in bash as GitHub does; stops at the first that fails."""
     unknown = {name.replace("_", "-") for name in given} - set(ACTION["inputs"])
     assert not unknown
@@ -57,7 +57,7 @@ def run(directory: Path, **given: str) -> Ran:
         script.write_text(step["run"])
         environment = {
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
             "GITHUB_ACTIONS": "true",
             "GITHUB_OUTPUT": str(output),
             "GITHUB_STEP_SUMMARY": str(summary),
@@ -101,6 +101,32 @@ def test_no_input_becomes_part_of_a_script() -> None:
 def test_every_input_is_used_and_none_is_unknown() -> None:
     text = str([step.get("env") for step in ACTION["runs"]["steps"]])
     assert set(re.findall(r"inputs\.([\w-]+)", text)) == set(ACTION["inputs"])
+
+
+@pytest.mark.parametrize(
+    ("given", "installed"),
+    [
+        ({"candidate": "c"}, [[f"{ROOT}"]]),
+        ({"ckpt": "p"}, [[f"{ROOT}[run]"], ["--no-deps", "ms-vlmeval==0.0.20"]]),
+        ({"ckpt": "p", "install": "evalsuite==0.1.0"}, [["evalsuite==0.1.0"]]),
+        ({"ckpt": "p", "install": ""}, []),
+    ],
+)
+def test_torch_and_vlmevalkit_are_installed_for_a_ckpt_alone(
+    tmp_path: Path,
+    given: dict[str, str],
+    installed: list[list[str]],
+) -> None:
+    """With a `python` that only writes down what it is given."""
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text('#!/bin/sh\necho "$*" >>calls\n')
+    python.chmod(0o755)
+    run(tmp_path, **{"install": "this", **given}, path=tmp_path / "bin")
+    calls = (tmp_path / "calls").read_text().splitlines()
+    expected = [" ".join(["-m pip install --quiet", *words]) for words in installed]
+    assert calls[:-1] == expected
+    assert calls[-1].startswith("-m evalsuite gate")
 
 
 def test_a_pass(tmp_path: Path) -> None:

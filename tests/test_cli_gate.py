@@ -16,7 +16,7 @@ import pytest
 from evalsuite.checkpoint import checkpoint
 from evalsuite.cli import main
 from evalsuite.comparison.sizes import sizes_of
-from evalsuite.runs.records import read_run
+from evalsuite.runs.storage import read_run
 from tests.builders.commands import evalsuite
 from tests.builders.gates import DEMO
 from tests.conftest import Bench, Reference, demo

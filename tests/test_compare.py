@@ -29,7 +29,8 @@ from evalsuite.report.tables import comparison as tables
 from evalsuite.report.writers import comparison as writers
 from evalsuite.report.writers.markdown import grid_markdown
 from evalsuite.runs.comparable import JudgeId
-from evalsuite.runs.records import FoundRun, write_run
+from evalsuite.runs.records import FoundRun
+from evalsuite.runs.storage import write_run
 from evalsuite.stats.multiplicity import holm, selection_bias
 from tests.builders.commands import evalsuite
 from tests.builders.runs import failure, settings

@@ -17,7 +17,8 @@ from evalsuite.errors import UsageError
 from evalsuite.report.tables.curve import grids
 from evalsuite.report.writers import curve as writers
 from evalsuite.report.writers.markdown import grid_markdown
-from evalsuite.runs.records import FoundRun, write_run
+from evalsuite.runs.records import FoundRun
+from evalsuite.runs.storage import write_run
 from evalsuite.stats import mean_standard_error
 from evalsuite.stats.multiplicity import selection_bias
 from tests.builders.commands import evalsuite
@@ -314,7 +315,7 @@ def made(tmp_path: Path) -> Curves:
 
 
 def read(found: FoundRun):  # type: ignore[no-untyped-def]
-    from evalsuite.runs.records import read_run
+    from evalsuite.runs.storage import read_run
 
     return read_run(found.path)
 

@@ -13,7 +13,8 @@ from evalsuite.runner.candidate import as_run
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.scoring import conditions_of, make_score, score_samples
 from evalsuite.runs.comparable import JudgeId
-from evalsuite.runs.records import Cost, Counts, FoundRun, read_run, write_run, write_samples
+from evalsuite.runs.records import Cost, Counts, FoundRun
+from evalsuite.runs.storage import read_run, write_run, write_samples
 from evalsuite.vlmevalkit.client import BenchmarkScore, BrokenSample, Kit, KitError
 from evalsuite.vlmevalkit.scoring_workarounds import OPEN_ANSWERS_COMPARED, PUNCTUATION_IS_WRONG
 from evalsuite.vlmevalkit.workarounds import EMPTY_IS_WRONG, NA_VALUES_AS_TEXT

@@ -12,7 +12,8 @@ import pytest
 from evalsuite.cli import main
 from evalsuite.errors import IncompleteError
 from evalsuite.runs import baseline
-from evalsuite.runs.records import FoundRun, write_run
+from evalsuite.runs.records import FoundRun
+from evalsuite.runs.storage import write_run
 from tests.builders.gates import correct
 from tests.builders.runs import failure
 from tests.builders.stored_runs import stored

@@ -15,12 +15,15 @@ from evalsuite.benchmarks.data import cache
 from evalsuite.benchmarks.data.search_paths import check_data_dir, lmu_directory
 from evalsuite.benchmarks.data.sizes import written
 from evalsuite.benchmarks.data.status import State, state
+from evalsuite.errors import UsageError
 from evalsuite.report.format import ABSENT, counted
 from evalsuite.report.tables.grid import Grid, Heading, Line, entries
 from evalsuite.report.writers.terminal import print_grid
 from evalsuite.system import devices
 from evalsuite.system.environment import VERSION, versions
 from evalsuite.system.hashing import cache_directory
+from evalsuite.system.packages import require_run
+from evalsuite.vlmevalkit.left_out import absent
 
 KEYS = ("EVALSUITE_JUDGE_KEY", "OPENAI_API_KEY")
 _COUNT_SECONDS = 1.5
@@ -111,6 +114,8 @@ def machine(data_dir: Path | None, results: Path) -> Iterable[tuple[str, str]]:
     yield "evalsuite", VERSION
     for name, version in versions().items():
         yield name, version or "not installed"
+    yield "packages", _packages()
+    yield "packages left out", _left_out()
     yield "device", device()
     places = {"results": results, "cache": cache_directory(), "data": data_dir or lmu_directory()}
     for name, place in places.items():
@@ -122,6 +127,21 @@ def machine(data_dir: Path | None, results: Path) -> Iterable[tuple[str, str]]:
         "judge's key",
         f"set (${key})" if key else f"not set ({' or '.join('$' + k for k in KEYS)})",
     )
+
+
+def _packages() -> str:
+    """Whether checkpoints can be run here, or what to install for that."""
+    try:
+        require_run()
+    except UsageError as error:
+        return str(error)
+    return "all that a run needs"
+
+
+def _left_out() -> str:
+    """The packages that VLMEvalKit asks for and that are not installed."""
+    names = [one.package for one in absent()]
+    return f"{', '.join(names)}; a benchmark that needs one says so" if names else "none"
 
 
 def device() -> str:

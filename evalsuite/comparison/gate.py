@@ -19,7 +19,8 @@ from evalsuite.comparison.pairing import Paired
 from evalsuite.comparison.policy import Policy, Terms
 from evalsuite.comparison.power import PowerAnalysis, analyse_power, expected_variability
 from evalsuite.errors import GOOD, INCOMPLETE, INCONCLUSIVE, REGRESSION
-from evalsuite.runs.records import FoundRun, read_samples
+from evalsuite.runs.records import FoundRun
+from evalsuite.runs.storage import read_samples
 from evalsuite.stats import decision
 from evalsuite.stats.decision import MarginTest, decide
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from evalsuite.errors import UsageError
 from evalsuite.runs.comparable import differing
-from evalsuite.runs.records import FoundRun, Run, SampleScore, Score, read_samples
+from evalsuite.runs.records import FoundRun, Run, SampleScore, Score
+from evalsuite.runs.storage import read_samples
 from evalsuite.stats import mean
 
 _ROUNDING = 1e-6

@@ -19,16 +19,17 @@ from evalsuite.checkpoint.locate import DEMOS, expand
 from evalsuite.errors import UsageError
 from evalsuite.runner.config import CheckpointConfig, JudgeConfig, RunConfig
 from evalsuite.runner.events import DataProgress, Note, OnEvent
-from evalsuite.runner.plan import Place, place, read_limit, read_shard
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers import ray_client
 from evalsuite.runner.workers.ray_messages import uses_gpu
 from evalsuite.runs.comparable import EXACT, JudgeId
+from evalsuite.runs.layout import RunPaths, read_limit, read_shard, run_paths
 from evalsuite.runs.records import FoundRun, Run
 from evalsuite.system import devices as device
 from evalsuite.system.hashing import cache_directory
+from evalsuite.system.packages import require_run
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.judge import read_settings
 
@@ -62,10 +63,10 @@ class Prepared:
     options: ResolvedConfig
     judge: JudgeId | None
 
-    def place(self, checkpoint: Checkpoint) -> Place:
+    def paths(self, checkpoint: Checkpoint) -> RunPaths:
         """Where the run of `checkpoint` lives."""
         options = self.options
-        return place(options.config.output_dir, checkpoint, options.settings, options.limit)
+        return run_paths(options.config.output_dir, checkpoint, options.settings, options.limit)
 
 
 def run_all(config: RunConfig, emit: OnEvent) -> Evaluated:
@@ -76,13 +77,14 @@ def run_all(config: RunConfig, emit: OnEvent) -> Evaluated:
     """
     prepared = prepare(config, emit)
     runs = evaluate_prepared(prepared, emit)
-    places = [] if config.dry_run else map(prepared.place, prepared.checkpoints)
+    places = [] if config.dry_run else map(prepared.paths, prepared.checkpoints)
     found = [FoundRun(at.run_json, run) for at, run in zip(places, runs, strict=True)]
     return Evaluated(found, frozenset(b.name for b in prepared.benchmarks))
 
 
 def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
     """Find and check all that `config` names; raises `UsageError`, `IncompleteError`."""
+    require_run()
     options = _resolve(config, emit)
     judge = _judge(config)
     known = catalogue.load(config.benchmarks_file)

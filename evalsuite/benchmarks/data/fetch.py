@@ -27,6 +27,7 @@ from evalsuite.benchmarks.data.sizes import GB, written
 from evalsuite.benchmarks.data.upstream_trees import TREES
 from evalsuite.errors import EvalsuiteError, IncompleteError, UsageError
 from evalsuite.runs.records import Failure
+from evalsuite.system.packages import require
 
 UNASKED_BYTES = 5 * GB
 """A larger download requires ``--yes``."""
@@ -166,8 +167,12 @@ def fetch(
     """Download `wanted` and prepare it; returns the failures.
 
     Ctrl-C keeps what was downloaded; the next call continues. Raises `IncompleteError` if a disk
-    is too small, and `UsageError` if `wanted` is more than `UNASKED_BYTES` and `yes` is false.
+    is too small, and `UsageError` if `wanted` is more than `UNASKED_BYTES` and `yes` is false, or
+    what makes a video benchmark's table is not installed.
     """
+    for item in wanted:
+        if item.benchmark.dataset in TREES:
+            require("pandas", f"making the table of {item.benchmark.dataset}")
     _check_room(wanted)
     _check_consent(wanted, yes)
     failures = []

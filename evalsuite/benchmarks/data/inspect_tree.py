@@ -90,6 +90,10 @@ def _table(table: str, root: Path, scratch: Path) -> Path:
             "which it is made of",
             "fetch the repository again, or put the file there",
         ) from error
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"{root}: making {path.name} needs {error.name}", "pip install 'evalsuite[run]'"
+        ) from error
     # What unreadable or foreign JSON and parquet raise; Arrow's errors are ValueErrors.
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = one_line(error, with_type=True)
