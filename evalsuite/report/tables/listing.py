@@ -9,7 +9,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic
 
-from evalsuite.benchmarks.catalogue import Benchmark, Catalogue, Suite, load
+from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.benchmarks.catalogue import Catalogue, Suite, load
 from evalsuite.errors import UsageError, nearest
 from evalsuite.report.format import ABSENT, day, listed, points
 from evalsuite.report.model.column import Column, R
