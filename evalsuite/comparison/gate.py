@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.comparison.comparison import Comparison, Difference, compare_any
 from evalsuite.comparison.difference import PairedDifference, to_points, to_share
 from evalsuite.comparison.pairing import Paired
