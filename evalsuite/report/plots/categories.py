@@ -12,7 +12,7 @@ from evalsuite.runs.records import SampleScore
 from evalsuite.stats import clustered_standard_error, mean
 
 MOST = 40
-"""So many categories one plot holds."""
+"""Most categories of a plot."""
 
 
 def draw(
@@ -20,7 +20,7 @@ def draw(
 ) -> Figure | None:
     """Draw `benchmark` by category from each checkpoint's `answers`.
 
-    None if the samples have no category, or all the same.
+    Returns None if the samples have fewer than two categories.
     """
     tables = [_by_category(rows) for rows in answers]
     sizes: dict[str, int] = {}
