@@ -131,7 +131,7 @@ def run_notes(run: Run) -> Iterator[Note]:
     if run.finished is None:
         yield Note("unfinished, so benchmarks may be missing")
     if run.limit is not None:
-        yield Note("only part of the samples: --limit", run.limit)
+        yield Note("only part of the samples, with --limit", run.limit)
 
 
 def is_blind(run: Run) -> bool:

@@ -94,13 +94,13 @@ def _about_average(table: Table) -> str:
     [row] = table.rows
     partial = [score.benchmark for score in row.run.scores if score.partial]
     said = counted(len(table.averaged), "benchmark")
-    without = f", without {listed(partial)}(partial)" if partial else ""
+    without = f", without {listed(partial)} (partial)" if partial else ""
     parts = [
         f"{each.modality} {points(mean)} over {len(each.over)}"
         for each, mean in zip(table.averages, row.averages, strict=True)
         if each.modality
     ]
-    return f"average: mean over {said}, with equal weight{without}" + (
+    return f"average: mean over {said} with equal weight{without}" + (
         f"; {listed(parts)}" if parts else ""
     )
 
