@@ -17,6 +17,7 @@ from posixpath import normpath
 import pytest
 import typer
 
+import evalsuite
 from evalsuite import cli
 from evalsuite.benchmarks.catalogue import METRICS, PROMPT_FORMATS, load
 from evalsuite.runner.config import OPTIONS
@@ -179,6 +180,12 @@ def test_generated_pages(uri: str) -> None:
     for target in re.findall(r"\]\(([^)#:\s]+)", site):
         path = normpath(f"docs/{Path(uri).parent}/{target}")
         assert path in GENERATED or (ROOT / path).exists(), f"{uri}: {target}"
+
+
+def test_the_python_page_has_all_that_is_public() -> None:
+    named = set(re.findall(r"^::: ([\w.]+)$", PAGES["docs/reference/python.md"], re.M))
+    public = {".".join(home) for name, home in evalsuite._HOME.items() if name != "__version__"}
+    assert named - {"evalsuite.errors"} == public - {"evalsuite.errors.EvalsuiteError"}
 
 
 def test_the_command_line_page_has_every_option() -> None:
