@@ -7,19 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import EvalsuiteError
 from evalsuite.runner import batch_sensitivity
 from evalsuite.runner.events import BenchmarkPlan
 from evalsuite.runner.job import Job, Piece
-from evalsuite.runner.plan import Place, choose_scorable, cut, in_data_order
+from evalsuite.runner.plan import choose_scorable, cut, in_data_order
 from evalsuite.runner.prompting import PromptBuilder
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import State, header
 from evalsuite.runner.source import SampleSource
 from evalsuite.runs.comparable import Conditions
-from evalsuite.runs.journal import RERUN, Journal, answered
+from evalsuite.runs.journal import Journal, answered
+from evalsuite.runs.layout import RERUN, RunPaths
 from evalsuite.runs.records import (
     BatchSensitivity,
     CheckpointRecord,
@@ -28,9 +29,8 @@ from evalsuite.runs.records import (
     Run,
     Score,
     now,
-    read_run,
-    write_run,
 )
+from evalsuite.runs.storage import read_run, write_run
 from evalsuite.smolvlm.prompts import PromptOptions
 from evalsuite.system.environment import PACKAGES, VERSION, versions
 from evalsuite.vlmevalkit.client import KitError
@@ -52,7 +52,7 @@ class Assignment:
     benchmarks: Sequence[Benchmark]
     conditions: Mapping[str, Conditions]
     """How each benchmark is asked and scored, by name."""
-    where: Place
+    where: RunPaths
     state: State
 
 
