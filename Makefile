@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test browser chromium screenshots pictures lint format golden bench parity simulations clean
+.PHONY: docs lint-words install demo test browser chromium screenshots pictures lint format golden bench parity simulations clean
 
 install: $(STAMP)
 
@@ -51,14 +51,20 @@ golden: install  ## write tests/golden anew, all forms of reports; read the diff
 bench: install  ## side by side with VLMEvalKit's own loop; a few minutes
 	$(BIN)/python -m bench.side_by_side
 
-parity: install  ## both roads over every benchmark: the table in docs/evidence/parity.md
+parity: install  ## VLMEvalKit's loop and ours on every benchmark, written to docs/evidence/parity.md
 	$(BIN)/python -m tests.parity.table > docs/evidence/parity.md
 
 simulations: install  ## what intervals and verdicts promise, on made answers; some minutes
 	$(BIN)/python -m pytest -m slow tests/test_simulations.py
 
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache
 
 pictures: demo  ## the plots in docs/pictures
 	$(BIN)/python -m tools.pictures
+
+docs: install  ## the website of docs/, into site/; needs no network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+lint-words: install  ## words that make prose hard to read, with plain replacements
+	$(BIN)/python tools/lint_words.py

@@ -24,6 +24,7 @@ from evalsuite.smolvlm.model import Model, load
 from evalsuite.smolvlm.profiler import QUESTIONS, photo
 from evalsuite.smolvlm.prompts import build
 from evalsuite.smolvlm.requests import Question
+from evalsuite.smolvlm.settings import EngineSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,8 @@ def turn(
     """Answer `asked` once."""
     with Engine(
         directory,
+        EngineSettings(device=device, batch_size=len(asked)),
         model=model,
-        device=device,
-        batch_size=len(asked),
         share_prefixes=share,
         tile_bytes=sys.maxsize,
     ) as engine:

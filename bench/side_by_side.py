@@ -42,14 +42,14 @@ from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.benchmarks.data import locate
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
-from evalsuite.report.progress.runs import Silent
 from evalsuite.runner.config import RunConfig
-from evalsuite.runner.events import Planned
-from evalsuite.runner.plan import place
+from evalsuite.runner.events import Event, RunPlanned, SamplesPredicted
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
-from evalsuite.runs.records import Run, read_samples
+from evalsuite.runs.layout import run_paths
+from evalsuite.runs.records import Run
+from evalsuite.runs.storage import read_samples
 from evalsuite.smolvlm.profiler import BYTES_PER_WEIGHT, DeviceRates, ProfileTask
 from evalsuite.smolvlm.profiler import measure as measure_device
 from evalsuite.smolvlm.roofline import Workload, minimum_work, shape_of
@@ -98,21 +98,21 @@ class LoopResult:
     """Known for evalsuite only."""
 
 
-class Stopwatch(Silent):
+class Stopwatch:
     """Records when planning ends and when the first and last predictions arrive."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.planned_at = self.first_at = self.last_at = 0.0
 
-    def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
-        """Data is read; the first sample is built next."""
-        self.planned_at = time.monotonic()
-
-    def advanced(self, benchmark: str, done: int) -> None:
-        """A batch of predictions is on disk."""
-        self.last_at = time.monotonic()
-        self.first_at = self.first_at or self.last_at
+    def __call__(self, event: Event) -> None:
+        """Record the time of `event`."""
+        match event:
+            case RunPlanned():  # the first sample is about to be built
+                self.planned_at = time.monotonic()
+            case SamplesPredicted():  # a batch of predictions is on disk
+                self.last_at = time.monotonic()
+                self.first_at = self.first_at or self.last_at
 
 
 def run_evalsuite(
@@ -131,7 +131,7 @@ def run_evalsuite(
         (run,) = evaluate_all([checkpoint], chosen, options, SampleSource(kit), watch)
     if run.failures:
         sys.exit(f"evalsuite failed: {run.failures[0].message}")
-    where = place(options.config.output_dir, checkpoint, options.settings, None)
+    where = run_paths(options.config.output_dir, checkpoint, options.settings, None)
     return LoopResult(
         seconds=watch.last_at - watch.planned_at,
         first=watch.first_at - watch.started,

@@ -18,17 +18,24 @@ import pytest
 from evalsuite.benchmarks import catalogue as benchmarks
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.benchmarks.data import locate
-from evalsuite.benchmarks.data.progress import Step
 from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import Mode, RunConfig
-from evalsuite.runner.events import Planned
-from evalsuite.runner.plan import place, read_limit
+from evalsuite.runner.events import (
+    BenchmarkFinished,
+    BenchmarkPlan,
+    Event,
+    Note,
+    RunPlanned,
+    SamplesPredicted,
+    SamplesRerun,
+)
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
-from evalsuite.runner.workers.slot import Hire
+from evalsuite.runner.workers.slot import StartWorker
 from evalsuite.runner.workers.worker import Worker
+from evalsuite.runs.layout import read_limit, run_paths
 from evalsuite.runs.records import Outcome, Run
 from evalsuite.system.devices import resampling
 from evalsuite.system.hashing import cache_directory
@@ -85,34 +92,32 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Watched:
-    """A progress that remembers."""
+    """Keeps the events of a run."""
 
-    plans: list[tuple[Planned, ...]] = field(default_factory=list)
+    plans: list[tuple[BenchmarkPlan, ...]] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    finished: list[tuple[str, str]] = field(default_factory=list)
+    """The run and the benchmark of each outcome."""
     notes: list[str] = field(default_factory=list)
     done: dict[str, int] = field(default_factory=dict)
-    answered_again: list[tuple[int, int]] = field(default_factory=list)
+    reruns: list[tuple[int, int]] = field(default_factory=list)
 
-    def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
-        self.plans.append(tuple(plan))
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunPlanned():
+                self.plans.append(tuple(event.benchmarks))
+            case SamplesPredicted(run, benchmark, done):
+                self.advanced(f"{run} {benchmark}".strip(), done)
+            case BenchmarkFinished(run, outcome):
+                self.outcomes.append(outcome)
+                self.finished.append((run, outcome.benchmark))
+            case SamplesRerun(_, done, total):
+                self.reruns.append((done, total))
+            case Note(text):
+                self.notes.append(text)
 
-    def advanced(self, benchmark: str, done: int) -> None:
-        self.done[benchmark] = done
-
-    def scoring(self, benchmark: str) -> None:
-        pass
-
-    def finished(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
-
-    def again(self, run: str, done: int, total: int) -> None:
-        self.answered_again.append((done, total))
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def loading(self, step: Step) -> None:
-        pass
+    def advanced(self, name: str, done: int) -> None:
+        self.done[name] = done
 
 
 @dataclass
@@ -142,8 +147,8 @@ class Bench:
     ) -> Run:
         options = self.options(output, batch_size, limit, mode, fresh, workers, noise)
         plain = workers == 1 and batch_size is None
-        shown, hire = progress or Watched(), self.hire if plain else Worker
-        return self.evaluate(chosen, options, shown, hire=hire)
+        shown, start_worker = progress or Watched(), self.start_worker if plain else Worker
+        return self.evaluate(chosen, options, shown, start_worker=start_worker)
 
     def evaluate(
         self,
@@ -151,17 +156,22 @@ class Bench:
         options: ResolvedConfig,
         progress: Watched | None = None,
         *,
-        hire: Hire = Worker,
+        start_worker: StartWorker = Worker,
     ) -> Run:
         (run,) = evaluate_all(
-            [self.checkpoint], chosen, options, self.source, progress or Watched(), hire=hire
-        )
+            [self.checkpoint],
+            chosen,
+            options,
+            self.source,
+            progress or Watched(),
+            start_worker=start_worker,
+        )  # fmt: skip
         return run
 
     @property
-    def hire(self) -> Hire:
+    def start_worker(self) -> StartWorker:
         """Where a run's worker may come from."""
-        return Worker if self.kept is None else self.kept.hire
+        return Worker if self.kept is None else self.kept.start_worker
 
     def of(self, checkpoint: Checkpoint) -> Bench:
         """The same for another checkpoint."""
@@ -191,7 +201,7 @@ class Bench:
 
     def directory(self, output: Path) -> Path:
         options = self.options(output)
-        return place(output, self.checkpoint, options.settings, None).directory
+        return run_paths(output, self.checkpoint, options.settings, None).directory
 
 
 def demo(*names: str) -> list[Benchmark]:

@@ -14,8 +14,8 @@ import pytest
 import evalsuite as package
 from evalsuite.checkpoint import checkpoint
 from evalsuite.runner.config import RunConfig
-from evalsuite.runner.plan import place
 from evalsuite.runner.resolved import ResolvedConfig
+from evalsuite.runs.layout import run_paths
 from evalsuite.system.devices import resampling
 from evalsuite.system.locks import run_lock
 from tests.builders.commands import evalsuite, evalsuite_process
@@ -27,7 +27,7 @@ def demo_directory(output: Path) -> Path:
         config=RunConfig(output_dir=output), devices=("cpu",), dtype="float32",
         resampling=resampling(),
     )  # fmt: skip
-    return place(output, checkpoint.read("demo"), options.settings, None).directory
+    return run_paths(output, checkpoint.read("demo"), options.settings, None).directory
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"]], ids=["help", "list"])

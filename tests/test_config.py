@@ -123,4 +123,4 @@ def test_wrong_options_of_the_python_function(given: dict[str, Any], said: str) 
 
 def test_the_python_function_shows_its_options() -> None:
     names = set(inspect.signature(evalsuite.run).parameters)
-    assert names == {*OPTIONS, "progress"} - {"dry_run"}
+    assert names == {*OPTIONS, "on_event"} - {"dry_run"}

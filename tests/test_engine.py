@@ -19,6 +19,7 @@ from evalsuite.sample import Frames, Image, Media, Text
 from evalsuite.smolvlm.engine import Answer, Engine, Question
 from evalsuite.smolvlm.model import Model, load, non_greedy_options
 from evalsuite.smolvlm.prompts import Prompt, build
+from evalsuite.smolvlm.settings import EngineSettings
 from tests.builders.checkpoints import MAX_POSITIONS, SIDE, make_checkpoint
 from tests.builders.models import LimitedModel, Stage
 
@@ -186,7 +187,7 @@ def test_texts_depend_on_neither_batch_size_nor_order(
     batch_size: int,
 ) -> None:
     shuffled = random.Random(batch_size).sample(questions, len(questions))
-    with Engine(checkpoint, model=model, batch_size=batch_size) as engine:
+    with Engine(checkpoint, EngineSettings(batch_size=batch_size), model=model) as engine:
         batches = list(engine.answer(shuffled))
     assert max(len(batch) for batch in batches) <= batch_size
     assert {answer.id: answer for batch in batches for answer in batch} == expected
@@ -258,7 +259,7 @@ def test_longest_edge_changes_the_tiles(
     checkpoint: Path, model: Model, images: list[Image]
 ) -> None:
     asked = [Question("q", build("default", [images[0], Text("What?")]), 1)]
-    with Engine(checkpoint, model=model, longest_edge=2 * SIDE) as engine:
+    with Engine(checkpoint, EngineSettings(longest_edge=2 * SIDE), model=model) as engine:
         answered(engine, asked)
         assert engine.stats.tiles == 2 * 2 + 1
 
@@ -475,14 +476,14 @@ def test_no_questions_no_answers(checkpoint: Path, model: Model) -> None:
 def test_an_engine_can_be_reused_after_an_unfinished_iteration(
     checkpoint: Path, model: Model, questions: list[Question], expected: dict[str, Answer]
 ) -> None:
-    with Engine(checkpoint, model=model, batch_size=2) as engine:
+    with Engine(checkpoint, EngineSettings(batch_size=2), model=model) as engine:
         next(engine.answer(questions))
         assert answered(engine, questions) == expected
 
 
 def test_bfloat16_answers(checkpoint: Path, questions: list[Question]) -> None:
     question = questions[1]
-    with Engine(checkpoint, dtype="bfloat16") as engine:
+    with Engine(checkpoint, EngineSettings(dtype="bfloat16")) as engine:
         answer = answered(engine, [question])[question.id]
     assert answer.error is None
     assert engine.stats.tokens == answer.tokens
@@ -506,4 +507,4 @@ def test_a_processor_of_another_checkpoint_is_refused(
     processor.image_seq_len = 64
     processor.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"4 tokens .* 32 pixels.* 64"):
-        Engine(checkpoint, model=model, processor=tmp_path)
+        Engine(checkpoint, EngineSettings(processor=tmp_path), model=model)

@@ -9,9 +9,11 @@ import pytest
 
 from evalsuite.errors import UsageError
 from evalsuite.runner.batch_sensitivity import SAMPLES, Twice, pick, pool, shares, write
-from evalsuite.runner.workers.worker import Answered, Message, Worker, WorkerSettings
+from evalsuite.runner.events import BenchmarkFinished, Event, SamplesRerun
+from evalsuite.runner.workers.worker import BatchDone, Message, Worker, WorkerSettings
 from evalsuite.runs.journal import read_predictions
-from evalsuite.runs.records import BatchSensitivity, Outcome, Run, read_run
+from evalsuite.runs.records import BatchSensitivity, Run
+from evalsuite.runs.storage import read_run
 from tests.conftest import Bench, Reference, Watched, demo
 
 
@@ -155,25 +157,25 @@ class Seen(Watched):
         self.scored = threading.Event()
         self.records: list[Run] = []
 
-    def finished(self, outcome: Outcome) -> None:
-        super().finished(outcome)
-        self.scored.set()
-
-    def again(self, run: str, done: int, total: int) -> None:
-        super().again(run, done, total)
-        self.records.append(read_run(self.record))
+    def __call__(self, event: Event) -> None:
+        super().__call__(event)
+        match event:
+            case BenchmarkFinished():
+                self.scored.set()
+            case SamplesRerun():
+                self.records.append(read_run(self.record))
 
 
 def test_the_score_does_not_wait_for_what_is_asked_again(bench: Bench, tmp_path: Path) -> None:
     seen = Seen(bench.directory(tmp_path) / "run@40.json")
 
-    def hire(settings: WorkerSettings) -> Worker:
-        worker = bench.hire(settings)
+    def start_worker(settings: WorkerSettings) -> Worker:
+        worker = bench.start_worker(settings)
         receive = worker.receive
 
         def slow() -> Message:
             said = receive()
-            if isinstance(said, Answered) and " again" in said.answers[0].id:
+            if isinstance(said, BatchDone) and said.answers[0].id[2]:
                 assert seen.scored.wait(60)
             return said
 
@@ -181,11 +183,11 @@ def test_the_score_does_not_wait_for_what_is_asked_again(bench: Bench, tmp_path:
         return worker
 
     options = bench.options(tmp_path, limit="40")
-    run = bench.evaluate(demo("DemoOCR"), options, seen, hire=hire)
+    run = bench.evaluate(demo("DemoOCR"), options, seen, start_worker=start_worker)
     assert run.scores[0].rerun_samples == 40
     assert run.finished
     assert seen.outcomes == [dataclasses.replace(run.scores[0], rerun_samples=None)]
-    assert seen.answered_again[-1] == (40, 40)
+    assert seen.reruns[-1] == (40, 40)
     for record in seen.records:
         assert record.outcomes == tuple(seen.outcomes)
         assert record.finished is None
@@ -194,7 +196,7 @@ def test_the_score_does_not_wait_for_what_is_asked_again(bench: Bench, tmp_path:
 
 def test_nothing_is_asked_again_if_nobody_wants_to_know(bench: Bench, tmp_path: Path) -> None:
     options = bench.options(tmp_path, limit="20", noise=0)
-    run = bench.evaluate(demo("DemoOCR"), options, Watched(), hire=bench.hire)
+    run = bench.evaluate(demo("DemoOCR"), options, Watched(), start_worker=bench.start_worker)
     assert run.batch_sensitivity is None
     names = {path.name for path in (bench.directory(tmp_path) / "DemoOCR").iterdir()}
     assert names == {"predictions.jsonl", "samples@20.jsonl", "vlmevalkit@20"}
@@ -204,7 +206,7 @@ def test_a_finished_run_is_asked_for_more_by_name_alone(bench: Bench, tmp_path: 
     def run(noise: int | None = None) -> Run:
         options = bench.options(tmp_path, limit="20", noise=noise)
         chosen = demo("DemoOCR", "DemoDigits")
-        return bench.evaluate(chosen, options, Watched(), hire=bench.hire)
+        return bench.evaluate(chosen, options, Watched(), start_worker=bench.start_worker)
 
     first = run(noise=0)
     assert first.batch_sensitivity is None

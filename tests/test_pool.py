@@ -9,32 +9,33 @@ from pathlib import Path
 import pytest
 
 from evalsuite.errors import IncompleteError, UsageError
-from evalsuite.runner.workers.pool import STARTS, WORTH_LOADING, Heard, Loaded, Lost, Pool
-from evalsuite.runner.workers.slot import Said
+from evalsuite.runner.workers.pool import (
+    MAX_FAILED_STARTS,
+    MIN_QUESTIONS_TO_LOAD,
+    Pool,
+    RunAnswers,
+    RunFailed,
+    RunLoaded,
+)
+from evalsuite.runner.workers.slot import WorkerMessage
 from evalsuite.runner.workers.worker import (
-    Answered,
-    Displaced,
+    Assigned,
+    BatchDone,
+    LoadFailed,
     Message,
-    NoPlace,
-    Placed,
+    NoFreeDevice,
     Ready,
-    Unfit,
     Worker,
+    WorkerRemoved,
     WorkerSettings,
 )
 from evalsuite.smolvlm.prompts import Prompt
-from evalsuite.smolvlm.requests import Answer, Question
+from evalsuite.smolvlm.requests import Answer, Question, QuestionId
+from evalsuite.smolvlm.settings import EngineSettings
 from evalsuite.system.process import ChildDied
 
 SETTINGS = WorkerSettings(
-    directory=Path("checkpoint"),
-    base=None,
-    processor=None,
-    device="cpu",
-    dtype="float32",
-    batch_size=None,
-    longest_edge=None,
-    log=Path("worker.log"),
+    directory=Path("checkpoint"), engine=EngineSettings(), log=Path("worker.log")
 )
 
 
@@ -43,7 +44,7 @@ class Fake(Worker):
 
     def __init__(self, settings: WorkerSettings, poison: Sequence[str], start: object) -> None:
         self.settings = settings
-        self.where, self.log = settings.device, settings.log
+        self.location, self.log = settings.engine.device, settings.log
         self._poison = poison
         self._said: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._said.put(start)
@@ -60,11 +61,11 @@ class Fake(Worker):
             return
         for question in questions:
             answer = Answer(question.id, f"answer to {question.id}", 1, "stop")
-            self._said.put(Answered((answer,), 7))
+            self._said.put(BatchDone((answer,), 7))
 
-    def receive(self) -> Ready | Unfit | Answered:
+    def receive(self) -> Ready | LoadFailed | BatchDone:
         said = self._said.get()
-        if isinstance(said, Ready | Unfit | Answered):
+        if isinstance(said, Ready | LoadFailed | BatchDone):
             return said
         raise ChildDied("was killed (out of memory?)")
 
@@ -87,10 +88,10 @@ class Team:
     ) -> None:
         self.hired: list[Fake] = []
         self.notes: list[str] = []
-        self.answers: dict[tuple[int, str], Answer] = {}
-        self.others: list[Loaded | Lost] = []
+        self.answers: dict[tuple[int, QuestionId], Answer] = {}
+        self.others: list[RunLoaded | RunFailed] = []
         self.coming = [0] * runs
-        self._posted: queue.SimpleQueue[Said] = queue.SimpleQueue()
+        self._posted: queue.SimpleQueue[WorkerMessage] = queue.SimpleQueue()
 
         def employ(settings: WorkerSettings) -> Worker:
             fake = hire(settings) if hire else Fake(settings, poison, start(settings))
@@ -100,11 +101,11 @@ class Team:
         self.pool = Pool(
             [dataclasses.replace(SETTINGS, directory=Path(f"run {i}")) for i in range(runs)],
             [f"cuda:{i}" for i in range(workers)],
-            hand=hand,
+            min_queue=hand,
             coming=lambda run: self.coming[run],
             post=self._posted.put,
             note=self.notes.append,
-            hire=employ,
+            start_worker=employ,
         )
 
     def ask(self, ids: Sequence[str], run: int = 0) -> None:
@@ -112,10 +113,10 @@ class Team:
 
     def step(self) -> None:
         """Deal, and take in one thing that was said."""
-        self.pool.deal()
-        for heard in self.pool.hear(self._posted.get(timeout=10)):
-            if isinstance(heard, Heard):
-                for answer in heard.answers:
+        self.pool.distribute()
+        for heard in self.pool.handle(self._posted.get(timeout=10)):
+            if isinstance(heard, RunAnswers):
+                for answer in heard.batch.answers:
                     assert (heard.run, answer.id) not in self.answers, "answered twice"
                     self.answers[heard.run, answer.id] = answer
             else:
@@ -126,7 +127,7 @@ class Team:
             self.step()
 
     def finish(self, runs: int = 1) -> None:
-        while any(self.pool.owed(run) for run in range(runs)):
+        while any(self.pool.unanswered(run) for run in range(runs)):
             self.step()
 
 
@@ -154,14 +155,14 @@ def test_each_poison_costs_itself_alone(poison: str, workers: int) -> None:
         assert (answer.ended == "error") == (id_ in poison)
         if id_ in poison:
             assert answer.error is not None
-            assert "was killed (out of memory?) on this sample, the third" in answer.error
+            assert "was killed (out of memory?) on this sample" in answer.error
             asked = [
                 turn for fake in team.hired for turn in zip(fake.when, fake.asked, strict=True)
             ]
             held = [ids for _, ids in sorted(asked) if id_ in ids]
             assert len(held) >= 3, "three workers died on it"
             assert held[-1] == [id_], "the last one with nothing else in hand"
-    assert len([note for note in team.notes if "left out" in note]) == len(poison)
+    assert len([note for note in team.notes if "one sample" in note]) == len(poison)
     assert len(team.hired) <= workers + 3 * len(poison)
 
 
@@ -182,12 +183,12 @@ def test_nobody_hoards() -> None:
     team.get_ready()
     for number in range(20):
         team.ask([f"{number} {i}" for i in range(2)])
-    team.pool.deal()
+    team.pool.distribute()
     assert [[len(ids) for ids in fake.asked] for fake in team.hired] == [[2] * 4, [2] * 4]
-    team.finish()
-    taken = [sum(map(len, fake.asked)) for fake in team.hired]
-    assert sum(taken) == 40
-    assert max(taken) - min(taken) <= 8
+    while team.pool.unanswered(0):
+        team.step()
+        assert max(slot.unanswered for slot in team.pool._slots) <= 8
+    assert len(team.answers) == 40
 
 
 def test_the_last_chunks_are_shared_out() -> None:
@@ -196,7 +197,7 @@ def test_the_last_chunks_are_shared_out() -> None:
     for number in range(4):
         team.ask([f"{number} {i}" for i in range(2)])
     team.step()
-    team.pool.deal()
+    team.pool.distribute()
     assert sorted(sum(map(len, fake.asked)) for fake in team.hired) == [0, 4]
 
 
@@ -210,28 +211,28 @@ def test_checkpoints_are_spread_and_the_last_is_taken_by_who_is_first_done() -> 
     assert loaded[:2] == ["run 0", "run 1"]
     assert loaded.count("run 2") == 1
     assert len(loaded) == 3, "no checkpoint is loaded for what another worker will soon have done"
-    assert team.hired[2].settings.device in ("cuda:0", "cuda:1")
+    assert team.hired[2].settings.engine.device in ("cuda:0", "cuda:1")
 
 
 def test_a_checkpoint_with_much_left_gets_another_worker() -> None:
     team = Team(2, runs=2)
     team.get_ready()
-    team.coming = [0, 2 * WORTH_LOADING]
-    team.pool.deal()
+    team.coming = [0, 2 * MIN_QUESTIONS_TO_LOAD]
+    team.pool.distribute()
     assert [fake.settings.directory.name for fake in team.hired] == ["run 0", "run 1", "run 1"]
     assert team.hired[0].killed
-    assert team.hired[2].settings.device == "cuda:0"
+    assert team.hired[2].settings.engine.device == "cuda:0"
 
 
 def test_a_checkpoint_that_cannot_be_loaded_is_lost_alone() -> None:
     def start(settings: WorkerSettings) -> object:
-        return Unfit("no such tensor") if settings.directory.name == "run 0" else Ready({})
+        return LoadFailed("no such tensor") if settings.directory.name == "run 0" else Ready({})
 
     team = Team(2, runs=2, start=start)
     team.ask("ab", 0)
     team.ask("cd", 1)
     team.finish(2)
-    (lost,) = [other for other in team.others if isinstance(other, Lost)]
+    (lost,) = [other for other in team.others if isinstance(other, RunFailed)]
     assert lost.run == 0
     assert isinstance(lost.error, UsageError)
     assert "cannot be loaded: no such tensor" in str(lost.error)
@@ -240,20 +241,20 @@ def test_a_checkpoint_that_cannot_be_loaded_is_lost_alone() -> None:
 
 def test_a_checkpoint_that_kills_while_it_is_loaded_is_given_up() -> None:
     team = Team(start=lambda _: None)
-    for _ in range(STARTS):
+    for _ in range(MAX_FAILED_STARTS):
         team.ask("a")
         team.step()
     (lost,) = team.others
-    assert isinstance(lost, Lost)
+    assert isinstance(lost, RunFailed)
     assert isinstance(lost.error, IncompleteError)
-    assert "3 times in a row; worker.log has its last words" in str(lost.error)
+    assert "3 times in a row; see worker.log" in str(lost.error)
 
 
 def test_a_device_on_which_nothing_starts_is_done_without() -> None:
-    team = Team(2, start=lambda s: Ready({}) if s.device == "cuda:1" else None)
+    team = Team(2, start=lambda s: Ready({}) if s.engine.device == "cuda:1" else None)
     team.ask("abcd")
     team.coming = [1]  # not yet the end
-    while not any("going on without it" in note for note in team.notes):
+    while not any("without this device" in note for note in team.notes):
         team.step()
     team.coming = [0]
     team.ask("ef")
@@ -264,13 +265,13 @@ def test_a_device_on_which_nothing_starts_is_done_without() -> None:
 def test_a_defect_in_the_listener_is_raised() -> None:
     team = Team()
     with pytest.raises(AttributeError, match="surprise"):
-        team.pool.hear(Said(team.hired[0], AttributeError("surprise")))
+        team.pool.handle(WorkerMessage(team.hired[0], AttributeError("surprise")))
 
 
 class Guest(Fake):
     """A fake that is on no machine until it says so; it answers nothing of itself."""
 
-    placed = False
+    assigned = False
 
     def __init__(self, settings: WorkerSettings) -> None:
         super().__init__(settings, "", None)
@@ -283,7 +284,7 @@ class Guest(Fake):
         said = self.said.get()
         if isinstance(said, Exception):
             raise said
-        assert isinstance(said, Placed | Ready | Answered)
+        assert isinstance(said, Assigned | Ready | BatchDone)
         return said
 
 
@@ -303,7 +304,7 @@ class Inn(Team):
         return [fake for fake in self.hired if isinstance(fake, Guest)]
 
 
-PLACED = Placed("node-a", Path("worker-node-a.log"))
+PLACED = Assigned("node-a", Path("worker-node-a.log"))
 
 
 def test_who_has_no_place_is_given_nothing_and_keeps_nobody() -> None:
@@ -313,7 +314,7 @@ def test_who_has_no_place_is_given_nothing_and_keeps_nobody() -> None:
     assert inn.pool.workers(0) == 1
     for chunk in ("ab", "cd", "ef"):
         inn.ask(chunk)
-    inn.pool.deal()
+    inn.pool.distribute()
     assert inn.guests[0].asked == [["a", "b"], ["c", "d"], ["e", "f"]], "nobody else can"
     assert inn.guests[1].asked == []
 
@@ -321,16 +322,16 @@ def test_who_has_no_place_is_given_nothing_and_keeps_nobody() -> None:
 def test_a_lost_place_is_no_word_against_what_was_asked() -> None:
     inn = Inn(1)
     inn.ask("ab")
-    for number in range(2 * STARTS):
+    for number in range(2 * MAX_FAILED_STARTS):
         inn.tell(number, PLACED, Ready({}))
-        inn.pool.deal()
+        inn.pool.distribute()
         assert inn.guests[number].asked == [["a", "b"]], "in company still"
-        inn.tell(number, Displaced("left the cluster with its machine"))
-        inn.pool.deal()
+        inn.tell(number, WorkerRemoved("left the cluster with its machine"))
+        inn.pool.distribute()
     assert inn.answers == {}
-    assert inn.pool.owed(0) == 2
+    assert inn.pool.unanswered(0) == 2
     assert set(inn.notes) == {
-        "the worker on cuda:0 left the cluster with its machine; what it held is asked again"
+        "the worker on cuda:0 left the cluster with its machine; its questions are retried"
     }
 
 
@@ -339,19 +340,19 @@ def test_waiting_for_room_is_said_once_and_goes_on() -> None:
     inn.ask("ab")
     inn.coming = [1]
     inn.tell(0, PLACED, Ready({}))
-    full = NoPlace("no GPU of the Ray cluster was free for 300 seconds")
+    full = NoFreeDevice("no GPU of the Ray cluster was free for 300 seconds")
     inn.tell(1, full)
     inn.tell(2, full)
-    assert inn.notes == [f"{full}; 1 of 3 workers go on, others still wait"]
-    inn.pool.deal()
+    assert inn.notes == [f"{full}; 1 of 3 workers continue, the others wait"]
+    inn.pool.distribute()
     assert len(inn.hired) == 5, "both are looked for again"
     inn.tell(3, PLACED)
     inn.tell(4, full)
-    assert inn.notes[1:] == [f"{full}; 2 of 3 workers go on, others still wait"], "news"
+    assert inn.notes[1:] == [f"{full}; 2 of 3 workers continue, the others wait"], "news"
 
 
 def test_no_room_for_anybody_ends_the_run() -> None:
     inn = Inn(2)
     inn.ask("ab")
     with pytest.raises(IncompleteError, match=r"was free for 9 seconds\. Every answer so far is"):
-        inn.tell(1, NoPlace("no GPU of the Ray cluster was free for 9 seconds"))
+        inn.tell(1, NoFreeDevice("no GPU of the Ray cluster was free for 9 seconds"))

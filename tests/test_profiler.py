@@ -26,6 +26,7 @@ from evalsuite.smolvlm.profiler import (
     questions,
     share_of_matrix_rate,
 )
+from evalsuite.smolvlm.settings import EngineSettings
 from tests.builders.checkpoints import make_checkpoint, train_adapter
 
 
@@ -141,7 +142,7 @@ def test_a_batch_too_large_for_memory_is_measured_in_parts(tmp_path: Path) -> No
     checkpoint = make_checkpoint(tmp_path / "checkpoint")
     limited = LimitedModel(load(checkpoint, "cpu", "float32"), MemoryError(), "decode", 2)
     asked = questions(4, (64, 64), 4, tmp_path)
-    with Engine(checkpoint, model=limited, batch_size=4) as engine:  # type: ignore[arg-type]
+    with Engine(checkpoint, EngineSettings(batch_size=4), model=limited) as engine:  # type: ignore[arg-type]
         row = measure_batches(engine, asked, weight_bytes=4, min_seconds=0)
     assert isinstance(row, Measurement)
     assert row.splits == 1

@@ -10,8 +10,16 @@ from rich.console import Console
 
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.checkpoint.checkpoint import Checkpoint
-from evalsuite.report.progress.runs import Live, Plain, Silent, make
-from evalsuite.runner.events import Planned, Progress
+from evalsuite.report.progress.runs import Live, Plain, make
+from evalsuite.runner.events import (
+    BenchmarkFinished,
+    BenchmarkPlan,
+    Note,
+    RunPlanned,
+    SamplesPredicted,
+    SamplesRerun,
+    ScoringStarted,
+)
 from tests.builders.runs import failure, score
 
 
@@ -47,9 +55,9 @@ def checkpoint(**more: Any) -> Checkpoint:
 
 PLACE = Path("results/demo-01234567/89abcdef")
 PLAN = [
-    Planned(benchmark("Scored"), 60, 60, True),
-    Planned(benchmark("Begun"), 300, 120),
-    Planned(benchmark("Fresh"), 1000, 0),
+    BenchmarkPlan(benchmark("Scored"), 60, 60, True),
+    BenchmarkPlan(benchmark("Begun"), 300, 120),
+    BenchmarkPlan(benchmark("Fresh"), 1000, 0),
 ]
 
 
@@ -72,7 +80,7 @@ def said(console: Console, start: int) -> list[str]:
 def test_what_will_be_done_is_said_first() -> None:
     console = pipe()
     with make(console) as shown:
-        shown.planned(checkpoint(warnings=("no chat\ntemplate",)), PLACE, PLAN)
+        shown(RunPlanned("", checkpoint(warnings=("no chat\ntemplate",)), PLACE, PLAN))
     assert [line.split() for line in written(console).splitlines() if "─" not in line][:9] == [
         ["checkpoint", "demo", "(/ckpt/[bold]demo)"],
         ["model", "smolvlm,", "2.0M", "parameters,", "digest", "01234567"],
@@ -90,27 +98,27 @@ def test_what_will_be_done_is_said_first() -> None:
 def test_plain_lines_are_few() -> None:
     console, clock = pipe(), Clock()
     with Plain(console, clock) as shown:
-        shown.planned(checkpoint(), PLACE, PLAN)
+        shown(RunPlanned("", checkpoint(), PLACE, PLAN))
         start = len(written(console))
         for done in range(1, 1001):  # 100 a second
             clock.now += 0.01
-            shown.advanced("Fresh", done)
+            shown(SamplesPredicted("", "Fresh", done))
         assert said(console, start) == [
             "Fresh: 501 of 1000 (50%), 100 samples/s, 0:05 left",
         ]
-        shown.scoring("Fresh")
-        shown.finished(score("Fresh", 61.24, failed=2, unparsed=1))
+        shown(ScoringStarted("", "Fresh"))
+        shown(BenchmarkFinished("", score("Fresh", 61.24, failed=2, unparsed=1)))
         assert said(console, start)[1:] == ["Fresh: 61.2 ± 2.2 (300 samples, 2 failed, 1 unparsed)"]
 
 
 def test_slow_work_is_not_silent_for_long() -> None:
     console, clock = pipe(), Clock()
     with Plain(console, clock) as shown:
-        shown.planned(checkpoint(), PLACE, PLAN)
+        shown(RunPlanned("", checkpoint(), PLACE, PLAN))
         start = len(written(console))
         for done in range(1, 6):
             clock.now += 30
-            shown.advanced("Fresh", done)
+            shown(SamplesPredicted("", "Fresh", done))
     assert said(console, start) == [
         "Fresh: 3 of 1000 (0%), 0.03 samples/s, 8:18:30 left",
         "Fresh: 5 of 1000 (0%), 0.03 samples/s, 8:17:30 left",
@@ -123,8 +131,8 @@ def test_a_failure_says_why_and_what_to_do() -> None:
     console = pipe()
     with make(console) as shown:
         # A benchmark whose data cannot be read fails before anything is planned.
-        shown.finished(failure("Broken", "two\nlines of [red]reason"))
-        shown.note("the worker died;\nstarting another")
+        shown(BenchmarkFinished("", failure("Broken", "two\nlines of [red]reason")))
+        shown(Note("the worker died;\nstarting another"))
     assert said(console, 0) == [
         "Broken: failed (score): two lines of [red]reason; kit.log has the whole story",
         "note: the worker died; starting another",
@@ -133,13 +141,13 @@ def test_a_failure_says_why_and_what_to_do() -> None:
 
 def test_several_checkpoints_at_once() -> None:
     console = pipe()
-    second = [Planned(benchmark("Fresh"), 1000, 0, label="second Fresh")]
+    second = [BenchmarkPlan(benchmark("Fresh"), 1000, 0)]
     with make(console) as shown:
-        shown.planned(checkpoint(), PLACE, PLAN)
-        shown.planned(checkpoint(name="second"), PLACE, second)
+        shown(RunPlanned("", checkpoint(), PLACE, PLAN))
+        shown(RunPlanned("second", checkpoint(name="second"), PLACE, second))
         start = len(written(console))
-        shown.advanced("Fresh", 10)
-        shown.advanced("second Fresh", 1)
+        shown(SamplesPredicted("", "Fresh", 10))
+        shown(SamplesPredicted("second", "Fresh", 1))
     assert said(console, start) == [
         "Begun: 120 of 300 predicted",
         "Fresh: 10 of 1000 predicted",
@@ -156,18 +164,18 @@ def drawn(shown: Live) -> list[list[str]]:
 def test_bars() -> None:
     console, clock = terminal(), Clock()
     shown = Live(console, clock)
-    shown.planned(checkpoint(), PLACE, PLAN)
+    shown(RunPlanned("", checkpoint(), PLACE, PLAN))
     assert drawn(shown)[0][0] == "Begun"
     assert drawn(shown)[0][-2:] == ["120/300", "starting"]
     assert drawn(shown)[1] == ["and", "1", "more", "benchmark"]
-    shown.advanced("Begun", 130)
+    shown(SamplesPredicted("", "Begun", 130))
     clock.now += 10
-    shown.advanced("Begun", 230)
+    shown(SamplesPredicted("", "Begun", 230))
     assert drawn(shown)[0][-5:] == ["230/300", "10.0", "samples/s,", "0:07", "left"]
-    shown.scoring("Begun")
+    shown(ScoringStarted("", "Begun"))
     assert drawn(shown)[0][-1] == "scoring"
     assert drawn(shown)[1][0] == "Fresh"
-    shown.finished(score("Begun", 61.24))
+    shown(BenchmarkFinished("", score("Begun", 61.24)))
     assert [line[0] for line in drawn(shown)] == ["Fresh"]
     assert "Begun: 61.2 ± 2.2 (300 samples)\n" in written(console)
 
@@ -175,26 +183,26 @@ def test_bars() -> None:
 def test_what_is_asked_again_is_work_of_its_own() -> None:
     console, clock = terminal(), Clock()
     shown = Live(console, clock)
-    shown.planned(checkpoint(), PLACE, PLAN)
-    shown.finished(score("Fresh", 61.24))
-    shown.again("", 8, 32)
+    shown(RunPlanned("", checkpoint(), PLACE, PLAN))
+    shown(BenchmarkFinished("", score("Fresh", 61.24)))
+    shown(SamplesRerun("", 8, 32))
     clock.now += 4
-    shown.again("", 16, 64)
+    shown(SamplesRerun("", 16, 64))
     assert [line[:3] for line in drawn(shown)] == [
-        ["asked", "again,", "alone"],
+        ["reruns", "at", "batch"],
         ["and", "1", "more"],
     ]
     assert drawn(shown)[0][-5:] == ["16/64", "2.00", "samples/s,", "0:24", "left"]
-    shown.again("", 64, 64)
+    shown(SamplesRerun("", 64, 64))
     assert [line[0] for line in drawn(shown)] == ["Begun"]
     console = pipe()
     with Plain(console, clock) as plain:
-        plain.again("second", 8, 64)
+        plain(SamplesRerun("second", 8, 64))
         clock.now += 10
-        plain.again("second", 40, 64)
+        plain(SamplesRerun("second", 40, 64))
     assert said(console, 0) == [
-        "second asked again, alone: 40 of 64 (62%), 3.20 samples/s, 0:08 left",
-        "second asked again, alone: 40 of 64 predicted",
+        "second reruns at batch size 1: 40 of 64 (62%), 3.20 samples/s, 0:08 left",
+        "second reruns at batch size 1: 40 of 64 predicted",
     ]
 
 
@@ -203,8 +211,8 @@ def test_the_terminal_is_left_as_it_was(error: type[BaseException]) -> None:
     def work() -> None:
         with make(console) as shown:
             assert isinstance(shown, Live)
-            shown.planned(checkpoint(), PLACE, PLAN)
-            shown.advanced("Fresh", 10)
+            shown(RunPlanned("", checkpoint(), PLACE, PLAN))
+            shown(SamplesPredicted("", "Fresh", 10))
             raise error
 
     console = terminal()
@@ -225,8 +233,8 @@ def test_a_log_with_colours_is_still_a_log(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_results_stay_apart(capsys: pytest.CaptureFixture[str]) -> None:
     with make() as shown:
-        shown.planned(checkpoint(), PLACE, PLAN)
-        shown.note("hello")
+        shown(RunPlanned("", checkpoint(), PLACE, PLAN))
+        shown(Note("hello"))
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "hello" in captured.err
@@ -235,19 +243,8 @@ def test_results_stay_apart(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("make_display", [lambda: Plain(pipe()), lambda: Live(terminal())])
 def test_advancing_is_cheap(make_display: Any) -> None:
     with make_display() as shown:
-        shown.planned(checkpoint(), PLACE, PLAN)
+        shown(RunPlanned("", checkpoint(), PLACE, PLAN))
         start = time.perf_counter()
         for done in range(10_000):
-            shown.advanced("Fresh", done % 1000)
+            shown(SamplesPredicted("", "Fresh", done % 1000))
         assert (time.perf_counter() - start) / 10_000 < 100e-6
-
-
-def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
-    shown: Progress = Silent()
-    shown.planned(checkpoint(), PLACE, PLAN)
-    shown.advanced("Fresh", 1)
-    shown.scoring("Fresh")
-    shown.finished(score("Fresh", 1.0))
-    shown.again("", 1, 2)
-    shown.note("hello")
-    assert capsys.readouterr() == ("", "")

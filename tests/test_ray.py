@@ -19,20 +19,23 @@ import pytest
 from evalsuite.errors import IncompleteError, InterruptedRun, UsageError
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.workers import ray_node_check as node
-from evalsuite.runner.workers.ray_client import Cluster, Node, seats
-from evalsuite.runner.workers.ray_node_check import Found, Wanted, Weights
+from evalsuite.runner.workers.ray_client import RayCluster as Connection
+from evalsuite.runner.workers.ray_client import worker_devices
+from evalsuite.runner.workers.ray_messages import Node
+from evalsuite.runner.workers.ray_node_check import NodeReport, Required, RequiredCheckpoint
 from evalsuite.runner.workers.worker import (
-    Answered,
-    Displaced,
-    Placed,
+    Assigned,
+    BatchDone,
     Ready,
     Worker,
+    WorkerRemoved,
     WorkerSettings,
 )
 from evalsuite.runs.records import Run
 from evalsuite.sample import Image
 from evalsuite.smolvlm.prompts import Prompt
 from evalsuite.smolvlm.requests import Question
+from evalsuite.smolvlm.settings import EngineSettings
 from evalsuite.system.process import ChildDied
 from tests.builders.commands import gone
 from tests.builders.run_files import png, scores
@@ -116,12 +119,7 @@ def until(true: Callable[[], object], seconds: float = 120) -> None:
 def settings(bench: Bench, log: Path) -> WorkerSettings:
     return WorkerSettings(
         directory=bench.checkpoint.path,
-        base=None,
-        processor=bench.checkpoint.processor_path,
-        device="cpu",
-        dtype="float32",
-        batch_size=None,
-        longest_edge=None,
+        engine=EngineSettings(processor=bench.checkpoint.processor_path),
         log=log,
         threads=1,
     )
@@ -155,7 +153,7 @@ def test_auto_without_a_cluster_is_refused(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert refused(tmp_path, "--ray", "auto", "--workers", "2") == 2
     assert capsys.readouterr().err == (
-        "evalsuite: --ray auto: no Ray cluster on this machine; begin one with 'ray start --head', "
+        "evalsuite: --ray auto: no Ray cluster on this machine; start one with 'ray start --head', "
         "or join one with 'ray start --address HOST:PORT'\n"
     )
 
@@ -218,20 +216,27 @@ def test_without_ray_it_says_what_to_install(
         ((2, 1), "cuda", "2", ["cuda:0"] * 2),
         ((2, 1), "cpu", "5", ["cpu"] * 5),
         ((0, 0), "auto", "2", ["cpu"] * 2),
-        ((2, 1), "cuda", "4", "the cluster has 3 GPUs; take fewer --workers"),
-        ((2, 1), "cpu", "auto", "with --workers N (it has 16 CPUs)"),
-        ((0, 0), "auto", "auto", "has no GPU; say how many workers of one CPU each with --workers"),
-        ((0, 0), "auto", "17", "the cluster has 16 CPUs; take fewer --workers"),
+        ((2, 1), "cuda", "4", "the cluster has 3 GPUs; reduce --workers"),
+        ((2, 1), "cpu", "auto", "by --workers N (it has 16 CPUs)"),
+        (
+            (0, 0),
+            "auto",
+            "auto",
+            "has no GPU; set the number of workers",
+        ),
+        ((0, 0), "auto", "17", "the cluster has 16 CPUs; reduce --workers"),
         ((0, 0), "cuda", "auto", "the cluster has no GPUs"),
     ],
 )
-def test_seats(gpus: tuple[int, ...], device: str, workers: str, expected: list[str] | str) -> None:
+def test_worker_devices(
+    gpus: tuple[int, ...], device: str, workers: str, expected: list[str] | str
+) -> None:
     nodes = [Node(str(i), f"node-{i}", gpu, 8) for i, gpu in enumerate(gpus)]
     if isinstance(expected, list):
-        assert seats("head:6379", nodes, device, workers) == tuple(expected)
+        assert worker_devices("head:6379", nodes, device, workers) == tuple(expected)
     else:
         with pytest.raises(UsageError) as refusal:
-            seats("head:6379", nodes, device, workers)
+            worker_devices("head:6379", nodes, device, workers)
         assert str(refusal.value).startswith("--ray head:6379: ")
         assert expected in str(refusal.value)
 
@@ -242,29 +247,33 @@ def test_seats(gpus: tuple[int, ...], device: str, workers: str, expected: list[
 @pytest.mark.parametrize("key", ["evalsuite", "engine", "resampling"])
 def test_another_evalsuite_will_not_do(key: str) -> None:
     here = node.traits()
-    assert node.complaint(Found(here), here) is None
-    other = Found({**here, key: "other"})
-    assert (node.complaint(other, here) or "").startswith(
+    assert node.problem(NodeReport(here), here) is None
+    other = NodeReport({**here, key: "other"})
+    assert (node.problem(other, here) or "").startswith(
         f"has {key} other, and this machine {here[key]}; install the same "
     )
 
 
 def test_other_packages_are_noted() -> None:
     here = node.traits()
-    other = Found({**here, "torch": "2.11.0", "peft": None, "decord": "0.1", "platform": "Linux"})
-    assert node.complaint(other, here) is None
+    other = NodeReport(
+        {**here, "torch": "2.11.0", "peft": None, "decord": "0.1", "platform": "Linux"}
+    )
+    assert node.problem(other, here) is None
     assert node.differences(other, here) == {"torch": "2.11.0", "peft": None}
 
 
 def test_a_machine_sees_the_checkpoint(bench: Bench, tmp_path: Path) -> None:
-    right = node.weights(bench.checkpoint)
+    right = node.required_checkpoint(bench.checkpoint)
     seen = tmp_path / "sign"
     seen.touch()
-    assert node.look(Wanted((right,), (str(seen),))).unseen == []
+    assert node.check(Required((right,), (str(seen),))).missing == []
     wrong = dataclasses.replace(right, digest="0" * 64)
-    (other,) = node.look(Wanted((wrong,))).unseen
+    (other,) = node.check(Required((wrong,))).missing
     assert other.startswith(f"has another checkpoint in {bench.checkpoint.path}; ")
-    (none,) = node.look(Wanted((Weights(str(tmp_path / "none"), None, None, ""),))).unseen
+    (none,) = node.check(
+        Required((RequiredCheckpoint(str(tmp_path / "none"), None, None, ""),))
+    ).missing
     assert none.startswith(f"cannot read the checkpoint: {tmp_path}/none: no such directory")
 
 
@@ -279,9 +288,9 @@ def test_a_machine_without_our_files_is_refused(
     assert str(refusal.value) == (
         f"--ray {cluster.address}: {os.uname().nodename} does not see /proc/self/cwd/out; "
         "checkpoints, the cache ($EVALSUITE_CACHE) and --output-dir must be on a file system that "
-        "all machines share (and 1 more machine will not do)"
+        "all machines share (and 1 more machine with problems)"
     )
-    assert not list(tmp_path.glob("out/.sign*"))
+    assert not list(tmp_path.glob("out/.marker*"))
 
 
 # Runs
@@ -345,9 +354,12 @@ def test_a_worker_and_then_a_machine_are_killed_and_the_machine_comes_back(
     # What was on disk is not asked again: every sample was written once.
     assert dict(watched.counts) == {s.benchmark: s.n for s in run.scores}
     host = os.uname().nodename
-    assert f"the worker on {host} was killed (out of memory?); starting another" in watched.notes
     assert (
-        f"the worker on {host} left the cluster with its machine; what it held is asked again"
+        f"the worker on {host} was killed (out of memory?); starting another worker"
+        in watched.notes
+    )
+    assert (
+        f"the worker on {host} left the cluster with its machine; its questions are retried"
         in watched.notes
     )
 
@@ -398,7 +410,7 @@ def answers(output: Path) -> int:
 
 def test_a_lost_connection_ends_the_run(bench: Bench, cluster: RayCluster, tmp_path: Path) -> None:
     def kill_connection(_: list[str]) -> bool:
-        (child,) = children(os.getpid(), "evalsuite.runner.workers.ray_actors")
+        (child,) = children(os.getpid(), "evalsuite.runner.workers.ray_server")
         os.kill(child, signal.SIGKILL)
         return True
 
@@ -407,7 +419,7 @@ def test_a_lost_connection_ends_the_run(bench: Bench, cluster: RayCluster, tmp_p
         bench.evaluate(demo(*NAMES), given, Counting(kill_connection))
     assert str(error.value) == (
         f"--ray {cluster.address}: the connection to the cluster was lost (was killed (out of "
-        f"memory?)); {tmp_path}/ray.log has its last words. Every answer so far is kept"
+        f"memory?)); see {tmp_path}/ray.log. Every answer so far is kept"
     )
     assert answers(tmp_path) > 0
     until(lambda: not cluster.workers(), 20)
@@ -427,14 +439,14 @@ def children(parent: int, module: str) -> list[int]:
 def test_no_room_no_image_and_no_actor_are_told_apart(
     bench: Bench, cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with contextlib.closing(Cluster(cluster.address, tmp_path / "ray.log", 60)) as busy:
+    with contextlib.closing(Connection(cluster.address, tmp_path / "ray.log", 60)) as busy:
         assert [node.cpus for node in busy.nodes] == [1, 1]
-        busy.check("cpu", [bench.checkpoint], [tmp_path])
-        workers = [busy.hire(settings(bench, tmp_path / "worker.log")) for _ in range(2)]
+        busy.check_shared("cpu", [bench.checkpoint], [tmp_path])
+        workers = [busy.start_worker(settings(bench, tmp_path / "worker.log")) for _ in range(2)]
         heard = [said(worker) for worker in workers]
         log = tmp_path / f"worker-{os.uname().nodename}.log"
         for inbox in heard:
-            assert inbox.get(timeout=PATIENCE) == Placed(os.uname().nodename, log)
+            assert inbox.get(timeout=PATIENCE) == Assigned(os.uname().nodename, log)
 
         # A run on the cluster that is full now.
         given = options(bench, tmp_path / "out", cluster.address, patience=2)
@@ -451,11 +463,11 @@ def test_no_room_no_image_and_no_actor_are_told_apart(
             prompt = Prompt("What color is this?<image>", (Image(path, "digest"),), split=False)
             worker.ask([Question("id", prompt, 4)])
         unseen, answered = (inbox.get(timeout=PATIENCE) for inbox in heard)
-        assert isinstance(unseen, Displaced)
+        assert isinstance(unseen, WorkerRemoved)
         assert str(unseen) == (
-            "does not see /proc/self/cwd/image.png, which is on no shared file system"
+            "does not see /proc/self/cwd/image.png; it is not on a shared file system"
         )
-        assert isinstance(answered, Answered)
+        assert isinstance(answered, BatchDone)
         assert answered.answers[0].error is not None
         assert "/none.png" in answered.answers[0].error
 
@@ -465,7 +477,7 @@ def test_no_room_no_image_and_no_actor_are_told_apart(
             os.kill(parent, signal.SIGKILL)
         death = heard[1].get(timeout=PATIENCE)
         assert isinstance(death, ChildDied)
-        assert not isinstance(death, Displaced)
+        assert not isinstance(death, WorkerRemoved)
         assert str(death) == "lost its Ray actor (killed, or out of memory?)"
     until(lambda: not cluster.workers(), 20)
 
@@ -475,26 +487,28 @@ def test_a_machine_with_another_evalsuite_is_done_without(
 ) -> None:
     (tmp_path / "other" / "evalsuite").mkdir(parents=True)
     (tmp_path / "other" / "evalsuite" / "__init__.py").touch()
-    complaint = "has no evalsuite, or another one; install the version of this machine there"
+    complaint = "has no evalsuite or another version; install the version of this machine there"
     host = os.uname().nodename
     cluster.kill()
-    with contextlib.closing(Cluster(cluster.address, tmp_path / "ray.log", 60)) as ours:
-        ours.check("cpu", [bench.checkpoint], [tmp_path])
+    with contextlib.closing(Connection(cluster.address, tmp_path / "ray.log", 60)) as ours:
+        ours.check_shared("cpu", [bench.checkpoint], [tmp_path])
         cluster.add(tmp_path / "other")
-        heard = [said(ours.hire(settings(bench, tmp_path / "worker.log"))) for _ in range(2)]
+        heard = [
+            said(ours.start_worker(settings(bench, tmp_path / "worker.log"))) for _ in range(2)
+        ]
         first = [inbox.get(timeout=PATIENCE) for inbox in heard]
-        (misplaced,) = [message for message in first if isinstance(message, Displaced)]
-        assert str(misplaced) == f"was sent to {host}, which {complaint}"
-        (placed,) = [message for message in first if isinstance(message, Placed)]
+        (misplaced,) = [message for message in first if isinstance(message, WorkerRemoved)]
+        assert str(misplaced) == f"was assigned to {host}, which {complaint}"
+        (placed,) = [message for message in first if isinstance(message, Assigned)]
         # It is not sent there again: that machine's CPU stays free, and the other has none.
-        third = said(ours.hire(settings(bench, tmp_path / "worker.log")))
+        third = said(ours.start_worker(settings(bench, tmp_path / "worker.log")))
         (inbox,) = [inbox for inbox, message in zip(heard, first, strict=True) if message is placed]
         assert isinstance(inbox.get(timeout=PATIENCE), Ready)
         time.sleep(2)
         assert third.empty()
-    with contextlib.closing(Cluster(cluster.address, tmp_path / "ray.log", 60)) as ours:
+    with contextlib.closing(Connection(cluster.address, tmp_path / "ray.log", 60)) as ours:
         with pytest.raises(UsageError) as refusal:
-            ours.check("cpu", [bench.checkpoint], [tmp_path])
+            ours.check_shared("cpu", [bench.checkpoint], [tmp_path])
         assert str(refusal.value) == f"--ray {cluster.address}: {host} {complaint}"
     cluster.kill()
     cluster.add()

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from evalsuite.checkpoint import checkpoint
-from evalsuite.report.progress.runs import Silent
 from evalsuite.report.tables import verify as verified
 from evalsuite.report.writers.terminal import print_grids
 from evalsuite.runner.config import RunConfig
+from evalsuite.runner.events import ignore
 from evalsuite.runner.verify import Compared, Difference, Verified, verify
 from tests.builders import paper_tables as paper_data
 from tests.builders.checkpoints import train_adapter
@@ -37,7 +37,7 @@ def test_both_roads_agree(tmp_path: Path) -> None:
         data_dir=tmp_path / "data",
         allow_modified_data=True,
     )
-    found = verify(config, Silent())
+    found = verify(config, ignore)
     assert (found.device, found.dtype) == ("cpu", "float32")
     assert [compared.benchmark for compared in found.benchmarks] == list(config.benchmarks)
     # Options that VLMEvalKit drops are another prompt, and may be another answer.
@@ -62,7 +62,7 @@ def test_a_lora_adapter_against_one_that_peft_merged(tmp_path: Path) -> None:
         ckpt=(str(adapter),), command="test", benchmarks=("DemoOCR",), limit="8",
         device="cpu", dtype="float32",
     )  # fmt: skip
-    found = verify(config, Silent())
+    found = verify(config, ignore)
     (compared,) = found.benchmarks
     assert (compared.n, compared.differences, compared.stopped) == (8, (), None)
 

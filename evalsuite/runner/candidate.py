@@ -7,28 +7,28 @@ from collections.abc import Iterator, Sequence
 
 from evalsuite.errors import UsageError, nearest
 from evalsuite.runner.config import RunConfig
-from evalsuite.runner.events import Progress
+from evalsuite.runner.events import OnEvent
 from evalsuite.runner.session import evaluate_prepared, prepare
 from evalsuite.runs.comparable import EXACT
 from evalsuite.runs.records import FoundRun, Score
 
 
 def run_like(
-    baseline: FoundRun, config: RunConfig, progress: Progress, only: Sequence[str] = ()
+    baseline: FoundRun, config: RunConfig, emit: OnEvent, only: Sequence[str] = ()
 ) -> FoundRun:
     """Run the checkpoint of `config` on what `baseline` has scores of, or on those in `only`.
 
     What was done before is not done again. Raises what `evalsuite.runner.session.run_all`
     raises, and `UsageError` for several checkpoints.
     """
-    prepared = prepare(as_run(baseline, config, only), progress)
+    prepared = prepare(as_run(baseline, config, only), emit)
     if len(prepared.checkpoints) > 1:
         raise UsageError(
             f"--ckpt {config.ckpt[0]}: names {len(prepared.checkpoints)} checkpoints, but "
             "one is gated at a time; name one of them"
         )
-    (run,) = evaluate_prepared(prepared, progress)
-    return FoundRun(prepared.place(prepared.checkpoints[0]).run_json, run)
+    (run,) = evaluate_prepared(prepared, emit)
+    return FoundRun(prepared.paths(prepared.checkpoints[0]).run_json, run)
 
 
 def as_run(baseline: FoundRun, config: RunConfig, only: Sequence[str] = ()) -> RunConfig:

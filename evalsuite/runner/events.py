@@ -1,65 +1,105 @@
-"""What a run tells whoever watches it."""
+"""What a run reports while it works. Whoever wants to know passes an `OnEvent` function.
+
+The field ``run`` is the checkpoint's name if several checkpoints are evaluated together, and empty
+otherwise.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from evalsuite.benchmarks.catalogue import Benchmark
-from evalsuite.benchmarks.data.progress import Step
-from evalsuite.checkpoint.checkpoint import Checkpoint
-from evalsuite.runs.records import Outcome
+if TYPE_CHECKING:  # the display of a run is imported before the run itself
+    from evalsuite.benchmarks.catalogue import Benchmark
+    from evalsuite.benchmarks.data.progress import Step
+    from evalsuite.checkpoint.checkpoint import Checkpoint
+    from evalsuite.runs.records import Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """What is to be done for one benchmark."""
+class DataProgress:
+    """Data is being downloaded or unpacked."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkPlan:
+    """What is left to do for one benchmark."""
 
     benchmark: Benchmark
     total: int
-    """Samples of this run, the limit applied."""
+    """Samples of this run, after the limit."""
     done: int
-    """Of those, samples that have a prediction already."""
-    finished: bool = False
-    """Whether its score is there already."""
-    label: str = ""
-    """What the progress will call it; left out, by the benchmark's name."""
-
-    @property
-    def name(self) -> str:
-        """What the progress will call it."""
-        return self.label or self.benchmark.name
+    """How many of them have a prediction already."""
+    scored: bool = False
+    """Whether the score exists already."""
 
 
-class Progress(Protocol):
-    """Who wants to know how runs go.
+@dataclass(frozen=True, slots=True)
+class RunPlanned:
+    """Work on a checkpoint is about to start."""
 
-    Where several checkpoints are at work at once, each is planned first, and a `benchmark` is
-    called by the checkpoint's name and its own.
-    """
+    run: str
+    checkpoint: Checkpoint
+    directory: Path
+    benchmarks: Sequence[BenchmarkPlan]
 
-    def loading(self, step: Step) -> None:
-        """Data is being downloaded or unpacked."""
 
-    def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
-        """Work is about to start."""
+@dataclass(frozen=True, slots=True)
+class SamplesPredicted:
+    """`done` samples of a benchmark have a prediction on disk."""
 
-    def advanced(self, benchmark: str, done: int) -> None:
-        """`done` samples of `benchmark` have a prediction."""
+    run: str
+    benchmark: str
+    done: int
 
-    def scoring(self, benchmark: str) -> None:
-        """All predictions of `benchmark` are there."""
 
-    def finished(self, outcome: Outcome) -> None:
-        """A benchmark has its score or its failure."""
+@dataclass(frozen=True, slots=True)
+class ScoringStarted:
+    """All predictions of a benchmark exist."""
 
-    def again(self, run: str, done: int, total: int) -> None:
-        """`done` of `total` samples that were to be asked again, alone, are answered.
+    run: str
+    benchmark: str
 
-        `run` is the checkpoint's name where several are at work. The total grows.
-        """
 
-    def note(self, text: str) -> None:
-        """Something a person should know."""
+@dataclass(frozen=True, slots=True)
+class BenchmarkFinished:
+    """A benchmark has its score or its failure."""
+
+    run: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesRerun:
+    """`done` of `total` samples are repeated at batch size 1. The total grows."""
+
+    run: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A message for the user."""
+
+    text: str
+
+
+Event = (
+    DataProgress
+    | RunPlanned
+    | SamplesPredicted
+    | ScoringStarted
+    | BenchmarkFinished
+    | SamplesRerun
+    | Note
+)
+OnEvent = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Do nothing with `event`."""

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from evalsuite.benchmarks.catalogue import Benchmark
-from evalsuite.runner.workers.slot import Said
+from evalsuite.runner.workers.slot import WorkerMessage
 from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.journal import Journal
 from evalsuite.runs.records import Failure, Prediction, SampleScore, Score
@@ -171,7 +171,7 @@ class Defect:
     error: BaseException
 
 
-Event = Built | Unbuilt | Scored | Unscored | LookedAgain | Said | Defect
+Event = Built | Unbuilt | Scored | Unscored | LookedAgain | WorkerMessage | Defect
 
 
 def failed_prediction(sample: BrokenSample) -> Prediction:

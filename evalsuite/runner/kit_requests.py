@@ -19,10 +19,11 @@ from evalsuite.runner.job import (
     Unbuilt,
     Unscored,
 )
-from evalsuite.runner.plan import Place
 from evalsuite.runner.scoring import cost_of, make_score, score_samples
 from evalsuite.runner.source import SampleSource
-from evalsuite.runs.records import Failure, Prediction, write_samples
+from evalsuite.runs.layout import RunPaths
+from evalsuite.runs.records import Failure, Prediction
+from evalsuite.runs.storage import write_samples
 from evalsuite.vlmevalkit.client import KitError
 
 
@@ -43,7 +44,7 @@ class Requests:
             lambda error: Unbuilt(job, self.failure(job.benchmark, error)),
         )
 
-    def score(self, job: Job, where: Place) -> None:
+    def score(self, job: Job, where: RunPaths) -> None:
         """Have `job` scored: `Scored` or `Unscored` is posted."""
         self._scorer.submit(
             self._do,
@@ -51,7 +52,7 @@ class Requests:
             lambda error: Unscored(job, self.failure(job.benchmark, error)),
         )
 
-    def look_again(self, job: Job, where: Place) -> None:
+    def look_again(self, job: Job, where: RunPaths) -> None:
         """Have what was asked again held against the score of `job`: `LookedAgain` is posted."""
         again = _again(job)
         remark = f"{job.benchmark.name}: what changed at batch size 1 cannot be scored"
@@ -88,7 +89,7 @@ class Requests:
         samples = self._source.samples(job.benchmark, job.conditions.data_digest, piece.ids)
         return Built(job, piece, samples, time.monotonic() - started)
 
-    def _scored(self, job: Job, where: Place) -> Scored:
+    def _scored(self, job: Job, where: RunPaths) -> Scored:
         started = time.monotonic()
         name = job.benchmark.name
         scored, rows = score_samples(
@@ -106,7 +107,9 @@ class Requests:
         )
         return Scored(job, score, rows)
 
-    def _looked_again(self, job: Job, where: Place, again: Mapping[str, Prediction]) -> LookedAgain:
+    def _looked_again(
+        self, job: Job, where: RunPaths, again: Mapping[str, Prediction]
+    ) -> LookedAgain:
         found = batch_sensitivity.look_again(
             self._source.kit, job.benchmark, job.rows, job.journal.predictions, again
         )

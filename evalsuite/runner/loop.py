@@ -15,7 +15,15 @@ from collections.abc import Sequence
 
 from evalsuite.errors import EvalsuiteError, InterruptedRun
 from evalsuite.runner import prompting
-from evalsuite.runner.events import Progress
+from evalsuite.runner.events import (
+    BenchmarkFinished,
+    Note,
+    OnEvent,
+    RunPlanned,
+    SamplesPredicted,
+    SamplesRerun,
+    ScoringStarted,
+)
 from evalsuite.runner.job import (
     Built,
     Defect,
@@ -28,18 +36,17 @@ from evalsuite.runner.job import (
     failed_prediction,
 )
 from evalsuite.runner.kit_requests import Requests
-from evalsuite.runner.prompting import Asked
+from evalsuite.runner.prompting import PendingQuestion
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run_record import Assignment, Ledger
 from evalsuite.runner.scoring import without_answer
 from evalsuite.runner.source import SampleSource
-from evalsuite.runner.start_workers import connect, staff
-from evalsuite.runner.workers.pool import Heard, Loaded, Lost, Pool
-from evalsuite.runner.workers.ray_client import Cluster
-from evalsuite.runner.workers.slot import Hire, Said
+from evalsuite.runner.workers.pool import Pool, RunAnswers, RunFailed, RunLoaded
+from evalsuite.runner.workers.ray_client import RayCluster
+from evalsuite.runner.workers.slot import StartWorker, WorkerMessage
 from evalsuite.runs.records import Failure, Outcome, Prediction, Run
 from evalsuite.sample import Sample
-from evalsuite.smolvlm.requests import add_seconds
+from evalsuite.smolvlm.requests import QuestionId, add_seconds
 from evalsuite.system.files import remove_scratch
 from evalsuite.vlmevalkit.client import BrokenSample
 
@@ -59,8 +66,8 @@ class Evaluation:
         assignments: Sequence[Assignment],
         options: ResolvedConfig,
         source: SampleSource,
-        progress: Progress,
-        hire: Hire,
+        emit: OnEvent,
+        start_worker: StartWorker,
     ) -> None:
         several = len(assignments) > 1
         self._ledgers = [
@@ -72,14 +79,14 @@ class Evaluation:
         self._at_work: list[Ledger] = []
         self._options = options
         self._source = source
-        self._progress = progress
-        self._hire = hire
+        self._emit = emit
+        self._start_worker = start_worker
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._requests = Requests(source, self._events.put)
         self._pool: Pool | None = None
-        self._cluster: Cluster | None = None
-        self._asked: dict[tuple[int, str], Asked] = {}
-        """Every question without an answer, by run and question's id."""
+        self._cluster: RayCluster | None = None
+        self._pending: dict[tuple[int, QuestionId], PendingQuestion] = {}
+        """Every question without an answer, by run and question."""
 
     def __enter__(self) -> Evaluation:
         return self
@@ -103,15 +110,13 @@ class Evaluation:
             while self._take_turns():
                 self._build_more()
                 if self._pool is not None:
-                    self._pool.deal()
+                    self._pool.distribute()
                 self._handle(self._events.get())
             for ledger in self._ledgers:
                 if ledger.error is not None:
                     raise ledger.error
             if shard := self._options.shard:
-                self._progress.note(
-                    f"part {shard} is predicted; once all are, --mode eval scores them"
-                )
+                self._note(f"part {shard} is predicted; once all are, --mode eval scores them")
             return [ledger.finished() for ledger in self._ledgers]
         except KeyboardInterrupt:
             again = (
@@ -132,26 +137,41 @@ class Evaluation:
             self._source.kit.check_judge()
         asks = todo and self._options.config.mode != "eval"
         if asks and self._options.config.ray is not None:
-            media = self._source.kit.media
-            self._cluster = connect(self._options.config.ray, self._options, self._ledgers, media)
+            self._cluster = self._connect(self._options.config.ray)
         if todo:
             where = ", ".join(dict.fromkeys(self._options.devices))
             count = len(self._options.devices)
             on = where if count == 1 else f"{where} with {count} workers"
             if self._cluster is not None:
                 on += " on a Ray cluster"
-            self._progress.note(
-                f"on {on} in {self._options.dtype}; VLMEvalKit takes some seconds to start"
-            )
+            self._note(f"on {on} in {self._options.dtype}; VLMEvalKit takes some seconds to start")
             if self._cluster is not None:
                 log = self._options.config.output_dir / "worker-MACHINE.log"
-                self._progress.note(f"workers log to {log}, Ray to ray.log beside it")
+                self._note(f"workers log to {log}, Ray to ray.log beside it")
             self._source.kit.start()
         if asks:
-            hire = self._hire if self._cluster is None else self._cluster.hire
-            self._pool = staff(
-                self._options, self._ledgers, hire, self._events.put, self._progress.note
+            remote = self._cluster
+            self._pool = Pool(
+                [self._options.worker_settings(ledger.checkpoint) for ledger in self._ledgers],
+                self._options.devices,
+                coming=lambda run: sum(job.coming for job in self._ledgers[run].jobs),
+                post=self._events.put,
+                note=self._note,
+                start_worker=self._start_worker if remote is None else remote.start_worker,
             )
+
+    def _connect(self, address: str) -> RayCluster:
+        """Connect to a cluster whose machines see all files that workers need."""
+        output = self._options.config.output_dir
+        cluster = RayCluster(address, output / "ray.log", self._options.patience_seconds)
+        try:
+            checkpoints = [ledger.checkpoint for ledger in self._ledgers]
+            shared = [self._source.kit.media, output]
+            cluster.check_shared(self._options.device, checkpoints, shared)
+        except BaseException:
+            cluster.close()
+            raise
+        return cluster
 
     def _take_turns(self) -> bool:
         """Close runs that are done, open others for workers to turn to; whether any is at work.
@@ -159,7 +179,7 @@ class Evaluation:
         Only so many are open at once, as each holds its journals and samples.
         """
         for ledger in list(self._at_work):
-            if not ledger.open and (self._pool is None or not self._pool.owed(ledger.number)):
+            if not ledger.open and (self._pool is None or not self._pool.unanswered(ledger.number)):
                 ledger.close()
                 self._at_work.remove(ledger)
         while self._later and sum(ledger.asking for ledger in self._at_work) <= len(
@@ -178,7 +198,9 @@ class Evaluation:
         if len(self._options.devices) > 1:
             # What takes longest must not begin last, when one worker has it and others nothing.
             ledger.jobs.sort(key=lambda job: job.weight, reverse=True)
-        self._progress.planned(ledger.checkpoint, ledger.where.directory, ledger.plan())
+        self._emit(
+            RunPlanned(ledger.label, ledger.checkpoint, ledger.where.directory, ledger.plan())
+        )
         ledger.write()
         for benchmark, why in failed:
             failure = why if isinstance(why, Failure) else self._requests.failure(benchmark, why)
@@ -203,9 +225,12 @@ class Evaluation:
                 continue
             if self._pool is None or not any(job.coming for job in ledger.jobs):
                 return job  # nobody need wait for a worker
-            owed, workers = self._pool.owed(ledger.number), self._pool.workers(ledger.number)
-            if workers and owed < OUTSTANDING:
-                found.append((owed / workers, job))
+            unanswered, workers = (
+                self._pool.unanswered(ledger.number),
+                self._pool.workers(ledger.number),
+            )
+            if workers and unanswered < OUTSTANDING:
+                found.append((unanswered / workers, job))
         return min(found, key=lambda pair: pair[0])[1] if found else None
 
     def _handle(self, event: Event) -> None:
@@ -225,17 +250,17 @@ class Evaluation:
             case Scored(job, score, rows):
                 job.score, job.rows = score, rows
                 self._ledgers[job.run].keep(score)
-                self._show(self._ledgers[job.run], score)
+                self._emit(BenchmarkFinished(self._ledgers[job.run].label, score))
                 self._move_on(job)
             case Unscored(job, failure):
                 self._settle(self._ledgers[job.run], failure)
             case LookedAgain(job, asked_again, remark):
                 if remark:
-                    self._progress.note(remark)
+                    self._note(remark)
                 assert job.score is not None
                 score = dataclasses.replace(job.score, rerun_samples=asked_again)
                 self._ledgers[job.run].settle(score)
-            case Said():
+            case WorkerMessage():
                 self._hear(event)
             case Defect(error):
                 raise error
@@ -246,7 +271,7 @@ class Evaluation:
         broken = [failed_prediction(s) for s in samples if isinstance(s, BrokenSample)]
         self._write_down(job, broken)
         whole = [sample for sample in samples if isinstance(sample, Sample)]
-        asked = list(prompting.ask(job, whole, self._ledgers[job.run].wording))
+        asked = list(prompting.ask(job, whole, self._ledgers[job.run].prompts))
         job.pending.update(one.sample for one in asked)
         if self._pool is not None and asked:
             job.asked += len(asked)
@@ -257,47 +282,47 @@ class Evaluation:
         job.asked_again = True
         if self._pool is None:
             return
-        asked = list(prompting.ask_again(job, self._ledgers[job.run].wording))
+        asked = list(prompting.ask_again(job, self._ledgers[job.run].prompts))
         job.pending_again.update(one.sample for one in asked)
         for start in range(0, len(asked), ALONE):
             self._ask(self._pool, asked[start : start + ALONE])
 
-    def _ask(self, pool: Pool, asked: Sequence[Asked]) -> None:
-        run = asked[0].job.run
-        self._asked.update(((run, one.question.id), one) for one in asked)
-        pool.ask(run, [one.question for one in asked])
+    def _ask(self, pool: Pool, pending: Sequence[PendingQuestion]) -> None:
+        run = pending[0].job.run
+        self._pending.update(((run, one.question.id), one) for one in pending)
+        pool.ask(run, [one.question for one in pending])
 
-    def _hear(self, said: Said) -> None:
+    def _hear(self, message: WorkerMessage) -> None:
         assert self._pool is not None
-        for heard in self._pool.hear(said):
-            match heard:
-                case Loaded(run, ready):
-                    self._ledgers[run].loaded(ready.environment)
-                case Heard():
-                    self._keep(heard)
-                case Lost(run, error):
+        for event in self._pool.handle(message):
+            match event:
+                case RunLoaded(run, environment):
+                    self._ledgers[run].loaded(environment)
+                case RunAnswers():
+                    self._keep(event)
+                case RunFailed(run, error):
                     self._lose(self._ledgers[run], error)
 
-    def _keep(self, heard: Heard) -> None:
+    def _keep(self, given: RunAnswers) -> None:
         by_job: dict[tuple[str, bool], tuple[Job, list[Prediction]]] = {}
-        for answer in heard.answers:
-            asked = self._asked.pop((heard.run, answer.id))
-            if not asked.again:
-                asked.job.charge(answer)
-            name = asked.job.benchmark.name
-            _, predictions = by_job.setdefault((name, asked.again), (asked.job, []))
-            predictions.append(prompting.prediction(answer, asked))
-        for (_, again), (job, predictions) in by_job.items():
-            if again:
+        for answer in given.batch.answers:
+            pending = self._pending.pop((given.run, answer.id))
+            if not pending.rerun:
+                pending.job.charge(answer)
+            name = pending.job.benchmark.name
+            _, predictions = by_job.setdefault((name, pending.rerun), (pending.job, []))
+            predictions.append(prompting.prediction(answer, pending))
+        for (_, rerun), (job, predictions) in by_job.items():
+            if rerun:
                 assert job.again is not None
                 job.pending_again.difference_update(p.id for p in predictions)
                 job.again.append(predictions)
-                ledger = self._ledgers[heard.run]
+                ledger = self._ledgers[given.run]
                 done, total = ledger.again
-                self._progress.again(ledger.name(""), done, total)
+                self._emit(SamplesRerun(ledger.label, done, total))
             else:
-                job.began = min(job.began or heard.since, heard.since)
-                job.measured(heard.peak_memory_bytes, heard.host_memory_bytes)
+                job.began = min(job.began or given.since, given.since)
+                job.measured(given.batch.peak_memory_bytes, given.batch.host_memory_bytes)
                 job.pending.difference_update(p.id for p in predictions)
                 self._write_down(job, predictions)
             self._move_on(job)
@@ -307,7 +332,7 @@ class Evaluation:
         error = type(error)(f"{ledger.checkpoint.source}: {error}")
         ledger.give_up(error)
         if self._later or any(other.open for other in self._at_work):
-            self._progress.note(f"{error}; going on with the others")
+            self._note(f"{error}; going on with the others")
 
     def _write_down(self, job: Job, predictions: Sequence[Prediction]) -> None:
         if not predictions:
@@ -317,7 +342,7 @@ class Evaluation:
         # A benchmark that failed in the meantime keeps its answers, and no longer has a display.
         ledger, name = self._ledgers[job.run], job.benchmark.name
         if name in ledger.open:
-            self._progress.advanced(ledger.name(name), min(job.done, len(job.chosen)))
+            self._emit(SamplesPredicted(ledger.label, name, min(job.done, len(job.chosen))))
 
     def _move_on(self, job: Job) -> None:
         """Score once every sample has its prediction; end once those asked again have theirs."""
@@ -343,7 +368,7 @@ class Evaluation:
         if not self._options.shard and (failure := without_answer(job)) is not None:
             self._settle(ledger, failure)
         elif self._options.scores:
-            self._progress.scoring(ledger.name(name))
+            self._emit(ScoringStarted(ledger.label, name))
             self._requests.score(job, ledger.where)
         else:
             self._move_on(job)
@@ -362,11 +387,10 @@ class Evaluation:
 
     def _settle(self, ledger: Ledger, outcome: Outcome) -> None:
         ledger.settle(outcome)
-        self._show(ledger, outcome)
+        self._emit(BenchmarkFinished(ledger.label, outcome))
 
-    def _show(self, ledger: Ledger, outcome: Outcome) -> None:
-        shown = dataclasses.replace(outcome, benchmark=ledger.name(outcome.benchmark))
-        self._progress.finished(shown)
+    def _note(self, text: str) -> None:
+        self._emit(Note(text))
 
 
 def _unpredicted(job: Job) -> Failure:

@@ -1,4 +1,4 @@
-"""What workers are asked: samples the first time, and some of them once more, alone."""
+"""The questions of a run: all samples, and some of them again at batch size 1."""
 
 from __future__ import annotations
 
@@ -17,67 +17,67 @@ from evalsuite.vlmevalkit.client import BrokenSample
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
-    """How a run puts its samples to the model."""
+class PromptBuilder:
+    """Makes the prompts of a run."""
 
-    style: PromptOptions
+    options: PromptOptions
     blind: bool
+    """Whether images and frames are removed."""
 
-    def of(self, sample: Sample, benchmark: Benchmark) -> Prompt:
+    def build(self, sample: Sample, benchmark: Benchmark) -> Prompt:
         """The prompt for `sample`."""
         shown = blinded(sample.messages) if self.blind else sample.messages
-        return prompts.build(benchmark.prompt_of(sample.part), shown, self.style)
+        return prompts.build(benchmark.prompt_of(sample.part), shown, self.options)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PendingQuestion:
     """A question without an answer."""
 
     job: Job
     sample: str
     """Its id."""
-    digest: str
-    """Of the prompt."""
+    prompt_digest: str
     question: Question
 
     @property
-    def again(self) -> bool:
-        """Whether the sample has a prediction, and is asked alone now."""
+    def rerun(self) -> bool:
+        """Whether the sample has a prediction and is repeated at batch size 1."""
         return self.question.unbatched
 
 
-def ask(job: Job, samples: Iterable[Sample], wording: Wording) -> Iterator[Asked]:
-    """Ask those of `samples` that have no prediction, or one to another prompt."""
-    benchmark = job.benchmark
+def ask(job: Job, samples: Iterable[Sample], builder: PromptBuilder) -> Iterator[PendingQuestion]:
+    """Questions for those of `samples` that have no prediction, or one for another prompt."""
     for sample in samples:
-        prompt = wording.of(sample, benchmark)
+        prompt = builder.build(sample, job.benchmark)
         digest = prompt_digest(prompt.text, prompt.media)
         if not _known(job.journal.predictions, sample.id, digest):
-            name = f"{benchmark.name}\t{sample.id}"
-            question = Question(name, prompt, benchmark.max_new_tokens)
-            yield Asked(job, sample.id, digest, question)
+            yield _pending(job, sample.id, digest, prompt, rerun=False)
 
 
-def ask_again(job: Job, wording: Wording) -> Iterator[Asked]:
-    """Ask alone what is to be and has no such answer yet, unless it failed the first time."""
+def ask_again(job: Job, builder: PromptBuilder) -> Iterator[PendingQuestion]:
+    """Questions for the reruns without an answer, but for samples that failed the first time."""
     known = {} if job.again is None else job.again.predictions
-    benchmark = job.benchmark
     for id_ in job.wanted_again:
         sample, first = job.samples[id_], job.journal.predictions[id_]
         if isinstance(sample, BrokenSample) or first.ended == "error":
             continue
         if not _known(known, id_, first.prompt_digest):
-            name = f"{benchmark.name} again\t{id_}"
-            prompt = wording.of(sample, benchmark)
-            question = Question(name, prompt, benchmark.max_new_tokens, unbatched=True)
-            yield Asked(job, id_, first.prompt_digest, question)
+            prompt = builder.build(sample, job.benchmark)
+            yield _pending(job, id_, first.prompt_digest, prompt, rerun=True)
 
 
-def prediction(answer: Answer, asked: Asked) -> Prediction:
-    """What is kept of `answer`."""
+def _pending(job: Job, id_: str, digest: str, prompt: Prompt, *, rerun: bool) -> PendingQuestion:
+    key = (job.benchmark.name, id_, rerun)
+    question = Question(key, prompt, job.benchmark.max_new_tokens, unbatched=rerun)
+    return PendingQuestion(job, id_, digest, question)
+
+
+def prediction(answer: Answer, pending: PendingQuestion) -> Prediction:
+    """What the journal keeps of `answer`."""
     return Prediction(
-        id=asked.sample,
-        prompt_digest=asked.digest,
+        id=pending.sample,
+        prompt_digest=pending.prompt_digest,
         text=answer.text,
         tokens=answer.tokens,
         ended=answer.ended,

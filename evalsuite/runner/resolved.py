@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.batch_sensitivity import SAMPLES
 from evalsuite.runner.config import RunConfig
-from evalsuite.runner.plan import Limit, Shard
+from evalsuite.runner.workers.worker import WorkerSettings
+from evalsuite.runs.layout import Limit, Shard
+from evalsuite.smolvlm.settings import EngineSettings
 
 ENGINE = "evalsuite-3"
 """Version of the engine. Increase it when the engine may answer differently: predictions of
@@ -45,6 +48,23 @@ class ResolvedConfig:
         if self.config.ray is not None and self.device != "cpu":
             return 1  # Ray gives each worker its own device
         return self.devices.count(self.device)
+
+    def worker_settings(self, checkpoint: Checkpoint) -> WorkerSettings:
+        """What a worker needs to run `checkpoint`."""
+        return WorkerSettings(
+            directory=checkpoint.path,
+            engine=EngineSettings(
+                device=self.device,
+                dtype=self.dtype,
+                batch_size=self.batch_size,
+                base=checkpoint.base_path,
+                processor=checkpoint.processor_path,
+                longest_edge=self.config.longest_edge,
+                workers_per_device=self.workers_per_device,
+            ),
+            log=(self.config.output_dir / "worker.log").absolute(),
+            threads=self.threads,
+        )
 
     @property
     def reruns(self) -> int:

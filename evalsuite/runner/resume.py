@@ -8,10 +8,11 @@ from typing import Any
 
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.runner import batch_sensitivity as noises
-from evalsuite.runner.events import Planned
-from evalsuite.runner.plan import Place
+from evalsuite.runner.events import BenchmarkPlan
 from evalsuite.runs.comparable import Conditions, differences
-from evalsuite.runs.records import Run, Score, read_run
+from evalsuite.runs.layout import RunPaths
+from evalsuite.runs.records import Run, Score
+from evalsuite.runs.storage import read_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class State:
     """A run as it was found."""
 
     previous: Run | None
-    standing: list[Planned]
+    standing: list[BenchmarkPlan]
     """Benchmarks whose score need not be made again."""
     todo: list[Benchmark]
     reopened: frozenset[str] = frozenset()
@@ -32,7 +33,7 @@ class State:
 
 
 def look(
-    where: Place,
+    where: RunPaths,
     benchmarks: Sequence[Benchmark],
     conditions: Mapping[str, Conditions],
     *,
@@ -55,7 +56,7 @@ def look(
             todo.append(benchmark)
             reopened.add(benchmark.name)
         else:
-            standing.append(Planned(benchmark, score.n, score.n, finished=True))
+            standing.append(BenchmarkPlan(benchmark, score.n, score.n, scored=True))
     return State(previous, standing, todo, frozenset(reopened))
 
 

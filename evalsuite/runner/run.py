@@ -11,18 +11,19 @@ from evalsuite.benchmarks.data import data_digest
 from evalsuite.checkpoint.adapter import require_peft
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import IncompleteError
-from evalsuite.runner.events import Planned, Progress
+from evalsuite.runner.events import BenchmarkPlan, OnEvent, RunPlanned
 from evalsuite.runner.loop import Evaluation
-from evalsuite.runner.plan import Place, choose_scorable, place
+from evalsuite.runner.plan import choose_scorable
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import State, header, look
 from evalsuite.runner.run_record import Assignment
 from evalsuite.runner.scoring import conditions_of
 from evalsuite.runner.source import SampleSource
-from evalsuite.runner.workers.slot import Hire
+from evalsuite.runner.workers.slot import StartWorker
 from evalsuite.runner.workers.worker import Worker
 from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.journal import answered, peek
+from evalsuite.runs.layout import RunPaths, run_paths
 from evalsuite.runs.records import Run
 from evalsuite.system.locks import run_lock
 from evalsuite.vlmevalkit.client import KitError
@@ -33,20 +34,22 @@ def evaluate_all(
     benchmarks: Sequence[Benchmark],
     options: ResolvedConfig,
     source: SampleSource,
-    progress: Progress,
+    emit: OnEvent,
     *,
-    hire: Hire = Worker,
+    start_worker: StartWorker = Worker,
 ) -> list[Run]:
     """Run `checkpoints` on `benchmarks`, whose data is located; continue what was begun before.
 
-    Workers come from `hire`, or from the Ray cluster of `options`.
+    Workers are started by `start_worker`, or on the Ray cluster of `options`.
     Returns a run for each with all outcomes known so far, those of other benchmarks included; none
     for a dry run. Raises `UsageError` (a directory is in use, a checkpoint cannot be loaded),
     `IncompleteError` (the workers keep dying, the disk is full) and `InterruptedRun`; whatever was
     answered before is on disk.
     """
     places = [
-        place(options.config.output_dir, checkpoint, options.settings, options.limit, options.shard)
+        run_paths(
+            options.config.output_dir, checkpoint, options.settings, options.limit, options.shard
+        )
         for checkpoint in checkpoints
     ]
     # Two names of the same weights are one run.
@@ -59,13 +62,13 @@ def evaluate_all(
         fresh=options.config.fresh,
         noise=options.reruns_required,
     )
-    runs: dict[Place, Run] = {}
+    runs: dict[RunPaths, Run] = {}
     todo: list[Assignment] = []
     with contextlib.ExitStack() as locks:
         for where, checkpoint in named.items():
             state = look_at(where)
             if state.complete:
-                progress.planned(checkpoint, where.directory, state.standing)
+                emit(RunPlanned("", checkpoint, where.directory, state.standing))
                 if state.previous is not None and not options.config.dry_run:
                     runs[where] = state.previous
                 continue
@@ -73,14 +76,14 @@ def evaluate_all(
                 require_peft()
             if options.config.dry_run:
                 left = _outlook(state, where, conditions, options, source)
-                progress.planned(checkpoint, where.directory, [*state.standing, *left])
+                emit(RunPlanned("", checkpoint, where.directory, [*state.standing, *left]))
                 continue
             locks.enter_context(run_lock(where.directory, where.part))
             # Whoever held the lock may have done some of it since.
             state = look_at(where)
             todo.append(Assignment(checkpoint, benchmarks, conditions, where, state))
         if todo:
-            with Evaluation(todo, options, source, progress, hire) as evaluation:
+            with Evaluation(todo, options, source, emit, start_worker) as evaluation:
                 done = evaluation.work()
             runs.update((given.where, run) for given, run in zip(todo, done, strict=True))
     return [runs[where] for where in places if where in runs]
@@ -88,11 +91,11 @@ def evaluate_all(
 
 def _outlook(
     state: State,
-    where: Place,
+    where: RunPaths,
     conditions: Mapping[str, Conditions],
     options: ResolvedConfig,
     source: SampleSource,
-) -> list[Planned]:
+) -> list[BenchmarkPlan]:
     """What a run would do, touching nothing. Raises `IncompleteError` for unreadable data."""
     plan = []
     for benchmark in state.todo:
@@ -109,5 +112,5 @@ def _outlook(
             raise IncompleteError(f"{benchmark.name}: {error}") from error
         wanted = header(benchmark, asked)
         known = {} if options.config.fresh else peek(where.journal(benchmark.name), wanted)
-        plan.append(Planned(benchmark, len(chosen), sum(answered(known, i) for i in chosen)))
+        plan.append(BenchmarkPlan(benchmark, len(chosen), sum(answered(known, i) for i in chosen)))
     return plan

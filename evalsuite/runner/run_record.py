@@ -11,15 +11,16 @@ from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import EvalsuiteError
 from evalsuite.runner import batch_sensitivity
-from evalsuite.runner.events import Planned
+from evalsuite.runner.events import BenchmarkPlan
 from evalsuite.runner.job import Job, Piece
-from evalsuite.runner.plan import Place, choose_scorable, cut, in_data_order
-from evalsuite.runner.prompting import Wording
+from evalsuite.runner.plan import choose_scorable, cut, in_data_order
+from evalsuite.runner.prompting import PromptBuilder
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import State, header
 from evalsuite.runner.source import SampleSource
 from evalsuite.runs.comparable import Conditions
-from evalsuite.runs.journal import RERUN, Journal, answered
+from evalsuite.runs.journal import Journal, answered
+from evalsuite.runs.layout import RERUN, RunPaths
 from evalsuite.runs.records import (
     BatchSensitivity,
     CheckpointRecord,
@@ -28,9 +29,8 @@ from evalsuite.runs.records import (
     Run,
     Score,
     now,
-    read_run,
-    write_run,
 )
+from evalsuite.runs.storage import read_run, write_run
 from evalsuite.smolvlm.prompts import PromptOptions
 from evalsuite.system.environment import PACKAGES, VERSION, versions
 from evalsuite.vlmevalkit.client import KitError
@@ -52,7 +52,7 @@ class Assignment:
     benchmarks: Sequence[Benchmark]
     conditions: Mapping[str, Conditions]
     """How each benchmark is asked and scored, by name."""
-    where: Place
+    where: RunPaths
     state: State
 
 
@@ -62,7 +62,7 @@ class Ledger:
     def __init__(
         self, number: int, given: Assignment, options: ResolvedConfig, label: str = ""
     ) -> None:
-        """`label` tells the run from others in what is said of its benchmarks."""
+        """`label` names the run in events; empty if it is the only one."""
         self.number = number
         self.checkpoint = given.checkpoint
         self.where = given.where
@@ -75,10 +75,10 @@ class Ledger:
         prompts = PromptOptions(
             options.config.prompts, self.checkpoint.family, self.checkpoint.chat_template
         )
-        self.wording = Wording(prompts, options.config.blind)
+        self.prompts = PromptBuilder(prompts, options.config.blind)
         self._options = options
         self._conditions = given.conditions
-        self._label = label
+        self.label = label
         self._rank = {b.name: i for i, b in enumerate(given.benchmarks)}
         previous = self.state.previous
         redone = {b.name for b in self.state.todo} - self.state.reopened
@@ -105,10 +105,6 @@ class Ledger:
             self._environment["shards"] = len(self._shards)
         self._met(versions())
         self._run: Run | None = None
-
-    def name(self, benchmark: str) -> str:
-        """What `benchmark` is called where several checkpoints are at work."""
-        return f"{self._label} {benchmark}".strip()
 
     def open_jobs(self, source: SampleSource) -> list[tuple[Benchmark, KitError | Failure]]:
         """Open the journals of all that is to be done; returns what cannot be, and why."""
@@ -153,14 +149,11 @@ class Ledger:
         total = sum(len(job.wanted_again) for job in jobs)
         return total - sum(len(job.pending_again) for job in jobs), total
 
-    def plan(self) -> list[Planned]:
+    def plan(self) -> list[BenchmarkPlan]:
         """What there is to do, benchmark by benchmark."""
         return [
             *self.state.standing,
-            *(
-                Planned(j.benchmark, len(j.chosen), j.done, label=self.name(j.benchmark.name))
-                for j in self.jobs
-            ),
+            *(BenchmarkPlan(j.benchmark, len(j.chosen), j.done) for j in self.jobs),
         ]
 
     def _open_job(self, benchmark: Benchmark, source: SampleSource) -> Job | Failure:

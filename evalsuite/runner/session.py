@@ -18,13 +18,14 @@ from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.checkpoint.locate import DEMOS, expand
 from evalsuite.errors import UsageError
 from evalsuite.runner.config import CheckpointConfig, JudgeConfig, RunConfig
-from evalsuite.runner.events import Progress
-from evalsuite.runner.plan import Place, place, read_limit, read_shard
+from evalsuite.runner.events import DataProgress, Note, OnEvent
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers import ray_client
+from evalsuite.runner.workers.ray_messages import uses_gpu
 from evalsuite.runs.comparable import EXACT, JudgeId
+from evalsuite.runs.layout import RunPaths, read_limit, read_shard, run_paths
 from evalsuite.runs.records import FoundRun, Run
 from evalsuite.system import devices as device
 from evalsuite.system.hashing import cache_directory
@@ -61,28 +62,28 @@ class Prepared:
     options: ResolvedConfig
     judge: JudgeId | None
 
-    def place(self, checkpoint: Checkpoint) -> Place:
+    def paths(self, checkpoint: Checkpoint) -> RunPaths:
         """Where the run of `checkpoint` lives."""
         options = self.options
-        return place(options.config.output_dir, checkpoint, options.settings, options.limit)
+        return run_paths(options.config.output_dir, checkpoint, options.settings, options.limit)
 
 
-def run_all(config: RunConfig, progress: Progress) -> Evaluated:
+def run_all(config: RunConfig, emit: OnEvent) -> Evaluated:
     """Evaluate every checkpoint of `config`; a dry run returns no runs.
 
     Nothing is written before everything the user gave has been checked. Raises `UsageError` for
     what is wrong with it, `IncompleteError` for missing data, and what `evaluate_all` raises.
     """
-    prepared = prepare(config, progress)
-    runs = evaluate_prepared(prepared, progress)
-    places = [] if config.dry_run else map(prepared.place, prepared.checkpoints)
+    prepared = prepare(config, emit)
+    runs = evaluate_prepared(prepared, emit)
+    places = [] if config.dry_run else map(prepared.paths, prepared.checkpoints)
     found = [FoundRun(at.run_json, run) for at, run in zip(places, runs, strict=True)]
     return Evaluated(found, frozenset(b.name for b in prepared.benchmarks))
 
 
-def prepare(config: RunConfig, progress: Progress) -> Prepared:
+def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
     """Find and check all that `config` names; raises `UsageError`, `IncompleteError`."""
-    options = _resolve(config, progress)
+    options = _resolve(config, emit)
     judge = _judge(config)
     known = catalogue.load(config.benchmarks_file)
     # What was named is checked before a checkpoint is fetched; what was not, after it was found.
@@ -106,8 +107,8 @@ def prepare(config: RunConfig, progress: Progress) -> Prepared:
         available=config.available,
         fetching=not config.dry_run,
         yes=config.yes,
-        note=progress.note,
-        say=progress.loading,
+        note=lambda text: emit(Note(text)),
+        say=lambda step: emit(DataProgress(step)),
     )
     return Prepared(
         checkpoints=read,
@@ -117,9 +118,7 @@ def prepare(config: RunConfig, progress: Progress) -> Prepared:
     )
 
 
-def evaluate_prepared(
-    prepared: Prepared, progress: Progress, *, media: Path | None = None
-) -> list[Run]:
+def evaluate_prepared(prepared: Prepared, emit: OnEvent, *, media: Path | None = None) -> list[Run]:
     """Do what was prepared; images and frames are kept in `media`, or else in the cache."""
     options = prepared.options
     with tempfile.TemporaryDirectory(prefix="evalsuite-") as scratch, cache.session():
@@ -133,13 +132,13 @@ def evaluate_prepared(
             judge=prepared.judge,
         ) as kit:
             return evaluate_all(
-                prepared.checkpoints, prepared.benchmarks, options, SampleSource(kit), progress
+                prepared.checkpoints, prepared.benchmarks, options, SampleSource(kit), emit
             )
 
 
-def _resolve(config: RunConfig, progress: Progress) -> ResolvedConfig:
+def _resolve(config: RunConfig, emit: OnEvent) -> ResolvedConfig:
     """Find the devices, and read limit, shard and batch size. Raises `UsageError`."""
-    devices, threads, dtype = _devices(config, progress)
+    devices, threads, dtype = _devices(config, emit)
     shard = read_shard(config.shard)
     if shard is not None and config.mode == "eval":
         raise UsageError("--shard: a shard is not scored on its own; omit it with --mode eval")
@@ -155,7 +154,7 @@ def _resolve(config: RunConfig, progress: Progress) -> ResolvedConfig:
     )
 
 
-def _devices(config: RunConfig, progress: Progress) -> tuple[tuple[str, ...], int | None, str]:
+def _devices(config: RunConfig, emit: OnEvent) -> tuple[tuple[str, ...], int | None, str]:
     """The device of each worker, the CPU threads of each, and the dtype."""
     if config.ray is None:
         first, dtype = device.resolve(config.device, config.dtype)
@@ -166,9 +165,9 @@ def _devices(config: RunConfig, progress: Progress) -> tuple[tuple[str, ...], in
         raise UsageError("--shard and --ray exclude each other: a cluster has one queue; drop one")
     devices, notes = ray_client.survey(config.ray, config.device, config.workers)
     for note in notes:
-        progress.note(note)
+        emit(Note(note))
     # A CPU worker of the cluster has one CPU. Threads of a GPU worker depend on its machine.
-    threads = None if ray_client.on_gpu(devices[0]) else 1
+    threads = None if uses_gpu(devices[0]) else 1
     return devices, threads, device.dtype_for(devices[0], config.dtype)
 
 

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.benchmarks.catalogue import Benchmark
-from evalsuite.benchmarks.data.progress import Step
-from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import IncompleteError
 from evalsuite.runner.config import RunConfig
-from evalsuite.runner.events import Planned, Progress
+from evalsuite.runner.events import Event, Note, OnEvent, RunPlanned, SamplesPredicted
 from evalsuite.runner.session import Prepared, evaluate_prepared, prepare
-from evalsuite.runs.records import Outcome, Prediction, SampleScore, read_samples
+from evalsuite.runs.records import Prediction, SampleScore
+from evalsuite.runs.storage import read_samples
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.reference import ReferenceResult, ReferenceTask, run_reference
 
@@ -85,7 +84,7 @@ class Verified:
         return all(compared.n for compared in self.benchmarks)
 
 
-def verify(config: RunConfig, progress: Progress) -> Verified:
+def verify(config: RunConfig, emit: OnEvent) -> Verified:
     """Run both roads over `config`'s checkpoint and benchmarks.
 
     Raises what `evalsuite.runner.session.run_all` raises, and `IncompleteError` if a road fails.
@@ -102,16 +101,16 @@ def verify(config: RunConfig, progress: Progress) -> Verified:
     )
     with tempfile.TemporaryDirectory(prefix="evalsuite-verify-") as scratch:
         root = Path(scratch)
-        prepared = prepare(dataclasses.replace(config, output_dir=root / "results"), progress)
+        prepared = prepare(dataclasses.replace(config, output_dir=root / "results"), emit)
         (checkpoint,) = prepared.checkpoints
-        watch = _Stopwatch(progress)
+        watch = _Stopwatch(emit)
         (run,) = evaluate_prepared(prepared, watch, media=root / "media")
         if run.failures:
             failed = "; ".join(f"{f.benchmark}: {f.message}" for f in run.failures)
             raise IncompleteError(f"nothing to compare: {failed}")
-        where = prepared.place(checkpoint)
+        where = prepared.paths(checkpoint)
         ours = {b.name: read_samples(where.samples(b.name)) for b in prepared.benchmarks}
-        progress.note("now VLMEvalKit's own class and loop, one sample at a time")
+        emit(Note("running VLMEvalKit's own class and loop, one sample at a time"))
         theirs = {r.benchmark: r for r in _their_road(prepared, ours, root / "theirs")}
         with Kit(work=root / "kit", media=root / "media", log=root / "kit.log") as kit:
             compared = tuple(
@@ -188,10 +187,10 @@ def _prediction(id_: str, text: str) -> Prediction:
 
 
 class _Stopwatch:
-    """Passes everything on, and notes when work begins and when the last prediction comes."""
+    """Passes events on, and measures the time from the first sample to the last prediction."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, emit: OnEvent) -> None:
+        self._emit = emit
         self._began = self._last = 0.0
 
     @property
@@ -199,32 +198,10 @@ class _Stopwatch:
         """From the first sample to the last prediction."""
         return self._last - self._began
 
-    def loading(self, step: Step) -> None:
-        """Pass it on."""
-        self._progress.loading(step)
-
-    def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
-        """Data is read; the first sample is about to be built."""
-        self._began = time.monotonic()
-        self._progress.planned(checkpoint, place, plan)
-
-    def advanced(self, benchmark: str, done: int) -> None:
-        """A batch of predictions is on disk."""
-        self._last = time.monotonic()
-        self._progress.advanced(benchmark, done)
-
-    def scoring(self, benchmark: str) -> None:
-        """Pass it on."""
-        self._progress.scoring(benchmark)
-
-    def finished(self, outcome: Outcome) -> None:
-        """Pass it on."""
-        self._progress.finished(outcome)
-
-    def again(self, run: str, done: int, total: int) -> None:
-        """Pass it on."""
-        self._progress.again(run, done, total)
-
-    def note(self, text: str) -> None:
-        """Pass it on."""
-        self._progress.note(text)
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunPlanned():
+                self._began = time.monotonic()
+            case SamplesPredicted():
+                self._last = time.monotonic()
+        self._emit(event)

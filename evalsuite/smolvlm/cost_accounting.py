@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from evalsuite.smolvlm.media_loader import MediaKey, Window
-from evalsuite.smolvlm.requests import Cost, Question
+from evalsuite.smolvlm.requests import Cost, Question, QuestionId
 from evalsuite.smolvlm.scheduler import Response
 
 MEDIA_STAGES = ("read", "tiles", "vision")
@@ -41,7 +41,9 @@ class CostShares:
         return Cost(tiles, len(response.prompt.ids), response.prefill_tokens, seconds)
 
 
-def _first_shown(questions: Sequence[Question], fresh: Mapping[MediaKey, int]) -> dict[str, int]:
+def _first_shown(
+    questions: Sequence[Question], fresh: Mapping[MediaKey, int]
+) -> dict[QuestionId, int]:
     """Return new tiles by question id; those of a medium go to the first question that shows it."""
     left = dict(fresh)
     return {

@@ -25,9 +25,10 @@ from evalsuite.smolvlm.media_loader import MediaKey, MediaReader, Window, Window
 from evalsuite.smolvlm.memory import free_bytes, free_host_bytes, peak_bytes, peak_resident_bytes
 from evalsuite.smolvlm.model import Model, load
 from evalsuite.smolvlm.prompts import IMAGE_TOKEN
-from evalsuite.smolvlm.requests import Answer, Question, Stats
+from evalsuite.smolvlm.requests import Answer, Question, QuestionId, Stats
 from evalsuite.smolvlm.roofline import Shape, shape_of
 from evalsuite.smolvlm.scheduler import BatchScheduler, EncodedPrompt, Response
+from evalsuite.smolvlm.settings import EngineSettings
 from evalsuite.smolvlm.tokenization import PromptTokenizer
 from evalsuite.smolvlm.vision import VisionEncoder
 
@@ -48,42 +49,35 @@ class Engine:
     def __init__(
         self,
         directory: Path | str,
+        settings: EngineSettings = EngineSettings(),  # noqa: B008 - frozen
         *,
-        device: str = "cpu",
-        dtype: str = "float32",
-        batch_size: int | None = None,
-        base: Path | None = None,
-        processor: Path | None = None,
-        longest_edge: int | None = None,
         decoders: int | None = None,
         decode_timeout: float = DECODE_TIMEOUT,
         model: Model | None = None,
-        workers_per_device: int = 1,
         share_prefixes: bool = True,
         tile_bytes: int | None = None,
     ) -> None:
-        """Load the checkpoint in `directory`, with the `processor` of another checkpoint if given.
+        """Load the checkpoint in `directory`; `model` replaces the loaded weights.
 
-        With `base`, `directory` holds a LoRA adapter for it. `model` replaces the loaded weights.
-        If `batch_size` is None, free memory decides; each of `workers_per_device` workers gets an
+        If the settings have no batch size, free memory decides; each worker on the device gets an
         equal share. Two options exist for measurements only: `share_prefixes=False` processes every
         prompt completely, and `tile_bytes` sets the size limit of a window. Raises `ValueError` if
         the parts of the checkpoint do not fit together, and the errors of transformers for
         unreadable files.
         """
-        processing = AutoProcessor.from_pretrained(processor or directory)
-        self._model = model or load(Path(directory), device, dtype, base)
+        processing = AutoProcessor.from_pretrained(settings.processor or directory)
+        self._model = model or load(Path(directory), settings.device, settings.dtype, settings.base)
         self._tokenizer = PromptTokenizer(processing)
-        tiler = Tiler(processing.image_processor, longest_edge)
+        tiler = Tiler(processing.image_processor, settings.longest_edge)
         _check_fit(self._model, tiler, self._tokenizer)
         self._reader = MediaReader(tiler, decoders or _default_decoders(), decode_timeout)
         self._limits = batch_limits.choose(
             self.device.type,
             self.shape,
             self._model.dtype.itemsize,
-            free_bytes(self.device) // workers_per_device,
-            free_host_bytes() // workers_per_device,
-            batch_size,
+            free_bytes(self.device) // settings.workers_per_device,
+            free_host_bytes() // settings.workers_per_device,
+            settings.batch_size,
         )
         if tile_bytes is not None:
             self._limits = replace(self._limits, tile_bytes=tile_bytes)
@@ -185,7 +179,7 @@ class Engine:
         self,
         answers: Sequence[Answer],
         responses: Sequence[Response],
-        asked: Mapping[str, Question],
+        asked: Mapping[QuestionId, Question],
         shares: CostShares,
         started: float,
     ) -> list[Answer]:

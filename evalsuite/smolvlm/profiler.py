@@ -23,6 +23,7 @@ from evalsuite.sample import Image, Text
 from evalsuite.smolvlm.prompts import build
 from evalsuite.smolvlm.requests import Answer, Question, add_seconds
 from evalsuite.smolvlm.roofline import Shape, Work, Workload, minimum_work
+from evalsuite.smolvlm.settings import EngineSettings
 from evalsuite.system.process import Child, ChildDied, serve, write_to
 from evalsuite.system.text import one_line
 
@@ -166,11 +167,13 @@ def _measure(task: ProfileTask, images: Path) -> Measurement | MeasurementFailur
     assert task.batch_size is not None
     with Engine(
         task.directory,
-        device=task.device,
-        dtype=task.dtype,
-        batch_size=task.batch_size,
-        base=task.base,
-        processor=task.processor,
+        EngineSettings(
+            device=task.device,
+            dtype=task.dtype,
+            batch_size=task.batch_size,
+            base=task.base,
+            processor=task.processor,
+        ),
         tile_bytes=sys.maxsize,  # never split a batch because of its tiles
     ) as engine:
         asked = questions(task.batch_size, (task.width, task.height), task.new_tokens, images)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from evalsuite.sample import Ended
 from evalsuite.smolvlm.prompts import Prompt
+
+QuestionId = Hashable
+"""Identifies a question for the caller. The engine only copies it to the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """One prompt to answer."""
 
-    id: str
+    id: QuestionId
     prompt: Prompt
     max_new_tokens: int
     unbatched: bool = False
@@ -38,7 +41,7 @@ class Cost:
 class Answer:
     """The text a checkpoint generated, or the error that prevented it."""
 
-    id: str
+    id: QuestionId
     text: str
     tokens: int
     """Number of generated tokens, without the end token."""

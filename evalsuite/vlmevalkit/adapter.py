@@ -25,6 +25,7 @@ from evalsuite.sample import Frames, Image, Message, Text
 from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.engine import Engine
 from evalsuite.smolvlm.requests import Question
+from evalsuite.smolvlm.settings import EngineSettings
 
 _FORMATS = {
     "brief": (
@@ -129,7 +130,7 @@ class EvalsuiteSmolVLM(BaseModel):  # type: ignore[misc] # vlmeval ships no type
         if device == "auto":
             device = "cuda" if vlmeval.inference.torch.cuda.is_available() else "cpu"
         self._engine = Engine(
-            model_path, device=device, dtype="float32", base=base, processor=processor
+            model_path, EngineSettings(device=device, base=base, processor=processor)
         )
         self._options = options
         self._max_new_tokens = max_new_tokens

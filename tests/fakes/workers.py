@@ -9,19 +9,19 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from evalsuite.runner.workers.worker import Answered, Message, Worker, WorkerSettings
+from evalsuite.runner.workers.worker import BatchDone, Message, Worker, WorkerSettings
 from evalsuite.smolvlm.requests import Question
 from evalsuite.system.process import ChildDied
 
 
 class Kept:
-    """Real workers. One that was dismissed when it owed nothing is hired again for the like."""
+    """Real workers. One that was stopped while idle is lent again for the same settings."""
 
     def __init__(self, most: int = 2) -> None:
         self._most = most
         self._idle: list[Real] = []
 
-    def hire(self, settings: WorkerSettings) -> Worker:
+    def start_worker(self, settings: WorkerSettings) -> Worker:
         """A worker as `settings` say, but that it may log to where it was first told to."""
         terms = (dataclasses.replace(settings, log=Path()), environment())
         known = next((real for real in self._idle if real.terms == terms and real.alive), None)
@@ -86,7 +86,7 @@ class Real:
                 said = self.worker.receive()
                 with self._lock:
                     self._first = self._first or said
-                    if isinstance(said, Answered):
+                    if isinstance(said, BatchDone):
                         self.owes -= len(said.answers)
                     self._inbox.put(said)
         except Exception as error:  # noqa: BLE001 - whoever has it now must know
@@ -99,7 +99,7 @@ class Lent(Worker):
     """A worker as one run has it."""
 
     def __init__(self, real: Real, kept: Kept) -> None:
-        self.where, self.log = real.worker.where, real.worker.log
+        self.location, self.log = real.worker.location, real.worker.log
         self._real = real
         self._kept = kept
         self._inbox = real.lend()

@@ -16,7 +16,8 @@ from evalsuite.comparison.comparison import over_questions
 from evalsuite.comparison.pairing import Incomparable, Read, pair
 from evalsuite.errors import UsageError
 from evalsuite.report.model.table import LEVEL, Average, BenchmarkColumn, Contest, Table
-from evalsuite.runs.records import FoundRun, read_samples
+from evalsuite.runs.records import FoundRun
+from evalsuite.runs.storage import read_samples
 from evalsuite.stats.multiplicity import holm
 from evalsuite.stats.paired_difference import FEW_CLUSTERS, Drop, mean_drop
 

@@ -1,7 +1,6 @@
-"""How a run goes, while it goes: a live display on a terminal, plain lines elsewhere, or silence.
+"""Progress of a run: a live display on a terminal, plain lines elsewhere.
 
-All of it goes to standard error: standard output is for results. The three classes are
-`evalsuite.runner.events.Progress`.
+All of it goes to standard error: standard output is for results.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
@@ -32,14 +30,22 @@ from evalsuite.report.format import (
 )
 from evalsuite.report.tables.grid import Grid, Heading, Line, entries
 from evalsuite.report.writers.terminal import can_draw, print_grid
+from evalsuite.runner.events import (
+    BenchmarkFinished,
+    BenchmarkPlan,
+    DataProgress,
+    Event,
+    Note,
+    RunPlanned,
+    SamplesPredicted,
+    SamplesRerun,
+    ScoringStarted,
+)
 from evalsuite.runs.records import Failure, Outcome
 
 if TYPE_CHECKING:
-    # Both would bring in what only a run needs.
     from evalsuite.benchmarks.data.progress import Step
-    from evalsuite.checkpoint.checkpoint import Checkpoint
     from evalsuite.report.progress import downloads
-    from evalsuite.runner.events import Planned
 
 APART_SECONDS = 5.0
 """Two plain lines about one benchmark are at least so far apart,"""
@@ -47,31 +53,6 @@ APART_SHARE = 0.1
 """and so much more of it is done,"""
 SILENCE_SECONDS = 60.0
 """unless nothing was said for so long."""
-
-
-class Silent:
-    """Says nothing."""
-
-    def loading(self, step: Step) -> None:
-        """Say nothing."""
-
-    def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
-        """Say nothing."""
-
-    def advanced(self, benchmark: str, done: int) -> None:
-        """Say nothing."""
-
-    def scoring(self, benchmark: str) -> None:
-        """Say nothing."""
-
-    def finished(self, outcome: Outcome) -> None:
-        """Say nothing."""
-
-    def again(self, run: str, done: int, total: int) -> None:
-        """Say nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
 
 
 @dataclass(slots=True)
@@ -117,6 +98,7 @@ class Plain:
         self._console = console
         self._clock = clock
         self._works: dict[str, _Work] = {}
+        """By checkpoint, if there are several, and benchmark."""
         self._loads: downloads.Plain | None = None
 
     def __enter__(self) -> Plain:
@@ -125,23 +107,38 @@ class Plain:
     def __exit__(self, *_: object) -> None:
         self._leave()
 
-    def loading(self, step: Step) -> None:
-        """Say how far it is, now and then."""
-        from evalsuite.report.progress import (
-            downloads,  # only a run whose data is not ready needs it
-        )
+    def __call__(self, event: Event) -> None:
+        """Show `event`."""
+        match event:
+            case DataProgress(step):
+                self._load(step)
+            case RunPlanned(run, _, _, plan):
+                _print_plan(event, self._console)
+                for item in plan:
+                    if not item.scored:
+                        name = _label(run, item.benchmark.name)
+                        self._works[name] = _Work(name, item.total, item.done)
+            case SamplesPredicted(run, benchmark, done):
+                self._advance(_label(run, benchmark), done)
+            case ScoringStarted(run, benchmark):
+                self._start_scoring(_label(run, benchmark))
+            case BenchmarkFinished(run, outcome):
+                self._finish(_label(run, outcome.benchmark), outcome)
+            case SamplesRerun(run, done, total):
+                self._rerun(_label(run, "reruns at batch size 1"), done, total)
+            case Note(text):
+                self._say(Text(f"note: {visible(sentence(text))}", style="yellow"))
+
+    def _load(self, step: Step) -> None:
+        # Imported here: only a run whose data is not ready needs it.
+        from evalsuite.report.progress import downloads
 
         self._loads = self._loads or downloads.Plain(self._console, self._clock)
         self._loads.say(step)
 
-    def planned(self, checkpoint: Checkpoint, place: Path, plan: Sequence[Planned]) -> None:
-        """Say what will be done."""
-        _print_plan(checkpoint, place, plan, self._console)
-        self._works |= {p.name: _Work(p.name, p.total, p.done) for p in plan if not p.finished}
-
-    def advanced(self, benchmark: str, done: int) -> None:
-        """Say so, if enough has changed since something was said."""
-        work = self._works[benchmark]
+    def _advance(self, name: str, done: int) -> None:
+        """Print a line if enough has changed since the last one."""
+        work = self._works[name]
         now = self._clock()
         work.advance(done, now)
         since, before = now - work.said[0], work.said[1]
@@ -150,30 +147,25 @@ class Plain:
             work.said = (now, done)
             share = f"{done} of {work.total} ({done / work.total:.0%})"
             pace = f", {work.pace}" if work.pace else ""
-            self._say(Text(visible(f"{benchmark}: {share}{pace}")))
+            self._say(Text(visible(f"{name}: {share}{pace}")))
 
-    def scoring(self, benchmark: str) -> None:
-        """Say nothing: the score follows."""
+    def _start_scoring(self, name: str) -> None:
+        """Print nothing: the score follows."""
 
-    def finished(self, outcome: Outcome) -> None:
-        """Say the score, or why there is none; and why samples failed."""
-        self._works.pop(outcome.benchmark, None)
-        self._say(_closing(outcome))
+    def _finish(self, name: str, outcome: Outcome) -> None:
+        """Print the score or the failure, and why samples failed."""
+        self._works.pop(name, None)
+        self._say(_closing(name, outcome))
         for reason in () if isinstance(outcome, Failure) else outcome.failure_reasons:
             self._say(Text(visible(f"  failed: {sentence(reason)}"), style="yellow"))
 
-    def again(self, run: str, done: int, total: int) -> None:
-        """Say so as of a benchmark."""
-        name = f"{run} asked again, alone".strip()
+    def _rerun(self, name: str, done: int, total: int) -> None:
+        """Show reruns as a benchmark of their own."""
         work = self._works.setdefault(name, _Work(name, total, done))
         work.total = total
-        self.advanced(name, done)
+        self._advance(name, done)
         if done == total:
             del self._works[name]
-
-    def note(self, text: str) -> None:
-        """Say it."""
-        self._say(Text(f"note: {visible(sentence(text))}", style="yellow"))
 
     def _leave(self) -> None:
         """Say how far the benchmarks are that have no score."""
@@ -205,13 +197,13 @@ class Live(Plain):
         self._live.stop()
         self._leave()
 
-    def advanced(self, benchmark: str, done: int) -> None:
+    def _advance(self, name: str, done: int) -> None:
         """Keep the number for the next time the bars are drawn."""
-        self._works[benchmark].advance(done, self._clock())
+        self._works[name].advance(done, self._clock())
 
-    def scoring(self, benchmark: str) -> None:
+    def _start_scoring(self, name: str) -> None:
         """Turn the bar into a spinner."""
-        self._works[benchmark].scoring = True
+        self._works[name].scoring = True
 
     def _drawn(self) -> RenderableType:
         works = list(self._works.values())  # a copy: the other thread may change it meanwhile
@@ -246,24 +238,27 @@ def make(console: Console | None = None) -> Plain:
     return Live(console) if can_draw(console) else Plain(console)
 
 
-def _print_plan(
-    checkpoint: Checkpoint, place: Path, plan: Sequence[Planned], console: Console
-) -> None:
+def _label(run: str, benchmark: str) -> str:
+    return f"{run} {benchmark}".strip()
+
+
+def _print_plan(planned: RunPlanned, console: Console) -> None:
+    checkpoint = planned.checkpoint
     facts = (
         ("checkpoint", f"{checkpoint.name} ({checkpoint.source})"),
         ("model", f"{checkpoint.family}, {parameter_count(checkpoint.parameters)} parameters, "
                   f"digest {short(checkpoint.digest)}"),
         *(() if checkpoint.base is None else (("base", checkpoint.base),)),
         *(("warning", sentence(warning)) for warning in checkpoint.warnings),
-        ("results", str(place)),
+        ("results", str(planned.directory)),
     )  # fmt: skip
     for name, fact in facts:
         style = "yellow" if name == "warning" else ""
         console.print(Text(f"{name:<11} {visible(fact)}", style=style), soft_wrap=True)
-    print_grid(_plan_grid(plan), console)
+    print_grid(_plan_grid(planned.benchmarks), console)
 
 
-def _plan_grid(plan: Sequence[Planned]) -> Grid:
+def _plan_grid(plan: Sequence[BenchmarkPlan]) -> Grid:
     left = sum(p.total - p.done for p in plan)
     return Grid(
         headings=(
@@ -273,16 +268,16 @@ def _plan_grid(plan: Sequence[Planned]) -> Grid:
         ),
         lines=tuple(
             Line(entries((p.benchmark.name, str(p.total), str(p.done), str(p.total - p.done),
-                          "scored" if p.finished else "")))
+                          "scored" if p.scored else "")))
             for p in plan
         ),
         remarks=() if left else ("every sample has its prediction",),
     )  # fmt: skip
 
 
-def _closing(outcome: Outcome) -> Text:
+def _closing(name: str, outcome: Outcome) -> Text:
     """Write the line that stays of a benchmark."""
-    name = visible(outcome.benchmark)
+    name = visible(name)
     if isinstance(outcome, Failure):
         why = visible(f"{sentence(outcome.message)}; {sentence(outcome.remedy)}")
         return Text.assemble(f"{name}: ", (FAILED, "red"), f" ({outcome.stage}): {why}")

@@ -1,8 +1,8 @@
-"""All workers, and the one queue of questions they take from.
+"""All workers, and the queue of questions they share.
 
-Nobody owns a fixed share: a worker is given a chunk when it has little left to do, and one that
-finds no more for its checkpoint loads that of the run with the most left to ask. A worker that dies
-puts back what it held, and is followed by another.
+A worker gets another chunk when it has little left to answer. A worker without questions for its
+checkpoint loads the checkpoint of the run with the most questions left. When a worker dies, its
+questions return to the queue and another worker is started.
 """
 
 from __future__ import annotations
@@ -10,252 +10,257 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from evalsuite.errors import EvalsuiteError, IncompleteError, UsageError
-from evalsuite.runner.workers.slot import Chunk, Hire, Said, Seat
+from evalsuite.runner.workers.slot import Chunk, StartWorker, WorkerMessage, WorkerSlot
 from evalsuite.runner.workers.worker import (
-    Answered,
-    Displaced,
-    NoPlace,
-    Placed,
+    Assigned,
+    BatchDone,
+    LoadFailed,
+    NoFreeDevice,
     Ready,
-    Unfit,
     Worker,
+    WorkerRemoved,
     WorkerSettings,
 )
-from evalsuite.smolvlm.requests import Answer, Question
+from evalsuite.smolvlm.requests import Answer, Question, QuestionId
 from evalsuite.system.process import ChildDied
 
-STARTS = 3
-"""A worker that dies so often before its checkpoint is loaded is not started again."""
-WORTH_LOADING = 256
-"""Questions left for each of a checkpoint's workers that are worth another's loading it too."""
+MAX_FAILED_STARTS = 3
+"""After so many consecutive deaths before its checkpoint is loaded, a worker is not restarted."""
+MIN_QUESTIONS_TO_LOAD = 256
+"""A checkpoint is loaded by another worker if each of its workers has at least this many questions
+left."""
+MIN_QUEUE = 1536
+"""Questions a worker may have received: three windows of the engine (one answered, one prepared,
+one read), or twelve batches if those are larger."""
+_KEPT = "Every answer so far is kept"
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A worker is ready; what it runs on, for the record."""
+class RunLoaded:
+    """A worker has loaded the checkpoint of a run."""
 
     run: int
-    ready: Ready
+    environment: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class RunAnswers:
     """Answers for a run."""
 
     run: int
-    answers: Sequence[Answer]
     since: float
     """When work on them began: monotonic seconds."""
-    peak_memory_bytes: int | None = None
-    host_memory_bytes: int | None = None
+    batch: BatchDone
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """A run can not be worked on: its checkpoint cannot be loaded."""
+class RunFailed:
+    """The checkpoint of a run cannot be loaded."""
 
     run: int
     error: EvalsuiteError
 
 
+PoolEvent = RunLoaded | RunAnswers | RunFailed
+
+
 class Pool:
-    """Workers, and what they are to answer. Used by one thread; others only post."""
+    """The workers and their questions. Only one thread uses it; other threads only post."""
 
     def __init__(
         self,
         settings: Sequence[WorkerSettings],
         devices: Sequence[str],
         *,
-        hand: int,
         coming: Callable[[int], int],
-        post: Callable[[Said], None],
+        post: Callable[[WorkerMessage], None],
         note: Callable[[str], None],
-        hire: Hire = Worker,
+        start_worker: StartWorker = Worker,
+        min_queue: int = MIN_QUEUE,
     ) -> None:
-        """One worker for each of `devices`; `settings` are those of each run.
+        """Start one worker for each of `devices`; `settings` has one entry for each run.
 
-        A worker is given more while it has fewer than `hand` questions. `coming` tells how many
-        more of a run may yet be asked, `post` brings what workers say back to `hear`.
+        A worker gets more questions while it has fewer than `min_queue`. `coming` returns how many
+        more questions a run may ask. `post` delivers a worker's messages to `handle`.
         """
         self._settings = settings
-        self._hand = hand
+        self._max_queued = max(min_queue, 12 * (settings[0].engine.batch_size or 0))
         self._coming = coming
         self._note = note
-        self._short_of_room = False
-        """Whether it was said that not every worker has a place."""
+        self._shortage_noted = False
+        """Whether a note said that some workers have no machine."""
         self._waiting: list[deque[Chunk]] = [deque() for _ in settings]
         self._was_ready = [False for _ in settings]
-        self._seats = [Seat(device, post, hire) for device in devices]
-        for i, seat in enumerate(self._seats):  # checkpoints in parallel: each is loaded less often
-            self._employ(seat, i % len(settings))
+        self._slots = [WorkerSlot(device, post, start_worker) for device in devices]
+        # Different checkpoints in parallel: each is loaded by fewer workers.
+        for i, slot in enumerate(self._slots):
+            self._start(slot, i % len(settings))
 
     def ask(self, run: int, questions: Sequence[Question]) -> None:
-        """Put `questions`, which are about whole media, at the end of the queue."""
+        """Append `questions` to the queue. They cover whole images or videos."""
         self._waiting[run].append(Chunk(run, {question.id: question for question in questions}))
 
-    def owed(self, run: int) -> int:
-        """How many of the questions asked of `run` have no answer yet."""
-        return self._queued(run) + sum(s.owed for s in self._seats if s.run == run)
+    def unanswered(self, run: int) -> int:
+        """Number of questions of `run` without an answer."""
+        return self._queued(run) + sum(s.unanswered for s in self._slots if s.run == run)
 
     def workers(self, run: int) -> int:
-        """How many have the checkpoint of `run`; not those still without a machine."""
-        return sum(seat.placed and seat.run == run for seat in self._seats)
+        """Number of workers with the checkpoint of `run` that have a machine."""
+        return sum(slot.assigned and slot.run == run for slot in self._slots)
 
-    def deal(self) -> None:
-        """Give workers what they have room for; those with nothing to do may change checkpoints."""
-        for seat in self._seats:
-            if not seat.held and not self._left(seat.run):
-                self._move(seat)
-            elif seat.worker is None:
-                self._employ(seat, seat.run)
-        # Always to who has least, so that they come to the end together.
-        while any(self._deal_to(s) for s in sorted(self._seats, key=lambda seat: seat.owed)):
+    def distribute(self) -> None:
+        """Send questions to workers with room; idle workers may change checkpoints."""
+        for slot in self._slots:
+            if not slot.chunks and not self._left(slot.run):
+                self._change_run(slot)
+            elif slot.worker is None:
+                self._start(slot, slot.run)
+        # Always to the worker with the fewest questions, so that all finish together.
+        while any(self._send_to(s) for s in sorted(self._slots, key=lambda slot: slot.unanswered)):
             pass
 
-    def hear(self, said: Said) -> list[Loaded | Heard | Lost]:
-        """Take in what a worker said, or that it died.
+    def handle(self, message: WorkerMessage) -> list[PoolEvent]:
+        """Process a worker's message or its death.
 
-        What a dead worker held is asked again, and a question on which one died alone, after two
-        died on it in company, is an answer with ``ended`` ``error``.
-        Raises `IncompleteError` if no worker is left, or none has a place.
+        The questions of a dead worker are asked again. A question on which a worker died alone,
+        after two workers died on its chunk, gets an answer with ``ended`` ``error``. Raises
+        `IncompleteError` if no worker is left, or none has a machine.
         """
-        seat = next((seat for seat in self._seats if seat.worker is said.worker), None)
-        if seat is None:
-            return []  # the last words of one that was dismissed
-        match said.message:
-            case Answered(answers, peak_memory_bytes, host_memory_bytes):
-                since = seat.busy_since
-                seat.took(answers)
-                return [Heard(seat.run, answers, since, peak_memory_bytes, host_memory_bytes)]
-            case Placed():
-                seat.placed, self._short_of_room = True, False
+        slot = next((slot for slot in self._slots if slot.worker is message.worker), None)
+        if slot is None:
+            return []  # a worker that was stopped
+        match message.payload:
+            case BatchDone() as batch:
+                since = slot.busy_since
+                slot.record(batch.answers)
+                return [RunAnswers(slot.run, since, batch)]
+            case Assigned():
+                slot.assigned, self._shortage_noted = True, False
                 return []
-            case Ready():
-                seat.ready, seat.failed_starts = True, 0
-                self._was_ready[seat.run] = True
-                return [Loaded(seat.run, said.message)]
-            case Unfit(reason):
-                return [self._lose(seat.run, UsageError(f"cannot be loaded: {reason}"))]
-            case Displaced():
-                self._displace(seat, said.message)
+            case Ready(environment):
+                slot.ready, slot.failed_starts = True, 0
+                self._was_ready[slot.run] = True
+                return [RunLoaded(slot.run, environment)]
+            case LoadFailed(reason):
+                return [self._fail_run(slot.run, UsageError(f"cannot be loaded: {reason}"))]
+            case WorkerRemoved() as removal:
+                self._on_removal(slot, removal)
                 return []
-            case ChildDied():
-                return self._bury(seat, said.message)
+            case ChildDied() as death:
+                return self._on_death(slot, death)
             case defect:
                 raise defect
 
     def close(self) -> None:
         """End all workers at once."""
-        for seat in self._seats:
-            seat.dismiss()
+        for slot in self._slots:
+            slot.stop()
 
     def _queued(self, run: int) -> int:
         return sum(len(chunk.questions) for chunk in self._waiting[run])
 
     def _left(self, run: int) -> int:
-        """Questions of `run` that no worker has."""
+        """Number of questions of `run` that no worker has."""
         return self._queued(run) + self._coming(run)
 
-    def _employ(self, seat: Seat, run: int) -> None:
-        seat.employ(run, self._settings[run])
+    def _start(self, slot: WorkerSlot, run: int) -> None:
+        slot.start(run, self._settings[run])
 
-    def _move(self, seat: Seat) -> None:
-        """Have `seat` work on the run with the most left for each of its workers."""
+    def _change_run(self, slot: WorkerSlot) -> None:
+        """Assign `slot` to the run with the most questions left for each of its workers."""
         share = {
             run: self._left(run) / max(1, self.workers(run))
             for run in range(len(self._settings))
             if self._left(run)
         }
-        run = max(share, key=lambda run: (not self.workers(run), share[run]), default=seat.run)
-        if share and (not self.workers(run) or share[run] >= WORTH_LOADING):
-            seat.dismiss()
-            self._employ(seat, run)
+        run = max(share, key=lambda run: (not self.workers(run), share[run]), default=slot.run)
+        if share and (not self.workers(run) or share[run] >= MIN_QUESTIONS_TO_LOAD):
+            slot.stop()
+            self._start(slot, run)
 
-    def _deal_to(self, seat: Seat) -> bool:
-        """Give `seat` a chunk, if there is one and it has room for it."""
-        waiting = self._waiting[seat.run]
-        if not seat.ready or not waiting or seat.careful:
+    def _send_to(self, slot: WorkerSlot) -> bool:
+        """Send `slot` a chunk, if there is one and it has room for it."""
+        waiting = self._waiting[slot.run]
+        if not slot.ready or not waiting or slot.exclusive:
             return False
         chunk = waiting[0]
-        if seat.held:
-            full = seat.owed + len(chunk.questions) > self._hand
-            if chunk.deaths or full or seat.owed >= self._fair_share(seat.run):
+        if slot.chunks:
+            full = slot.unanswered + len(chunk.questions) > self._max_queued
+            if chunk.deaths or full or slot.unanswered >= self._fair_share(slot.run):
                 return False
-        seat.give(waiting.popleft())
+        slot.send(waiting.popleft())
         return True
 
     def _fair_share(self, run: int) -> float:
-        """So many questions are for each of its workers: none holds more while others wait."""
-        return (self.owed(run) + self._coming(run)) / self.workers(run)
+        """Questions for each worker of `run`: none has more while others are idle."""
+        return (self.unanswered(run) + self._coming(run)) / self.workers(run)
 
-    def _displace(self, seat: Seat, why: Displaced) -> None:
-        """Put back what `seat` held; it is employed again, wherever there is room."""
-        assert seat.worker is not None
-        where, held = seat.worker.where, seat.dismiss()
-        for chunk in reversed(held):
+    def _on_removal(self, slot: WorkerSlot, removal: WorkerRemoved) -> None:
+        """Put the chunks of `slot` back; it is started again on any free device."""
+        assert slot.worker is not None
+        location, chunks = slot.worker.location, slot.stop()
+        for chunk in reversed(chunks):
             self._waiting[chunk.run].appendleft(chunk)
-        if not isinstance(why, NoPlace):
-            again = "; what it held is asked again" if held else ""
-            self._note(f"the worker on {where} {why}{again}")
+        if not isinstance(removal, NoFreeDevice):
+            retried = "; its questions are retried" if chunks else ""
+            self._note(f"the worker on {location} {removal}{retried}")
             return
-        placed = sum(other.placed for other in self._seats)
-        if not placed:
-            raise IncompleteError(f"{why}. Every answer so far is kept")
-        if not self._short_of_room:
-            self._short_of_room = True
-            self._note(f"{why}; {placed} of {len(self._seats)} workers go on, others still wait")
+        assigned = sum(other.assigned for other in self._slots)
+        if not assigned:
+            raise IncompleteError(f"{removal}. {_KEPT}")
+        if not self._shortage_noted:
+            self._shortage_noted = True
+            total = len(self._slots)
+            self._note(f"{removal}; {assigned} of {total} workers continue, the others wait")
 
-    def _bury(self, seat: Seat, death: ChildDied) -> list[Loaded | Heard | Lost]:
-        assert seat.worker is not None
-        who, log = f"the worker on {seat.worker.where} {death}", seat.worker.log
-        was_ready, since, held = seat.ready, seat.busy_since, seat.dismiss()
+    def _on_death(self, slot: WorkerSlot, death: ChildDied) -> list[PoolEvent]:
+        assert slot.worker is not None
+        who, log = f"the worker on {slot.worker.location} {death}", slot.worker.log
+        was_ready, since, chunks = slot.ready, slot.busy_since, slot.stop()
         if not was_ready:
-            seat.failed_starts += 1
-            if seat.failed_starts >= STARTS:
-                return self._give_up(
-                    seat, f"{who}, {STARTS} times in a row; {log} has its last words"
-                )
-        culprits = [self._put_back(chunk) for chunk in reversed(held)]
-        answers = [
-            Answer(culprit, "", 0, "error", f"{who} on this sample, the third to do so")
-            for culprit in culprits
-            if culprit is not None
-        ]
-        self._note(
-            f"{who} on one sample, which is left out; starting another"
-            if answers
-            else f"{who} again; asking one question at a time"
-            if any(chunk.deaths >= 2 for chunk in held)
-            else f"{who}; starting another"
+            slot.failed_starts += 1
+            if slot.failed_starts >= MAX_FAILED_STARTS:
+                return self._give_up(slot, f"{who}, {MAX_FAILED_STARTS} times in a row; see {log}")
+        fatal = [id_ for chunk in reversed(chunks) if (id_ := self._put_back(chunk)) is not None]
+        answers = tuple(
+            Answer(id_, "", 0, "error", f"{who} on this sample; it is the third worker to do so")
+            for id_ in fatal
         )
-        return [Heard(seat.run, answers, since)] if answers else []
+        if answers:
+            self._note(f"{who} on one sample, which is marked as failed; starting another worker")
+        elif any(chunk.deaths >= 2 for chunk in chunks):
+            self._note(f"{who} again; retrying its questions one at a time")
+        else:
+            self._note(f"{who}; starting another worker")
+        return [RunAnswers(slot.run, since, BatchDone(answers))] if answers else []
 
-    def _put_back(self, chunk: Chunk) -> str | None:
-        """Have another worker take `chunk`, but for the question that killed one alone."""
-        culprit = next(iter(chunk.questions)) if chunk.deaths >= 2 else None
-        if culprit is not None:
-            del chunk.questions[culprit]
-        chunk.deaths = 1 if culprit is not None else chunk.deaths + 1
+    def _put_back(self, chunk: Chunk) -> QuestionId | None:
+        """Return `chunk` to the queue, without the question on which a worker died alone."""
+        fatal = next(iter(chunk.questions)) if chunk.deaths >= 2 else None
+        if fatal is not None:
+            del chunk.questions[fatal]
+        chunk.deaths = 1 if fatal is not None else chunk.deaths + 1
         if chunk.questions:
             self._waiting[chunk.run].appendleft(chunk)
-        return culprit
+        return fatal
 
-    def _give_up(self, seat: Seat, why: str) -> list[Loaded | Heard | Lost]:
-        """Do without the checkpoint that nobody could load, or without the device."""
-        if not self._was_ready[seat.run]:
-            seat.failed_starts = 0
-            return [self._lose(seat.run, IncompleteError(f"{why}. Every answer so far is kept"))]
-        self._seats.remove(seat)
-        if not self._seats:
-            raise IncompleteError(f"{why}. Every answer so far is kept")
-        self._note(f"{why}; going on without it")
+    def _give_up(self, slot: WorkerSlot, why: str) -> list[PoolEvent]:
+        """Give up the checkpoint if no worker could load it, otherwise the device."""
+        if not self._was_ready[slot.run]:
+            slot.failed_starts = 0
+            return [self._fail_run(slot.run, IncompleteError(f"{why}. {_KEPT}"))]
+        self._slots.remove(slot)
+        if not self._slots:
+            raise IncompleteError(f"{why}. {_KEPT}")
+        self._note(f"{why}; continuing without this device")
         return []
 
-    def _lose(self, run: int, error: EvalsuiteError) -> Lost:
+    def _fail_run(self, run: int, error: EvalsuiteError) -> RunFailed:
         self._waiting[run].clear()
-        for seat in self._seats:
-            if seat.run == run:
-                seat.dismiss()
-        return Lost(run, error)
+        for slot in self._slots:
+            if slot.run == run:
+                slot.stop()
+        return RunFailed(run, error)

@@ -1,6 +1,6 @@
-"""What a machine of a cluster has and sees: ``python -m evalsuite.runner.workers.ray_node_check``.
+"""Check a machine of a Ray cluster: ``python -m evalsuite.runner.workers.ray_node_check``.
 
-It runs there as a worker would, and answers in JSON, which another version of it can read, too.
+It runs there as a worker would. Input and output are JSON, so that another version can read them.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from evalsuite.system.devices import resampling
 from evalsuite.system.environment import PACKAGES, VERSION, versions
 
 SHARED_WITHIN_SECONDS = 5.0
-"""So long may a file take to be seen on another machine: NFS looks every few seconds."""
-_SAME = {
+"""How long a file may take to appear on another machine: NFS looks every few seconds."""
+_MUST_MATCH = {
     "evalsuite": "install the same version on both",
     "engine": "install the same version on both",
     "resampling": "install the same torchvision on both",
 }
-"""What must be the same everywhere for answers to be comparable, and how to make it so."""
+"""What must be the same on all machines for comparable predictions, and how to achieve it."""
 _SHARE = (
     "checkpoints, the cache ($EVALSUITE_CACHE) and --output-dir must be on a file system that all "
     "machines share"
 )
 _NOTED = ("python", *(name for name in PACKAGES if name not in ("ms-vlmeval", "decord")))
-"""Of what else may differ, what a worker uses."""
+"""Versions a worker uses. A difference is only noted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """A checkpoint that workers are to load, as `Checkpoint` has it."""
+class RequiredCheckpoint:
+    """A checkpoint that workers will load."""
 
     directory: str
     base: str | None
@@ -46,30 +46,30 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a machine must see, under the very same paths."""
+class Required:
+    """What a machine must see under the same paths."""
 
-    checkpoints: tuple[Weights, ...] = ()
+    checkpoints: tuple[RequiredCheckpoint, ...] = ()
     files: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        """As `main` reads it."""
+        """Text that `main` reads."""
         return json.dumps(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a machine has, and why it will not do."""
+class NodeReport:
+    """Versions of a machine, and what it does not see."""
 
     traits: Mapping[str, str | None]
-    unseen: Sequence[str] = ()
-    """What it should see and does not, each with what to do."""
+    missing: Sequence[str] = ()
+    """One message for each."""
 
 
-def weights(checkpoint: Checkpoint) -> Weights:
+def required_checkpoint(checkpoint: Checkpoint) -> RequiredCheckpoint:
     """What workers load of `checkpoint`."""
     base, processor = checkpoint.base_path, checkpoint.processor_path
-    return Weights(
+    return RequiredCheckpoint(
         str(checkpoint.path),
         None if base is None else str(base),
         None if processor is None else str(processor),
@@ -78,26 +78,27 @@ def weights(checkpoint: Checkpoint) -> Weights:
 
 
 def traits() -> dict[str, str | None]:
-    """Versions, and whatever else shapes an answer, of the machine this runs on."""
+    """Versions and other properties of this machine that can change predictions."""
     return {"evalsuite": VERSION, "engine": ENGINE, "resampling": resampling(), **versions()}
 
 
-def complaint(found: Found, here: Mapping[str, str | None]) -> str | None:
-    """Why a machine that is as `found` must not work for one with the traits `here`, if so."""
-    for key, remedy in _SAME.items():
-        there = found.traits.get(key)
+def problem(report: NodeReport, here: Mapping[str, str | None]) -> str | None:
+    """Why the machine of `report` must not work for one with the traits `here`, or None."""
+    for key, remedy in _MUST_MATCH.items():
+        there = report.traits.get(key)
         if there != here[key]:
             return f"has {key} {there}, and this machine {here[key]}; {remedy}"
-    return found.unseen[0] if found.unseen else None
+    return report.missing[0] if report.missing else None
 
 
-def differences(found: Found, here: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Versions of the machine `found` that are not those `here`, and need not be."""
-    return {key: found.traits.get(key) for key in _NOTED if found.traits.get(key) != here.get(key)}
+def differences(report: NodeReport, here: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Versions that differ from those `here` and need not be the same."""
+    there = report.traits
+    return {key: there.get(key) for key in _NOTED if there.get(key) != here.get(key)}
 
 
-def unseen_files(paths: Iterable[str], within_seconds: float = SHARED_WITHIN_SECONDS) -> list[str]:
-    """Which of `paths` are not there, even after a while."""
+def missing_files(paths: Iterable[str], within_seconds: float = SHARED_WITHIN_SECONDS) -> list[str]:
+    """Those of `paths` that do not exist, even after a while."""
     deadline = time.monotonic() + within_seconds
     while missing := [path for path in paths if not Path(path).exists()]:
         if time.monotonic() > deadline:
@@ -106,32 +107,33 @@ def unseen_files(paths: Iterable[str], within_seconds: float = SHARED_WITHIN_SEC
     return []
 
 
-def look(wanted: Wanted) -> Found:
-    """What of `wanted` this machine does not see, and its traits."""
-    missing = unseen_files(wanted.files)
-    unseen = [f"does not see {Path(path).parent}; {_SHARE}" for path in missing]
-    for one in wanted.checkpoints:
+def check(required: Required) -> NodeReport:
+    """The traits of this machine, and what it does not see of `required`."""
+    missing = [
+        f"does not see {Path(path).parent}; {_SHARE}" for path in missing_files(required.files)
+    ]
+    for one in required.checkpoints:
         try:
             read = checkpoints.read(one.directory, processor=one.processor, base=one.base)
         except EvalsuiteError as error:
-            unseen.append(f"cannot read the checkpoint: {error}")
+            missing.append(f"cannot read the checkpoint: {error}")
             continue
         if read.digest != one.digest:
-            unseen.append(
-                f"has another checkpoint in {one.directory}; copy it anew, or keep it on a file "
+            missing.append(
+                f"has another checkpoint in {one.directory}; copy it again, or keep it on a file "
                 "system that both share"
             )
-    return Found(traits(), unseen)
+    return NodeReport(traits(), missing)
 
 
 def main() -> None:
-    """Read a `Wanted` from standard input, write a `Found`."""
+    """Read a `Required` from standard input, write a `NodeReport`."""
     given = json.load(sys.stdin)
-    wanted = Wanted(
-        tuple(Weights(**one) for one in given["checkpoints"]),
+    required = Required(
+        tuple(RequiredCheckpoint(**one) for one in given["checkpoints"]),
         tuple(given["files"]),
     )
-    json.dump(asdict(look(wanted)), sys.stdout)
+    json.dump(asdict(check(required)), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A place for a worker: who works there, and what it was given."""
+"""A device with its worker and the questions the worker has received."""
 
 from __future__ import annotations
 
@@ -10,105 +10,107 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from evalsuite.runner.workers.worker import Message, Worker, WorkerSettings
-from evalsuite.smolvlm.requests import Answer, Question
+from evalsuite.smolvlm.requests import Answer, Question, QuestionId
 from evalsuite.system.process import ChildDied
 
-Hire = Callable[[WorkerSettings], Worker]
+StartWorker = Callable[[WorkerSettings], Worker]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a worker said, or how it died."""
+class WorkerMessage:
+    """What a worker sent, or the error that ended it."""
 
     worker: Worker
-    message: Message | ChildDied | BaseException
+    payload: Message | ChildDied | BaseException
 
 
 @dataclass(slots=True, eq=False)
 class Chunk:
-    """Questions about whole media, answered by one worker."""
+    """Questions that one worker answers: all that a run asks about some images or videos."""
 
     run: int
-    questions: dict[str, Question]
-    """Those without an answer, by id."""
+    questions: dict[QuestionId, Question]
+    """Those without an answer."""
     deaths: int = 0
-    """How many workers died on it: after the first it is given alone, after the second one
-    question at a time."""
+    """Workers that died on it. After the first it is sent alone, after the second one question at
+    a time."""
 
 
 @dataclass(slots=True, eq=False)
-class Seat:
-    """A device, and the worker that has it. A thread posts what the worker says."""
+class WorkerSlot:
+    """A device and its worker. A thread posts the worker's messages."""
 
     device: str
-    post: Callable[[Said], None]
-    hire: Hire
+    post: Callable[[WorkerMessage], None]
+    start_worker: StartWorker
     run: int = 0
-    """The run whose checkpoint the worker has loaded, or is loading."""
+    """The run whose checkpoint the worker has loaded or is loading."""
     worker: Worker | None = None
-    placed: bool = False
-    """Whether the worker is on a machine, and not waiting for one."""
+    assigned: bool = False
+    """Whether the worker has a machine."""
     ready: bool = False
     """Whether the checkpoint is loaded."""
-    held: list[Chunk] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
+    """Sent and not completely answered."""
     failed_starts: int = 0
-    """Deaths in a row before a checkpoint was loaded."""
+    """Consecutive deaths before a checkpoint was loaded."""
     busy_since: float = 0.0
     """When the worker last finished a batch, or could have begun its first: monotonic seconds."""
 
     @property
-    def owed(self) -> int:
-        """How many questions have no answer yet."""
-        return sum(len(chunk.questions) for chunk in self.held)
+    def unanswered(self) -> int:
+        """Number of questions without an answer."""
+        return sum(len(chunk.questions) for chunk in self.chunks)
 
     @property
-    def careful(self) -> bool:
-        """Whether it holds a chunk that nothing else may be held with."""
-        return any(chunk.deaths for chunk in self.held)
+    def exclusive(self) -> bool:
+        """Whether it has a chunk that must be alone."""
+        return any(chunk.deaths for chunk in self.chunks)
 
-    def employ(self, run: int, settings: WorkerSettings) -> None:
+    def start(self, run: int, settings: WorkerSettings) -> None:
         """Start a worker for `run` on this device."""
         self.run, self.ready = run, False
-        self.worker = self.hire(dataclasses.replace(settings, device=self.device))
-        self.placed = self.worker.placed
+        engine = dataclasses.replace(settings.engine, device=self.device)
+        self.worker = self.start_worker(dataclasses.replace(settings, engine=engine))
+        self.assigned = self.worker.assigned
         threading.Thread(target=self._listen, args=(self.worker,), daemon=True).start()
 
-    def dismiss(self) -> list[Chunk]:
-        """End the worker at once; returns what it held."""
+    def stop(self) -> list[Chunk]:
+        """End the worker at once; returns its unanswered chunks."""
         if self.worker is not None:
             self.worker.kill()
-        held, self.held = self.held, []
-        self.worker, self.placed, self.ready = None, False, False
-        return held
+        chunks, self.chunks = self.chunks, []
+        self.worker, self.assigned, self.ready = None, False, False
+        return chunks
 
-    def give(self, chunk: Chunk) -> None:
-        """Have the questions of `chunk` answered."""
-        if not self.held:
+    def send(self, chunk: Chunk) -> None:
+        """Send the questions of `chunk` to the worker."""
+        if not self.chunks:
             self.busy_since = time.monotonic()
-        self.held.append(chunk)
+        self.chunks.append(chunk)
         questions = list(chunk.questions.values())
         self._ask(questions if chunk.deaths < 2 else questions[:1])
 
-    def took(self, answers: tuple[Answer, ...]) -> None:
-        """Strike off what has been answered."""
+    def record(self, answers: tuple[Answer, ...]) -> None:
+        """Remove answered questions; ask the next one of a chunk that is sent one by one."""
         for answer in answers:
-            chunk = next(chunk for chunk in self.held if answer.id in chunk.questions)
+            chunk = next(chunk for chunk in self.chunks if answer.id in chunk.questions)
             del chunk.questions[answer.id]
             if not chunk.questions:
-                self.held.remove(chunk)
+                self.chunks.remove(chunk)
             elif chunk.deaths >= 2:
                 self._ask([next(iter(chunk.questions.values()))])
         self.busy_since = time.monotonic()
 
     def _ask(self, questions: list[Question]) -> None:
         assert self.worker is not None
-        # A death is reported by the listener, and what was held is asked again.
+        # The listener reports a death, and the questions are then sent to another worker.
         with contextlib.suppress(ChildDied):
             self.worker.ask(questions)
 
     def _listen(self, worker: Worker) -> None:
         try:
             while True:
-                self.post(Said(worker, worker.receive()))
-        except BaseException as error:  # noqa: BLE001 - also a defect must reach the main thread
-            self.post(Said(worker, error))
+                self.post(WorkerMessage(worker, worker.receive()))
+        except BaseException as error:  # noqa: BLE001 - every error must reach the main thread
+            self.post(WorkerMessage(worker, error))

@@ -1,6 +1,6 @@
-"""A worker: one checkpoint on one device, in a process of its own.
+"""A worker: one checkpoint on one device, in its own process.
 
-Questions go in, answers come out as batches finish. That is all an executor needs to know.
+It receives questions and sends answers as batches finish.
 """
 
 from __future__ import annotations
@@ -15,75 +15,71 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.smolvlm.requests import Answer, Question
+from evalsuite.smolvlm.settings import EngineSettings
 from evalsuite.system.process import Child, ChildDied, serve, write_to
 from evalsuite.system.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """What a worker needs to load its checkpoint."""
+    """What a worker process needs to start."""
 
     directory: Path
-    base: Path | None
-    """What to merge `directory` into, if that is an adapter."""
-    processor: Path | None
-    device: str
-    dtype: str
-    batch_size: int | None
-    longest_edge: int | None
+    """The checkpoint."""
+    engine: EngineSettings
     log: Path
-    """Gets what the worker's libraries print."""
-    workers_per_device: int = 1
-    """How many workers have this device, this one included."""
+    """File for the output of the worker's libraries."""
     threads: int | None = None
-    """On the CPU; None leaves that to torch."""
+    """CPU threads; None: torch decides."""
 
 
-class Displaced(ChildDied):
-    """The worker lost its place: that says nothing against what it was asked."""
+class WorkerRemoved(ChildDied):
+    """The worker lost its machine. Its questions did not cause that."""
 
 
-class NoPlace(Displaced):
-    """No machine had room for the worker for as long as it may wait."""
+class NoFreeDevice(WorkerRemoved):
+    """No machine had a free device within the waiting time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """A machine has room for the worker, which now loads its checkpoint."""
+class Assigned:
+    """The worker has a machine and now loads its checkpoint."""
 
-    where: str
+    machine: str
     log: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The checkpoint is loaded; what it runs on, for the record."""
+    """The checkpoint is loaded."""
 
     environment: dict[str, Any]
+    """Device and versions, for run.json."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
+class LoadFailed:
     """The checkpoint could not be loaded."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """A batch of answers, and the most memory the worker has used so far."""
+class BatchDone:
+    """The answers of a finished batch, and the worker's peak memory so far."""
 
     answers: tuple[Answer, ...]
-    peak_memory_bytes: int | None
+    peak_memory_bytes: int | None = None
+    """Of the device."""
     host_memory_bytes: int | None = None
 
 
-Message = Placed | Ready | Unfit | Answered
-"""What a worker says."""
+Message = Assigned | Ready | LoadFailed | BatchDone
+"""What a worker sends."""
 
 _ENVIRONMENT = {
-    # torch's threads otherwise wait by spinning, and on a busy CPU take the cores from the very
-    # threads they wait for: many times slower. Where the user says otherwise, that holds.
+    # By default torch's threads spin while they wait. On a busy CPU that takes the cores from the
+    # threads they wait for and is many times slower. A value set by the user is kept.
     "OMP_WAIT_POLICY": "PASSIVE",
     "TOKENIZERS_PARALLELISM": "false",
 }
@@ -92,12 +88,12 @@ _ENVIRONMENT = {
 class Worker:
     """The parent's end of a worker process."""
 
-    placed = True
-    """Whether it is on a machine, and not waiting for one."""
+    assigned = True
+    """Whether it has a machine. A worker of a Ray cluster may wait for one."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self.where = settings.device
-        """For people to read."""
+        self.location = settings.engine.device
+        """Device or machine, for messages."""
         self.log = settings.log
         environment = _ENVIRONMENT | dict(os.environ)
         if settings.threads is not None:
@@ -115,7 +111,7 @@ class Worker:
         return message
 
     def kill(self) -> None:
-        """End the worker at once; what it was answering is lost."""
+        """End the worker at once. Unfinished questions are lost."""
         self._child.kill()
 
 
@@ -126,7 +122,7 @@ def main() -> None:
     write_to(settings.log)
     incoming: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
 
-    # Read ahead from the start, so that the sender never waits for the model to load.
+    # Read questions while the model loads, so that the sender never waits.
     def read() -> None:
         while True:
             try:
@@ -142,19 +138,10 @@ def main() -> None:
     from evalsuite.smolvlm.engine import Engine
 
     try:
-        engine = Engine(
-            settings.directory,
-            device=settings.device,
-            dtype=settings.dtype,
-            batch_size=settings.batch_size,
-            base=settings.base,
-            processor=settings.processor,
-            longest_edge=settings.longest_edge,
-            workers_per_device=settings.workers_per_device,
-        )
-    except Exception as error:  # noqa: BLE001 - libraries raise what they like over bad files
+        engine = Engine(settings.directory, settings.engine)
+    except Exception as error:  # noqa: BLE001 - libraries raise any type for damaged files
         traceback.print_exc()
-        connection.send(Unfit(one_line(error, with_type=True)))
+        connection.send(LoadFailed(one_line(error, with_type=True)))
         return
     connection.send(Ready(_environment(engine.device, engine.stats.generation)))
 
@@ -166,7 +153,7 @@ def main() -> None:
         for answers in engine.answer(questions()):
             stats = engine.stats
             connection.send(
-                Answered(tuple(answers), stats.peak_memory_bytes, stats.host_memory_bytes)
+                BatchDone(tuple(answers), stats.peak_memory_bytes, stats.host_memory_bytes)
             )
 
 
@@ -181,7 +168,7 @@ def _environment(device: Any, generation: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    # By its own name, or what is sent back would be a class of `__main__`.
+    # Imported by name: messages must not be classes of `__main__`.
     from evalsuite.runner.workers import worker
 
     worker.main()
