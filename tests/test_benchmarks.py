@@ -9,7 +9,7 @@ from evalsuite.benchmarks import catalogue as benchmarks
 from evalsuite.benchmarks.catalogue import METRICS, PROMPT_FORMATS, FrameRule, load, override
 from evalsuite.errors import UsageError
 from evalsuite.runs.comparable import JudgeId
-from evalsuite.smolvlm.prompts import FORMATS
+from evalsuite.smolvlm.formats import FORMATS
 
 GOOD = """
   Mine:

@@ -27,7 +27,7 @@ PROMPT_FORMATS = (
     *("default", "brief", "yes-no", "choices", "mmbench", "mmmu", "mathvista"),
     *("chartqa", "docvqa", "textvqa", "video", "video-choices", "video-letters", "mvbench"),
 )
-"""What `evalsuite.smolvlm.prompts.FORMATS` offers; a test holds the two together."""
+"""The keys of `evalsuite.smolvlm.formats.FORMATS`; a test compares the two."""
 METRICS = (
     *("choice", "mmmu", "yes-no", "vqa-accuracy", "relaxed-accuracy", "anls", "exact-match"),
     *("ocr-contains", "mathvista", "video-choice", "worldsense", "mvbench", "mlvu", "tempcompass"),
