@@ -38,7 +38,7 @@ from tabulate import tabulate
 
 from bench import photos, shapes
 from evalsuite.benchmarks import catalogue as catalogue
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import locate
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
