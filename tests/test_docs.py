@@ -18,7 +18,8 @@ import pytest
 import typer
 
 from evalsuite import cli
-from evalsuite.benchmarks.catalogue import METRICS, PROMPT_FORMATS, load
+from evalsuite.benchmarks.benchmark import METRICS, PROMPT_FORMATS
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.runner.config import OPTIONS
 from tests.builders.stored_runs import samples, stored
 from tools import docs_hook

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks.catalogue import JUDGED_METRICS, METRICS, Benchmark
+from evalsuite.benchmarks.benchmark import JUDGED_METRICS, METRICS, Benchmark
 from evalsuite.comparison.comparison import compare
 from evalsuite.runner.candidate import as_run
 from evalsuite.runner.config import RunConfig

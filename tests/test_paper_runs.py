@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import evalsuite
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.errors import EvalsuiteError
 from evalsuite.runs.comparable import JudgeId

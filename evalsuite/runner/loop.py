@@ -132,6 +132,8 @@ class Evaluation:
 
     def _begin(self) -> None:
         todo = any(ledger.state.todo for ledger in self._ledgers)
+        if todo:
+            self._source.kit.start()
         if self._options.scores and todo:
             # Before anything is spent on what it could then not score.
             self._source.kit.check_judge()
@@ -148,7 +150,8 @@ class Evaluation:
             if self._cluster is not None:
                 log = self._options.config.output_dir / "worker-MACHINE.log"
                 self._note(f"workers log to {log}, Ray to ray.log beside it")
-            self._source.kit.start()
+            # Before a worker loads its checkpoint.
+            self._source.kit.check_start()
         if asks:
             remote = self._cluster
             self._pool = Pool(

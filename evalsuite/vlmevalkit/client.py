@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.errors import IncompleteError
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import Prediction
@@ -28,6 +28,9 @@ from evalsuite.vlmevalkit.judge import check
 
 Stage = Literal["data", "score"]
 
+START_REPLIES = 2
+"""The child replies once after `server.check_packages` and once after importing VLMEvalKit."""
+
 
 class KitError(IncompleteError):
     """VLMEvalKit failed to load or score a benchmark; `stage` is one of the two."""
@@ -37,6 +40,10 @@ class KitError(IncompleteError):
         self.stage: Stage = stage
         self.logged = logged
         """Whether the kit's log has more details."""
+
+
+class KitStartError(IncompleteError):
+    """VLMEvalKit does not start on this machine, so no benchmark can be evaluated."""
 
 
 class _ProcessLostError(Exception):
@@ -156,7 +163,8 @@ class Kit:
         self.media = self._settings.media
         self._lock = threading.Lock()
         self._child: Child | None = None
-        self._ready = False
+        self._pending_replies = 0
+        """Expected replies of the start, out of `START_REPLIES`."""
         self._closed = False
         self._judge_answered = False
         # Media that made a child crash or hang, by benchmark and cluster; never read again.
@@ -172,6 +180,18 @@ class Kit:
         """Start the child, so that its import overlaps with other work."""
         with self._lock, contextlib.suppress(ChildDied):
             self._start()
+
+    def check_start(self) -> None:
+        """Start the child and wait for its check of packages; raises `KitStartError`.
+
+        This takes less than a second; the complete start takes several.
+        """
+        with self._lock:
+            try:
+                self._await_start(self._start(), START_REPLIES - 1)
+            except BaseException:
+                self._stop()
+                raise
 
     def check_judge(self) -> None:
         """Check once that the judge, if any, answers; raises `EvalsuiteError`."""
@@ -268,10 +288,7 @@ class Kit:
                 child = self._start()
                 if self._closed:  # closed during the start, without the child
                     raise ChildDied("was closed")
-                if not self._ready:
-                    self._ready, reason = child.receive(self.start_seconds)
-                    if not self._ready:
-                        raise KitError(stage, reason.text, logged=reason.logged)
+                self._await_start(child, 0)
                 child.send(request)
                 done, result = child.receive(seconds)
             except (ChildDied, ChildTimedOut) as error:
@@ -292,9 +309,25 @@ class Kit:
                 with disk_errors(folder):
                     folder.mkdir(parents=True, exist_ok=True)
             self._child = Child("evalsuite.vlmevalkit.server", _ENVIRONMENT)
-            self._ready = False
+            self._pending_replies = START_REPLIES
             self._child.send(self._settings)
         return self._child
+
+    def _await_start(self, child: Child, left: int) -> None:
+        """Wait until at most `left` start replies are pending; raises `KitStartError`."""
+        while self._pending_replies > left:
+            try:
+                good, failure = child.receive(self.start_seconds)
+            except (ChildDied, ChildTimedOut) as error:
+                if self._closed:
+                    raise
+                gave = "gave " if isinstance(error, ChildTimedOut) else ""
+                reason = f"its process {gave}{error}; see {self.log}"
+                raise KitStartError(f"VLMEvalKit cannot start: {reason}") from error
+            if not good:
+                log = f"; see {self.log}" if failure.logged else ""
+                raise KitStartError(f"VLMEvalKit cannot start: {failure.text}{log}")
+            self._pending_replies -= 1
 
     def _stop(self) -> None:
         if self._child is not None:
