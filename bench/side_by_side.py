@@ -44,10 +44,10 @@ from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import Event, RunPlanned, SamplesPredicted
+from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.plan import place
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
-from evalsuite.runner.source import SampleSource
 from evalsuite.runs.records import Run, read_samples
 from evalsuite.smolvlm.profiler import BYTES_PER_WEIGHT, DeviceRates, ProfileTask
 from evalsuite.smolvlm.profiler import measure as measure_device

@@ -57,8 +57,8 @@ def ask(job: Job, samples: Iterable[Sample], builder: PromptBuilder) -> Iterator
 
 def ask_again(job: Job, builder: PromptBuilder) -> Iterator[PendingQuestion]:
     """Questions for the reruns without an answer, but for samples that failed the first time."""
-    known = {} if job.again is None else job.again.predictions
-    for id_ in job.wanted_again:
+    known = job.reruns.predictions
+    for id_ in job.reruns.ids:
         sample, first = job.samples[id_], job.journal.predictions[id_]
         if isinstance(sample, BrokenSample) or first.ended == "error":
             continue

@@ -12,13 +12,13 @@ from evalsuite.checkpoint.adapter import require_peft
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import IncompleteError
 from evalsuite.runner.events import BenchmarkPlan, OnEvent, RunPlanned
+from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.loop import Evaluation
 from evalsuite.runner.plan import Place, choose_scorable, place
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import State, header, look
 from evalsuite.runner.run_record import Assignment
 from evalsuite.runner.scoring import conditions_of
-from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers.slot import StartWorker
 from evalsuite.runner.workers.worker import Worker
 from evalsuite.runs.comparable import Conditions

@@ -19,10 +19,10 @@ from evalsuite.checkpoint.locate import DEMOS, expand
 from evalsuite.errors import UsageError
 from evalsuite.runner.config import CheckpointConfig, JudgeConfig, RunConfig
 from evalsuite.runner.events import DataProgress, Note, OnEvent
+from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.plan import Place, place, read_limit, read_shard
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
-from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers import ray_client
 from evalsuite.runner.workers.ray_messages import uses_gpu
 from evalsuite.runs.comparable import EXACT, JudgeId
