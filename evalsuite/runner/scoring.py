@@ -103,7 +103,7 @@ def conditions_of(
 
 
 def cost_of(made: PredictionCost, before: Score | None, score_seconds: float) -> Cost:
-    """The cost of a score. If this session predicted nothing, that of the earlier score `before`."""
+    """The cost of a score, or of the earlier score `before` if this session predicted nothing."""
     scoring = {"score": round(score_seconds, 3)}
     if (predicting := made.predict_seconds) is not None:
         return Cost(
