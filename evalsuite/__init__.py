@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evalsuite.benchmarks.catalogue import Benchmark as Benchmark
     from evalsuite.checkpoint.checkpoint import Checkpoint as Checkpoint
     from evalsuite.comparison.comparison import Comparison as Comparison
-    from evalsuite.comparison.gate import Gated as Gated
+    from evalsuite.comparison.gate import GateResult as GateResult
     from evalsuite.errors import EvalsuiteError as EvalsuiteError
     from evalsuite.runs.records import Failure as Failure
     from evalsuite.runs.records import Run as Run
@@ -37,7 +37,7 @@ _HOME = {
     "Checkpoint": ("evalsuite.checkpoint.checkpoint", "Checkpoint"),
     "Comparison": ("evalsuite.comparison.comparison", "Comparison"),
     "EvalsuiteError": ("evalsuite.errors", "EvalsuiteError"),
-    "Gated": ("evalsuite.comparison.gate", "Gated"),
+    "GateResult": ("evalsuite.comparison.gate", "GateResult"),
     "Failure": ("evalsuite.runs.records", "Failure"),
     "Run": ("evalsuite.runs.records", "Run"),
     "Score": ("evalsuite.runs.records", "Score"),

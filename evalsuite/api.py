@@ -10,10 +10,10 @@ from evalsuite.benchmarks.catalogue import load
 from evalsuite.comparison import comparison, policy
 from evalsuite.comparison import gate as gating
 from evalsuite.errors import UsageError
-from evalsuite.report import sides
 from evalsuite.runner.config import OPTIONS, RunConfig
 from evalsuite.runner.events import OnEvent, ignore
 from evalsuite.runner.session import run_all
+from evalsuite.runs.baseline import find_baseline
 from evalsuite.runs.find import find_one
 from evalsuite.runs.records import Run
 
@@ -55,10 +55,10 @@ def compare(
     benchmarks: list[str] | None = None,
     output_dir: str | Path = "results",
 ) -> comparison.Comparison:
-    """Hold two runs against each other, sample by sample, as ``evalsuite compare`` does.
+    """Compare two runs sample by sample, as ``evalsuite compare`` does.
 
-    Runs are named as there: a directory, a run.json, or a name under `output_dir`. Differences are
-    candidate minus baseline, in points.
+    A run is a directory, a run.json, or a name under `output_dir`. Differences are candidate minus
+    baseline, in points.
 
     Raises `evalsuite.errors.UsageError` if there is no such run, `IncompleteError` if no benchmark
     can be compared.
@@ -80,17 +80,19 @@ def gate(
     benchmarks: list[str] | None = None,
     benchmarks_file: str | Path | None = None,
     output_dir: str | Path = "results",
-) -> gating.Gated:
-    """Decide whether one run may take another's place, as ``evalsuite gate`` does.
+) -> gating.GateResult:
+    """Decide whether a candidate may replace its baseline, as ``evalsuite gate`` does.
 
-    Runs are named as there; without a baseline the promoted one counts. `margin` and `cliff` are in
-    points. The verdict is a word: pass, regression, inconclusive or incomplete.
+    A run is a directory, a run.json, or a name under `output_dir`; `baseline` None is the promoted
+    baseline. `margin` and `cliff` are allowed drops in points. The verdict is ``pass``,
+    ``regression``, ``inconclusive`` or ``incomplete``.
 
     Raises `evalsuite.errors.UsageError` if there is no such run or the policy is wrong.
     """
     known = load(None if benchmarks_file is None else Path(benchmarks_file)).benchmarks
-    allowed = policy.override(
-        policy.read(None if policy_file is None else Path(policy_file), known),
+    allowed = policy.load(
+        None if policy_file is None else Path(policy_file),
+        known,
         margin=margin,
         cliff=cliff,
         alpha=alpha,
@@ -98,7 +100,7 @@ def gate(
         benchmarks=benchmarks or (),
     )
     results = Path(output_dir)
-    against = sides.find(
+    against = find_baseline(
         None if baseline is None else str(baseline),
         None if anchor is None else str(anchor),
         results,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.builders.gates import right
+from tests.builders.gates import correct
 from tests.builders.stored_runs import stored
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +85,7 @@ def run(directory: Path, **given: str) -> Ran:
 
 def sides(directory: Path) -> None:
     for name, count in (("base", 300), ("same", 300), ("worse", 200)):
-        stored(directory / "results", name, {"A": right(count)}, digest=name[0] * 64)
+        stored(directory / "results", name, {"A": correct(count)}, digest=name[0] * 64)
 
 
 def name(checkpoint: str) -> str:

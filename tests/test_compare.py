@@ -21,16 +21,16 @@ import scipy.stats
 
 import evalsuite as public
 from evalsuite.cli import main
-from evalsuite.comparison.comparison import Comparison, compare
+from evalsuite.comparison.comparison import Comparison, category_differences, compare
 from evalsuite.comparison.pairing import Incomparable, Paired, pair
 from evalsuite.comparison.selection import lead
 from evalsuite.errors import IncompleteError, UsageError
-from evalsuite.report.tables import comparison as compared
-from evalsuite.report.writers import comparison_json
+from evalsuite.report.tables import comparison as tables
+from evalsuite.report.writers import comparison as writers
 from evalsuite.report.writers.markdown import grid_markdown
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun, write_run
-from evalsuite.stats.multiplicity import holm, luck_of_the_best
+from evalsuite.stats.multiplicity import holm, selection_bias
 from tests.builders.commands import evalsuite
 from tests.builders.runs import failure, settings
 from tests.builders.stored_runs import failed, sample, samples, stored
@@ -66,7 +66,7 @@ def test_samples_are_paired_by_id(tmp_path: Path) -> None:
     found = one_pair(two(tmp_path)[0], stored(tmp_path, "mixed", {"DemoDigits": rows}))
     assert isinstance(found, Paired)
     assert all(m.baseline[0].id == m.candidate[0].id for m in found.samples)
-    assert sum(m.drop for m in found.samples) == 8
+    assert sum(m.change for m in found.samples) == -8
 
 
 @pytest.mark.parametrize(
@@ -165,8 +165,9 @@ def test_p_is_adjusted_over_benchmarks_and_mean(tmp_path: Path) -> None:
 
 
 def test_categories_add_up(tmp_path: Path) -> None:
-    (difference,) = compare(*[[found] for found in two(tmp_path)]).differences
-    even, odd = difference.categories
+    comparison = compare(*[[found] for found in two(tmp_path)])
+    (difference,) = comparison.differences
+    even, odd = category_differences(comparison.paired[0])
     assert (even.name, odd.name) == ("even", "odd")
     assert even.points * 50 + odd.points * 50 == pytest.approx(difference.points * 100)
     assert [even.p, odd.p] == pytest.approx(holm([even.drop.p, odd.drop.p]))
@@ -180,7 +181,7 @@ def test_failed_samples_are_wrong_and_shown_dropped(tmp_path: Path) -> None:
     assert difference.points == pytest.approx(-3)
     assert difference.failed == (0, 3)
     assert difference.without_failed is not None
-    assert (difference.without_failed.n, difference.without_failed.estimate) == (97, 0)
+    assert (difference.without_failed.drop.n, difference.without_failed.points) == (97, 0)
 
 
 def test_mcnemar_is_not_for_shared_images_nor_parts_of_a_point(tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ def test_seeds_that_differ_are_no_real_difference(tmp_path: Path) -> None:
 
 
 def test_one_run_against_a_group_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="group of one"):
+    with pytest.raises(UsageError, match="two runs"):
         compare(seeds(tmp_path, "a", [0.5]), seeds(tmp_path, "b", [0.5, 0.6]))
 
 
@@ -249,19 +250,20 @@ def test_the_best_of_a_sweep_is_warned_about(tmp_path: Path) -> None:
     found = lead(best, others)
     assert found is not None
     assert found.count == 3
-    error = best.differences[0].drop.standard_error
-    assert found.luck == pytest.approx(100 * luck_of_the_best(3, error))
-    assert "leads 3 checkpoints of its sweep" in grid_markdown(compared.table(best, found))
+    error = best.differences[0].standard_error
+    assert error is not None
+    assert found.selection_bias == pytest.approx(selection_bias(3, error))
+    assert "best of 3 checkpoints" in grid_markdown(tables.table(best, found))
     second = compare([runs["base"]], [runs["sweep/b/checkpoint-1"]])
     assert lead(second, others) is None
     alone = compare([runs["base"]], [runs["elsewhere/c/checkpoint-9"]])
     assert lead(alone, others) is None
 
 
-def test_luck_of_the_best_of_two_and_of_many() -> None:
+def test_selection_bias_of_two_and_of_many() -> None:
     """E max of 2 is 1/sqrt(pi); of 10, 1.5388 (tables of normal order statistics)."""
-    assert luck_of_the_best(2, 1) == pytest.approx(1 / np.sqrt(np.pi) / np.sqrt(2), rel=1e-6)
-    assert luck_of_the_best(10, np.sqrt(2)) == pytest.approx(1.53875, abs=1e-4)
+    assert selection_bias(2, 1) == pytest.approx(1 / np.sqrt(np.pi) / np.sqrt(2), rel=1e-6)
+    assert selection_bias(10, np.sqrt(2)) == pytest.approx(1.53875, abs=1e-4)
 
 
 # What is shown
@@ -269,7 +271,7 @@ def test_luck_of_the_best_of_two_and_of_many() -> None:
 
 def test_a_loss_is_negative_and_says_so(tmp_path: Path) -> None:
     comparison = compare(*[[found] for found in two(tmp_path)])
-    shown = grid_markdown(compared.table(comparison))
+    shown = grid_markdown(tables.table(comparison))
     assert "second against first" in shown
     assert "second minus first, in points" in shown
     line = next(row for row in shown.splitlines() if row.startswith("| DemoDigits"))
@@ -281,7 +283,7 @@ def test_a_loss_is_negative_and_says_so(tmp_path: Path) -> None:
 def test_too_few_clusters_get_the_word_and_no_p(tmp_path: Path) -> None:
     few = [stored(tmp_path, name, {"DemoDigits": samples(values[:20])})
            for name, values in (("a", EASY), ("b", HARD))]  # fmt: skip
-    shown = grid_markdown(compared.table(compare([few[0]], [few[1]])))
+    shown = grid_markdown(tables.table(compare([few[0]], [few[1]])))
     assert "too few clusters" in shown
     line = next(row for row in shown.splitlines() if row.startswith("| DemoDigits"))
     assert [cell.strip() for cell in line.strip("|").split("|")][6] == "–"
@@ -293,15 +295,15 @@ def test_incomparable_benchmarks_are_named_beside_the_others(tmp_path: Path) -> 
     candidate = stored(tmp_path, "b", rows, scores={"DemoOCR": {"metric": "anls"}})
     comparison = compare([baseline], [candidate])
     assert [d.name for d in comparison.differences] == ["DemoDigits"]
-    shown = grid_markdown(compared.table(comparison))
+    shown = grid_markdown(tables.table(comparison))
     assert "incomparable" in shown
     assert "DemoOCR cannot be compared: metric: choice, anls" in shown
 
 
 def test_json_and_csv_carry_the_same_numbers(tmp_path: Path) -> None:
     comparison = several(tmp_path)
-    plain = json.loads(comparison_json.to_json(comparison))
-    rows = list(csv.DictReader(io.StringIO(comparison_json.to_csv(comparison))))
+    plain = json.loads(writers.to_json(comparison))
+    rows = list(csv.DictReader(io.StringIO(writers.to_csv(comparison))))
     assert len(rows) == 3 * 3 + 1
     for benchmark in plain["benchmarks"]:
         row = next(r for r in rows if r["benchmark"] == benchmark["name"] and not r["category"])
@@ -321,12 +323,12 @@ def test_one_image_leaves_everything_open(tmp_path: Path) -> None:
         for name, values in (("a", EASY), ("b", HARD))
     ]  # fmt: skip
     comparison = compare([sides[0]], [sides[1]])
-    plain = json.loads(comparison_json.to_json(comparison))
+    plain = json.loads(writers.to_json(comparison))
     assert plain["benchmarks"][1]["standard_error"] is None
     assert plain["mean"]["standard_error"] is None
     assert (plain["mean"]["low"], plain["mean"]["high"]) == (-100, 100)
     assert plain["mean"]["too_few_clusters"]
-    assert "too few clusters" in grid_markdown(compared.table(comparison))
+    assert "too few clusters" in grid_markdown(tables.table(comparison))
 
 
 def test_other_circumstances_are_said(tmp_path: Path) -> None:
@@ -364,7 +366,7 @@ def test_nothing_comparable_exits_with_4(
     assert command(*(each.path for each in found)) == 4
     assert "nothing to compare: DemoDigits: judge: exact, gpt-4o" in capsys.readouterr().err
     empty = [FoundRun(f.path, dataclasses.replace(f.run, outcomes=())) for f in found]
-    with pytest.raises(IncompleteError, match="hold no benchmark yet"):
+    with pytest.raises(IncompleteError, match="no scores yet"):
         compare(empty[:1], empty[1:])
 
 
@@ -378,7 +380,7 @@ def test_nothing_comparable_exits_with_4(
         (["A", "B", "--samples", "-1"], "'--samples'"),
         (["A", "B", "--group"], "names no two runs"),
         (["A,B", "A,B", "--group"], "named twice"),
-        (["A,B", "C,D", "--group", "--samples", "3"], "one run a side"),
+        (["A,B", "C,D", "--group", "--samples", "3"], "one run per side"),
         (["A,B", "C"], "no such run"),
         (["damaged", "B"], "is damaged"),
         (["bare", "B"], "samples.jsonl: cannot be read"),
@@ -479,7 +481,7 @@ def test_a_run_that_is_not_whole_is_said(tmp_path: Path) -> None:
     cut = dataclasses.replace(candidate.run, finished=None)
     write_run(candidate.path, cut)
     notes = compare([baseline], [FoundRun(candidate.path, cut)]).notes
-    assert "second is unfinished, so benchmarks may be missing" in notes
+    assert "second is unfinished: benchmarks may be missing" in notes
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""GitHub Actions: a summary below its limit, and annotations that nothing can break out of."""
+"""GitHub Actions: the size of the summary, and escaping of annotations."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ import pytest
 from evalsuite.cli import main
 from evalsuite.comparison.gate import gate
 from evalsuite.report.export import github
-from evalsuite.report.export.github import annotation, append, fit, marked_lines, to_markdown
+from evalsuite.report.export.github import annotation, annotation_lines, append, fit, to_markdown
+from evalsuite.report.tables.gate import explain
 from evalsuite.runs.records import FoundRun
-from tests.builders.gates import STRICT, held, right
+from tests.builders.gates import STRICT, correct, report_of
 from tests.builders.stored_runs import stored
 
 MEBIBYTE = 1024 * 1024
 
 
-def test_a_summary_says_what_and_why(tmp_path: Path) -> None:
-    text = to_markdown(held(tmp_path, {"A": right(300)}, {"A": right(200)}))
-    assert text.startswith("## evalsuite gate: regression\n\n- A dropped 25 points")
+def test_a_summary_has_verdict_reasons_and_table(tmp_path: Path) -> None:
+    text = to_markdown(report_of(tmp_path, {"A": correct(300)}, {"A": correct(200)}))
+    assert text.startswith("## evalsuite gate: regression\n\n- A ")
+    assert "25 points" in text
     assert "| benchmark" in text
-    assert "next: see what changed" in text
+    assert "next: " in text
 
 
-def test_a_short_text_is_left_alone() -> None:
+def test_a_short_text_is_unchanged() -> None:
     assert fit("a\nb\n", 4) == "a\nb\n"
 
 
@@ -41,12 +43,12 @@ def test_a_long_text_is_cut_between_lines(line: str) -> None:
     assert set(kept.split("\n")) == {line.rstrip("\n")}
 
 
-def test_no_room_is_no_text() -> None:
+def test_without_room_the_text_is_empty() -> None:
     assert fit("a\n" * 100, 10) == ""
     assert fit("a\n" * 100, -5) == ""
 
 
-def test_what_is_there_already_counts(tmp_path: Path) -> None:
+def test_the_limit_includes_existing_text(tmp_path: Path) -> None:
     path = tmp_path / "summary.md"
     path.write_text("x\n" * 400_000)
     append(path, "y\n" * 400_000, github.LIMIT_BYTES)
@@ -61,19 +63,19 @@ def test_what_is_there_already_counts(tmp_path: Path) -> None:
 
 
 def test_annotations_are_escaped() -> None:
-    """As GitHub's own toolkit does: % first, line ends, and in properties : and , besides."""
+    """The rules of GitHub's toolkit: % first, line ends, and in properties : and , as well."""
     assert annotation("error", "a:b,c", "50 % worse\n::set-env name=x::y") == (
         "::error title=a%3Ab%2Cc::50 %25 worse ::set-env name=x::y"
     )
     assert github._property("100%\r\n:,") == "100%25%0D%0A%3A%2C"
 
 
-def test_nothing_from_outside_begins_a_line(tmp_path: Path) -> None:
-    found = stored(tmp_path, "old", {"A": right(300)})
+def test_names_cannot_start_a_command(tmp_path: Path) -> None:
+    found = stored(tmp_path, "old", {"A": correct(300)})
     run = dataclasses.replace(found.run, outcomes=())
     record = dataclasses.replace(run.checkpoint, name="x\n::warning::y\r\n::add-mask::z")
     other = FoundRun(found.path, dataclasses.replace(run, checkpoint=record))
-    lines = list(marked_lines(gate(found, other, STRICT, {})))
+    lines = list(annotation_lines(explain(gate(found, other, STRICT, {}))))
     assert len(lines) == 3
     for line in lines:
         assert line.startswith("::error title=evalsuite gate::")
@@ -81,19 +83,19 @@ def test_nothing_from_outside_begins_a_line(tmp_path: Path) -> None:
         assert "\r" not in line
 
 
-def test_a_pass_is_silent_and_doubt_is_a_warning(tmp_path: Path) -> None:
-    rows = {"A": right(300)}
-    assert list(marked_lines(held(tmp_path, rows, rows))) == []
-    few = {"A": right(80, 100)}
-    lines = list(marked_lines(held(tmp_path, few, few)))
+def test_a_pass_has_no_annotation_and_inconclusive_is_a_warning(tmp_path: Path) -> None:
+    rows = {"A": correct(300)}
+    assert list(annotation_lines(report_of(tmp_path, rows, rows))) == []
+    few = {"A": correct(80, 100)}
+    lines = list(annotation_lines(report_of(tmp_path, few, few)))
     assert all(line.startswith("::warning ") for line in lines)
     assert "verdict: inconclusive" in lines[0]
 
 
-def test_no_more_lines_than_github_shows(tmp_path: Path) -> None:
-    before = {f"B{i}": right(300) for i in range(15)}
-    after = {name: right(200) for name in before}
-    lines = list(marked_lines(held(tmp_path, before, after)))
+def test_the_number_of_annotations_is_limited(tmp_path: Path) -> None:
+    before = {f"B{i}": correct(300) for i in range(15)}
+    after = {name: correct(200) for name in before}
+    lines = list(annotation_lines(report_of(tmp_path, before, after)))
     assert len(lines) == 10
     assert "and 8 more, in the log" in lines[-1]
 
@@ -107,7 +109,7 @@ def test_no_more_lines_than_github_shows(tmp_path: Path) -> None:
         ("", ["--github"], True),
     ],
 )
-def test_on_by_itself_under_github(
+def test_github_is_detected(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -118,7 +120,7 @@ def test_on_by_itself_under_github(
     summary = tmp_path / "step.md"
     monkeypatch.setenv("GITHUB_ACTIONS", environment)
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    before, after = (stored(tmp_path, name, {"A": right(count)})
+    before, after = (stored(tmp_path, name, {"A": correct(count)})
                      for name, count in (("old", 300), ("new", 200)))  # fmt: skip
     sides = ["--baseline", str(before.path), "--candidate", str(after.path)]
     assert main(["gate", *sides, *flags]) == 1
@@ -126,23 +128,23 @@ def test_on_by_itself_under_github(
     assert summary.exists() == expected
 
 
-def test_without_a_summary_file_there_are_lines_alone(
+def test_annotations_need_no_summary_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    before, after = (stored(tmp_path, name, {"A": right(count)})
+    before, after = (stored(tmp_path, name, {"A": correct(count)})
                      for name, count in (("old", 300), ("new", 200)))  # fmt: skip
     sides = ["--baseline", str(before.path), "--candidate", str(after.path)]
     assert main(["gate", *sides, "--github"]) == 1
     assert "\n::error title=evalsuite gate::verdict: regression\n" in capsys.readouterr().out
 
 
-def test_names_in_the_log_are_no_commands(
+def test_names_in_the_log_are_not_commands(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What stands at the start of a line while commands are on is ours alone."""
+    """While commands are enabled, every line is an annotation of the gate."""
     name = "::error::x"
-    before, after = (stored(tmp_path, run, {name: right(count)})
+    before, after = (stored(tmp_path, run, {name: correct(count)})
                      for run, count in (("old", 300), ("new", 200)))  # fmt: skip
     sides = ["--baseline", str(before.path), "--candidate", str(after.path)]
     assert main(["gate", *sides, "--github"]) == 1
@@ -157,10 +159,10 @@ def test_names_in_the_log_are_no_commands(
 
 
 @pytest.mark.parametrize(("count", "full", "closed"), [(300, 4, 0), (200, 1, 1)])
-def test_an_output_that_is_full_or_closed_hides_no_regression(
+def test_a_full_or_closed_output_does_not_hide_a_regression(
     tmp_path: Path, count: int, full: int, closed: int
 ) -> None:
-    before, after = (stored(tmp_path, run, {"A": right(number)})
+    before, after = (stored(tmp_path, run, {"A": correct(number)})
                      for run, number in (("old", 300), ("new", count)))  # fmt: skip
     written = tmp_path / "gate.xml"
     sides = f"--baseline {before.path} --candidate {after.path} --junit {written}"

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from evalsuite.benchmarks.catalogue import JUDGED_METRICS, METRICS, Benchmark
+from evalsuite.comparison.comparison import compare
+from evalsuite.runner.candidate import as_run
+from evalsuite.runner.config import RunConfig
 from evalsuite.runner.scoring import conditions_of, make_score, score_samples
 from evalsuite.runs.comparable import JudgeId
-from evalsuite.runs.records import Cost, Counts
+from evalsuite.runs.records import Cost, Counts, FoundRun, read_run, write_run, write_samples
 from evalsuite.vlmevalkit.client import BenchmarkScore, BrokenSample, Kit, KitError
 from evalsuite.vlmevalkit.scoring_workarounds import OPEN_ANSWERS_COMPARED, PUNCTUATION_IS_WRONG
 from evalsuite.vlmevalkit.workarounds import EMPTY_IS_WRONG, NA_VALUES_AS_TEXT
@@ -18,6 +21,7 @@ from tests.builders import kit_data as made
 from tests.builders.hostile import NASTY
 from tests.builders.kit_scoring import RULE_DEVIATIONS, TABLES, predictions_of
 from tests.builders.metric_tables import MAKERS, RIGHT
+from tests.builders.runs import run
 from tests.fakes.judge_server import Asked, JudgeServer, Reply, refusal
 
 
@@ -222,6 +226,52 @@ def test_g_avg_includes_empty_answers(bench: JudgeBench, tmp_path: Path) -> None
     assert got.extra == {"G-Avg": pytest.approx(7 / 3)}
     assert (got.score, got.vlmevalkit_score, got.deviations) == (100, 100, (EMPTY_IS_WRONG,))
     assert len(bench.prompts()) == 1
+
+
+def judged_run(
+    bench: JudgeBench, benchmark: Benchmark, texts: Sequence[str], root: Path
+) -> FoundRun:
+    """Score `texts` and store the run as `evalsuite run` does."""
+    samples = [
+        BrokenSample(id=o.id, cluster=o.cluster, part=o.part, reason="")
+        for o in bench.kit.outline(benchmark)
+    ]
+    given = predictions_of([sample.id for sample in samples], texts)
+    scored, rows = score_samples(bench.kit, benchmark, samples, given, root / "evidence")
+    conditions = conditions_of(benchmark, "data", {"prompts": "vlmevalkit", "blind": False})
+    made = make_score(benchmark, conditions, scored, rows, unscored=0, cost=Cost())
+    path = root / root.name / "0123abcd" / "run.json"
+    write_run(path, run(root.name, made))
+    write_samples(path.parent / benchmark.name / "samples.jsonl", rows)
+    return FoundRun(path, read_run(path))
+
+
+def test_a_judge_is_the_same_whether_it_was_asked_or_not(bench: JudgeBench, tmp_path: Path) -> None:
+    """Rules read all answers of one run; one answer of the other needs the judge."""
+    bench.answer = lambda _: "A"
+    rows = [{"question": f"judged {n}?"} for n in range(3)]
+    benchmark = replace(MAKERS["choice"](tmp_path / "data", rows), judge=bench.judge)
+    bench.server.asked.clear()
+    by_rules = judged_run(bench, benchmark, ["A", "A", "A"], tmp_path / "by-rules")
+    assert bench.prompts() == []
+    by_judge = judged_run(bench, benchmark, ["A", "kitty", "A"], tmp_path / "by-judge")
+    assert len(bench.prompts()) == 1
+    assert by_rules.run.scores[0].conditions.judge_reported == ()
+    assert by_judge.run.scores[0].conditions.judge_reported == ("judge-small-0725",)
+    for baseline, candidate in ((by_rules, by_judge), (by_judge, by_rules)):
+        compared = compare([baseline], [candidate])
+        assert compared.incomparable == ()
+        assert [difference.points for difference in compared.differences] == [0]
+
+
+def test_a_candidate_is_judged_where_the_baseline_was(bench: JudgeBench, tmp_path: Path) -> None:
+    bench.answer = lambda _: "A"
+    row = {"question": "judged alone?"}
+    benchmark = replace(MAKERS["choice"](tmp_path / "data", [row]), judge=bench.judge)
+    baseline = judged_run(bench, benchmark, ["kitty"], tmp_path / "baseline")
+    assert baseline.run.scores[0].conditions.judge_reported == ("judge-small-0725",)
+    config = as_run(baseline, RunConfig(ckpt=("new",), command=""))
+    assert (config.judge, config.judge_base_url) == ("judge-small", bench.server.base_url)
 
 
 def test_counts_include_only_rows_that_count(bench: JudgeBench, tmp_path: Path) -> None:

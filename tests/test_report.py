@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,7 @@ from evalsuite.report.writers import terminal as text
 from evalsuite.report.writers.json import to_json
 from evalsuite.report.writers.markdown import escaped, grid_markdown
 from evalsuite.runs import find
+from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun, Run, write_run
 from tests.builders.golden import golden, parsed
 from tests.builders.hostile import HOSTILE
@@ -88,7 +90,7 @@ def test_a_run_without_a_score_takes_nothing_from_the_average() -> None:
 def test_without_a_common_benchmark_there_is_no_average() -> None:
     built = table.build([run("a", score("A", 1.0)), run("b", score("B", 2.0))])
     assert [row.average for row in built.rows] == [None, None]
-    assert "no benchmark of which every row has a score" in built.about_average
+    assert "average: none" in built.about_average
     assert parsed(markdown([row.run for row in built.rows]))[1] == ["a", "–", "1.0 ± 2.2", "–"]
 
 
@@ -163,6 +165,27 @@ def test_why_samples_failed_is_said() -> None:
     assert "A 2 of 300 (3, 8: a.png: not an image in a known format)" in markdown(
         [run("a", failing)]
     )
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"vlmevalkit": "0.0.21"}, "VLMEvalKit: none, 0.0.21"),
+        ({"definition": "other"}, "definition: "),
+        ({"prompt_style": "native"}, "prompts: vlmevalkit, native"),
+        ({"judge": JudgeId("m", "http://localhost/v1")}, "judge: exact, m"),
+    ],
+)
+def test_the_average_excludes_what_compare_refuses(changed: dict[str, Any], named: str) -> None:
+    first = run("a", score("A", 10.0), score("B", 50.0))
+    built = table.build([first, run("b", score("A", 20.0), score("B", 60.0, **changed))])
+    assert built.averaged == ("A",)
+    assert [row.average for row in built.rows] == [10.0, 20.0]
+    assert [column.benchmark for column in built.columns if column.marks] == ["B"]
+    assert named in built.columns[1].notes[0].text.replace("different ", "")
+    assert "not comparable: B" in built.about_average
+    same = table.build([first, run("b", score("A", 20.0), score("B", 60.0))])
+    assert [row.average for row in same.rows] == [30.0, 40.0]
 
 
 def test_a_partial_score_is_no_part_of_an_average() -> None:

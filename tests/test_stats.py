@@ -22,12 +22,12 @@ from evalsuite.stats.multiplicity import holm, mcnemar
 from evalsuite.stats.paired_difference import (
     Drop,
     estimate_drop,
+    identical_difference,
     mean_drop,
-    no_difference,
     with_runs,
 )
 from evalsuite.stats.tango import Flips
-from evalsuite.stats.zero_events import largest_unseen
+from evalsuite.stats.zero_events import zero_event_upper_bound
 
 SAME = {"rel": 1e-9, "abs": 1e-12}
 
@@ -272,7 +272,7 @@ def test_differences_in_parts_of_an_answer_get_a_score_interval_too() -> None:
     drop = estimate_drop(values, range(2000))
     assert drop.flips is not None
     assert drop.flips == Flips(*(pytest.approx(count, rel=1e-3) for count in (8, 2, 4000)))
-    assert not drop.plain
+    assert not drop.exact_score
     t = scipy.stats.t.isf(0.05, 1999)
     assert drop.upper(0.05) == pytest.approx(tango.upper(drop.flips, t), **SAME)
 
@@ -356,7 +356,7 @@ def test_nothing_larger_stays_unseen(
     parts: list[tuple[float, int]], alpha: float, seed: int
 ) -> None:
     """Differences drawn at random, scaled to go unseen with probability alpha, are no larger."""
-    bound = largest_unseen(parts, alpha)
+    bound = zero_event_upper_bound(parts, alpha)
     rng = np.random.default_rng(seed)
     counts = np.array([count for _, count in parts])
     shares = rng.dirichlet(np.ones(len(parts)), 200)
@@ -386,7 +386,7 @@ def test_runs_that_differ_widen_the_interval_as_welch_says() -> None:
 
 
 def test_one_run_is_refused() -> None:
-    with pytest.raises(ValueError, match="one run"):
+    with pytest.raises(ValueError, match="two runs"):
         with_runs(drop_of(1), [0.5], [0.4, 0.5])
 
 
@@ -502,7 +502,10 @@ def test_mcnemar_is_that_of_statsmodels_and_scipy(worse: int, better: int) -> No
 
 @pytest.mark.parametrize("clusters", [1, 2, 300])
 def test_no_difference_is_that_of_so_many_equal_answers(clusters: int) -> None:
-    made, measured = no_difference(clusters), estimate_drop([0.0] * clusters, range(clusters))
+    made, measured = (
+        identical_difference(clusters),
+        estimate_drop([0.0] * clusters, range(clusters)),
+    )
     for alpha in (0.05, 0.5):
         assert made.upper(alpha) == measured.upper(alpha)
     assert (made.p, made.method, made.effective_clusters) == (

@@ -10,7 +10,7 @@ import typer
 
 # Importing a module adds its commands; this is their order in --help.
 # isort: off
-from evalsuite.cli import run, verify, profile, compare, machine  # noqa: F401
+from evalsuite.cli import run, verify, profile, compare, gate, power, promote, machine  # noqa: F401
 from evalsuite.cli import listing, report, show, leaderboard, page  # noqa: F401
 from evalsuite.cli import curve, plot, card, export  # noqa: F401
 

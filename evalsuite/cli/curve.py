@@ -32,13 +32,13 @@ def curve(
     listed and left out.
     """
     from evalsuite.comparison.learning_curves import curves
-    from evalsuite.report.tables import curve
+    from evalsuite.report.writers import curve as writers
     from evalsuite.report.writers.output import check_format
     from evalsuite.runs.find import find
 
-    check_format(format_, curve.FORMATS)
+    check_format(format_, writers.FORMATS)
     found = curves(find(runs or [], output_dir))
-    curve.write(found, format_, output)
+    writers.write(found, format_, output)
     if plot is not None:
         from evalsuite.report import plots
 

@@ -101,29 +101,30 @@ PolicyFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="A YAML file with margin, cliff, cliffs, alpha, power, benchmarks "
-        "(docs/reference/gate.md).",
+        help="YAML file with margin, cliff, cliffs, alpha, power, benchmarks "
+        "(docs/reference/gate.md). Options take precedence.",
     ),
 ]
 Margin = Annotated[
     float | None,
     typer.Option(
         metavar="POINTS",
-        help="What the mean may lose; if nobody says, what its benchmarks have in benchmarks.yaml "
-        "on average (1).",
+        help="Allowed drop of the mean score, in points [default: mean of the benchmarks' margins "
+        "in benchmarks.yaml (1)].",
     ),
 ]
 Cliff = Annotated[
     float | None,
     typer.Option(
         metavar="POINTS",
-        help="What each benchmark may lose; if nobody says, its own in benchmarks.yaml (5).",
+        help="Allowed drop of each benchmark, in points [default: its cliff in benchmarks.yaml "
+        "(5)].",
     ),
 ]
-Alpha = Annotated[float | None, typer.Option(help="One-sided error rate; 0.05 if nobody says.")]
+Alpha = Annotated[float | None, typer.Option(help="One-sided significance level [default: 0.05].")]
 Power = Annotated[
     float | None,
-    typer.Option(help="With which probability a drop is to be found; 0.8 if nobody says."),
+    typer.Option(help="Target statistical power [default: 0.8]."),
 ]
 
 

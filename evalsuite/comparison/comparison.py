@@ -1,7 +1,6 @@
-"""Run against run: what differs, how sure that is, and which answers changed.
+"""Compare runs: paired differences per benchmark, category and mean, with their uncertainty.
 
-Differences are shown as users read them, candidate minus baseline in points, so that a loss is
-negative; `Drop`, which the gate goes by, counts losses positive on the scale of 0 to 1.
+Differences are candidate minus baseline, in points.
 """
 
 from __future__ import annotations
@@ -9,49 +8,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evalsuite.comparison.pairing import Incomparable, Matched, Paired, pair
+from evalsuite.comparison.difference import PairedDifference
+from evalsuite.comparison.pairing import Incomparable, Matched, Paired, Read, pair
 from evalsuite.errors import IncompleteError, UsageError, nearest
-from evalsuite.runs.records import FoundRun, group_name
+from evalsuite.runs.records import FoundRun, group_name, read_samples
 from evalsuite.stats import mean
 from evalsuite.stats.multiplicity import McNemar, holm, mcnemar
 from evalsuite.stats.paired_difference import Drop, estimate_drop, mean_drop, with_runs
 
 _NOTED = ("dtype", "engine", "resampling", "longest_edge")
-"""Settings under which runs may be compared, but not in silence."""
+"""Settings that may differ between compared runs; a difference is reported as a note."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """Baseline and candidate on one set of samples."""
+class Difference(PairedDifference):
+    """Baseline and candidate on the same samples."""
 
     name: str
-    """The benchmark, its category, or `MEAN`."""
+    """A benchmark, a category, or `MEAN`."""
     baseline: float
-    """Score on these samples, 0 to 100; of several runs their mean. Failed samples are wrong."""
+    """Score on these samples, 0 to 100; the mean over several runs. Failed samples are wrong."""
     candidate: float
-    drop: Drop
     p: float
-    """Two-sided, Holm-adjusted: over the benchmarks and their mean, or over the categories."""
+    """Two-sided, Holm-adjusted over the benchmarks and their mean, or over the categories."""
     worse: int
-    """Samples worth less in the candidate."""
+    """Samples with a lower value in the candidate."""
     better: int
     mcnemar: McNemar | None = None
-    """None unless answers are right or wrong, one question a cluster, one run a side."""
+    """None unless values are 0 or 1, with one sample per cluster and one run per side."""
     failed: tuple[int, int] = (0, 0)
-    """Samples without an answer in the baseline and in the candidate."""
-    without_failed: Drop | None = None
-    """The drop with those samples left out; None if there are none, or no others."""
-    categories: tuple[Difference, ...] = ()
-
-    @property
-    def points(self) -> float:
-        """Candidate minus baseline."""
-        return -100 * self.drop.estimate
-
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Of `points`."""
-        low, high = self.drop.interval(level)
-        return -100 * high, -100 * low
+    """Failed samples of the baseline and of the candidate."""
+    without_failed: PairedDifference | None = None
+    """With failed samples left out; None if there are none, or if no other sample remains."""
 
 
 MEAN = "mean"
@@ -59,28 +47,28 @@ MEAN = "mean"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two runs, or two groups of them, held against each other."""
+    """The comparison of two runs, or of two groups of runs."""
 
     baseline: tuple[FoundRun, ...]
     candidate: tuple[FoundRun, ...]
     differences: tuple[Difference, ...]
-    """One a benchmark that can be compared."""
+    """One per benchmark that can be compared."""
     mean: Difference | None
-    """Over those benchmarks, each counting the same; None of fewer than two."""
+    """Over those benchmarks, with equal weights; None for fewer than two."""
     paired: tuple[Paired, ...]
-    """The samples behind `differences`."""
+    """The samples of `differences`, in the same order."""
     incomparable: tuple[Incomparable, ...]
     notes: tuple[str, ...]
-    """Under what other circumstances the two ran."""
+    """Settings that differ, and other facts that a reader should know."""
 
 
 def compare(
     baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], only: Sequence[str] = ()
 ) -> Comparison:
-    """Compare runs, or groups of runs that differ in the training seed alone.
+    """Compare runs, or groups of runs that differ only in the training seed.
 
-    `only` names the benchmarks to compare. Raises `UsageError` for one that no run has, and for a
-    group of one against a group; `IncompleteError` if no benchmark can be compared.
+    `only` names the benchmarks to compare. Raises `UsageError` for a benchmark that no run has and
+    for a single run against a group; `IncompleteError` if no benchmark can be compared.
     """
     comparison = compare_any(baseline, candidate, only)
     if not comparison.differences:
@@ -89,18 +77,24 @@ def compare(
 
 
 def compare_any(
-    baseline: Sequence[FoundRun], candidate: Sequence[FoundRun], only: Sequence[str] = ()
+    baseline: Sequence[FoundRun],
+    candidate: Sequence[FoundRun],
+    only: Sequence[str] = (),
+    read: Read = read_samples,
 ) -> Comparison:
-    """`compare`, but without any difference where no benchmark can be compared."""
+    """Return `compare`, also if no benchmark can be compared.
+
+    `read` reads a samples.jsonl.
+    """
     if min(len(baseline), len(candidate)) == 1 < max(len(baseline), len(candidate)):
         raise UsageError(
-            "a group of one says nothing of how training runs differ; name two runs or more a side"
+            "--group needs at least two runs on each side to estimate the variance between runs"
         )
     known = [o.benchmark for found in (*baseline, *candidate) for o in found.run.outcomes]
     for name in only:
         if name not in known:
             raise UsageError(f"no run has the benchmark '{name}'{nearest(name, known)}")
-    found = pair(baseline, candidate, only)
+    found = pair(baseline, candidate, only, read)
     paired = tuple(item for item in found if isinstance(item, Paired))
     incomparable = tuple(item for item in found if isinstance(item, Incomparable))
     differences, of_mean = _differences(paired)
@@ -117,18 +111,18 @@ def compare_any(
 
 def _nothing(incomparable: Sequence[Incomparable]) -> str:
     if not incomparable:
-        return "the runs hold no benchmark yet; finish them with 'evalsuite run'"
+        return "the runs have no scores yet; finish them with 'evalsuite run'"
     first = incomparable[0]
     others = len(incomparable) - 1
-    more = f" (and {others} more, each incomparable)" if others else ""
+    more = f" (and {others} more)" if others else ""
     return (
         f"nothing to compare: {first.benchmark}: {'; '.join(first.why)}{more}; "
-        "run both with the same prompts, data, metric and judge"
+        "evaluate both with the same prompts, data, metric and judge"
     )
 
 
 def _differences(paired: Sequence[Paired]) -> tuple[tuple[Difference, ...], Difference | None]:
-    """The difference on each benchmark and, of two and more, on their mean."""
+    """Return the difference on each benchmark and, for two or more, on their mean."""
     if not paired:
         return (), None
     several = [each.samples for each in paired]
@@ -137,7 +131,7 @@ def _differences(paired: Sequence[Paired]) -> tuple[tuple[Difference, ...], Diff
         drops.append(_mean_drop(several))
     adjusted = holm([drop.p for drop in drops])
     differences = tuple(
-        _difference(each.benchmark, each.samples, drop, p, _categories(each))
+        _difference(each.benchmark, each.samples, drop, p)
         for each, drop, p in zip(paired, drops, adjusted, strict=False)
     )
     if len(paired) == 1:
@@ -161,19 +155,13 @@ def _mean_difference(
             sum(difference.failed[0] for difference in differences),
             sum(difference.failed[1] for difference in differences),
         ),
-        without_failed=_mean_drop(answered)
+        without_failed=PairedDifference(drop=_mean_drop(answered))
         if any(difference.without_failed for difference in differences)
         else None,
     )
 
 
-def _difference(
-    name: str,
-    samples: Sequence[Matched],
-    drop: Drop,
-    p: float,
-    categories: tuple[Difference, ...] = (),
-) -> Difference:
+def _difference(name: str, samples: Sequence[Matched], drop: Drop, p: float) -> Difference:
     answered = _answered(samples)
     baseline, candidate = _run_scores(samples)
     return Difference(
@@ -182,15 +170,16 @@ def _difference(
         candidate=100 * mean(candidate),
         drop=drop,
         p=p,
-        worse=sum(sample.drop > 0 for sample in samples),
-        better=sum(sample.drop < 0 for sample in samples),
+        worse=sum(sample.change < 0 for sample in samples),
+        better=sum(sample.change > 0 for sample in samples),
         mcnemar=_mcnemar(samples),
         failed=(
             sum(row.ended == "error" for sample in samples for row in sample.baseline),
             sum(row.ended == "error" for sample in samples for row in sample.candidate),
         ),
-        without_failed=_drop(answered) if 0 < len(answered) < len(samples) else None,
-        categories=categories,
+        without_failed=PairedDifference(drop=_drop(answered))
+        if 0 < len(answered) < len(samples)
+        else None,
     )
 
 
@@ -199,14 +188,15 @@ def _answered(samples: Sequence[Matched]) -> list[Matched]:
 
 
 def _drop(samples: Sequence[Matched]) -> Drop:
-    """The drop on `samples` of a benchmark, with the runs' own spread where there are several."""
+    """Return the drop on `samples`, including the variance between several runs."""
     return _with_runs(over_questions(samples), *_run_scores(samples))
 
 
 def _mean_drop(several: Sequence[Sequence[Matched]]) -> Drop:
-    """The drop of the mean over benchmarks.
+    """Return the drop of the mean over benchmarks.
 
-    A training seed moves all benchmarks at once, so the runs' spread is that of their means.
+    A training seed changes all benchmarks together, so the variance between runs is that of their
+    means.
     """
     scores = [_run_scores(samples) for samples in several]
     baseline = [mean(run) for run in zip(*(of for of, _ in scores), strict=True)]
@@ -215,8 +205,8 @@ def _mean_drop(several: Sequence[Sequence[Matched]]) -> Drop:
 
 
 def over_questions(samples: Sequence[Matched]) -> Drop:
-    """The drop on `samples` of a benchmark, as far as questions vary."""
-    return estimate_drop([s.drop for s in samples], [s.known.cluster for s in samples])
+    """Return the drop on `samples` with the variance between questions alone."""
+    return estimate_drop([-s.change for s in samples], [s.known.cluster for s in samples])
 
 
 def _with_runs(drop: Drop, baseline: Sequence[float], candidate: Sequence[float]) -> Drop:
@@ -224,7 +214,7 @@ def _with_runs(drop: Drop, baseline: Sequence[float], candidate: Sequence[float]
 
 
 def _run_scores(samples: Sequence[Matched]) -> tuple[list[float], list[float]]:
-    """Each run's score on `samples`, 0 to 1: the baseline's runs and the candidate's."""
+    """Return the score of each run on `samples`, 0 to 1: baseline runs, candidate runs."""
     baseline = zip(*(sample.baseline for sample in samples), strict=True)
     candidate = zip(*(sample.candidate for sample in samples), strict=True)
     return (
@@ -238,12 +228,12 @@ def _mcnemar(samples: Sequence[Matched]) -> McNemar | None:
     plain = len(rows) == 2 * len(samples) and all(row.value in (0, 1) for row in rows)
     if not plain or len({sample.known.cluster for sample in samples}) < len(samples):
         return None
-    drops = [sample.drop for sample in samples]
-    return mcnemar(sum(d > 0 for d in drops), sum(d < 0 for d in drops))
+    changes = [sample.change for sample in samples]
+    return mcnemar(sum(c < 0 for c in changes), sum(c > 0 for c in changes))
 
 
-def _categories(paired: Paired) -> tuple[Difference, ...]:
-    """The difference by category, part and label; none that is the same everywhere."""
+def category_differences(paired: Paired) -> tuple[Difference, ...]:
+    """Return the difference by category, part and label, for those with several values."""
     groups: dict[tuple[str, str], list[Matched]] = {}
     for sample in paired.samples:
         for group in dict.fromkeys(sample.known.groups):
@@ -259,7 +249,7 @@ def _categories(paired: Paired) -> tuple[Difference, ...]:
 
 
 def differing_settings(runs: Sequence[FoundRun], called: str) -> Iterator[str]:
-    """Say how the settings differ under which `runs`, `called` so, may all the same be compared."""
+    """Describe the settings of `runs` that differ although the runs are comparable."""
     for key in _NOTED:
         values = dict.fromkeys(str(found.run.settings.get(key, "not set")) for found in runs)
         if len(values) > 1:
@@ -269,9 +259,9 @@ def differing_settings(runs: Sequence[FoundRun], called: str) -> Iterator[str]:
 def _notes(runs: Sequence[FoundRun]) -> Iterator[str]:
     yield from differing_settings(runs, "the runs")
     if len({found.run.checkpoint.digest for found in runs}) == 1:
-        yield "all runs are of the same weights"
+        yield "all runs have the same weights"
     if len({found.path.resolve() for found in runs}) < len(runs):
-        yield "baseline and candidate are one and the same run"
+        yield "baseline and candidate are the same run"
     for found in runs:
         if found.run.finished is None:
-            yield f"{found.run.checkpoint.name} is unfinished, so benchmarks may be missing"
+            yield f"{found.run.checkpoint.name} is unfinished: benchmarks may be missing"

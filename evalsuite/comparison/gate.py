@@ -1,102 +1,131 @@
-"""Decide whether a candidate may take its baseline's place.
+"""The gate: decide whether a candidate may replace its baseline.
 
-The gate compares like with like or not at all: a benchmark without a score, or asked or scored
-otherwise, is *incomparable*, and that never reads as success. The rules are those of
-`evalsuite.stats.decision`; docs/reference/gate.md explains them.
+The rules are those of `evalsuite.stats.decision`; docs/reference/gate.md explains them. A benchmark
+without a score, or with other prompts, data or scoring, cannot be compared: the verdict is then
+never a pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from evalsuite.benchmarks.catalogue import Benchmark
 from evalsuite.comparison.comparison import Comparison, Difference, compare_any
+from evalsuite.comparison.difference import PairedDifference, to_points, to_share
 from evalsuite.comparison.pairing import Paired
 from evalsuite.comparison.policy import Policy, Terms
-from evalsuite.comparison.power import Outlook, expect, look_ahead
+from evalsuite.comparison.power import PowerAnalysis, analyse_power, expected_variability
 from evalsuite.errors import GOOD, INCOMPLETE, INCONCLUSIVE, REGRESSION
-from evalsuite.runs.records import FoundRun
-from evalsuite.stats.decision import Decision, decide, settle
-from evalsuite.stats.paired_difference import Drop
+from evalsuite.runs.records import FoundRun, read_samples
+from evalsuite.stats import decision
+from evalsuite.stats.decision import MarginTest, decide
 
-Word = Literal["pass", "inconclusive", "incomplete", "regression"]
-EXIT_CODES: Mapping[Word, int] = {
+Verdict = Literal["pass", "inconclusive", "incomplete", "regression"]
+Status = Literal["within", "open", "regression", "too few clusters"]
+Role = Literal["baseline", "anchor"]
+EXIT_CODES: Mapping[Verdict, int] = {
     "pass": GOOD,
     "inconclusive": INCONCLUSIVE,
     "incomplete": INCOMPLETE,
     "regression": REGRESSION,
 }
-"""From best to worst: of several verdicts the worst counts."""
+"""From best to worst: the worst verdict counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """A candidate held against one run."""
+class Finding:
+    """The tests of one difference, of a benchmark or of the mean; in points."""
 
-    role: Literal["baseline", "anchor"]
-    """What that run is."""
+    difference: PairedDifference
+    margin: float
+    """Allowed drop, positive."""
+    lower: float
+    """One-sided lower bound of the difference at the policy's alpha."""
+    upper: float
+    """One-sided upper bound."""
+    p: float
+    """One-sided, hypothesis: no drop; Holm-adjusted over the benchmarks and the mean."""
+    status: Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """The verdict of the statistics alone, and the findings behind it."""
+
+    verdict: decision.Verdict
+    mean: Finding
+    benchmarks: Mapping[str, Finding]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """The assessment of a candidate against one run."""
+
+    role: Role
+    """The role of that run."""
     comparison: Comparison
     terms: Terms
-    decision: Decision | None
-    """With failed samples wrong; None if nothing can be compared."""
-    without_failed: Decision | None
-    """With failed samples dropped, if there are any; None also if nothing else is left."""
-    outlook: Outlook | None
-    """What the policy can find, as the answers varied; None if nothing can be compared."""
+    findings: Findings | None
+    """With failed samples counted as wrong; None if nothing can be compared."""
+    without_failed: Findings | None
+    """With failed samples left out; None if there are none, or if no other sample remains."""
+    power: PowerAnalysis | None
+    """Based on the observed variability; None if nothing can be compared."""
     unfinished: tuple[FoundRun, ...] = ()
-    """Runs that may lack benchmarks, where all are gated that there are."""
+    """Runs that may lack benchmarks; empty if the policy names the benchmarks."""
 
     @property
-    def verdict(self) -> Word:
-        """The one word; failed samples must not decide it, and what is missing is no success."""
-        if self.decision is None or self.failures_decide:
+    def verdict(self) -> Verdict:
+        """The verdict; failed samples must not decide it, and missing benchmarks never pass."""
+        if self.findings is None or self.failures_decide:
             return "incomplete"
-        if self.decision.verdict == "regression":
+        if self.findings.verdict == "regression":
             return "regression"
-        missing = self.comparison.incomparable or self.asked_otherwise
+        missing = self.comparison.incomparable or self.differently_asked
         if missing or self.unanswered or self.unfinished:
             return "incomplete"
-        return self.decision.verdict
+        return self.findings.verdict
 
     @property
-    def asked_otherwise(self) -> tuple[Paired, ...]:
-        """Benchmarks of which some samples were asked otherwise: the rest was compared alone."""
+    def differently_asked(self) -> tuple[Paired, ...]:
+        """Benchmarks with samples whose prompts differ; the other samples were compared."""
         return tuple(paired for paired in self.comparison.paired if paired.asked_otherwise)
 
     @property
     def failed(self) -> int:
-        """Samples without an answer in either run."""
+        """Number of failed samples in both runs."""
         return sum(sum(difference.failed) for difference in self.comparison.differences)
 
     @property
     def unanswered(self) -> tuple[str, ...]:
-        """Benchmarks of which no sample was answered in both runs."""
+        """Benchmarks without a sample that both runs answered."""
         return tuple(d.name for d in self.comparison.differences if not _answered(d))
 
     @property
     def failures_decide(self) -> bool:
-        """Whether the verdict hangs on samples that have no answer."""
-        if self.decision is None or not self.failed:
+        """Whether the verdict depends on how failed samples are counted."""
+        if self.findings is None or not self.failed:
             return False
-        return self.without_failed is None or settle(self.decision, self.without_failed) is None
+        return self.without_failed is None or self.without_failed.verdict != self.findings.verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Gated:
-    """The gate's verdict: against the baseline, and an anchor if there is one."""
+class GateResult:
+    """The verdict of the gate: against the baseline and, if given, an anchor."""
 
-    judged: tuple[Judged, ...]
+    assessments: tuple[Assessment, ...]
 
     @property
-    def verdict(self) -> Word:
-        """The worst of all."""
-        return max((each.verdict for each in self.judged), key=list(EXIT_CODES).index)
+    def verdict(self) -> Verdict:
+        """The worst verdict of all assessments."""
+        return max((each.verdict for each in self.assessments), key=list(EXIT_CODES).index)
 
     @property
     def exit_code(self) -> int:
-        """What a command that judges exits with."""
+        """The exit code of the verdict."""
         return EXIT_CODES[self.verdict]
 
 
@@ -106,55 +135,94 @@ def gate(
     policy: Policy,
     known: Mapping[str, Benchmark],
     anchor: FoundRun | None = None,
-) -> Gated:
-    """Judge `candidate` against `baseline` and, with the same policy, against `anchor`.
+) -> GateResult:
+    """Assess `candidate` against `baseline` and, with the same policy, against `anchor`.
 
-    `known` are the benchmarks whose margins and cliffs hold where `policy` names none. Raises
-    `UsageError` if `policy` names a benchmark that no run has.
+    `known` has the margins of benchmarks that `policy` does not set. Raises `UsageError` if
+    `policy` names a benchmark that no run has, or if samples cannot be read.
     """
-    judged = [judge(compare_any([baseline], [candidate], policy.benchmarks), policy, known)]
+    read = cache(read_samples)  # the candidate is compared twice
+    roles: list[tuple[Role, FoundRun]] = [("baseline", baseline)]
     if anchor is not None:
-        compared = compare_any([anchor], [candidate], policy.benchmarks)
-        judged.append(judge(compared, policy, known, role="anchor"))
-    return Gated(tuple(judged))
+        roles.append(("anchor", anchor))
+    return GateResult(
+        tuple(
+            assess(compare_any([run], [candidate], policy.benchmarks, read), policy, known, role)
+            for role, run in roles
+        )
+    )
 
 
-def judge(
+def assess(
     comparison: Comparison,
     policy: Policy,
     known: Mapping[str, Benchmark],
-    role: Literal["baseline", "anchor"] = "baseline",
-) -> Judged:
-    """Judge one comparison of two runs."""
+    role: Role = "baseline",
+) -> Assessment:
+    """Assess the comparison of two runs."""
     differences = comparison.differences
     terms = policy.terms([difference.name for difference in differences], known)
-    decision = _decide({d.name: d.drop for d in differences}, terms)
     without_failed = None
     if any(sum(difference.failed) for difference in differences):
-        dropped = {d.name: d.without_failed or d.drop for d in differences if _answered(d)}
-        without_failed = _decide(dropped, terms)
-    expected = {p.benchmark: expect(p, d.drop)
-                for p, d in zip(comparison.paired, differences, strict=True)}  # fmt: skip
-    return Judged(
+        answered = {d.name: d.without_failed or d for d in differences if _answered(d)}
+        without_failed = _decide(answered, terms)
+    expected = {
+        paired.benchmark: expected_variability(paired, difference)
+        for paired, difference in zip(comparison.paired, differences, strict=True)
+    }
+    runs = (*comparison.baseline, *comparison.candidate)
+    return Assessment(
         role=role,
         comparison=comparison,
         terms=terms,
-        decision=decision,
+        findings=_decide({d.name: d for d in differences}, terms),
         without_failed=without_failed,
-        outlook=look_ahead(expected, terms) if expected else None,
+        power=analyse_power(expected, terms) if expected else None,
         unfinished=()
         if policy.benchmarks
-        else tuple(f for f in (*comparison.baseline, *comparison.candidate) if not f.run.finished),
+        else tuple(found for found in runs if not found.run.finished),
     )
 
 
 def _answered(difference: Difference) -> bool:
-    """Whether some sample has an answer in both runs."""
+    """Whether both runs answered a sample."""
     return not sum(difference.failed) or difference.without_failed is not None
 
 
-def _decide(drops: Mapping[str, Drop], terms: Terms) -> Decision | None:
-    if not drops:
+def _decide(differences: Mapping[str, PairedDifference], terms: Terms) -> Findings | None:
+    if not differences:
         return None
-    cliffs = {name: terms.cliffs[name] / 100 for name in drops}
-    return decide(drops, cliffs, terms.margin / 100, terms.alpha)
+    made = decide(
+        {name: difference.drop for name, difference in differences.items()},
+        {name: to_share(terms.cliffs[name]) for name in differences},
+        to_share(terms.margin),
+        terms.alpha,
+    )
+    return Findings(
+        verdict=made.verdict,
+        mean=_finding(made.mean, terms.margin, terms.alpha),
+        benchmarks={
+            name: _finding(test, terms.cliffs[name], terms.alpha)
+            for name, test in made.benchmarks.items()
+        },
+    )
+
+
+def _finding(test: MarginTest, margin: float, alpha: float) -> Finding:
+    difference = PairedDifference(drop=test.drop)
+    return Finding(
+        difference=difference,
+        margin=margin,
+        lower=to_points(test.upper),
+        upper=difference.upper(alpha),
+        p=test.p,
+        status=_status(test),
+    )
+
+
+def _status(test: MarginTest) -> Status:
+    if test.drop.too_few_clusters:
+        return "too few clusters"
+    if test.regressed:
+        return "regression"
+    return "within" if test.within else "open"

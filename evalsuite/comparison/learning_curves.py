@@ -20,7 +20,7 @@ from evalsuite.errors import UsageError
 from evalsuite.runs.comparable import DEFINITION, Conditions, Differing, differing
 from evalsuite.runs.records import FoundRun, Run, Score
 from evalsuite.stats import mean, mean_standard_error
-from evalsuite.stats.multiplicity import luck_of_the_best
+from evalsuite.stats.multiplicity import selection_bias
 
 _PADDING = re.compile(r"(?:[-_.=]+|(?<=[A-Za-z]))0*$")
 """What goes with a step at the end of a name: ``step_00500`` is of ``step``."""
@@ -77,12 +77,12 @@ class Best:
     difference: Difference | None
     """Best minus last, paired; None if the last is the best, or for `why`."""
     why: str
-    luck: float | None
-    """By how many points the best would lead on average if all were equally good."""
+    selection_bias: float | None
+    """Expected lead of the best, in points, if all checkpoints are equally good."""
     error: float | None
-    """The standard error of a difference that `luck` goes by, in points."""
+    """The standard error of a difference that `selection_bias` uses, in points."""
     paired: bool
-    """Whether `error` minds that checkpoints answer the same questions."""
+    """Whether `error` is that of a paired difference."""
 
 
 def curves(runs: Sequence[FoundRun]) -> Curves:
@@ -133,8 +133,7 @@ def best_of(curve: Curve, averaged: Sequence[str]) -> Best | None:
     other = last if best is not last else ranked[1]
     difference, why = _difference(other, best, averaged)
     if difference is not None:
-        variance = difference.drop.variance
-        error = 100 * math.sqrt(variance) if math.isfinite(variance) else None
+        error = difference.standard_error
     else:
         parts = (best.stderr, other.stderr)
         error = None if None in parts else math.hypot(*(part or 0.0 for part in parts))
@@ -143,7 +142,7 @@ def best_of(curve: Curve, averaged: Sequence[str]) -> Best | None:
         last=last,
         difference=difference if other is last else None,
         why=why,
-        luck=None if error is None else luck_of_the_best(len(points), error),
+        selection_bias=None if error is None else selection_bias(len(points), error),
         error=error,
         paired=difference is not None,
     )

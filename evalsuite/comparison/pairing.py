@@ -25,8 +25,8 @@ class Matched:
 
     baseline: tuple[SampleScore, ...]
     candidate: tuple[SampleScore, ...]
-    drop: float
-    """How much more it is worth in the baseline, on average over runs: -1 to 1."""
+    change: float
+    """Candidate minus baseline of the values, means over runs: -1 to 1."""
 
     @property
     def known(self) -> SampleScore:
@@ -50,7 +50,12 @@ class Paired:
     left_out: int
     """Samples that not all runs have."""
     asked_otherwise: int
-    """Samples all have, but with other words, images or frames."""
+    """Samples of all runs whose prompts, images or frames differ."""
+
+    @property
+    def changed(self) -> list[Matched]:
+        """Samples whose value changed: losses first, each in the order of the data."""
+        return sorted((s for s in self.samples if s.change), key=lambda sample: sample.change > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,5 +160,5 @@ def _asked_alike(rows: Sequence[SampleScore]) -> bool:
 
 
 def _match(baseline: tuple[SampleScore, ...], candidate: tuple[SampleScore, ...]) -> Matched:
-    drop = mean([row.value for row in baseline]) - mean([row.value for row in candidate])
-    return Matched(baseline, candidate, drop)
+    change = mean([row.value for row in candidate]) - mean([row.value for row in baseline])
+    return Matched(baseline, candidate, change)

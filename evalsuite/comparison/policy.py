@@ -1,12 +1,13 @@
-"""What a candidate may lose: margin, cliffs and how sure one wants to be."""
+"""The policy of the gate: margins, error rates and benchmarks, from a file and from flags."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalsuite.benchmarks.catalogue import CLIFF, MARGIN, Benchmark
 from evalsuite.errors import UsageError, nearest
@@ -14,28 +15,38 @@ from evalsuite.stats.decision import ALPHA
 from evalsuite.stats.power import POWER, Level
 from evalsuite.system.yaml_config import read_mapping
 
+_POINTS = "points from 0.001 to 100"
+_ALPHA = "a probability from 1e-9 to 0.5, for example 0.05"
+_POWER = "a probability from 0.01 to 0.9999, for example 0.8"
+Points = Annotated[float, Field(strict=True, ge=0.001, le=100)]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What a policy file or flags say; None where they leave it to the benchmarks."""
 
-    margin: float | None = None
-    """Points the mean may lose."""
-    cliff: float | None = None
-    """Points each benchmark may lose."""
-    cliffs: Mapping[str, float] = field(default_factory=dict)
-    """Points single benchmarks may lose."""
-    alpha: float = ALPHA
-    """One-sided."""
-    power: float = POWER
-    """With which probability a drop should be found, or an equal checkpoint pass."""
-    benchmarks: tuple[str, ...] = ()
-    """The benchmarks it is about; empty: all that a run has."""
+class Policy(BaseModel):
+    """A policy; a value of None is taken from the benchmarks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    margin: Points | None = Field(None, description=_POINTS)
+    """Allowed drop of the mean, in points."""
+    cliff: Points | None = Field(None, description=_POINTS)
+    """Allowed drop of each benchmark, in points."""
+    cliffs: dict[str, Points] = Field(
+        {}, min_length=1, description="benchmarks with points, for example {MMStar: 4}"
+    )
+    """Allowed drops of single benchmarks, in points."""
+    alpha: float = Field(ALPHA, strict=True, ge=1e-9, le=0.5, description=_ALPHA)
+    """One-sided significance level."""
+    power: float = Field(POWER, strict=True, ge=0.01, le=0.9999, description=_POWER)
+    """Target power: the probability to detect a drop, or to pass an equal checkpoint."""
+    benchmarks: tuple[str, ...] = Field(
+        (), min_length=1, description="a list of benchmarks, for example [MMStar, OCRBench]"
+    )
+    """The benchmarks to gate; empty: all benchmarks of a run."""
 
     def terms(self, names: Sequence[str], known: Mapping[str, Benchmark]) -> Terms:
-        """What it allows on the benchmarks `names`; of those not `known` the defaults hold."""
+        """Return the margins on the benchmarks `names`; defaults for those not in `known`."""
         return Terms(
-            margin=self.margin if self.margin is not None else _average(names, known),
+            margin=self.margin if self.margin is not None else _mean_margin(names, known),
             cliffs={name: self._cliff(name, known) for name in names},
             alpha=self.alpha,
             power=self.power,
@@ -51,41 +62,28 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """A policy on given benchmarks, in points."""
+    """A policy on a given set of benchmarks; margins are allowed drops in points, positive."""
 
     margin: float
+    """Of the mean."""
     cliffs: Mapping[str, float]
+    """Of each benchmark."""
     alpha: float
     power: float
 
     def level(self, benchmarks: int) -> Level:
-        """How sure it wants to be, of drops on so many benchmarks and of their mean."""
+        """Return the error rates of tests on this number of benchmarks and their mean."""
         return Level(alpha=self.alpha, power=self.power, tests=benchmarks + 1)
 
 
-def _average(names: Sequence[str], known: Mapping[str, Benchmark]) -> float:
+def _mean_margin(names: Sequence[str], known: Mapping[str, Benchmark]) -> float:
     margins = [known[name].margin if name in known else MARGIN for name in names]
     return sum(margins) / len(margins) if margins else MARGIN
 
 
-def read(path: Path | None, known: Mapping[str, Benchmark]) -> Policy:
-    """Read a policy file; without one all is left to the benchmarks. Raises `UsageError`.
-
-    `known` are the benchmarks it may name.
-    """
-    if path is None:
-        return Policy()
-    raw = read_mapping(path, f"--policy {path}", "keys like 'margin: 1'")
-    keys = [item.name for item in dataclasses.fields(Policy)]
-    for key in raw:
-        if key not in keys:
-            raise UsageError(f"{path}: unknown key '{key}'{nearest(str(key), keys)}")
-    return Policy(**{key: _CHECKS[key](value, f"{path}: {key}", known)
-                     for key, value in raw.items()})  # fmt: skip
-
-
-def override(
-    policy: Policy,
+def load(
+    path: Path | None,
+    known: Mapping[str, Benchmark],
     *,
     margin: float | None = None,
     cliff: float | None = None,
@@ -93,68 +91,53 @@ def override(
     power: float | None = None,
     benchmarks: Sequence[str] = (),
 ) -> Policy:
-    """`policy` with what flags say instead; ``--cliff`` is for every benchmark."""
-    changed: dict[str, Any] = {}
-    if margin is not None:
-        changed["margin"] = _points(margin, "--margin")
-    if cliff is not None:
-        changed |= {"cliff": _points(cliff, "--cliff"), "cliffs": {}}
-    if alpha is not None:
-        changed["alpha"] = _alpha(alpha, "--alpha")
-    if power is not None:
-        changed["power"] = _power(power, "--power")
+    """Load the policy file `path`, if any, and apply flags, which take precedence.
+
+    A `cliff` flag applies to every benchmark. `known` are the benchmarks that the file may name.
+    Raises `UsageError` with the key or flag that is wrong.
+    """
+    values = {} if path is None else _read(path, known)
+    given = {"margin": margin, "cliff": cliff, "alpha": alpha, "power": power}
+    flags: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    _validate(flags, "--", "--")
     if benchmarks:
-        changed["benchmarks"] = tuple(benchmarks)
-    return dataclasses.replace(policy, **changed)
+        flags["benchmarks"] = tuple(benchmarks)
+    if "cliff" in flags:
+        values.pop("cliffs", None)
+    return Policy(**{**values, **flags})
 
 
-def _points(value: Any, where: str, *_: object) -> float:
-    return _number(value, where, 0.001, 100, "points from 0.001 to 100")
+def _read(path: Path, known: Mapping[str, Benchmark]) -> dict[str, Any]:
+    values = read_mapping(path, f"--policy {path}", "keys like 'margin: 1'")
+    _validate(values, f"{path}: ", f"{path}: ")
+    for key in ("cliffs", "benchmarks"):
+        for name in values.get(key, ()):
+            if name not in known:
+                raise UsageError(
+                    f"{path}: {key}: unknown benchmark '{name}'{nearest(name, known)}; "
+                    "name its file with --benchmarks-file"
+                )
+    return values
 
 
-def _alpha(value: Any, where: str, *_: object) -> float:
-    return _number(value, where, 1e-9, 0.5, "a probability from 1e-9 to 0.5, like 0.05")
+def _validate(values: Mapping[Any, Any], where: str, unknown: str) -> None:
+    """Raise `UsageError` in one line for the first wrong value."""
+    for key in values:
+        if key not in Policy.model_fields:
+            keys = list(Policy.model_fields)
+            raise UsageError(f"{unknown}unknown key '{key}'{nearest(str(key), keys)}")
+        if values[key] is None:
+            raise UsageError(f"{where}{key}: expected {_expected(key)}, not None")
+    try:
+        Policy.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key, *inner = (str(part) for part in first["loc"])
+        in_cliffs = key == "cliffs" and inner
+        expected = _POINTS if in_cliffs else _expected(key)
+        name = f"{key}: {inner[0]}" if in_cliffs else key
+        raise UsageError(f"{where}{name}: expected {expected}, not {first['input']!r}") from None
 
 
-def _power(value: Any, where: str, *_: object) -> float:
-    if value == 1:
-        raise UsageError(f"{where}: nothing is found for certain; expected less than 1, like 0.8")
-    return _number(value, where, 0.01, 0.9999, "a probability from 0.01 to 0.9999, like 0.8")
-
-
-def _number(value: Any, where: str, least: float, most: float, expected: str) -> float:
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
-    if not least <= number <= most:  # also refuses NaN
-        raise UsageError(f"{where}: expected {expected}, not {value!r}")
-    return float(number)
-
-
-def _cliffs(value: Any, where: str, known: Mapping[str, Benchmark]) -> Mapping[str, float]:
-    if not isinstance(value, dict) or not value:
-        raise UsageError(f"{where}: expected benchmarks with points, like {{MMStar: 4}}")
-    return {
-        name: _points(points, f"{where}: {name}")
-        for name, points in zip(_names(list(value), where, known), value.values(), strict=True)
-    }
-
-
-def _names(value: Any, where: str, known: Mapping[str, Benchmark]) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value:
-        raise UsageError(f"{where}: expected a list of benchmarks, like [MMStar, OCRBench]")
-    for name in value:
-        if not isinstance(name, str) or name not in known:
-            raise UsageError(
-                f"{where}: unknown benchmark '{name}'{nearest(str(name), known)}; "
-                "name its file with --benchmarks-file"
-            )
-    return tuple(dict.fromkeys(value))
-
-
-_CHECKS: Mapping[str, Callable[[Any, str, Mapping[str, Benchmark]], Any]] = {
-    "margin": _points,
-    "cliff": _points,
-    "cliffs": _cliffs,
-    "alpha": _alpha,
-    "power": _power,
-    "benchmarks": _names,
-}
+def _expected(key: str) -> str | None:
+    return Policy.model_fields[key].description

@@ -1,68 +1,65 @@
-"""What a policy can find and whom it lets pass, given the samples there are and how they vary."""
+"""Power analysis of a policy on given benchmarks, in points."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from evalsuite.comparison.difference import PairedDifference, to_share
 from evalsuite.comparison.pairing import Paired
 from evalsuite.comparison.policy import Terms
 from evalsuite.stats import mean, power
 from evalsuite.stats.decision import decide
-from evalsuite.stats.paired_difference import FEW_CLUSTERS, Drop, no_difference
-from evalsuite.stats.power import Expected, Level
-from evalsuite.stats.zero_events import largest_unseen
+from evalsuite.stats.paired_difference import identical_difference
+from evalsuite.stats.power import Variability
 
 _HALVINGS = 8
-"""Of a factor between n and 2n: enough for two digits."""
-_ROUNDS = 50
-"""Each brings a cliff and the standard error at it closer together."""
+"""Bisection steps of a factor between n and 2n: two digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prospect:
-    """One drop, of a benchmark or of the mean, in points."""
+class DetectableEffect:
+    """What a policy detects and passes, of a benchmark or of the mean; sizes in points."""
 
-    allowed: float
-    """Margin or cliff."""
+    margin: float
+    """Allowed drop."""
     error: float
-    """The standard error if two checkpoints are equal."""
-    detectable: float | None
-    """The smallest true drop that is called a regression with the policy's power; None if there
-    are too few images for any claim."""
-    passing: float
-    """The smallest margin or cliff that an equal checkpoint passes with that power."""
+    """Standard error of the difference between equal checkpoints."""
+    mde: float | None
+    """Minimum detectable effect: the smallest true drop that is called a regression with the
+    policy's power. None if there are too few clusters."""
+    mde_pass: float
+    """The smallest margin that an equal checkpoint passes with the policy's power."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
-    """What a policy can do on a set of benchmarks."""
+class PowerAnalysis:
+    """What a policy detects and passes on a set of benchmarks."""
 
-    expected: Mapping[str, Expected]
-    """What that is said of."""
-    mean: Prospect
-    benchmarks: Mapping[str, Prospect]
+    expected: Mapping[str, Variability]
+    """The assumptions, by benchmark."""
+    mean: DetectableEffect
+    benchmarks: Mapping[str, DetectableEffect]
     pass_if_equal: float
-    """The probability that an equal checkpoint passes."""
+    """Probability that an equal checkpoint passes."""
     identical_pass: bool
-    """Whether even a checkpoint that answers everything alike would pass."""
+    """Whether a checkpoint with identical answers passes."""
 
 
-def expect(paired: Paired, drop: Drop) -> Expected:
-    """What to expect of a benchmark next time: differences as large, and as clustered, as here.
+def expected_variability(paired: Paired, difference: PairedDifference) -> Variability:
+    """Return the observed variability of differences as the expectation for the next run.
 
-    If nothing differs, nothing is known of how differences cluster; they are then taken to come
-    whole images at a time, which errs on the safe side.
+    If no answer differs, the design effect is unknown; the conservative assumption is that answers
+    about one image or video differ together.
     """
-    squares = mean([sample.drop**2 for sample in paired.samples])
+    drop = difference.drop
+    squares = mean([sample.change**2 for sample in paired.samples])
     independent = (squares - drop.estimate**2) / drop.n
     if not independent > 0 or not 0 < drop.variance < 1:
         effect = drop.n / drop.clusters
     else:
         effect = drop.variance / independent
-    return Expected(
+    return Variability(
         n=drop.n,
         clusters=int(drop.effective_clusters + 1e-6),
         discordance=squares,
@@ -70,64 +67,67 @@ def expect(paired: Paired, drop: Drop) -> Expected:
     )
 
 
-def look_ahead(expected: Mapping[str, Expected], terms: Terms) -> Outlook:
-    """What the policy of `terms` can do on benchmarks of which so much is `expected`."""
-    level = terms.level(len(expected))
-    errors = {name: each.error() for name, each in expected.items()}
-    of_mean = power.mean_error(list(errors.values()))
-    margin, cliffs = terms.margin / 100, {n: terms.cliffs[n] / 100 for n in expected}
-    same = {name: no_difference(each.clusters) for name, each in expected.items()}
+def analyse_power(expected: Mapping[str, Variability], terms: Terms) -> PowerAnalysis:
+    """Analyse the policy `terms` on benchmarks whose differences vary as `expected`."""
+    level, several = terms.level(len(expected)), list(expected.values())
+    margin = to_share(terms.margin)
+    cliffs = {name: to_share(terms.cliffs[name]) for name in expected}
+    same = {name: identical_difference(each.clusters) for name, each in expected.items()}
     identical = decide(same, cliffs, margin, terms.alpha)
-    unseen_mean = _unseen_mean(expected, terms.alpha)
-    few = any(drop.too_few_clusters for drop in (identical.mean.drop, *same.values()))
-    return Outlook(
+    few = {name: drop.too_few_clusters for name, drop in same.items()}
+    few_in_mean = identical.mean.drop.too_few_clusters
+    benchmarks = {
+        name: _effect(
+            terms.cliffs[name],
+            each.error(),
+            None if few[name] else power.minimum_detectable_drop(each, cliffs[name], level),
+            power.minimum_passing_margin(each, level),
+        )
+        for name, each in expected.items()
+    }
+    of_mean = _effect(
+        terms.margin,
+        power.mean_error([each.error() for each in several]),
+        None if few_in_mean else power.minimum_detectable_mean(several, margin, level),
+        power.minimum_passing_mean_margin(several, level),
+    )
+    # With too few clusters nothing passes, whatever the standard errors are.
+    possible = not few_in_mean and not any(few.values())
+    return PowerAnalysis(
         expected=expected,
-        mean=_prospect(
-            margin,
-            of_mean,
-            _detectable_mean(expected, margin, level),
-            max(power.reach(of_mean, level), unseen_mean) + power.luck(of_mean, level),
-            few=identical.mean.drop.too_few_clusters,
-        ),
-        benchmarks={
-            name: _prospect(
-                cliffs[name],
-                errors[name],
-                _detectable(each, cliffs[name], level),
-                _passing(each, level),
-                few=same[name].too_few_clusters,
-            )
-            for name, each in expected.items()
-        },
-        # With too few images nothing ever passes, whatever the standard errors say.
-        pass_if_equal=0.0
-        if few
-        else power.chance_of_pass(
-            list(errors.values()),
-            list(cliffs.values()),
-            margin,
-            terms.alpha,
-            unseen=[_reach(each, cliffs[name], level) for name, each in expected.items()],
-            unseen_mean=unseen_mean,
-        ),
+        mean=of_mean,
+        benchmarks=benchmarks,
+        pass_if_equal=power.pass_probability(several, list(cliffs.values()), margin, terms.alpha)
+        if possible
+        else 0.0,
         identical_pass=identical.verdict == "pass",
     )
 
 
-def widening(outlook: Outlook, terms: Terms) -> float:
-    """By which factor margin and cliffs must grow for equal checkpoints to pass with its power.
+def _effect(margin: float, error: float, mde: float | None, mde_pass: float) -> DetectableEffect:
+    return DetectableEffect(
+        margin=margin,
+        error=100 * error,
+        mde=None if mde is None else 100 * mde,
+        mde_pass=100 * mde_pass,
+    )
 
-    The square of it is by how much the samples must grow instead, as errors shrink with their root
-    and what goes unseen faster. 1 if nothing needs to.
+
+def required_scale(analysis: PowerAnalysis, terms: Terms) -> float:
+    """Return the factor by which all margins must grow for an equal checkpoint to pass.
+
+    It passes with probability `terms.power` then. The number of samples must grow by the square of
+    the factor instead, as errors shrink with its root. 1 if the margins are large enough. Requires
+    `analysis.identical_pass`.
     """
+    several = list(analysis.expected.values())
+    cliffs = [to_share(terms.cliffs[name]) for name in analysis.expected]
+    margin = to_share(terms.margin)
 
     def enough(factor: float) -> bool:
-        wider = dataclasses.replace(
-            terms,
-            margin=min(terms.margin * factor, 100.0),
-            cliffs={name: min(cliff * factor, 100.0) for name, cliff in terms.cliffs.items()},
-        )
-        return look_ahead(outlook.expected, wider).pass_if_equal >= terms.power
+        wider = [min(cliff * factor, 1.0) for cliff in cliffs]
+        passed = power.pass_probability(several, wider, min(margin * factor, 1.0), terms.alpha)
+        return passed >= terms.power
 
     if enough(1.0):
         return 1.0
@@ -138,93 +138,3 @@ def widening(outlook: Outlook, terms: Terms) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
-
-
-def alike_needed(allowed: float, alpha: float) -> int:
-    """How many images, all answered alike, show a drop below `allowed`: a share, not points.
-
-    The inverse of the bound 1 - alpha^(1/C), and never fewer than any claim needs.
-    """
-    return max(FEW_CLUSTERS, math.floor(math.log(alpha) / math.log1p(-allowed)) + 1
-               if allowed < 1 else 0)  # fmt: skip
-
-
-def samples_needed(expected: Expected, allowed: float, level: Level) -> int:
-    """How many samples, as many an image as `expected`, let an equal checkpoint pass `allowed`."""
-    each = expected.n / expected.clusters
-
-    def enough(images: int) -> bool:
-        more = dataclasses.replace(expected, n=math.ceil(images * each), clusters=images)
-        return _passing(more, level) < allowed
-
-    low, high = FEW_CLUSTERS - 1, FEW_CLUSTERS
-    while not enough(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return math.ceil(high * each)
-
-
-def _unseen(expected: Expected, alpha: float, drop: float = 0.0) -> float:
-    """How far any bound lies from its estimate where so few images differ as is expected."""
-    share = max(expected.discordance, drop)
-    few = expected.n * share / expected.design_effect < FEW_CLUSTERS
-    return largest_unseen([(1.0, expected.clusters)], alpha) if few else 0.0
-
-
-def _unseen_mean(expected: Mapping[str, Expected], alpha: float, drop: float = 0.0) -> float:
-    weight = 1 / len(expected)
-    quiet = [(weight, e.clusters) for e in expected.values() if _unseen(e, alpha, drop)]
-    return largest_unseen(quiet, alpha)
-
-
-def _reach(expected: Expected, cliff: float, level: Level) -> float:
-    """How far the bound that must be below `cliff` lies from its estimate.
-
-    Sparse answers are held against the variance there, if it is larger than where all are equal.
-    """
-    error = max(expected.error(), expected.error(cliff))
-    return max(power.reach(error, level), _unseen(expected, level.alpha))
-
-
-def _passing(expected: Expected, level: Level) -> float:
-    """The smallest cliff that an equal checkpoint passes with the level's power."""
-    cliff = 0.0
-    for _ in range(_ROUNDS):
-        cliff = min(_reach(expected, cliff, level) + power.luck(expected.error(), level), 1.0)
-    return cliff
-
-
-def _detectable(expected: Expected, allowed: float, level: Level) -> float:
-    """The smallest true drop of a benchmark that is called a regression.
-
-    Where few images differ even then, its estimate must be beyond what would go unseen as well.
-    """
-
-    def beyond(least: float) -> float:
-        return power.planned_detectable_drop(
-            expected.discordance, expected.n, least, level, expected.design_effect
-        )
-
-    drop = beyond(allowed)
-    return beyond(max(allowed, _unseen(expected, level.alpha / level.tests, drop)))
-
-
-def _detectable_mean(expected: Mapping[str, Expected], allowed: float, level: Level) -> float:
-    """`_detectable` of the mean, if every benchmark drops as much."""
-    several = list(expected.values())
-    drop = power.planned_detectable_mean(several, allowed, level)
-    least = _unseen_mean(expected, level.alpha / level.tests, drop)
-    return power.planned_detectable_mean(several, max(allowed, least), level)
-
-
-def _prospect(
-    allowed: float, error: float, detectable: float, passing: float, *, few: bool
-) -> Prospect:
-    return Prospect(
-        allowed=100 * allowed,
-        error=100 * error,
-        detectable=None if few else 100 * detectable,
-        passing=100 * passing,
-    )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from evalsuite.checkpoint.locate import STEP
 from evalsuite.comparison.comparison import Comparison
+from evalsuite.errors import UsageError
+from evalsuite.runs.find import find_all
 from evalsuite.runs.records import FoundRun
 from evalsuite.stats import mean
-from evalsuite.stats.multiplicity import luck_of_the_best
+from evalsuite.stats.multiplicity import selection_bias
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,18 @@ class Lead:
 
     count: int
     """Checkpoints, the candidates included."""
-    luck: float
-    """By how many points the best of so many leads on average if all are equally good."""
+    selection_bias: float
+    """Expected lead of the best, in points, if all checkpoints are equally good."""
+
+
+def find_lead(comparison: Comparison, results: Path) -> Lead | None:
+    """Return `lead` among the runs in the directory `results`."""
+    if all(sweep_of(found) is None for found in comparison.candidate):
+        return None
+    try:
+        return lead(comparison, find_all(results, say=lambda _: None))
+    except UsageError:  # the directory has no runs: those compared are elsewhere
+        return None
 
 
 def lead(comparison: Comparison, others: Sequence[FoundRun]) -> Lead | None:
@@ -45,10 +57,10 @@ def lead(comparison: Comparison, others: Sequence[FoundRun]) -> Lead | None:
     if not theirs or not ours or min(ours) < max(theirs):
         return None
     count = len(theirs) + len(ours)
-    drop = (comparison.mean or comparison.differences[0]).drop
-    if not math.isfinite(drop.variance):  # nothing is claimed of a single image anyway
+    error = (comparison.mean or comparison.differences[0]).standard_error
+    if error is None:  # a single cluster
         return None
-    return Lead(count, 100 * luck_of_the_best(count, drop.standard_error))
+    return Lead(count, selection_bias(count, error))
 
 
 def sweep_of(found: FoundRun) -> str | None:

@@ -47,6 +47,20 @@ def at_least(factor: float) -> str:
     return f"{math.ceil(10 * factor) / 10:.1f}"
 
 
+def size(points: float) -> str:
+    """Write a size in points: ``1 point``, ``2.5 points``."""
+    shown = f"{points:.2f}".rstrip("0").rstrip(".")
+    return f"{shown} point" + ("" if shown == "1" else "s")
+
+
+def percent(probability: float) -> str:
+    """Write an estimated probability: ``80 %``, ``<1 %``, ``>99 %``; 0 only if it is 0."""
+    whole = round(100 * probability)
+    if whole == 0 and probability > 0:
+        return "<1 %"
+    return ">99 %" if whole == 100 else f"{whole} %"
+
+
 def written_p(p: float) -> str:
     """Write the p of a test."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"

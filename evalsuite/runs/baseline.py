@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.errors import IncompleteError, UsageError
+from evalsuite.runs.find import find_one
 from evalsuite.runs.records import FoundRun, now, read_run
 from evalsuite.system.files import to_json_text, write_atomically
 
@@ -45,6 +46,33 @@ class Promoted:
     baseline: Pointer
     anchor: Pointer | None = None
     """A fixed run to be held against as well: many small losses add up."""
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """The runs that a candidate is compared with."""
+
+    baseline: FoundRun
+    anchor: FoundRun | None
+
+
+def find_baseline(baseline: str | None, anchor: str | None, results: Path) -> References:
+    """Find baseline and anchor: the named runs, or the promoted ones if no baseline is named.
+
+    A promoted anchor belongs to the promoted baseline; it is not used with a named baseline.
+    Raises `UsageError`.
+    """
+    named = None if anchor is None else find_one(anchor, results)
+    if baseline is not None:
+        return References(find_one(baseline, results), named)
+    pointers = read(results)
+    if pointers is None:
+        raise UsageError(
+            f"{results} has no {NAME}: name a baseline with --baseline, or promote a run"
+        )
+    if named is None and pointers.anchor is not None and pointers.anchor != pointers.baseline:
+        named = follow(pointers.anchor, results)
+    return References(follow(pointers.baseline, results), named)
 
 
 def promote(

@@ -1,11 +1,12 @@
-"""Standard errors, paired differences, multiplicity and power: pure functions on numbers.
+"""Statistics: standard errors, paired differences, multiple tests and power; pure functions.
 
-Values, drops and margins are in the unit of a sample's value, 0 to 1: a drop of 0.01 is one point.
-A drop is what the baseline has and the candidate has not, so that losses are positive.
-docs/explanation/statistics.md says how a difference is judged; each function names its source.
+Values, drops and margins are on the scale of a sample's value, 0 to 1: a drop of 0.01 is one point.
+A drop is baseline minus candidate, so a loss is positive. `evalsuite.comparison.difference`
+converts to points with the sign of candidate minus baseline, which all other code uses.
+docs/explanation/statistics.md describes the methods; each function names its source.
 
-Only `means` is imported here: the rest needs numpy, for which commands that judge nothing should
-not have to wait.
+Only `means` is imported here. The other modules need numpy and scipy, which most commands do not
+load.
 """
 
 from evalsuite.stats.means import clustered_standard_error, mean, mean_standard_error

@@ -1,4 +1,4 @@
-"""The mean of clustered values, its CR2 variance and the degrees of freedom that go with it."""
+"""The mean of clustered values, its CR2 variance and degrees of freedom."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """What clusters say of a mean: numbers, or arrays of them where there are replicates."""
+    """A clustered mean and its variance: numbers, or arrays if there are replicates."""
 
     mean: Any
     variance: Any
@@ -22,11 +22,11 @@ class Moments:
     df: Any
     """Satterthwaite degrees of freedom."""
     effective_clusters: Any
-    """How many clusters of one size would say as much: 1 over the sum of squared shares."""
+    """Number of clusters of equal size with the same precision: 1 / (sum of squared shares)."""
 
 
 def totals(values: Array, clusters: Sequence[Hashable]) -> tuple[Array, Array]:
-    """Sum and size of each cluster, in the order clusters first come."""
+    """Return the sum and size of each cluster, in order of first occurrence."""
     if len(values) != len(clusters):
         raise ValueError(f"{len(values)} values but {len(clusters)} clusters")
     codes: dict[Hashable, int] = {}
@@ -36,14 +36,14 @@ def totals(values: Array, clusters: Sequence[Hashable]) -> tuple[Array, Array]:
 
 
 def moments(sums: Array, sizes: Array) -> Moments:
-    """The mean of values of which `sums` and `sizes` are the totals by cluster.
+    """Return the moments of the mean of values with the totals `sums` and `sizes` per cluster.
 
-    Clusters are along the last axis; any axes before it are replicates. Two clusters at least.
+    Clusters are along the last axis; axes before it are replicates. At least two clusters.
 
     CR2 (Bell & McCaffrey, Survey Methodology 28 (2002) 169; Pustejovsky & Tipton, JBES 36 (2018)
     672) multiplies the residuals of a cluster by ``(I - H)^(-1/2)``, H being its block of the hat
     matrix. For a mean of N values that block is 11'/N, of which 1 is an eigenvector with eigenvalue
-    h = size / N. So the matrix acts on a cluster's sum as the number ``(1 - h)^(-1/2)``, and with S
+    h = size / N. So the matrix multiplies the sum of a cluster by ``(1 - h)^(-1/2)``, and with S
     the sum of a cluster's residuals
 
         variance = sum_c S_c^2 / (1 - h_c) / N^2

@@ -1,4 +1,4 @@
-"""Pass, regression or neither: from drops and what they may be, nothing else."""
+"""The decision of the gate: pass, regression or inconclusive, from drops and margins alone."""
 
 from __future__ import annotations
 
@@ -12,41 +12,35 @@ from evalsuite.stats.paired_difference import Drop, mean_drop
 Verdict = Literal["pass", "regression", "inconclusive"]
 ALPHA = 0.05
 MARGIN = 0.01
-"""The mean may drop by less than this: one point."""
+"""Default margin of the mean: one point."""
 CLIFF = 0.05
-"""Each benchmark may drop by less than this: five points."""
+"""Default margin of each benchmark: five points."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One drop, of a benchmark or of the mean, held against what it may be."""
+class MarginTest:
+    """The tests of one drop, of a benchmark or of the mean: against its margin and against 0."""
 
     drop: Drop
-    allowed: float
-    """Margin or cliff."""
+    margin: float
+    """The drop must be smaller than this."""
     upper: float
-    """The drop is below this with confidence 1 - alpha, one-sided."""
+    """One-sided upper bound of the drop with confidence 1 - alpha."""
     p: float
-    """One-sided, Holm-adjusted over the mean and all benchmarks."""
+    """One-sided, hypothesis: no drop; Holm-adjusted over the mean and all benchmarks."""
     within: bool
-    """Shown to be below what is allowed."""
+    """The upper bound is below the margin."""
     regressed: bool
-    """Real, and larger than what is allowed."""
-
-    @property
-    def open(self) -> bool:
-        """Whether it is neither shown to be within what is allowed nor beyond it."""
-        return not (self.within or self.regressed)
+    """The drop is significant, and its estimate is larger than the margin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The verdict on a suite, and what made it so."""
+    """The verdict on a suite, and the tests behind it."""
 
     verdict: Verdict
-    mean: Finding
-    benchmarks: Mapping[str, Finding]
-    alpha: float
+    mean: MarginTest
+    benchmarks: Mapping[str, MarginTest]
 
 
 def decide(
@@ -55,47 +49,44 @@ def decide(
     margin: float = MARGIN,
     alpha: float = ALPHA,
 ) -> Decision:
-    """Judge the `drops` of a suite's benchmarks, at least one, by name; `cliffs` has each name too.
+    """Decide on the `drops` of the benchmarks of a suite, by name; at least one.
 
-    Pass: at one-sided level `alpha` the drop of the mean is below `margin` and each benchmark's
-    below its cliff. All must hold, so no correction is due: an intersection-union test (Berger,
-    Technometrics 24 (1982) 295).
+    `cliffs` has the margin of each benchmark, `margin` is that of their mean, both on the scale 0
+    to 1.
 
-    Regression: some drop is real, its Holm-adjusted p over the benchmarks and the mean below
-    `alpha` (one-sided, hypothesis: no drop), and its estimate is beyond its margin or cliff.
+    Pass: at one-sided level `alpha` the drop of the mean is below `margin`, and that of each
+    benchmark below its cliff. All of them must hold, so no correction for multiplicity is needed:
+    an intersection-union test (Berger, Technometrics 24 (1982) 295).
 
-    Neither is claimed of a drop with too few clusters.
+    Regression: one drop or more is significant (one-sided, hypothesis: no drop, Holm-adjusted over
+    the benchmarks and the mean, below `alpha`), and its estimate is larger than its margin.
+
+    A drop with too few clusters is neither within its margin nor a regression.
     """
     mean = mean_drop(list(drops.values()))
     adjusted = holm([mean.p_worse, *(drop.p_worse for drop in drops.values())])
-    of_mean = _finding(mean, margin, adjusted[0], alpha)
-    found = {
-        name: _finding(drop, cliffs[name], p, alpha)
+    of_mean = _test(mean, margin, adjusted[0], alpha)
+    tests = {
+        name: _test(drop, cliffs[name], p, alpha)
         for (name, drop), p in zip(drops.items(), adjusted[1:], strict=True)
     }
-    everything = [of_mean, *found.values()]
+    everything = [of_mean, *tests.values()]
     verdict: Verdict = "inconclusive"
-    if any(finding.regressed for finding in everything):
+    if any(test.regressed for test in everything):
         verdict = "regression"
-    elif all(finding.within for finding in everything):
+    elif all(test.within for test in everything):
         verdict = "pass"
-    return Decision(verdict=verdict, mean=of_mean, benchmarks=found, alpha=alpha)
+    return Decision(verdict=verdict, mean=of_mean, benchmarks=tests)
 
 
-def _finding(drop: Drop, allowed: float, p: float, alpha: float) -> Finding:
+def _test(drop: Drop, margin: float, p: float, alpha: float) -> MarginTest:
     upper = drop.upper(alpha)
     enough = not drop.too_few_clusters
-    return Finding(
+    return MarginTest(
         drop=drop,
-        allowed=allowed,
+        margin=margin,
         upper=upper,
         p=p,
-        within=enough and upper < allowed,
-        regressed=enough and p < alpha and drop.estimate > allowed,
+        within=enough and upper < margin,
+        regressed=enough and p < alpha and drop.estimate > margin,
     )
-
-
-def settle(failed_wrong: Decision, failed_dropped: Decision) -> Verdict | None:
-    """The verdict, if it is the same with failed samples wrong and with them dropped; else None."""
-    same = failed_wrong.verdict == failed_dropped.verdict
-    return failed_wrong.verdict if same else None

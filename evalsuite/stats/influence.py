@@ -1,9 +1,9 @@
-"""Metrics that are no mean of samples, as means of influence values.
+"""Metrics that are not a mean over samples, expressed as means of influence values.
 
-Each function turns samples into values whose mean is the metric, exactly, and whose spread is that
-of the metric, to first order: metric + influence of the sample (Hampel 1974; for clustered data
-Deville, Survey Methodology 25 (1999) 193). Differences of such values go where differences of
-ordinary ones go: `evalsuite.stats.paired_difference.estimate_drop`.
+Each function returns values per sample whose mean is exactly the metric and whose variance is that
+of the metric to first order: metric + influence of the sample (Hampel 1974; for clustered data
+Deville, Survey Methodology 25 (1999) 193). Their differences are valid input of
+`evalsuite.stats.paired_difference.estimate_drop`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Numbers = Sequence[float] | Array
 
 
 def ratio_values(numerators: Numbers, denominators: Numbers) -> Array:
-    """Values whose mean is the ratio of two sums.
+    """Return values whose mean is the ratio of two sums.
 
-    The influence of a sample on R = sum u / sum v is (u - R v) over the mean of v. Raises
-    ValueError if the denominators add up to nothing.
+    The influence of a sample on R = sum u / sum v is (u - R v) / mean(v). Raises ValueError if the
+    sum of the denominators is not positive.
     """
     above = np.asarray(numerators, dtype=np.float64)
     below = np.asarray(denominators, dtype=np.float64)
@@ -34,13 +34,13 @@ def ratio_values(numerators: Numbers, denominators: Numbers) -> Array:
 
 
 def f1_values(predicted: Sequence[bool], actual: Sequence[bool]) -> Array:
-    """Values whose mean is F1 = 2 TP / (predicted + actual), as POPE reports it.
+    """Return values whose mean is F1 = 2 TP / (predicted + actual), as reported for POPE.
 
-    Raises ValueError if nothing is predicted nor actual.
+    Raises ValueError if no sample is predicted or actual.
     """
-    said = np.asarray(predicted, dtype=np.float64)
+    positive = np.asarray(predicted, dtype=np.float64)
     true = np.asarray(actual, dtype=np.float64)
-    return ratio_values(2 * said * true, said + true)
+    return ratio_values(2 * positive * true, positive + true)
 
 
 def group_mean_values(
@@ -48,9 +48,9 @@ def group_mean_values(
     groups: Sequence[Hashable],
     weights: Mapping[Hashable, float] | None = None,
 ) -> Array:
-    """Values whose mean is a weighted sum of the groups' means; their plain mean without `weights`.
+    """Return values whose mean is a weighted sum of group means; equal weights by default.
 
-    For scores by task (MME's sum over tasks on the scale of 0 to 1, a macro average). The influence
+    For scores per task (MME's sum over tasks on the scale 0 to 1, a macro average). The influence
     of a sample of group g on sum_g w_g mean_g is w_g (value - mean_g) N / n_g.
     """
     given = np.asarray(values, dtype=np.float64)
@@ -65,12 +65,12 @@ def group_mean_values(
 
 
 def all_or_nothing(values: Numbers, groups: Sequence[Hashable]) -> dict[Hashable, float]:
-    """What each group is worth if it counts only as a whole: its least value.
+    """Return the value of each group: the smallest value of its samples.
 
-    For HallusionBench's figures and questions, MME's pictures and MMBench's circular
-    questions, whose scores are means over such groups. Groups come in the order of the data.
+    For the figures and questions of HallusionBench, the images of MME and the circular questions of
+    MMBench, whose scores are means over such groups. Groups are in the order of the data.
     """
-    worth: dict[Hashable, float] = {}
+    smallest: dict[Hashable, float] = {}
     for value, group in zip(values, groups, strict=True):
-        worth[group] = min(float(value), worth.get(group, float(value)))
-    return worth
+        smallest[group] = min(float(value), smallest.get(group, float(value)))
+    return smallest

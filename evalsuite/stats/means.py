@@ -1,4 +1,4 @@
-"""The mean and the standard error printed beside a score."""
+"""The mean and its standard error, as printed with a score."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Hashable, Sequence
 
 
 def mean(values: Sequence[float]) -> float:
-    """The arithmetic mean, summed without rounding error so that order cannot matter."""
+    """Return the arithmetic mean; the sum is exact, so the order of values does not matter."""
     return math.fsum(values) / len(values)
 
 
 def clustered_standard_error(values: Sequence[float], clusters: Sequence[Hashable]) -> float | None:
-    """Standard error of the mean of `values` when those of one cluster vary together.
+    """Return the standard error of the mean of `values`, clustered.
 
     The cluster-robust CR1 estimate: with residuals e = value - mean summed within each of C
     clusters of n values in all, ``sqrt(C / (C - 1) * sum_c (sum_i e_ic)^2) / n``
@@ -34,10 +34,10 @@ def clustered_standard_error(values: Sequence[float], clusters: Sequence[Hashabl
 
 
 def mean_standard_error(errors: Sequence[float | None]) -> float | None:
-    """Standard error of the mean of independent scores, each with its own standard error.
+    """Return the standard error of the mean of independent scores.
 
-    Benchmarks share no image, so their variances add: ``sqrt(sum_k e_k^2) / K``. None if there is
-    no score, or one without a standard error.
+    ``sqrt(sum_k e_k^2) / K``; benchmarks are assumed to share no images. None if there is no score,
+    or if a score has no standard error.
     """
     known = [error for error in errors if error is not None]
     if not errors or len(known) < len(errors):

@@ -1,4 +1,4 @@
-"""Several tests at once, and McNemar's test."""
+"""Multiple tests, selection bias, and McNemar's test."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from scipy.special import bdtr, ndtr
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Adjusted p of each test, in the order given: below alpha, it holds among all of them.
+    """Return the adjusted p-value of each test, in the order given.
 
     Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
-    Statistics 6 (1979) 65. Holds however the tests depend on each other.
+    Statistics 6 (1979) 65. Controls the family-wise error rate for any dependence of the tests.
     """
     adjusted = [0.0] * len(ps)
     largest = 0.0
@@ -25,19 +25,19 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """Two-sided p of McNemar's test on right and wrong answers, one question a cluster."""
+    """Two-sided p-values of McNemar's test on right and wrong answers, one question per cluster."""
 
     exact: float
-    """Binomial: never too small."""
+    """Binomial."""
     mid: float
-    """With half the weight on what was observed: less timid (Fagerland, Lydersen & Laake, BMC
-    Medical Research Methodology 13 (2013) 91)."""
+    """With half the probability of the observed counts: less conservative (Fagerland, Lydersen &
+    Laake, BMC Medical Research Methodology 13 (2013) 91)."""
 
 
 def mcnemar(worse: int, better: int) -> McNemar:
-    """McNemar's test (Psychometrika 12 (1947) 153) of `worse` against `better` flips.
+    """Return McNemar's test (Psychometrika 12 (1947) 153) for these numbers of changed answers.
 
-    Shown beside a difference and never decides: it knows no clusters and no size of the drop.
+    It is reported and never decides: it ignores clusters and the size of the drop.
     """
     flips, fewer = worse + better, min(worse, better)
     if not flips:
@@ -49,13 +49,13 @@ def mcnemar(worse: int, better: int) -> McNemar:
     return McNemar(min(1.0, 2 * below), 2 * below - here)
 
 
-def luck_of_the_best(count: int, error: float) -> float:
-    """By how much the best of `count` equally good checkpoints leads by luck, on average.
+def selection_bias(count: int, error: float) -> float:
+    """Return the expected lead of the best of `count` equally good checkpoints.
 
-    `error` is the standard error of a difference between two of them, and the answer is in its
-    unit: each varies by error / sqrt(2) around what it would show on endless samples, and the
-    largest of `count` standard normal numbers is on average the integral of x d(Phi(x)^count).
+    `error` is the standard error of a difference between two of them; the result has its unit. Each
+    score varies by error / sqrt(2) around its expectation, and the expected maximum of `count`
+    standard normal numbers is the integral of x d(Phi(x)^count).
     """
     x = np.linspace(-12, 12, 24_001)
-    largest = float(np.sum((x[1:] + x[:-1]) / 2 * np.diff(ndtr(x) ** count)))
-    return largest * error / float(np.sqrt(2))
+    expected_maximum = float(np.sum((x[1:] + x[:-1]) / 2 * np.diff(ndtr(x) ** count)))
+    return expected_maximum * error / float(np.sqrt(2))

@@ -1,7 +1,9 @@
-"""How far a candidate lies below its baseline, and how sure that is.
+"""The drop from a baseline to a candidate on paired samples: estimate, bounds and p-values.
 
-One statistic gives interval, p and verdict, so that they cannot contradict each other: a p below
-alpha and a bound above zero are the same event.
+The interval, the p-value and the verdict come from one statistic, so they cannot contradict each
+other: p is below alpha exactly if the lower bound is above 0.
+
+A drop is baseline minus candidate, on the scale 0 to 1: a loss is positive.
 """
 
 from __future__ import annotations
@@ -17,40 +19,44 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from evalsuite.stats import tango
 from evalsuite.stats.cluster_robust import Array, Moments, moments, totals
 from evalsuite.stats.tango import Flips
-from evalsuite.stats.zero_events import largest_unseen
+from evalsuite.stats.zero_events import zero_event_upper_bound
 
 FEW_CLUSTERS = 30
-"""With fewer effective clusters nothing is claimed, with fewer that differ no variance trusted."""
+"""With fewer effective clusters nothing is decided; with fewer that differ, the variance estimate
+is not trusted alone."""
 SPARSE = 0.25
-"""If losses and gains are together a smaller share of the samples, Tango's score interval holds."""
-_STILL = 1e-12
-"""A cluster whose sum differs by no more than this does not differ."""
+"""Tango's score interval is used if losses and gains are together a smaller share of samples."""
+_NO_DIFFERENCE = 1e-12
+"""A cluster with a sum of at most this size does not differ."""
 _HALVINGS = 60
+
+Parts = tuple[tuple[float, int], ...]
+"""Weight and number of clusters of each part of a mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
-    """An estimate of how much lower the candidate is; a gain is negative."""
+    """An estimate of baseline minus candidate."""
 
     estimate: float
     variance: float
     """CR2; infinite if there is only one cluster."""
     df: float
+    """Degrees of freedom of `variance`."""
     n: int
-    """Samples both have."""
+    """Number of paired samples."""
     clusters: int
     effective_clusters: float
     discordant: int
-    """Clusters in which the two differ."""
+    """Clusters in which baseline and candidate differ."""
     flips: Flips | None = None
-    """Set where the score statistic is used: losses and gains over the design effect."""
-    plain: bool = False
-    """Whether that statistic is Tango's own: answers right or wrong, one a cluster."""
-    still: tuple[tuple[float, int], ...] = ()
-    """Weight and clusters of each part whose clusters all differ equally, that is mostly not at
-    all: it has no variance of its own."""
-    quiet: tuple[tuple[float, int], ...] = ()
-    """Weight and clusters of each part of which too few clusters differ to trust its variance."""
+    """Losses and gains divided by the design effect; set if the score statistic is used."""
+    exact_score: bool = False
+    """The score statistic is Tango's own: answers are right or wrong, one per cluster."""
+    zero_variance: Parts = ()
+    """Parts whose clusters all differ by the same amount, mostly 0: the variance estimate is 0."""
+    few_discordant: Parts = ()
+    """Parts in which too few clusters differ to trust the variance estimate."""
 
     @property
     def standard_error(self) -> float:
@@ -59,95 +65,95 @@ class Drop:
 
     @property
     def too_few_clusters(self) -> bool:
-        """Whether nothing should be claimed from so little."""
+        """Whether there are too few clusters to decide anything."""
         return round(self.effective_clusters, 6) < FEW_CLUSTERS
 
     @property
     def method(self) -> str:
-        """What the bounds come from: ``t``, ``score`` (Tango) or ``bound`` (no discordance)."""
+        """The source of the bounds: ``t``, ``score`` (Tango) or ``bound`` (no variance)."""
         if self.flips is not None:
             return "score"
-        return "bound" if self.still and not self.variance else "t"
+        return "bound" if self.zero_variance and not self.variance else "t"
 
     def upper(self, alpha: float) -> float:
-        """The drop is below this with confidence 1 - `alpha`, one-sided."""
-        bound = self.estimate + self._reach(alpha)
+        """Return the one-sided upper bound of the drop with confidence 1 - `alpha`."""
+        bound = self.estimate + self._half_width(alpha)
         if self.flips is not None:
             score = tango.upper(self.flips, self._quantile(alpha))
-            bound = score if self.plain else max(score, bound)
+            bound = score if self.exact_score else max(score, bound)
         return min(bound, 1.0)
 
     def lower(self, alpha: float) -> float:
-        """The drop is above this with confidence 1 - `alpha`, one-sided."""
-        bound = self.estimate - self._reach(alpha)
+        """Return the one-sided lower bound of the drop with confidence 1 - `alpha`."""
+        bound = self.estimate - self._half_width(alpha)
         if self.flips is not None:
             score = tango.lower(self.flips, self._quantile(alpha))
-            bound = score if self.plain else min(score, bound)
+            bound = score if self.exact_score else min(score, bound)
         return max(bound, -1.0)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """The two-sided interval of that confidence level."""
+        """Return the two-sided confidence interval of the drop."""
         return self.lower((1 - level) / 2), self.upper((1 - level) / 2)
 
     @property
     def p_worse(self) -> float:
-        """How likely such a drop, or a larger one, is if there is none: one-sided."""
+        """One-sided p-value of the hypothesis that there is no drop."""
         return self._tail(1)
 
     @property
     def p(self) -> float:
-        """How likely a difference as large, either way, is if there is none."""
+        """Two-sided p-value of the hypothesis that there is no difference."""
         return min(1.0, 2 * min(self._tail(1), self._tail(-1)))
 
-    def _reach(self, alpha: float) -> float:
-        """How far a bound lies from the estimate at least; of a score interval the least alone.
+    def _half_width(self, alpha: float) -> float:
+        """Return the distance of a bound from the estimate; for a score interval the minimum.
 
-        A part without any discordant cluster has no variance; what it may hide joins the rest by
-        the sum of squares, as do bounds of independent parts in general: MOVER, Zou & Donner,
-        Statistics in Medicine 27 (2008) 1693.
+        A part without variance may still have a difference that no sample shows; its bound joins
+        the standard error of the others by the sum of squares, as for bounds of independent parts
+        in general: MOVER, Zou & Donner, Statistics in Medicine 27 (2008) 1693.
 
-        And where few clusters differ never less than if none did: those may be small, or of single
-        questions, and say no more than none would about whole images lost elsewhere.
+        If few clusters differ, the distance is at least the bound for no difference: small
+        differences, or differences of single questions, show nothing about whole images.
         """
-        least = largest_unseen(self.quiet, alpha)
+        least = zero_event_upper_bound(self.few_discordant, alpha)
         quantile = 0.0 if self.flips is not None else self._quantile(alpha)
         known = quantile * self.standard_error if quantile > 0 else 0.0
-        return max(math.hypot(known, largest_unseen(self.still, alpha)), least)
+        return max(math.hypot(known, zero_event_upper_bound(self.zero_variance, alpha)), least)
 
     def _quantile(self, alpha: float) -> float:
-        # Tango's own variance needs no estimate.
-        return -float(ndtri(alpha) if self.plain else stdtrit(self.df, alpha))
+        # The variance of Tango's statistic is not estimated.
+        return -float(ndtri(alpha) if self.exact_score else stdtrit(self.df, alpha))
 
     def _tail(self, sign: int) -> float:
         excess = sign * self.estimate
-        if self.flips is not None and self.plain:
+        if self.flips is not None and self.exact_score:
             return self._score_tail(self.flips, sign)
         if not math.isfinite(self.variance):
             return 0.5
         found = 0.0 if excess > 0 else 1.0
         if self.flips is not None:
             found = self._score_tail(self.flips, sign)
-        elif not self.still:
+        elif not self.zero_variance:
             found = float(stdtr(self.df, -excess / self.standard_error))
-        # The alpha at which the bound meets zero: what makes p and bounds one statistic.
-        return max(found, _root(lambda a: self._reach(a) > excess)) if excess > 0 else found
+        # The alpha at which the bound equals 0: p and bounds are then one statistic.
+        return max(found, _root(lambda a: self._half_width(a) > excess)) if excess > 0 else found
 
     def _score_tail(self, flips: Flips, sign: int) -> float:
         score = -sign * tango.statistic(flips, 0.0)
-        return float(ndtr(score) if self.plain else stdtr(self.df, score))
+        return float(ndtr(score) if self.exact_score else stdtr(self.df, score))
 
 
 def estimate_drop(differences: Sequence[float] | Array, clusters: Sequence[Hashable]) -> Drop:
-    """The drop of one benchmark from the `differences` baseline - candidate, a sample each.
+    """Estimate the drop of one benchmark from `differences`, baseline minus candidate per sample.
 
-    `differences` are of values, or of influence values (`evalsuite.stats.influence`). Raises
-    ValueError if there are none.
+    `differences` are of values, or of influence values (`evalsuite.stats.influence`); `clusters`
+    has the cluster of each. Raises ValueError if there are none.
     """
     values = np.asarray(differences, dtype=np.float64)
     if not len(values):
         raise ValueError("no samples to compare")
     sums, sizes = totals(values, clusters)
-    discordant = int((np.abs(sums) > _STILL).sum())
+    discordant = int((np.abs(sums) > _NO_DIFFERENCE).sum())
     if len(sums) < 2:
         return Drop(
             estimate=float(values.mean()),
@@ -157,7 +163,7 @@ def estimate_drop(differences: Sequence[float] | Array, clusters: Sequence[Hasha
             clusters=1,
             effective_clusters=1.0,
             discordant=discordant,
-            quiet=((1.0, 1),),
+            few_discordant=((1.0, 1),),
         )
     answers = None
     if (np.abs(values) <= 1).all():
@@ -176,22 +182,22 @@ def drop_from(
     answers: Flips | None,
     squares: float | None = None,
 ) -> Drop:
-    """The drop of `n` samples in `clusters`, of which `discordant` differ, from their moments.
+    """Estimate the drop of `n` samples in `clusters`, of which `discordant` differ, from moments.
 
-    `answers` are the sums of losses and of gains, None if one is larger than a whole answer.
-    `squares` is the sum of their squares; if not given, each difference is a whole answer.
+    `answers` are the sums of losses and of gains; None if a difference is outside -1 to 1.
+    `squares` is the sum of the squared differences; by default each difference is -1, 0 or 1.
     """
-    # Rounding leaves a trace of variance where all clusters differ equally.
-    varies = found.variance > _STILL**2
-    flips, plain, few = None, False, False
+    # Rounding leaves a tiny variance if all clusters differ by the same amount.
+    varies = found.variance > _NO_DIFFERENCE**2
+    flips, exact_score, few = None, False, False
     whole = math.inf if answers is None else answers.worse + answers.better
     if answers is not None and whole < SPARSE * n:
-        # A hundred differences of a hundredth are no more than one answer.
+        # A hundred differences of 0.01 are worth one answer.
         few = min(discordant, whole) < FEW_CLUSTERS
         if varies:
             parts = whole if squares is None else squares
             flips = _effective(answers, parts, float(found.variance))
-            plain = clusters == n and squares in (None, whole)
+            exact_score = clusters == n and squares in (None, whole)
     return Drop(
         estimate=float(found.mean),
         variance=float(found.variance) if varies else 0.0,
@@ -201,14 +207,14 @@ def drop_from(
         effective_clusters=float(found.effective_clusters),
         discordant=discordant,
         flips=flips,
-        plain=plain,
-        still=() if varies else ((1.0, clusters),),
-        quiet=((1.0, clusters),) if few else (),
+        exact_score=exact_score,
+        zero_variance=() if varies else ((1.0, clusters),),
+        few_discordant=((1.0, clusters),) if few else (),
     )
 
 
-def no_difference(clusters: int) -> Drop:
-    """The drop between checkpoints that answer everything about so many clusters alike."""
+def identical_difference(clusters: int) -> Drop:
+    """Return the drop between checkpoints with identical answers on this number of clusters."""
     return Drop(
         estimate=0.0,
         variance=0.0 if clusters > 1 else math.inf,
@@ -217,21 +223,21 @@ def no_difference(clusters: int) -> Drop:
         clusters=clusters,
         effective_clusters=float(clusters),
         discordant=0,
-        still=((1.0, clusters),) if clusters > 1 else (),
-        quiet=((1.0, clusters),),
+        zero_variance=((1.0, clusters),) if clusters > 1 else (),
+        few_discordant=((1.0, clusters),),
     )
 
 
 def _effective(flips: Flips, squares: float, variance: float) -> Flips:
-    """The counts over the design effect, where questions share an image.
+    """Divide the counts by the design effect of clusters.
 
-    The effect is the CR2 variance over that of independent samples: Rao & Scott, Biometrics 48
-    (1992) 577; for paired proportions Yang, Sun & Hardin, Biometrical Journal 54 (2012). Without
-    clusters it is 1. With them the statistic is held against Student's t with CR2's degrees of
-    freedom, as its variance is then an estimate again.
+    The design effect is the CR2 variance divided by the variance of independent samples: Rao &
+    Scott, Biometrics 48 (1992) 577; for paired proportions Yang, Sun & Hardin, Biometrical Journal
+    54 (2012). Without clusters it is 1. With clusters the statistic is compared with Student's t
+    with the degrees of freedom of CR2, because its variance is then estimated.
 
-    Differences that are parts of an answer, as of ANLS, vary less than as many whole ones would:
-    that is a design effect below 1, down to their `squares` over the differences themselves.
+    Fractional differences, as of ANLS, vary less than whole ones: their design effect may be below
+    1, down to the sum of their `squares` divided by the sum of their absolute values.
     """
     gap = flips.worse - flips.better
     whole = flips.worse + flips.better - gap**2 / flips.n
@@ -240,11 +246,12 @@ def _effective(flips: Flips, squares: float, variance: float) -> Flips:
 
 
 def mean_drop(drops: Sequence[Drop]) -> Drop:
-    """The drop of the mean over benchmarks, each counting the same whatever its size.
+    """Return the drop of the mean over benchmarks, each with the same weight.
 
-    Benchmarks are independent: they share no image. The variance is that of a mean, its degrees of
-    freedom are Welch and Satterthwaite's (Biometrics Bulletin 2 (1946) 110). Effective clusters are
-    those of a single benchmark with as many degrees of freedom.
+    Benchmarks are assumed to be independent (no shared images). The variance is that of a mean; its
+    degrees of freedom are by Welch and Satterthwaite (Biometrics Bulletin 2 (1946) 110). The number
+    of effective clusters is that of a single benchmark with the same degrees of freedom. Raises
+    ValueError without benchmarks.
     """
     if not drops:
         raise ValueError("no benchmarks to take a mean over")
@@ -262,24 +269,24 @@ def mean_drop(drops: Sequence[Drop]) -> Drop:
         clusters=sum(drop.clusters for drop in drops),
         effective_clusters=df + 1,
         discordant=sum(drop.discordant for drop in drops),
-        still=tuple((w * weight, clusters) for drop in drops for w, clusters in drop.still),
-        quiet=tuple((w * weight, clusters) for drop in drops for w, clusters in drop.quiet),
+        zero_variance=tuple((w * weight, c) for drop in drops for w, c in drop.zero_variance),
+        few_discordant=tuple((w * weight, c) for drop in drops for w, c in drop.few_discordant),
     )
 
 
 def with_runs(drop: Drop, baseline: Sequence[float], candidate: Sequence[float]) -> Drop:
-    """`drop` between two recipes, each trained several times, with the runs' own spread added.
+    """Add the variance between training runs to `drop`, the drop between two groups of runs.
 
-    `drop` is that of the runs' averages, sample by sample, so its variance is about the questions.
-    `baseline` and `candidate` are the score of each run, 0 to 1; two of each at least. Runs answer
-    the same questions, so the two sources add, as in two-way clustering (Cameron, Gelbach & Miller,
-    JBES 29 (2011) 238); the share that is in both is left in, which errs on the safe side. Degrees
-    of freedom are Welch and Satterthwaite's.
+    `drop` is that of the averages over runs per sample, so its variance is that between questions.
+    `baseline` and `candidate` are the scores of the runs, 0 to 1. All runs answer the same
+    questions, so the two variances add, as in two-way clustering (Cameron, Gelbach & Miller, JBES
+    29 (2011) 238); the part they share is counted twice, which is conservative. Degrees of freedom
+    are by Welch and Satterthwaite. Raises ValueError for a group of fewer than two runs.
     """
     parts = []
     for scores in (baseline, candidate):
         if len(scores) < 2:
-            raise ValueError("one run says nothing of how runs differ")
+            raise ValueError("the variance between runs needs two runs or more")
         spread = float(np.var(np.asarray(scores, dtype=np.float64), ddof=1))
         parts.append((spread / len(scores), len(scores) - 1.0))
     variances = [drop.variance, *(variance for variance, _ in parts)]
@@ -288,12 +295,12 @@ def with_runs(drop: Drop, baseline: Sequence[float], candidate: Sequence[float])
         variance=math.fsum(variances),
         df=_satterthwaite(variances, [drop.df, *(df for _, df in parts)]),
         flips=None,
-        plain=False,
+        exact_score=False,
     )
 
 
 def _satterthwaite(variances: Sequence[float], dfs: Sequence[float]) -> float:
-    """Degrees of freedom of a sum of independent variance estimates."""
+    """Return the degrees of freedom of a sum of independent variance estimates."""
     if any(math.isinf(variance) for variance in variances):
         return 1.0
     total = math.fsum(variances)
@@ -303,7 +310,7 @@ def _satterthwaite(variances: Sequence[float], dfs: Sequence[float]) -> float:
 
 
 def _root(above: Callable[[float], bool]) -> float:
-    """The number between 0 and 1 at which `above` ceases to hold, found on a logarithmic scale."""
+    """Return the number between 0 and 1 up to which `above` holds, by bisection on a log scale."""
     low, high = -700.0, 0.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

@@ -1,182 +1,263 @@
-"""What a policy can find and whom it lets pass, before any sample is predicted.
+"""Power analysis: what the gate's rules detect and pass, before any sample is predicted.
 
 Normal-theory formulas (Cohen 1988; for evaluations Miller 2024, arXiv 2411.00640, section 5) at the
-levels the verdict really uses: alpha for a pass, alpha over the number of tests for a regression,
-which is Holm's first and hardest step.
+levels that `evalsuite.stats.decision` uses: alpha for a pass, alpha divided by the number of tests
+for a regression, which is the first and strictest step of Holm's procedure. Where few clusters are
+expected to differ, the bounds of `evalsuite.stats.zero_events` are added, as in the decision.
+
+Drops, margins and errors are on the scale 0 to 1.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from evalsuite.stats.decision import ALPHA, MARGIN
+from evalsuite.stats.paired_difference import FEW_CLUSTERS
+from evalsuite.stats.zero_events import zero_event_upper_bound
 
 POWER = 0.8
 _DRAWS = 200_000
 _ROUNDS = 50
-"""Each brings the drop and its own standard error closer together."""
+"""Iterations of a drop and the standard error that depends on it; they converge much sooner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """How sure one wants to be."""
+    """The error rates of a policy."""
 
     alpha: float = ALPHA
     """One-sided."""
     power: float = POWER
     tests: int = 1
-    """How many drops are tested for a regression: the benchmarks and their mean."""
+    """Number of tests for a regression: one per benchmark and one for the mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """What one expects of the differences on a benchmark."""
+class Variability:
+    """How the differences between two checkpoints on a benchmark are expected to vary."""
 
     n: int
     """Samples."""
     clusters: int
-    """Images or videos they are about."""
+    """Images or videos."""
     discordance: float
-    """The share of answers that differ; of values from 0 to 1, their mean squared difference."""
+    """Share of answers that differ; for values between 0 and 1, their mean squared difference."""
     design_effect: float = 1.0
+    """Variance with clusters divided by the variance of independent samples."""
 
     def error(self, drop: float = 0.0) -> float:
-        """The standard error of a drop of that size."""
+        """Standard error of the estimate if the true drop is `drop`."""
         return planned_error(self.discordance, self.n, self.design_effect, drop)
+
+    def undetected_drop(self, alpha: float, drop: float = 0.0) -> float:
+        """Upper bound of a drop that may show no difference at all, if few clusters differ."""
+        share = max(self.discordance, drop)
+        few = self.n * share / self.design_effect < FEW_CLUSTERS
+        return zero_event_upper_bound([(1.0, self.clusters)], alpha) if few else 0.0
 
 
 def planned_error(
     discordance: float, n: int, design_effect: float = 1.0, drop: float = 0.0
 ) -> float:
-    """The standard error of a drop when `discordance` of the answers differ.
+    """Return the standard error of a drop if the share `discordance` of the answers differs.
 
     sqrt((discordance - drop^2) design_effect / n), as differences are -1, 0 or 1. The design effect
-    is 1 + (m - 1) icc for m questions a cluster whose differences correlate by icc (Kish 1965). A
-    drop cannot be larger than the discordance; if it is said to be, it is all of it.
+    is 1 + (m - 1) icc for m questions per cluster whose differences have the intraclass correlation
+    icc (Kish 1965). A drop larger than the discordance implies a discordance of that size.
     """
     return math.sqrt((max(discordance, abs(drop)) - drop**2) * design_effect / n)
 
 
 def mean_error(errors: Sequence[float]) -> float:
-    """The standard error of the mean over benchmarks with these."""
+    """Return the standard error of the mean over benchmarks with these standard errors."""
     return math.hypot(*errors) / len(errors)
 
 
-def detectable_drop(error: float, allowed: float, level: Level, df: float = math.inf) -> float:
-    """The smallest true drop that is called a regression with probability `level.power`.
+# Detection
 
-    It must be significant among `level.tests` and its estimate beyond `allowed`.
+
+def detectable_drop(error: float, margin: float, level: Level, df: float = math.inf) -> float:
+    """Return the smallest true drop that is called a regression with probability `level.power`.
+
+    The estimate must be significant among `level.tests` tests and larger than `margin`.
     """
-    real = _quantile(1 - level.alpha / level.tests, df) * error
-    return max(real, allowed) + luck(error, level, df)
+    significant = _quantile(1 - level.alpha / level.tests, df) * error
+    return max(significant, margin) + _quantile(level.power, df) * error
 
 
 def planned_detectable_drop(
-    discordance: float, n: int, allowed: float, level: Level, design_effect: float = 1.0
+    discordance: float, n: int, margin: float, level: Level, design_effect: float = 1.0
 ) -> float:
-    """`detectable_drop` of a benchmark of `n` samples, before any is predicted.
+    """Return `detectable_drop` of a benchmark of `n` samples, before any is predicted.
 
-    A drop beyond the discordance brings flips of its own, so the standard error is that at the drop
-    itself; and estimates are multiples of 1 / n, of which half goes to the continuity correction.
+    A drop larger than the discordance adds discordance, so the standard error is that at the drop
+    itself. Estimates are multiples of 1 / n; half of that is the continuity correction.
     """
-    drop = allowed
+    drop = margin
     for _ in range(_ROUNDS):
         error = planned_error(discordance, n, design_effect, drop)
-        drop = min(detectable_drop(error, allowed, level) + 0.5 / n, 1.0)
+        drop = min(detectable_drop(error, margin, level) + 0.5 / n, 1.0)
     return drop
 
 
-def planned_detectable_mean(expected: Sequence[Expected], allowed: float, level: Level) -> float:
-    """`planned_detectable_drop` of the mean, if every benchmark drops as much."""
-    drop = allowed
+def planned_detectable_mean(several: Sequence[Variability], margin: float, level: Level) -> float:
+    """Return `planned_detectable_drop` of the mean, if every benchmark drops by the same amount."""
+    drop = margin
     for _ in range(_ROUNDS):
-        error = mean_error([each.error(drop) for each in expected])
-        drop = min(detectable_drop(error, allowed, level), 1.0)
+        error = mean_error([each.error(drop) for each in several])
+        drop = min(detectable_drop(error, margin, level), 1.0)
     return drop
 
 
-def reach(error: float, level: Level, df: float = math.inf) -> float:
-    """How far the bound that must be below a margin or cliff lies from its estimate."""
-    return _quantile(1 - level.alpha, df) * error
+def minimum_detectable_drop(expected: Variability, margin: float, level: Level) -> float:
+    """Return the smallest true drop of a benchmark that is called a regression.
+
+    `planned_detectable_drop`; if few clusters differ even at that drop, the estimate must also be
+    larger than the bound for no difference.
+    """
+
+    def above(least: float) -> float:
+        return planned_detectable_drop(
+            expected.discordance, expected.n, least, level, expected.design_effect
+        )
+
+    drop = above(margin)
+    return above(max(margin, expected.undetected_drop(level.alpha / level.tests, drop)))
 
 
-def luck(error: float, level: Level, df: float = math.inf) -> float:
-    """How far an estimate may lie from the truth for the level's power."""
-    return _quantile(level.power, df) * error
+def minimum_detectable_mean(several: Sequence[Variability], margin: float, level: Level) -> float:
+    """Return `minimum_detectable_drop` of the mean, if every benchmark drops by the same amount."""
+    drop = planned_detectable_mean(several, margin, level)
+    least = undetected_mean(several, level.alpha / level.tests, drop)
+    return planned_detectable_mean(several, max(margin, least), level)
+
+
+def undetected_mean(several: Sequence[Variability], alpha: float, drop: float = 0.0) -> float:
+    """Return `Variability.undetected_drop` of the mean over benchmarks."""
+    weight = 1 / len(several)
+    parts = [(weight, each.clusters) for each in several if each.undetected_drop(alpha, drop)]
+    return zero_event_upper_bound(parts, alpha)
+
+
+# Passing
 
 
 def passing_margin(error: float, level: Level, df: float = math.inf) -> float:
-    """The smallest margin or cliff an equal checkpoint passes with probability `level.power`."""
-    return reach(error, level, df) + luck(error, level, df)
+    """Return the smallest margin that an equal checkpoint passes with probability `level.power`."""
+    return (_quantile(1 - level.alpha, df) + _quantile(level.power, df)) * error
 
 
-def passing_drop(error: float, allowed: float, level: Level, df: float = math.inf) -> float:
-    """The largest true drop that still passes with probability `level.power`.
+def minimum_passing_margin(expected: Variability, level: Level) -> float:
+    """Return `passing_margin` of a benchmark, with the bound for no difference."""
+    margin = 0.0
+    for _ in range(_ROUNDS):
+        bound = _bound_distance(expected, margin, level.alpha)
+        margin = min(bound + _quantile(level.power) * expected.error(), 1.0)
+    return margin
 
-    Negative if even an equal checkpoint passes more rarely: the policy asks for more samples.
+
+def minimum_passing_mean_margin(several: Sequence[Variability], level: Level) -> float:
+    """Return `minimum_passing_margin` of the mean over benchmarks."""
+    error = mean_error([each.error() for each in several])
+    bound = max(_quantile(1 - level.alpha) * error, undetected_mean(several, level.alpha))
+    return bound + _quantile(level.power) * error
+
+
+def _bound_distance(expected: Variability, margin: float, alpha: float) -> float:
+    """Return the distance between the estimate and its upper bound.
+
+    The score interval uses the variance under the hypothesis that the drop equals the margin, which
+    may be larger than the variance of equal checkpoints.
     """
-    return allowed - passing_margin(error, level, df)
+    error = max(expected.error(), expected.error(margin))
+    return max(_quantile(1 - alpha) * error, expected.undetected_drop(alpha))
 
 
-def samples_to_detect(
-    drop: float, allowed: float, discordance: float, level: Level, design_effect: float = 1.0
-) -> int | None:
-    """Samples needed to call a true `drop` a regression; None if none suffice, as it is allowed."""
-    if drop <= allowed:
-        return None
-    found = luck(1.0, level)
-    real = (float(ndtri(1 - level.alpha / level.tests)) + found) / drop
-    return _samples(max(real, found / (drop - allowed)), discordance, drop, design_effect)
-
-
-def samples_to_pass(
-    allowed: float, discordance: float, level: Level, design_effect: float = 1.0, drop: float = 0.0
-) -> int | None:
-    """Samples needed for a true `drop` to pass; None if none suffice, as it is not allowed."""
-    if drop >= allowed:
-        return None
-    errors = float(ndtri(1 - level.alpha) + ndtri(level.power)) / (allowed - drop)
-    return _samples(errors, discordance, drop, design_effect)
-
-
-def _samples(errors: float, discordance: float, drop: float, design_effect: float) -> int:
-    """Samples with which one is to `errors` standard errors as a drop is to the other."""
-    return math.ceil(
-        max(errors, 0.0) ** 2 * planned_error(discordance, 1, design_effect, drop) ** 2
-    )
+def pass_probability(
+    several: Sequence[Variability], margins: Sequence[float], mean_margin: float, alpha: float
+) -> float:
+    """Return the probability that an equal checkpoint passes; see `chance_of_pass`."""
+    return chance_of_pass(
+        [each.error() for each in several],
+        margins,
+        mean_margin,
+        alpha,
+        distances=[_bound_distance(each, margin, alpha)
+                   for each, margin in zip(several, margins, strict=True)],
+        mean_distance=undetected_mean(several, alpha),
+    )  # fmt: skip
 
 
 def chance_of_pass(
     errors: Sequence[float],
-    cliffs: Sequence[float],
-    margin: float = MARGIN,
+    margins: Sequence[float],
+    mean_margin: float = MARGIN,
     alpha: float = ALPHA,
     drops: Sequence[float] | None = None,
-    unseen: Sequence[float] = (),
-    unseen_mean: float = 0.0,
+    distances: Sequence[float] = (),
+    mean_distance: float = 0.0,
 ) -> float:
-    """The probability that a suite passes: its mean below `margin`, each benchmark below its cliff.
+    """Return the probability that a suite passes: the mean and each benchmark below its margin.
 
-    `errors` are the benchmarks' standard errors, `drops` their true drops, none if not given.
-    `unseen` is how far each bound lies from the estimate even where nothing differs. The
-    mean depends on what it is a mean of, so this is counted in 200,000 seeded draws (three
-    Monte-Carlo errors: 0.003). Some points too hopeful where many answers differ and a cliff is no
-    more than three standard errors away: docs/evidence/simulations.md has simulated figures.
+    `errors` are the standard errors of the benchmarks, `drops` their true drops (default: none).
+    `distances` are the smallest distances between an estimate and its upper bound. The mean depends
+    on the benchmarks, so the probability is estimated from 200,000 seeded draws (three Monte-Carlo
+    errors: 0.003). It is a few points too high if many answers differ and a margin is at most three
+    standard errors away; docs/evidence/simulations.md compares it with simulations.
     """
     spread = np.asarray(errors, dtype=np.float64)
     truth = np.zeros_like(spread) if drops is None else np.asarray(drops, dtype=np.float64)
     z = float(ndtri(1 - alpha))
     estimates = truth + spread * np.random.default_rng(0).standard_normal((_DRAWS, len(spread)))
-    bounds = estimates + (np.maximum(z * spread, np.asarray(unseen)) if unseen else z * spread)
-    within = (bounds < np.asarray(cliffs)).all(axis=1)
-    mean_within = estimates.mean(axis=1) + max(z * mean_error(errors), unseen_mean) < margin
-    return float((within & mean_within).mean())
+    bounds = estimates + (np.maximum(z * spread, distances) if distances else z * spread)
+    within = (bounds < np.asarray(margins)).all(axis=1)
+    mean_bounds = estimates.mean(axis=1) + max(z * mean_error(errors), mean_distance)
+    return float((within & (mean_bounds < mean_margin)).mean())
 
 
-def _quantile(probability: float, df: float) -> float:
+# Sample sizes
+
+
+def clusters_for_identical_pass(margin: float, alpha: float) -> int:
+    """Return how many clusters without any difference show a drop below `margin`.
+
+    The inverse of the bound 1 - alpha^(1/C), and at least `FEW_CLUSTERS`.
+    """
+    if margin >= 1:
+        return FEW_CLUSTERS
+    return max(FEW_CLUSTERS, math.floor(math.log(alpha) / math.log1p(-margin)) + 1)
+
+
+def samples_to_pass(expected: Variability, margin: float, level: Level) -> int:
+    """Return how many samples an equal checkpoint needs to pass `margin`.
+
+    The number of samples per cluster is that of `expected`.
+    """
+    per_cluster = expected.n / expected.clusters
+
+    def enough(clusters: int) -> bool:
+        more = replace(expected, n=math.ceil(clusters * per_cluster), clusters=clusters)
+        return minimum_passing_margin(more, level) < margin
+
+    return math.ceil(_smallest(enough, FEW_CLUSTERS) * per_cluster)
+
+
+def _smallest(enough: Callable[[int], bool], least: int) -> int:
+    """Return the smallest integer from `least` on that is `enough`, by bisection."""
+    low, high = least - 1, least
+    while not enough(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _quantile(probability: float, df: float = math.inf) -> float:
     return float(ndtri(probability) if math.isinf(df) else stdtrit(df, probability))

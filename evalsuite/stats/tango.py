@@ -1,8 +1,8 @@
 """Tango's score statistic for the difference of two paired proportions.
 
 Tango, "Equivalence test and confidence interval for the difference in proportions for the
-paired-sample design", Statistics in Medicine 17 (1998) 891-908. Where few pairs differ, an
-estimated standard error says little; here the variance is that under the hypothesis.
+paired-sample design", Statistics in Medicine 17 (1998) 891-908. If few pairs differ, a standard
+error estimated from them is unreliable; the score statistic uses the variance under the hypothesis.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _STEPS = 60
-"""Halvings of an interval: enough for the last bit of any bound."""
+"""Bisection steps: enough for double precision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flips:
-    """How many of `n` pairs differ, and which way; fractions where counts were divided."""
+    """Numbers of pairs that are worse and better, of `n`; may be fractions (see design effect)."""
 
     worse: float
     better: float
@@ -25,10 +25,11 @@ class Flips:
 
 
 def statistic(flips: Flips, drop: float) -> float:
-    """How many standard errors the flips lie above `drop`, a share between -1 and 1.
+    """Return the distance of the flips from the hypothesis `drop` (-1 to 1), in standard errors.
 
-    (worse - better - n drop) / sqrt(n (2 q + drop (1 - drop))), q being the probability of
-    'better' that is likeliest if the drop is `drop`. At 0 its square is McNemar's chi-square.
+    (worse - better - n drop) / sqrt(n (2 q + drop (1 - drop))), q being the maximum
+    likelihood estimate of the probability of 'better' under the hypothesis. At 0 its square is
+    McNemar's chi-square.
     """
     worse, better, n = flips.worse, flips.better, flips.n
     linear = -worse - better + (2 * n - worse + better) * drop
@@ -42,21 +43,21 @@ def statistic(flips: Flips, drop: float) -> float:
 
 
 def upper(flips: Flips, z: float) -> float:
-    """The drop that the flips lie `z` standard errors below."""
-    return _where(lambda drop: statistic(flips, drop) > -z, _estimate(flips), 1.0)
+    """Return the upper bound: the drop at which the statistic is -`z`."""
+    return _boundary(lambda drop: statistic(flips, drop) > -z, _estimate(flips), 1.0)
 
 
 def lower(flips: Flips, z: float) -> float:
-    """The drop that the flips lie `z` standard errors above."""
-    return _where(lambda drop: statistic(flips, drop) > z, -1.0, _estimate(flips))
+    """Return the lower bound: the drop at which the statistic is `z`."""
+    return _boundary(lambda drop: statistic(flips, drop) > z, -1.0, _estimate(flips))
 
 
 def _estimate(flips: Flips) -> float:
     return (flips.worse - flips.better) / flips.n
 
 
-def _where(before: Callable[[float], bool], low: float, high: float) -> float:
-    """Where between `low` and `high` the claim `before` ceases to hold."""
+def _boundary(before: Callable[[float], bool], low: float, high: float) -> float:
+    """Return the number between `low` and `high` up to which `before` holds."""
     for _ in range(_STEPS):
         middle = (low + high) / 2
         low, high = (middle, high) if before(middle) else (low, middle)

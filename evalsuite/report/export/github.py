@@ -1,37 +1,33 @@
-"""A gate's verdict for GitHub Actions: a summary of the job, and annotations of its log."""
+"""The report of the gate for GitHub Actions: a job summary, and annotations of the log."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from evalsuite.comparison.gate import Gated
 from evalsuite.report.format import sentence, visible
-from evalsuite.report.tables import gate_noise
-from evalsuite.report.tables.gate import headline, table
-from evalsuite.report.tables.gate_reasons import advice, because
+from evalsuite.report.tables.gate import GateReport
 from evalsuite.report.writers.markdown import escaped, grid_markdown
 from evalsuite.system.files import disk_errors
 
 LIMIT_BYTES = 900_000
-"""GitHub drops a step's whole summary if it is larger than 1 MiB; others may write there, too."""
+"""GitHub drops the summary of a step that is larger than 1 MiB; other commands may add to it."""
 ANNOTATIONS = 10
-"""GitHub shows so many errors of a step."""
-_CUT = "\n\n… cut here, as GitHub shows at most 1 MiB.\n"
+"""GitHub shows this number of errors per step."""
+_CUT = "\n\n… cut here: GitHub shows at most 1 MiB.\n"
 
 
-def to_markdown(gated: Gated) -> str:
-    """Render the verdict, what made it so, what to do, and a table for each run held against."""
-    lines = [f"## evalsuite gate: {gated.verdict}", ""]
-    said = (*because(gated), *gate_noise.warnings(gated), *advice(gated))
-    lines += [f"- {escaped(line)}" for line in said]
-    return "\n".join(lines) + "\n\n" + "\n".join(grid_markdown(table(j)) for j in gated.judged)
+def to_markdown(report: GateReport) -> str:
+    """Render the verdict, its reasons, the next steps, and a table per assessment."""
+    lines = [f"## evalsuite gate: {report.verdict}", ""]
+    lines += [f"- {escaped(line)}" for line in report.lines]
+    tables = "\n".join(grid_markdown(each.table) for each in report.assessments)
+    return "\n".join(lines) + "\n\n" + tables
 
 
 def append(path: Path, text: str, most_bytes: int | None = None) -> None:
-    """Append `text` to a file, cut so that this has at most so many bytes. Raises `DiskError`."""
+    """Append `text` to a file of at most `most_bytes`; it is cut if needed. Raises `DiskError`."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8", newline="\n") as file:
@@ -40,7 +36,7 @@ def append(path: Path, text: str, most_bytes: int | None = None) -> None:
 
 
 def fit(text: str, room: int) -> str:
-    """As many whole lines of `text` as take at most `room` bytes, and a word if it was cut."""
+    """Return the leading lines of `text` that take at most `room` bytes, with a note if cut."""
     if len(text.encode()) <= room:
         return text
     left = room - len(_CUT.encode())
@@ -50,15 +46,15 @@ def fit(text: str, room: int) -> str:
     return kept[: kept.rfind("\n") + 1].rstrip("\n") + _CUT
 
 
-def marked_lines(gated: Gated) -> Iterator[str]:
-    """Say what keeps the candidate from passing as lines that GitHub marks; none for a pass.
+def annotation_lines(report: GateReport) -> Iterator[str]:
+    """Return the reasons of the verdict as annotations of the log; none for a pass.
 
-    An inconclusive verdict is a warning: nothing was found to be worse.
+    An inconclusive verdict is a warning, as no regression was found.
     """
-    if gated.verdict == "pass":
+    if report.verdict == "pass":
         return
-    level = "warning" if gated.verdict == "inconclusive" else "error"
-    lines = [headline(gated), *because(gated)]
+    level = "warning" if report.verdict == "inconclusive" else "error"
+    lines = [report.headline, *report.because]
     if len(lines) > ANNOTATIONS:
         more = len(lines) - ANNOTATIONS + 1
         lines = [*lines[: ANNOTATIONS - 1], f"and {more} more, in the log"]
@@ -66,20 +62,18 @@ def marked_lines(gated: Gated) -> Iterator[str]:
         yield annotation(level, "evalsuite gate", line)
 
 
-@contextmanager
-def unheeded() -> Iterator[None]:
-    """Print within what GitHub is not to obey: a name may look like a workflow command.
+def stop_commands() -> tuple[str, str]:
+    """Return lines between which GitHub ignores workflow commands.
 
-    Commands are off until a token comes back that nobody could guess.
+    A name in a table may look like a command. The second line has a random token, so that no name
+    can end the section.
     """
     token = secrets.token_hex(16)
-    print(f"::stop-commands::{token}")
-    yield
-    print(f"::{token}::")
+    return f"::stop-commands::{token}", f"::{token}::"
 
 
 def annotation(level: str, title: str, message: str) -> str:
-    """A workflow command. What it says comes from the outside and must not begin another."""
+    """Return a workflow command; `message` is escaped so that it cannot start another command."""
     return f"::{level} title={_property(title)}::{_data(visible(sentence(message)))}"
 
 

@@ -1,22 +1,22 @@
-"""A gate's verdict as JUnit XML, which CI systems show as tests.
+"""The report of the gate as JUnit XML, which CI systems show as tests.
 
-A suite is a run held against another, a case is a benchmark; the mean is a case, too. A regression
-is a failure. What could not be compared is an error: a broken benchmark must not look green. A
-benchmark that is neither shown to be within its cliff nor beyond it is skipped.
+A suite is the assessment against one run; a case is a benchmark or the mean. A regression is a
+failure. A benchmark that cannot be compared is an error, so that it is never shown as passed. A
+benchmark that is neither within its limit nor a regression is skipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from evalsuite.comparison.comparison import MEAN
-from evalsuite.comparison.gate import Gated, Judged
+from evalsuite.comparison.gate import Assessment
 from evalsuite.report.format import batch_sensitivity, visible
-from evalsuite.report.tables.gate import name_of, row_texts
-from evalsuite.report.tables.gate_reasons import Kind, Reason, because, reasons
+from evalsuite.report.tables.gate import AssessmentReport, GateReport, Row, columns
+from evalsuite.report.tables.gate_reasons import Kind, Reason
 
 _ELEMENTS: dict[Kind, str] = {
     "regression": "failure",
@@ -27,80 +27,85 @@ _ELEMENTS: dict[Kind, str] = {
 }
 
 
-def to_junit(gated: Gated) -> str:
-    """Render `gated` for the schema of Jenkins, which other readers' are wider than."""
+def to_junit(report: GateReport) -> str:
+    """Render `report` for the strict schema of Jenkins, which other readers accept as well."""
     root = Element("testsuites", name="evalsuite gate")
-    suites = [_suite(judged, index) for index, judged in enumerate(gated.judged)]
+    suites = [_suite(each, index) for index, each in enumerate(report.assessments)]
     root.extend(suites)
     for count in ("tests", "failures", "errors"):
         root.set(count, str(sum(int(suite.get(count, "0")) for suite in suites)))
     SubElement(suites[0], "system-out").text = "\n".join(
-        map(visible, (f"verdict: {gated.verdict}", *because(gated)))
+        map(visible, (report.headline, *report.because))
     )
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
-def _suite(judged: Judged, index: int) -> Element:
-    run = judged.comparison.candidate[0].run
-    suite = Element(
-        "testsuite",
-        name=visible(f"{name_of(judged, 'candidate')} against the {judged.role} "
-                     f"{name_of(judged, 'baseline')}"),
-        id=str(index),
-    )  # fmt: skip
+def _suite(report: AssessmentReport, index: int) -> Element:
+    assessment = report.assessment
+    run = assessment.comparison.candidate[0].run
+    suite = Element("testsuite", name=visible(report.title), id=str(index))
     if moment := _moment(run.finished or run.started):
         suite.set("timestamp", moment)
     properties = SubElement(suite, "properties")
-    for name, value in _properties(judged):
+    for name, value in _properties(assessment):
         SubElement(properties, "property", name=name, value=visible(value))
-    shown = row_texts(judged)
-    found = _gravest(reasons(judged))
-    checkpoint = visible(run.checkpoint.name)
-    for name in dict.fromkeys([*(i.benchmark for i in judged.comparison.incomparable),
-                               *shown, MEAN]):  # fmt: skip
-        case = SubElement(suite, "testcase", name=visible(name), classname=checkpoint)
-        if name in found:
-            reason = found[name]
-            said = visible(reason.text)
-            SubElement(case, _ELEMENTS[reason.kind], type=reason.kind, message=said).text = said
-        if name in shown:
-            SubElement(case, "system-out").text = visible(shown[name])
+    rows = {row.name: row for row in (*report.rows, *([report.mean] if report.mean else []))}
+    reasons = _first_of_each(report.reasons)
+    incomparable = [item.benchmark for item in assessment.comparison.incomparable]
+    for name in dict.fromkeys([*incomparable, *rows, MEAN]):
+        case = SubElement(
+            suite, "testcase", name=visible(name), classname=visible(run.checkpoint.name)
+        )
+        if name in reasons:
+            reason = reasons[name]
+            text = visible(reason.text)
+            SubElement(case, _ELEMENTS[reason.kind], type=reason.kind, message=text).text = text
+        if name in rows:
+            SubElement(case, "system-out").text = visible(_line(rows[name], assessment))
     suite.set("tests", str(len(suite.findall("testcase"))))
     for count, element in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(count, str(len(suite.findall(f"testcase/{element}"))))
     return suite
 
 
+def _line(row: Row, assessment: Assessment) -> str:
+    """Return the columns of a row of the table as a line."""
+    shown = [column for column in columns(assessment.terms.alpha) if column.heading]
+    return ", ".join(f"{column.heading} {column.shown(row)}" for column in shown[1:])
+
+
 def _moment(text: str) -> str | None:
-    """A time of ours as the schema has it; None for anything else that a file may hold."""
+    """Return a time in the format of the schema; None if `text` is not a time."""
     try:
         return datetime.fromisoformat(text).replace(tzinfo=None, microsecond=0).isoformat()
     except ValueError:
         return None
 
 
-def _gravest(found: Sequence[Reason]) -> dict[str, Reason]:
-    """Keep one reason a case, as a case has one result: the first, which is the gravest."""
+def _first_of_each(reasons: tuple[Reason, ...]) -> dict[str, Reason]:
+    """Return the first reason of each subject, the most serious: a case has one result."""
     kept: dict[str, Reason] = {}
-    for reason in found:
+    for reason in reasons:
         kept.setdefault(reason.subject, reason)
     return kept
 
 
-def _properties(judged: Judged) -> Iterator[tuple[str, str]]:
-    yield "verdict", judged.verdict
-    for side in ("baseline", "candidate"):
-        found = getattr(judged.comparison, side)[0]
+def _properties(assessment: Assessment) -> Iterator[tuple[str, str]]:
+    runs = {
+        "baseline": assessment.comparison.baseline[0],
+        "candidate": assessment.comparison.candidate[0],
+    }
+    yield "verdict", assessment.verdict
+    for side, found in runs.items():
         yield f"{side} run", str(found.path)
         yield f"{side} digest", found.run.checkpoint.digest
-    yield "margin", f"{judged.terms.margin:g}"
-    yield "alpha", f"{judged.terms.alpha:g}"
-    yield "power", f"{judged.terms.power:g}"
-    for side in ("baseline", "candidate"):
-        found = getattr(judged.comparison, side)[0].run.batch_sensitivity
-        if found is not None:
-            yield f"{side} noise", batch_sensitivity(found)
-    if judged.outlook is not None:
-        yield "pass if equal", f"{judged.outlook.pass_if_equal:.3f}"
+    yield "margin", f"{assessment.terms.margin:g}"
+    yield "alpha", f"{assessment.terms.alpha:g}"
+    yield "power", f"{assessment.terms.power:g}"
+    for side, found in runs.items():
+        if found.run.batch_sensitivity is not None:
+            yield f"{side} batch-size sensitivity", batch_sensitivity(found.run.batch_sensitivity)
+    if assessment.power is not None:
+        yield "pass if equal", f"{assessment.power.pass_if_equal:.3f}"

@@ -16,9 +16,9 @@ class Column(Generic[R]):
     """One column of a result whose records are of type `R`."""
 
     key: str
-    """Name of the column in CSV, JSON and data frames."""
+    """Name of the column in CSV, JSON and data frames; empty: only in tables."""
     heading: str
-    """Name of the column in tables."""
+    """Name of the column in tables; empty: only in CSV, JSON and data frames."""
     value: Callable[[R], Any]
     """The value of a record: a number, a text, a truth value or None."""
     format: Callable[[Any], str] = str
@@ -50,4 +50,5 @@ class Column(Generic[R]):
 
 def to_records(columns: Sequence[Column[R]], rows: Iterable[R]) -> list[dict[str, Any]]:
     """Return the values of `rows`, one mapping a row, by the keys of `columns`."""
-    return [{column.key: column.value(row) for column in columns} for row in rows]
+    keyed = [column for column in columns if column.key]
+    return [{column.key: column.value(row) for column in keyed} for row in rows]

@@ -60,6 +60,7 @@ class BenchmarkColumn:
     """``image`` or ``video``; empty if no run has a score of it."""
     marks: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+    """Why its scores cannot be compared; empty if they can."""
 
     @property
     def name(self) -> str:
@@ -162,8 +163,8 @@ class Table:
     """Image benchmarks, then video, then those nobody has a score of."""
     rows: tuple[Row, ...]
     averages: tuple[Average, ...]
-    """Over all benchmarks that every row has a score of; then, if there are two of each at least,
-    over those of either modality."""
+    """Over all benchmarks with a comparable score in every row; then over those of each modality,
+    if both have two or more."""
     footnotes: tuple[Footnote, ...]
     contests: tuple[Contest, ...] | None = None
     """None: nobody asked which scores are really better."""
@@ -174,19 +175,20 @@ class Table:
 
     @property
     def averaged(self) -> tuple[str, ...]:
-        """The benchmarks that every row has a score of."""
+        """The benchmarks of which every row has a comparable score."""
         return self.averages[0].over
 
     @property
     def about_average(self) -> str:
         """What the average is over, and what it leaves out."""
         if not self.averaged:
-            return "average: none, for there is no benchmark of which every row has a score"
+            return "average: none; no benchmark has a comparable score in every row"
         parts = [f"{each.modality}: {len(each.over)} of them" for each in self.averages[1:]]
         out = [c.benchmark for c in self.columns if c.benchmark not in self.averaged]
         scores = [cell.score for row in self.rows for cell in row.cells if cell.score]
         partial = {score.benchmark for score in scores if score.partial}
-        missing = [name for name in out if name not in partial]
+        unlike = [c.benchmark for c in self.columns if c.notes]
+        missing = [name for name in out if name not in partial and name not in unlike]
         return (
             f"average: mean over {counted(len(self.averaged), 'benchmark')}, each counting the "
             f"same: {listed(self.averaged)}"
@@ -197,6 +199,7 @@ class Table:
                 if partial
                 else ""
             )
+            + (f"; left out as not comparable: {listed(unlike)}" if unlike else "")
         )
 
     def won(self, slot: BenchmarkColumn | Average, row: int) -> bool:
@@ -270,7 +273,11 @@ def _averages(columns: Sequence[BenchmarkColumn], runs: Sequence[Run]) -> tuple[
     scored = [run for run in runs if any(map(_whole, run.outcomes))] or runs
     deciding = [run for run in scored if not is_blind(run)] or scored
     outcomes = [{o.benchmark: o for o in run.outcomes} for run in deciding]
-    everywhere = [c for c in columns if all(_whole(known.get(c.benchmark)) for known in outcomes)]
+    everywhere = [
+        c
+        for c in columns
+        if not c.notes and all(_whole(known.get(c.benchmark)) for known in outcomes)
+    ]
     parts = [
         Average(m, tuple(c.benchmark for c in everywhere if c.modality == m)) for m in MODALITIES
     ]

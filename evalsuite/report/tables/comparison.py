@@ -1,14 +1,14 @@
-"""What `evalsuite compare` shows: differences, and the form they are written in."""
+"""The tables of `evalsuite compare`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
-from evalsuite.comparison.comparison import Comparison, Difference
-from evalsuite.comparison.pairing import Matched, Paired
-from evalsuite.comparison.selection import Lead, lead, sweep_of
-from evalsuite.errors import UsageError
+from evalsuite.comparison.comparison import Comparison, Difference, category_differences
+from evalsuite.comparison.pairing import Incomparable, Matched, Paired
+from evalsuite.comparison.selection import Lead
 from evalsuite.report.format import (
     ABSENT,
     counted,
@@ -19,209 +19,215 @@ from evalsuite.report.format import (
     signed,
     written_p,
 )
+from evalsuite.report.model.column import Column
 from evalsuite.report.model.notes import MODIFIED, PARTIAL, UNANSWERED, Notes
-from evalsuite.report.tables.grid import Entry, Grid, Heading, Line, entries
-from evalsuite.report.writers.comparison_json import changed_samples, to_csv, to_json
-from evalsuite.report.writers.output import check_format, write_grids
-from evalsuite.runs.find import find_all
-from evalsuite.runs.records import FoundRun
+from evalsuite.report.tables.grid import Entry, Grid, Line, lay_out
+from evalsuite.runs.records import FoundRun, SampleScore
 from evalsuite.stats.paired_difference import FEW_CLUSTERS
 
-FORMATS = ("table", "markdown", "json", "csv")
 INCOMPARABLE = "incomparable"
-"""Stands in place of a difference that cannot be had."""
+"""Shown in place of a difference of a benchmark that cannot be compared."""
 _LENGTH = 40
-"""An answer is cut there in a table."""
+"""Longer answers are cut in a table."""
 
 
-def write(
-    comparison: Comparison,
-    form: str,
-    output: Path | None = None,
-    *,
-    leading: Lead | None = None,
-    categories: bool = False,
-    samples: int = 0,
-) -> None:
-    """Write `comparison` to `output`, or to standard output if it is None.
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A difference with its footnote marks."""
 
-    Tables show categories and the first `samples` changed answers of each benchmark if asked to;
-    json and csv always have the categories.
+    difference: Difference
+    marks: tuple[str, ...] = ()
+
+
+def columns(first: str) -> tuple[Column[Row], ...]:
+    """Return the columns of differences; `first` is the heading of the names.
+
+    A column without heading is only in CSV, JSON and data frames.
     """
-    check_format(form, FORMATS)
-    grids = [table(comparison, leading)]
-    grids += [by_category(d) for d in comparison.differences if categories and d.categories]
-    grids += [changed(each, samples) for each in comparison.paired if samples]
-    plain = {
-        "json": lambda: to_json(comparison, tuple(_warning(leading))),
-        "csv": lambda: to_csv(comparison),
-    }
-    write_grids(grids, form, output, plain)
+    return (
+        Column("name", first, lambda r: r.difference.name, numeric=False, wraps=True),
+        Column("n", "n", lambda r: r.difference.drop.n),
+        Column("clusters", "", lambda r: r.difference.drop.clusters),
+        Column("effective_clusters", "", lambda r: r.difference.drop.effective_clusters),
+        Column("discordant_clusters", "", lambda r: r.difference.drop.discordant),
+        Column("too_few_clusters", "", lambda r: r.difference.drop.too_few_clusters),
+        Column("baseline", "baseline", lambda r: r.difference.baseline, points),
+        Column("candidate", "candidate", lambda r: r.difference.candidate, points),
+        Column("difference", "difference", lambda r: r.difference.points, signed,
+               marks=lambda r: r.marks),
+        Column("", "95 % interval", lambda _: None, text=_interval),
+        Column("low", "", lambda r: r.difference.interval()[0]),
+        Column("high", "", lambda r: r.difference.interval()[1]),
+        Column("standard_error", "", lambda r: r.difference.standard_error),
+        Column("df", "", lambda r: r.difference.drop.df),
+        Column("method", "", lambda r: r.difference.drop.method),
+        Column("p", "", lambda r: r.difference.drop.p),
+        Column("p_adjusted", "p", lambda r: r.difference.p, text=_p),
+        Column("worse", "worse", lambda r: r.difference.worse),
+        Column("better", "better", lambda r: r.difference.better),
+        Column("mcnemar_exact", "",
+               lambda r: r.difference.mcnemar and r.difference.mcnemar.exact),
+        Column("mcnemar_mid", "McNemar",
+               lambda r: r.difference.mcnemar and r.difference.mcnemar.mid, written_p),
+        Column("failed_baseline", "", lambda r: r.difference.failed[0]),
+        Column("failed_candidate", "", lambda r: r.difference.failed[1]),
+        *_without_failed(),
+    )  # fmt: skip
 
 
-def find_lead(comparison: Comparison, results: Path) -> Lead | None:
-    """Say whether the candidates lead a sweep of which `results` holds the other runs."""
-    if all(sweep_of(found) is None for found in comparison.candidate):
-        return None
-    try:
-        return lead(comparison, find_all(results, say=lambda _: None))
-    except UsageError:  # no runs there: those compared lie elsewhere
-        return None
+def _without_failed() -> Iterator[Column[Row]]:
+    def column(key: str, of: Any) -> Column[Row]:
+        def value(row: Row) -> Any:
+            without = row.difference.without_failed
+            return None if without is None else of(without)
+
+        return Column(f"{key}_without_failed", "", value)
+
+    yield column("n", lambda d: d.drop.n)
+    yield column("difference", lambda d: d.points)
+    yield column("low", lambda d: d.interval()[0])
+    yield column("high", lambda d: d.interval()[1])
+    yield column("p", lambda d: d.drop.p)
 
 
-def table(comparison: Comparison, leading: Lead | None = None) -> Grid:
-    """Lay out the comparison: a line a benchmark, the mean beneath."""
-    notes = Notes()
+def _interval(row: Row) -> str:
+    low, high = row.difference.interval()
+    return f"{signed(low)} to {signed(high)}"
+
+
+def _p(row: Row) -> str:
+    return ABSENT if row.difference.drop.too_few_clusters else written_p(row.difference.p)
+
+
+def table(comparison: Comparison, lead: Lead | None = None) -> Grid:
+    """Lay out the comparison: one line per benchmark, the mean below."""
+    notes, shown = Notes(), columns("benchmark")
     baseline, candidate = _names(comparison.baseline), _names(comparison.candidate)
-    pairs = zip(comparison.differences, comparison.paired, strict=True)
-    lines = [Line(_entries(d, (*_marks(d, notes), *pair_marks(p, notes)))) for d, p in pairs]
-    for item in comparison.incomparable:
-        mark = notes.add(f"{item.benchmark} cannot be compared: {'; '.join(item.why)}")
-        before, after = entries([ABSENT] * 3), entries([ABSENT] * 5)
-        lines.append(Line((Entry(item.benchmark), *before, Entry(INCOMPARABLE, (mark,)), *after)))
-    return Grid(
+    rows = [
+        Row(difference, (*_marks(difference, notes), *pair_marks(paired, notes)))
+        for difference, paired in zip(comparison.differences, comparison.paired, strict=True)
+    ]
+    incomparable = incomparable_lines(comparison.incomparable, shown, "difference", notes)
+    mean = comparison.mean
+    return lay_out(
+        shown,
+        rows,
         title=f"{candidate} against {baseline}",
-        headings=_headings("benchmark"),
-        lines=tuple(lines),
-        summary=_entries(comparison.mean, _marks(comparison.mean, notes))
-        if comparison.mean
-        else None,
+        summary=None if mean is None else Row(mean, _marks(mean, notes)),
+        more=incomparable,
         keys=2,
         remarks=(
-            f"difference: {candidate} minus {baseline}, in points, on the samples both have",
+            f"difference: {candidate} minus {baseline}, in points, on the samples of both",
             *_about(comparison),
             *comparison.notes,
-            *_warning(leading),
+            *(f"warning: {line}" for line in warnings(lead)),
         ),
         footnotes=notes.footnotes(),
     )
 
 
-def by_category(difference: Difference) -> Grid:
-    """Lay out one benchmark by category."""
-    notes = Notes()
-    return Grid(
-        title=f"{difference.name} by category",
-        headings=_headings("category"),
-        lines=tuple(Line(_entries(c, _marks(c, notes))) for c in difference.categories),
-        keys=2,
-        remarks=(
-            f"p: two-sided, Holm-adjusted over {len(difference.categories)} categories",
-        ),
-        footnotes=notes.footnotes(),
-    )  # fmt: skip
+def by_category(comparison: Comparison) -> Iterator[Grid]:
+    """Lay out each benchmark that has categories, one line per category."""
+    for paired in comparison.paired:
+        notes, differences = Notes(), category_differences(paired)
+        if differences:
+            yield lay_out(
+                columns("category"),
+                [Row(each, _marks(each, notes)) for each in differences],
+                title=f"{paired.benchmark} by category",
+                keys=2,
+                remarks=(f"p: two-sided, Holm-adjusted over {len(differences)} categories",),
+                footnotes=notes.footnotes(),
+            )
 
 
 def changed(paired: Paired, most: int) -> Grid:
-    """Lay out the first `most` answers that are worth more or less than before."""
-    samples = changed_samples(paired)
-    return Grid(
-        title=f"{paired.benchmark}: {min(most, len(samples))} of "
-        f"{counted(len(samples), 'changed answer')}",
-        headings=(
-            Heading("sample", numeric=False),
-            Heading("value"),
-            *(Heading(name, numeric=False, wraps=True)
-              for name in ("target", "baseline", "candidate")),
-        ),
-        lines=tuple(Line(entries(_sample(sample))) for sample in samples[:most]),
-    )  # fmt: skip
-
-
-def _sample(sample: Matched) -> tuple[str, ...]:
-    before, after = sample.baseline[0], sample.candidate[0]
-    shown = (row.prediction if row.ended != "error" else "no answer" for row in (before, after))
-    return (
-        sample.known.id,
-        f"{before.value:g} → {after.value:g}",
-        *(cut(sentence(text), _LENGTH) for text in (sample.known.target, *shown)),
+    """Lay out the first `most` samples whose value changed."""
+    samples = paired.changed
+    shown = samples[:most]
+    return lay_out(
+        _CHANGED,
+        shown,
+        title=f"{paired.benchmark}: {len(shown)} of {counted(len(samples), 'changed answer')}",
     )
 
 
-def _headings(first: str) -> tuple[Heading, ...]:
-    return (
-        Heading(first, numeric=False, wraps=True),
-        *(Heading(name) for name in ("n", "baseline", "candidate", "difference", "95 % interval",
-                                     "p", "worse", "better", "McNemar")),
-    )  # fmt: skip
+def _answer(text: str) -> str:
+    return cut(sentence(text), _LENGTH)
 
 
-def _entries(difference: Difference, marks: Sequence[str] = ()) -> tuple[Entry, ...]:
-    low, high = difference.interval()
-    few = difference.drop.too_few_clusters
-    return (
-        *entries((
-            difference.name,
-            str(difference.drop.n),
-            points(difference.baseline),
-            points(difference.candidate),
-        )),
-        Entry(signed(difference.points), tuple(marks)),
-        *entries((
-            f"{signed(low)} to {signed(high)}",
-            ABSENT if few else written_p(difference.p),
-            str(difference.worse),
-            str(difference.better),
-            ABSENT if difference.mcnemar is None else written_p(difference.mcnemar.mid),
-        )),
-    )  # fmt: skip
+def _prediction(row: SampleScore) -> str:
+    return _answer(row.prediction if row.ended != "error" else "no answer")
+
+
+_CHANGED: tuple[Column[Matched], ...] = (
+    Column("id", "sample", lambda s: s.known.id, numeric=False),
+    Column("change", "value", lambda s: s.change,
+           text=lambda s: f"{s.baseline[0].value:g} → {s.candidate[0].value:g}"),
+    Column("target", "target", lambda s: s.known.target, _answer, numeric=False, wraps=True),
+    Column("baseline_prediction", "baseline", lambda s: s.baseline[0], _prediction, numeric=False,
+           wraps=True),
+    Column("candidate_prediction", "candidate", lambda s: s.candidate[0], _prediction,
+           numeric=False, wraps=True),
+)  # fmt: skip
 
 
 def _about(comparison: Comparison) -> Iterator[str]:
     over = counted(len(comparison.differences), "benchmark")
     if comparison.mean:
-        over += ", each counting the same, and their mean"
+        over += " (equal weights) and their mean"
     yield f"p: two-sided, Holm-adjusted over {over}"
-    yield "interval: 95 % each, clustered by image or video"
+    yield "interval: 95 %, not adjusted; clustered by image or video"
     if any(difference.mcnemar for difference in comparison.differences):
-        yield "McNemar: mid-p, unadjusted, where each answer is right or wrong; shown, not decisive"
+        yield "McNemar: mid-p, unadjusted, for information only; if values are 0 or 1"
     if len(comparison.baseline) > 1:
         runs = f"{len(comparison.baseline)} and {len(comparison.candidate)}"
-        yield f"means over {runs} training runs; intervals include how runs differ"
+        yield f"means over {runs} training runs; intervals include the variance between runs"
 
 
-def _warning(leading: Lead | None) -> Iterator[str]:
-    if leading is not None:
+def warnings(lead: Lead | None) -> Iterator[str]:
+    """Warn of selection bias if the candidates are the best of their sweep."""
+    if lead is not None:
         yield (
-            f"warning: the candidate leads {leading.count} checkpoints of its sweep on these very "
-            f"benchmarks; if it was picked for that, expect {leading.luck:.1f} points of its lead "
-            "to be luck, and confirm it on data that had no say"
+            f"the candidate is the best of {lead.count} checkpoints of its sweep on these "
+            f"benchmarks; if it was selected for that, selection bias is {lead.selection_bias:.1f} "
+            "points on average: confirm the difference on other data"
         )
 
 
 def _marks(difference: Difference, notes: Notes) -> tuple[str, ...]:
     marks = [*few_marks(difference, notes)]
     if difference.drop.method == "bound":
-        marks.append(notes.add("no cluster differs: bounded by how many there are",
-                               difference.name))  # fmt: skip
-    if difference.without_failed is not None:
-        low, high = difference.without_failed.interval()
+        meaning = "no cluster differs: the interval is a bound for the number of clusters"
+        marks.append(notes.add(meaning, difference.name))
+    without = difference.without_failed
+    if without is not None:
+        low, high = without.interval()
         shown = (
             f"{difference.name} {difference.failed[0]} and {difference.failed[1]}, without them "
-            f"{signed(-100 * difference.without_failed.estimate)} "
-            f"({signed(-100 * high)} to {signed(-100 * low)})"
+            f"{signed(without.points)} ({signed(low)} to {signed(high)})"
         )
         marks.append(notes.add(UNANSWERED, shown))
     return tuple(marks)
 
 
 def few_marks(difference: Difference, notes: Notes) -> Iterator[str]:
-    """Note of a benchmark that it has too few clusters, if so."""
+    """Mark a benchmark with too few clusters."""
     if difference.drop.too_few_clusters:
         have = f"{difference.name} {difference.drop.effective_clusters:.0f}"
-        yield notes.add(f"too few clusters for a claim, fewer than {FEW_CLUSTERS}", have)
+        yield notes.add(f"too few clusters to decide, fewer than {FEW_CLUSTERS}", have)
 
 
 def pair_marks(paired: Paired, notes: Notes) -> tuple[str, ...]:
-    """Note what was left out of a benchmark, and what its scores are without."""
+    """Mark a benchmark whose samples were not all compared, or whose scores are partial."""
     scores = (*paired.baseline, *paired.candidate)
     return tuple(
         notes.add(meaning, f"{paired.benchmark}{detail}")
         for applies, meaning, detail in (
-            (paired.left_out, "samples not all runs have, left out", f" {paired.left_out}"),
+            (paired.left_out, "samples that not all runs have, left out", f" {paired.left_out}"),
             (
                 paired.asked_otherwise,
-                "samples asked otherwise, left out",
+                "samples with different prompts, left out",
                 f" {paired.asked_otherwise}",
             ),
             (any(s.partial for s in scores), PARTIAL, ""),
@@ -229,6 +235,20 @@ def pair_marks(paired: Paired, notes: Notes) -> tuple[str, ...]:
         )
         if applies
     )
+
+
+def incomparable_lines(
+    items: Sequence[Incomparable], shown: Sequence[Column[Any]], key: str, notes: Notes
+) -> tuple[Line, ...]:
+    """Return a line per benchmark that cannot be compared, with the word in the column `key`."""
+    lines = []
+    for item in items:
+        mark = notes.add(f"{item.benchmark} cannot be compared: {'; '.join(item.why)}")
+        texts = {"name": Entry(item.benchmark), key: Entry(INCOMPARABLE, (mark,))}
+        lines.append(
+            Line(tuple(texts.get(column.key, Entry(ABSENT)) for column in shown if column.heading))
+        )
+    return tuple(lines)
 
 
 def _names(runs: Sequence[FoundRun]) -> str:

@@ -1,169 +1,161 @@
-"""What `evalsuite gate` shows: every drop beside what it may be, the verdict, and what to do."""
+"""The report of the gate: tables, reasons, warnings and next steps, computed once.
+
+`explain` makes it, and the writers of all forms only read it.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 from evalsuite.comparison.comparison import MEAN, Difference
-from evalsuite.comparison.gate import Gated, Judged
-from evalsuite.comparison.power import Prospect
-from evalsuite.report.format import ABSENT, counted, signed, visible, written_p
+from evalsuite.comparison.gate import Assessment, Finding, GateResult, Verdict
+from evalsuite.comparison.pairing import Paired
+from evalsuite.comparison.power import DetectableEffect
+from evalsuite.report.format import ABSENT, counted, percent, signed, written_p
+from evalsuite.report.model.column import Column
 from evalsuite.report.model.notes import UNANSWERED, Notes
-from evalsuite.report.tables import gate_noise
-from evalsuite.report.tables.comparison import INCOMPARABLE, few_marks, pair_marks
-from evalsuite.report.tables.gate_reasons import advice, because, times
-from evalsuite.report.tables.grid import Entry, Grid, Heading, Line, entries
+from evalsuite.report.tables import gate_sensitivity
+from evalsuite.report.tables.comparison import few_marks, incomparable_lines, pair_marks
+from evalsuite.report.tables.gate_reasons import Reason, because, next_steps, reasons
+from evalsuite.report.tables.grid import Grid, lay_out
 from evalsuite.runs.records import FoundRun
-from evalsuite.stats.decision import Finding
-from evalsuite.system.files import write_atomically
 
 
-def show(gated: Gated, *, github: bool = False) -> None:
-    """Print a table for each run the candidate was held against, and the verdict.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A benchmark that can be compared, or the mean."""
 
-    With `github` lines that GitHub marks follow, and it heeds no others.
-    """
-    if not github:
-        _show(gated)
-        return
-    from evalsuite.report.export.github import marked_lines, unheeded
-
-    with unheeded():
-        _show(gated)
-    for line in marked_lines(gated):
-        print(line)
+    difference: Difference
+    finding: Finding
+    effect: DetectableEffect
+    paired: Paired | None = None
+    """None for the mean."""
+    name: str
+    marks: tuple[str, ...] = ()
 
 
-def _show(gated: Gated) -> None:
-    from rich.console import Console
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssessmentReport:
+    """The report of the assessment against one run."""
 
-    from evalsuite.report.writers.terminal import print_grid
-
-    console = Console()
-    for judged in gated.judged:
-        print_grid(table(judged), console)
-    for line in (headline(gated), *because(gated), *gate_noise.warnings(gated), *advice(gated)):
-        print(visible(line))
-
-
-def write(
-    gated: Gated,
-    *,
-    junit: Path | None = None,
-    json: Path | None = None,
-    summary: Path | None = None,
-    github: bool = False,
-) -> None:
-    """Write what CI systems read, with `github` the summary of the job. Raises `DiskError`."""
-    from evalsuite.report.export.github import LIMIT_BYTES, append, to_markdown
-
-    if junit is not None:
-        from evalsuite.report.export.junit import to_junit
-
-        write_atomically(junit, to_junit(gated))
-    if json is not None:
-        from evalsuite.report.writers.gate_json import to_json
-
-        write_atomically(json, to_json(gated))
-    if summary is not None:
-        append(summary, to_markdown(gated))
-    if github and (step_summary := os.environ.get("GITHUB_STEP_SUMMARY")):
-        # What the step wrote there before counts against the limit, too.
-        append(Path(step_summary), to_markdown(gated), LIMIT_BYTES)
+    assessment: Assessment
+    title: str
+    rows: tuple[Row, ...]
+    """The benchmarks that can be compared."""
+    mean: Row | None
+    table: Grid
+    """All benchmarks, with the mean below."""
+    reasons: tuple[Reason, ...]
+    """Everything that prevents a pass, the most serious first."""
 
 
-def table(judged: Judged) -> Grid:
-    """Lay out one judgement: a line a benchmark, the mean beneath."""
-    notes = Notes()
-    comparison, decision, outlook = judged.comparison, judged.decision, judged.outlook
-    lines = []
-    if decision is not None and outlook is not None:
-        for difference, paired in zip(comparison.differences, comparison.paired, strict=True):
-            name = difference.name
-            marks = (*_marks(difference, notes), *pair_marks(paired, notes))
-            found, prospect = decision.benchmarks[name], outlook.benchmarks[name]
-            lines.append(Line(_entries(name, found, prospect, judged.terms.alpha, marks)))
-    for item in comparison.incomparable:
-        mark = notes.add(f"{item.benchmark} cannot be compared: {'; '.join(item.why)}")
-        lines.append(
-            Line((Entry(item.benchmark), *entries([ABSENT] * 6), Entry(INCOMPARABLE, (mark,))))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateReport:
+    """What the gate reports, in all forms."""
+
+    result: GateResult
+    assessments: tuple[AssessmentReport, ...]
+    because: tuple[str, ...]
+    """The reasons of the verdict, one per line."""
+    warnings: tuple[str, ...]
+    next_steps: tuple[str, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of all assessments."""
+        return self.result.verdict
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the verdict."""
+        return self.result.exit_code
+
+    @property
+    def headline(self) -> str:
+        """The verdict as a line."""
+        return f"verdict: {self.verdict}"
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The reasons, warnings and next steps as lines."""
+        return (
+            *self.because,
+            *(f"warning: {line}" for line in self.warnings),
+            *(f"next: {line}" for line in self.next_steps),
         )
-    return Grid(
-        title=f"{name_of(judged, 'candidate')} against the {judged.role} "
-        f"{name_of(judged, 'baseline')}",
-        headings=(
-            Heading("benchmark", numeric=False, wraps=True),
-            *(Heading(text) for text in ("n", "drop", f"{_level(judged.terms.alpha)} interval",
-                                         "allowed", "detectable", "p")),
-            Heading("verdict", numeric=False),
+
+
+def explain(result: GateResult) -> GateReport:
+    """Make the report of `result`."""
+    reports = tuple(_report(assessment) for assessment in result.assessments)
+    found = [each.reasons for each in reports]
+    return GateReport(
+        result=result,
+        assessments=reports,
+        because=tuple(because(result, found)),
+        warnings=tuple(gate_sensitivity.warnings(result)),
+        next_steps=tuple(next_steps(result, found)),
+    )
+
+
+def name_of(run: FoundRun) -> str:
+    """Return the name of the checkpoint, with the limit of the run."""
+    name, limit = run.run.checkpoint.name, run.run.limit
+    return name + ("" if limit is None else f" (--limit {limit})")
+
+
+def _report(assessment: Assessment) -> AssessmentReport:
+    comparison, notes = assessment.comparison, Notes()
+    rows = tuple(_rows(assessment, notes))
+    mean = _mean(assessment)
+    title = (
+        f"{name_of(comparison.candidate[0])} against the {assessment.role} "
+        f"{name_of(comparison.baseline[0])}"
+    )
+    shown = columns(assessment.terms.alpha)
+    incomparable = incomparable_lines(comparison.incomparable, shown, "verdict", notes)
+    return AssessmentReport(
+        assessment=assessment,
+        title=title,
+        rows=rows,
+        mean=mean,
+        table=lay_out(
+            shown,
+            rows,
+            title=title,
+            summary=mean,
+            more=incomparable,
+            keys=3,
+            remarks=tuple(_remarks(assessment)),
+            footnotes=notes.footnotes(),
         ),
-        lines=tuple(lines),
-        summary=None
-        if decision is None or outlook is None
-        else _entries(MEAN, decision.mean, outlook.mean, judged.terms.alpha),
-        keys=3,
-        remarks=tuple(_remarks(judged)),
-        footnotes=notes.footnotes(),
-    )  # fmt: skip
+        reasons=reasons(assessment),
+    )
 
 
-def word(finding: Finding) -> str:
-    """What is shown of one drop."""
-    if finding.drop.too_few_clusters:
-        return "too few clusters"
-    if finding.regressed:
-        return "regression"
-    return "within" if finding.within else "open"
-
-
-def headline(gated: Gated) -> str:
-    """The verdict in a line."""
-    return f"verdict: {gated.verdict}"
-
-
-def row_texts(judged: Judged) -> dict[str, str]:
-    """What the table says of each drop, in a line: for forms that have no columns."""
-    grid = table(judged)
-    rows = [line.entries for line in grid.lines] + ([grid.summary] if grid.summary else [])
-    headings = [heading.text for heading in grid.headings[1:]]
-    return {
-        row[0].text: ", ".join(
-            f"{heading} {entry.text}" for heading, entry in zip(headings, row[1:], strict=True)
+def _rows(assessment: Assessment, notes: Notes) -> Iterator[Row]:
+    findings, power, comparison = assessment.findings, assessment.power, assessment.comparison
+    if findings is None or power is None:
+        return
+    for difference, paired in zip(comparison.differences, comparison.paired, strict=True):
+        name = difference.name
+        yield Row(
+            name=name,
+            difference=difference,
+            finding=findings.benchmarks[name],
+            effect=power.benchmarks[name],
+            paired=paired,
+            marks=(*_marks(difference, notes), *pair_marks(paired, notes)),
         )
-        for row in rows
-        if row[-1].text != INCOMPARABLE
-    }
 
 
-def name_of(judged: Judged, side: str) -> str:
-    """The checkpoint's name on that side of the comparison."""
-    runs: tuple[FoundRun, ...] = getattr(judged.comparison, side)
-    limit = runs[0].run.limit
-    return runs[0].run.checkpoint.name + ("" if limit is None else f" (--limit {limit})")
-
-
-def _entries(
-    name: str, finding: Finding, prospect: Prospect, alpha: float, marks: tuple[str, ...] = ()
-) -> tuple[Entry, ...]:
-    drop = finding.drop
-    low, high = drop.lower(alpha), finding.upper
-    return (
-        *entries((name, str(drop.n))),
-        Entry(signed(100 * drop.estimate), marks),
-        *entries((
-            f"{signed(100 * low)} to {signed(100 * high)}",
-            f"{100 * finding.allowed:g}",
-            ABSENT if prospect.detectable is None else f"{prospect.detectable:.2f}",
-            ABSENT if drop.too_few_clusters else written_p(finding.p),
-            word(finding),
-        )),
-    )  # fmt: skip
-
-
-def _level(alpha: float) -> str:
-    return f"{100 * (1 - 2 * alpha):g} %"
+def _mean(assessment: Assessment) -> Row | None:
+    findings, power, comparison = assessment.findings, assessment.power, assessment.comparison
+    if findings is None or power is None:
+        return None
+    difference = comparison.mean or comparison.differences[0]  # one benchmark is its own mean
+    return Row(name=MEAN, difference=difference, finding=findings.mean, effect=power.mean)
 
 
 def _marks(difference: Difference, notes: Notes) -> Iterator[str]:
@@ -171,25 +163,64 @@ def _marks(difference: Difference, notes: Notes) -> Iterator[str]:
     if sum(difference.failed):
         before, after = difference.failed
         without = difference.without_failed
-        shown = "nothing is left" if without is None else signed(100 * without.estimate)
+        shown = "no sample remains" if without is None else signed(without.points)
         yield notes.add(UNANSWERED, f"{difference.name} {before} and {after}, without them {shown}")
 
 
-def _remarks(judged: Judged) -> Iterator[str]:
-    terms, count = judged.terms, len(judged.comparison.differences)
-    yield "drop: what the candidate lost, in points; a gain is negative"
-    if judged.decision is not None:
+def columns(alpha: float) -> tuple[Column[Row], ...]:
+    """Return the columns of the table and of the JSON file; differences and sizes in points.
+
+    A column without heading is only in the JSON file, one without key only in the table.
+    """
+    level = f"{100 * (1 - 2 * alpha):g} %"
+    return (
+        Column("name", "benchmark", lambda r: r.name, numeric=False, wraps=True),
+        Column("n", "n", lambda r: r.difference.drop.n),
+        Column("clusters", "", lambda r: r.difference.drop.clusters),
+        Column("effective_clusters", "", lambda r: r.difference.drop.effective_clusters),
+        Column("baseline", "", lambda r: r.difference.baseline),
+        Column("candidate", "", lambda r: r.difference.candidate),
+        Column("difference", "difference", lambda r: r.difference.points, signed,
+               marks=lambda r: r.marks),
+        Column("", f"{level} interval", lambda _: None,
+               text=lambda r: f"{signed(r.finding.lower)} to {signed(r.finding.upper)}"),
+        Column("lower", "", lambda r: r.finding.lower),
+        Column("upper", "", lambda r: r.finding.upper),
+        Column("standard_error", "", lambda r: r.difference.standard_error),
+        Column("margin", "margin", lambda r: r.finding.margin, "{:g}".format),
+        Column("mde", "MDE", lambda r: r.effect.mde, "{:.2f}".format),
+        Column("mde_pass", "", lambda r: r.effect.mde_pass),
+        Column("p", "p", lambda r: r.finding.p, text=_p),
+        Column("p_unadjusted", "", lambda r: r.difference.drop.p_worse),
+        Column("verdict", "verdict", lambda r: r.finding.status, numeric=False),
+        Column("failed_baseline", "", lambda r: r.difference.failed[0]),
+        Column("failed_candidate", "", lambda r: r.difference.failed[1]),
+        Column("difference_without_failed", "", lambda r: r.difference.without_failed
+               and r.difference.without_failed.points),
+        Column("left_out", "", lambda r: r.paired and r.paired.left_out),
+        Column("different_prompts", "", lambda r: r.paired and r.paired.asked_otherwise),
+    )  # fmt: skip
+
+
+def _p(row: Row) -> str:
+    return ABSENT if row.difference.drop.too_few_clusters else written_p(row.finding.p)
+
+
+def _remarks(assessment: Assessment) -> Iterator[str]:
+    terms, count = assessment.terms, len(assessment.comparison.differences)
+    yield "difference: candidate minus baseline, in points; a loss is negative"
+    if assessment.findings is not None:
         yield (
-            f"within: the drop is below what is allowed with {100 * (1 - terms.alpha):g} % "
-            "confidence, as the interval ends below it"
+            "margin: the allowed drop; within: with "
+            f"{100 * (1 - terms.alpha):g} % confidence the drop is smaller"
         )
         yield (
-            f"p: one-sided, Holm-adjusted over {counted(count, 'benchmark')} and the mean; below "
-            f"{terms.alpha:g}, with a drop above what is allowed, it is a regression"
+            f"p: one-sided, Holm-adjusted over {counted(count, 'benchmark')} and the mean; "
+            f"regression: p below {terms.alpha:g} and a drop larger than the margin"
         )
         yield (
-            f"detectable: the smallest true drop found {times(terms.power)}, if answers vary as "
-            "they do here"
+            f"MDE: the smallest true drop that is detected with probability {percent(terms.power)}"
+            ", for the variability of these predictions"
         )
-    yield from gate_noise.remarks(judged)
-    yield from judged.comparison.notes
+    yield from gate_sensitivity.remarks(assessment)
+    yield from assessment.comparison.notes

@@ -1,190 +1,199 @@
-"""What made a verdict so: a line for each benchmark that had a part in it."""
+"""The reasons of a verdict, and what to do next."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from evalsuite.comparison.comparison import MEAN
-from evalsuite.comparison.gate import Gated, Judged, Word
-from evalsuite.comparison.power import widening
-from evalsuite.report.format import at_least, counted, listed, sentence, signed, written_p
-from evalsuite.stats.decision import Finding
+from evalsuite.comparison.gate import Assessment, Finding, GateResult, Verdict
+from evalsuite.comparison.power import required_scale
+from evalsuite.report.format import (
+    at_least,
+    counted,
+    listed,
+    percent,
+    sentence,
+    signed,
+    size,
+    written_p,
+)
 from evalsuite.stats.paired_difference import FEW_CLUSTERS
 
 Kind = Literal["regression", "incomparable", "unfinished", "failed samples", "open"]
 
-_TELLING: dict[Word, tuple[Kind, ...]] = {
+_SHOWN: dict[Verdict, tuple[Kind, ...]] = {
     "pass": (),
     "inconclusive": ("open",),
     "incomplete": ("regression", "incomparable", "unfinished", "failed samples", "open"),
     "regression": ("regression", "incomparable", "unfinished"),
 }
-"""Which reasons a verdict is explained by."""
+"""The kinds of reasons that explain a verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a benchmark, or the mean, keeps a candidate from passing."""
+    """Why a benchmark, or the mean, prevents a pass."""
 
     subject: str
     kind: Kind
     text: str
 
 
-def reasons(judged: Judged) -> tuple[Reason, ...]:
-    """Everything that speaks against a pass, the gravest first."""
+def reasons(assessment: Assessment) -> tuple[Reason, ...]:
+    """Return everything that prevents a pass, the most serious first."""
     order: list[Kind] = ["regression", "incomparable", "unfinished", "failed samples", "open"]
-    if judged.failures_decide:  # then a regression is only one of two ways to see it
+    if assessment.failures_decide:  # then a regression is only one of two possible verdicts
         order.remove("failed samples")
         order.insert(0, "failed samples")
-    return tuple(sorted(_reasons(judged), key=lambda reason: order.index(reason.kind)))
+    return tuple(sorted(_reasons(assessment), key=lambda reason: order.index(reason.kind)))
 
 
-def _reasons(judged: Judged) -> Iterator[Reason]:
-    for name, finding in findings(judged).items():
-        if name in judged.unanswered:
+def _reasons(assessment: Assessment) -> Iterator[Reason]:
+    for name, finding in _findings(assessment).items():
+        if name in assessment.unanswered:
             yield Reason(name, "failed samples", f"{name} has no sample that both runs answered")
-        elif finding.regressed:
-            yield Reason(name, "regression", _regressed(name, finding))
-        elif finding.open:
+        elif finding.status == "regression":
+            yield Reason(name, "regression", _regression(name, finding))
+        elif finding.status != "within":
             yield Reason(name, "open", _open(name, finding))
-    for item in judged.comparison.incomparable:
+    yield from _incomparable(assessment)
+    for found in assessment.unfinished:
+        name = found.run.checkpoint.name
+        yield Reason(MEAN, "unfinished", f"{name} is unfinished: benchmarks may be missing")
+    if assessment.failures_decide and assessment.findings is not None:
+        without = assessment.without_failed
+        left_out = "no sample remains" if without is None else f"the verdict is {without.verdict}"
+        text = (
+            f"{counted(assessment.failed, 'failed sample')} would decide: counted as wrong, the "
+            f"verdict is {assessment.findings.verdict}; left out, {left_out}"
+        )
+        yield Reason(MEAN, "failed samples", text)
+
+
+def _incomparable(assessment: Assessment) -> Iterator[Reason]:
+    for item in assessment.comparison.incomparable:
         why = sentence("; ".join(item.why))
         yield Reason(item.benchmark, "incomparable", f"{item.benchmark} cannot be compared: {why}")
-    for paired in judged.asked_otherwise:
+    for paired in assessment.differently_asked:
         some, name = paired.asked_otherwise, paired.benchmark
-        of = f"{some} of {counted(some + len(paired.samples), 'sample')}"
-        text = f"{name} cannot be compared whole: {of} that both have were asked otherwise"
+        of = f"{some} of {counted(some + len(paired.samples), 'shared sample')}"
+        text = f"{name} cannot be compared completely: the prompts of {of} differ"
         yield Reason(name, "incomparable", text)
-    for found in judged.unfinished:
-        name = found.run.checkpoint.name
-        yield Reason(MEAN, "unfinished", f"{name} is unfinished, so benchmarks may be missing")
-    if judged.failures_decide and judged.decision is not None:
-        without = judged.without_failed
-        yield Reason(
-            MEAN,
-            "failed samples",
-            f"{counted(judged.failed, 'sample')} without a prediction would decide: with them "
-            f"wrong it is {judged.decision.verdict}, without them "
-            + ("nothing is left" if without is None else without.verdict),
-        )
-    if judged.decision is None:
-        any_there = bool(judged.comparison.incomparable)
-        text = "nothing can be compared" if any_there else "the runs hold no benchmark"
+    if assessment.findings is None:
+        any_there = bool(assessment.comparison.incomparable)
+        text = "no benchmark can be compared" if any_there else "the runs have no scores"
         yield Reason(MEAN, "incomparable", text)
 
 
-def findings(judged: Judged) -> dict[str, Finding]:
-    """Every drop that was judged, by name, the mean last."""
-    if judged.decision is None:
+def _findings(assessment: Assessment) -> dict[str, Finding]:
+    """Return all findings by name, the mean last."""
+    if assessment.findings is None:
         return {}
-    return {**judged.decision.benchmarks, MEAN: judged.decision.mean}
+    return {**assessment.findings.benchmarks, MEAN: assessment.findings.mean}
 
 
-def because(gated: Gated) -> Iterator[str]:
-    """Say what made the verdict so, a line each."""
-    for judged in gated.judged:
-        if judged.verdict != gated.verdict:
-            continue
-        where = f"against the {judged.role}: " if len(gated.judged) > 1 else ""
-        telling = [r for r in reasons(judged) if r.kind in _TELLING[judged.verdict]]
-        for reason in telling:
-            yield where + reason.text
-        if judged.verdict == "pass" and judged.decision is not None:
-            mean = judged.decision.mean
-            yield (
-                f"{where}the mean lost less than {points(mean.allowed)} and no benchmark as much "
-                f"as its cliff, with {100 * (1 - judged.terms.alpha):g} % confidence"
-            )
-
-
-def advice(gated: Gated) -> Iterator[str]:
-    """Say what to do next, a line each."""
-    judged = next(each for each in gated.judged if each.verdict == gated.verdict)
-    before, after = (
-        shlex.quote(str(side[0].path))
-        for side in (judged.comparison.baseline, judged.comparison.candidate)
-    )
-    kinds = {reason.kind for reason in reasons(judged)}
-    if gated.verdict == "pass":
-        yield f"next: evalsuite promote {after}"
-    elif gated.verdict == "regression":
-        command = f"evalsuite compare {before} {after} --by-category --samples 5"
-        yield f"next: see what changed: {command}"
-    elif gated.verdict == "incomplete":
-        if "incomparable" in kinds:
-            yield (
-                "next: run both with the same prompts, data, metric and judge "
-                f"(evalsuite gate --baseline {before} --ckpt P does), or name with -b what to gate"
-            )
-        for found in judged.unfinished:
-            yield f"next: finish it: {found.run.command} (or name with -b what to gate)"
-        if "failed samples" in kinds:
-            yield "next: run again what has failed samples; they alone are asked once more"
-    else:
-        yield f"next: {_more(judged)}"
-
-
-def _more(judged: Judged) -> str:
-    """What would settle an inconclusive comparison."""
-    runs = (*judged.comparison.baseline, *judged.comparison.candidate)
-    limited = [found.run.checkpoint.name for found in runs if found.run.limit is not None]
-    if limited:
-        return f"run {listed(list(dict.fromkeys(limited)))} without --limit, or with a larger one"
-    outlook = judged.outlook
-    if outlook is None or not outlook.identical_pass:
-        return (
-            "more samples are needed: so few that not even equal answers would pass; "
-            "'evalsuite power' says how many"
-        )
-    if outlook.pass_if_equal >= judged.terms.power:
-        return (
-            "the candidate may be a little worse: an equal one passes "
-            f"{times(outlook.pass_if_equal)}; more samples would tell"
-        )
-    wider = widening(outlook, judged.terms)
+def _regression(name: str, finding: Finding) -> str:
     return (
-        f"an equal candidate passes only {times(outlook.pass_if_equal)} if answers vary so; "
-        f"{times(judged.terms.power)} takes {at_least(wider**2)} times the samples, or for other "
-        f"candidates margin and cliffs {at_least(wider)} times as wide ('evalsuite power')"
-    )
-
-
-def _regressed(name: str, finding: Finding) -> str:
-    what = "margin" if name == MEAN else "cliff"
-    subject = "the mean" if name == MEAN else name
-    return (
-        f"{subject} dropped {points(finding.drop.estimate)} (p {written_p(finding.p)}), more than "
-        f"its {what} of {100 * finding.allowed:g}"
+        f"{_subject(name)} dropped by {size(-finding.difference.points)} "
+        f"(p {written_p(finding.p)}); {_limit(name)} is {finding.margin:g}"
     )
 
 
 def _open(name: str, finding: Finding) -> str:
-    subject = "the mean" if name == MEAN else name
-    if finding.drop.too_few_clusters:
+    if finding.status == "too few clusters":
+        clusters = finding.difference.drop.effective_clusters
         return (
-            f"{subject} has too few images or videos: as good as "
-            f"{finding.drop.effective_clusters:.0f} of one size, and {FEW_CLUSTERS} are needed"
+            f"{_subject(name)} has an effective number of {clusters:.0f} clusters (images or "
+            f"videos); at least {FEW_CLUSTERS} are required"
         )
     return (
-        f"{subject} may have dropped up to {points(finding.upper)} (estimate "
-        f"{signed(100 * finding.drop.estimate)}), and must be shown below "
-        f"{100 * finding.allowed:g}"
+        f"{_subject(name)} may have dropped by up to {size(-finding.lower)} (difference "
+        f"{signed(finding.difference.points)}); {_limit(name)} is {finding.margin:g}"
     )
 
 
-def points(share: float) -> str:
-    """``1 point``, ``2.5 points``."""
-    shown = f"{100 * share:.2f}".rstrip("0").rstrip(".")
-    return f"{shown} point" + ("" if shown == "1" else "s")
+def _subject(name: str) -> str:
+    return "the mean" if name == MEAN else name
 
 
-def times(probability: float) -> str:
-    """``80 times in 100``; never a promise of 100."""
-    count = round(100 * probability)
-    if count == 0:
-        return "hardly ever" if probability else "never"
-    return "nearly always" if count == 100 else f"{count} times in 100"
+def _limit(name: str) -> str:
+    return "the margin" if name == MEAN else "its max drop"
+
+
+def because(result: GateResult, found: Sequence[tuple[Reason, ...]]) -> Iterator[str]:
+    """Return the reasons of the verdict, one per line; `found` has those of each assessment."""
+    for assessment, own in zip(result.assessments, found, strict=True):
+        if assessment.verdict != result.verdict:
+            continue
+        where = f"against the {assessment.role}: " if len(result.assessments) > 1 else ""
+        for reason in own:
+            if reason.kind in _SHOWN[assessment.verdict]:
+                yield where + reason.text
+        if assessment.verdict == "pass" and assessment.findings is not None:
+            mean = assessment.findings.mean
+            yield (
+                f"{where}the mean changed by {signed(mean.difference.points)} points (lower bound "
+                f"{signed(mean.lower)}), within the margin of {mean.margin:g}; each benchmark is "
+                "within its max drop"
+            )
+
+
+def next_steps(result: GateResult, found: Sequence[tuple[Reason, ...]]) -> Iterator[str]:
+    """Return what to do next, one step per line; `found` has the reasons of each assessment."""
+    assessment, own = next(
+        (assessment, own)
+        for assessment, own in zip(result.assessments, found, strict=True)
+        if assessment.verdict == result.verdict
+    )
+    baseline, candidate = (
+        shlex.quote(str(side[0].path))
+        for side in (assessment.comparison.baseline, assessment.comparison.candidate)
+    )
+    kinds = {reason.kind for reason in own}
+    if result.verdict == "pass":
+        yield f"evalsuite promote {candidate}"
+    elif result.verdict == "regression":
+        command = f"evalsuite compare {baseline} {candidate} --by-category --samples 5"
+        yield f"inspect the changes: {command}"
+    elif result.verdict == "incomplete":
+        if "incomparable" in kinds:
+            yield (
+                "evaluate both with the same prompts, data, metric and judge "
+                f"(evalsuite gate --baseline {baseline} --ckpt P does this), or select benchmarks "
+                "with -b"
+            )
+        for unfinished in assessment.unfinished:
+            yield f"finish the run: {unfinished.run.command} (or select benchmarks with -b)"
+        if "failed samples" in kinds:
+            yield "rerun the runs with failed samples; only these samples are predicted again"
+    else:
+        yield _more_samples(assessment)
+
+
+def _more_samples(assessment: Assessment) -> str:
+    """Return what would resolve an inconclusive verdict."""
+    runs = (*assessment.comparison.baseline, *assessment.comparison.candidate)
+    limited = [found.run.checkpoint.name for found in runs if found.run.limit is not None]
+    if limited:
+        return f"rerun {listed(list(dict.fromkeys(limited)))} without --limit or with a larger one"
+    analysis, target = assessment.power, assessment.terms.power
+    if analysis is None or not analysis.identical_pass:
+        return (
+            "use more samples: even identical predictions would be inconclusive ('evalsuite power' "
+            "shows how many are needed)"
+        )
+    chance = percent(analysis.pass_if_equal)
+    if analysis.pass_if_equal >= target:
+        return (
+            f"use more samples: the candidate may be slightly worse; an equal one passes with "
+            f"probability {chance}"
+        )
+    scale = required_scale(analysis, assessment.terms)
+    return (
+        f"use more samples: an equal candidate passes only with probability {chance}; "
+        f"{percent(target)} needs {at_least(scale**2)} times the samples, or, for other "
+        f"candidates, margins {at_least(scale)} times as wide ('evalsuite power')"
+    )

@@ -96,16 +96,24 @@ def lay_out(
     keys: int = 1,
     remarks: Sequence[str] = (),
     footnotes: Sequence[Footnote] = (),
+    summary: R | None = None,
+    more: Sequence[Line] = (),
 ) -> Grid:
-    """Lay out `rows` as a table: a line a record, a column a `Column`.
+    """Lay out `rows` as a table: a line a record, a column a `Column` that has a heading.
 
-    `group` names the group of a record. Notes of columns precede `remarks` below the table.
+    `group` names the group of a record. `summary` is the record of the last row, below a rule;
+    `more` are lines after those of `rows`. Notes of columns precede `remarks` below the table.
     """
+    columns = [column for column in columns if column.heading]
     return Grid(
         title=title,
         name=name,
         headings=tuple(map(heading, columns)),
-        lines=tuple(Line(tuple(entry(c, row) for c in columns), group(row)) for row in rows),
+        lines=(
+            *(Line(tuple(entry(c, row) for c in columns), group(row)) for row in rows),
+            *more,
+        ),
+        summary=None if summary is None else tuple(entry(c, summary) for c in columns),
         keys=keys,
         remarks=(*(f"{c.heading}: {c.note}" for c in columns if c.note), *remarks),
         footnotes=tuple(footnotes),

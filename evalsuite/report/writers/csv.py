@@ -18,7 +18,7 @@ def to_csv(columns: Sequence[Column[R]], rows: Iterable[R]) -> str:
     """Write `rows`, a line a record, with the keys of `columns` as header."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.key for column in columns])
+    writer.writerow([column.key for column in columns if column.key])
     for record in to_records(columns, rows):
         writer.writerow(map(field, record.values()))
     return text.getvalue()

@@ -15,4 +15,6 @@ def to_dataframe(columns: Sequence[Column[R]], rows: Iterable[R]) -> pd.DataFram
     """Return `rows`, a line a record, with the keys of `columns` as column names."""
     import pandas as pd  # half a second, which other formats do not need
 
-    return pd.DataFrame(to_records(columns, rows), columns=[column.key for column in columns])
+    return pd.DataFrame(
+        to_records(columns, rows), columns=[column.key for column in columns if column.key]
+    )

@@ -12,7 +12,7 @@ from scipy.stats import binom, multivariate_normal, norm
 
 from evalsuite.stats import power
 from evalsuite.stats.cluster_robust import Array
-from evalsuite.stats.decision import Decision, decide, settle
+from evalsuite.stats.decision import Decision, decide
 from evalsuite.stats.paired_difference import Drop, estimate_drop
 from evalsuite.stats.power import Level
 
@@ -44,8 +44,9 @@ def test_equal_and_precise_passes() -> None:
 def test_equal_and_vague_is_inconclusive() -> None:
     decision = judged(drop(0.0, 0.04), drop(0.0, 0.001))
     assert decision.verdict == "inconclusive"
-    assert decision.benchmarks["B0"].open
-    assert decision.mean.open
+    assert not decision.benchmarks["B0"].within
+    assert not decision.mean.within
+    assert not decision.mean.regressed
     assert decision.benchmarks["B1"].within
 
 
@@ -97,12 +98,6 @@ def test_one_of_one_is_judged_by_margin_and_cliff() -> None:
     assert judged(drop(0.02, 0.001), margin=0.03).verdict == "pass"
 
 
-def test_failed_samples_must_not_decide() -> None:
-    passed, regressed = judged(drop(0.0, 0.001)), judged(drop(0.2, 0.001))
-    assert settle(passed, passed) == "pass"
-    assert settle(regressed, passed) is None
-
-
 # Power
 
 
@@ -130,8 +125,6 @@ def test_the_passing_margin_is_passed_with_its_power() -> None:
     error = 0.008
     margin = power.passing_margin(error, LEVEL)
     assert norm.cdf((margin - norm.isf(0.05) * error) / error) == pytest.approx(0.8)
-    assert power.passing_drop(error, margin, LEVEL) == pytest.approx(0, abs=1e-15)
-    assert power.passing_drop(error, 0.01, LEVEL) < 0
 
 
 def test_degrees_of_freedom_ask_for_more() -> None:
@@ -147,34 +140,16 @@ def test_the_planned_detectable_drop_is_found_with_its_power(n: int) -> None:
     assert beyond == pytest.approx(0.8, abs=0.02)
 
 
-def test_sample_sizes_are_the_inverse() -> None:
-    n = power.samples_to_detect(0.07, 0.05, 0.15, LEVEL, design_effect=2.0)
-    assert n is not None
-    for count, found in ((n, True), (n - 1, False)):
-        error = power.planned_error(0.15, count, 2.0, drop=0.07)
-        assert (power.detectable_drop(error, 0.05, LEVEL) <= 0.07) is found
-    n = power.samples_to_pass(0.01, 0.15, LEVEL)
-    assert n is not None
-    for count, passed in ((n, True), (n - 1, False)):
-        error = power.planned_error(0.15, count)
-        assert (power.passing_drop(error, 0.01, LEVEL) >= 0) is passed
-
-
-def test_what_no_samples_can_show() -> None:
-    assert power.samples_to_detect(0.05, 0.05, 0.15, LEVEL) is None
-    assert power.samples_to_pass(0.01, 0.15, LEVEL, drop=0.01) is None
-
-
 def test_chance_of_pass_of_one_and_of_two() -> None:
     z = norm.isf(0.05)
-    one = power.chance_of_pass([0.004], [0.05], margin=0.01)
+    one = power.chance_of_pass([0.004], [0.05], mean_margin=0.01)
     assert one == pytest.approx(norm.cdf(0.01 / 0.004 - z), abs=0.004)
     errors = np.array([0.02, 0.03])
     mix = np.array([[1, 0], [0, 1], [0.5, 0.5]])
     spread = mix @ np.diag(errors**2) @ mix.T
     bars = np.array([0.05, 0.05, 0.04]) - z * np.sqrt(np.diag(spread))
     exact = multivariate_normal(cov=spread, allow_singular=True, seed=1).cdf(bars)
-    two = power.chance_of_pass(list(errors), [0.05, 0.05], margin=0.04)
+    two = power.chance_of_pass(list(errors), [0.05, 0.05], mean_margin=0.04)
     assert two == pytest.approx(exact, abs=0.005)
 
 
