@@ -41,7 +41,7 @@ def gate(
     baseline: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN", help="Baseline run (path or name) [default: the promoted baseline]."
+            metavar="RUN", help="Baseline run (path or name) \\[default: the promoted baseline]."
         ),
     ] = None,
     candidate: Annotated[str | None, typer.Option(metavar="RUN", help="Candidate run.")] = None,
@@ -83,7 +83,7 @@ def gate(
         bool | None,
         typer.Option(
             "--github/--no-github",
-            help="Append to $GITHUB_STEP_SUMMARY and print ::error lines [default: on if "
+            help="Append to $GITHUB_STEP_SUMMARY and print ::error lines \\[default: on if "
             "$GITHUB_ACTIONS is true].",
         ),
     ] = None,

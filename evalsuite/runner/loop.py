@@ -281,7 +281,7 @@ class Evaluation:
         broken = [failed_prediction(s) for s in event.samples if isinstance(s, BrokenSample)]
         self._record(job, broken)
         whole = [sample for sample in event.samples if isinstance(sample, Sample)]
-        questions = list(prompting.ask(job, whole, self._runs[job.run].prompts))
+        questions = list(prompting.questions(job, whole, self._runs[job.run].prompts))
         phase.pending.update(one.sample for one in questions)
         if self._pool is not None and questions:
             job.cost.samples += len(questions)
@@ -370,7 +370,7 @@ class Evaluation:
         job.phase = Scoring()
         job.reruns.started = True
         if self._pool is not None:
-            questions = list(prompting.ask_again(job, run.prompts))
+            questions = list(prompting.rerun_questions(job, run.prompts))
             job.reruns.pending.update(one.sample for one in questions)
             for start in range(0, len(questions), RERUN_CHUNK):
                 self._ask(self._pool, questions[start : start + RERUN_CHUNK])

@@ -1,4 +1,4 @@
-"""Evaluate checkpoints on benchmarks: what is left to do, and doing it."""
+"""Evaluate checkpoints on benchmarks: find what is left to do, and do it."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def evaluate_all(
     *,
     start_worker: StartWorker = Worker,
 ) -> list[Run]:
-    """Run `checkpoints` on `benchmarks`, whose data is located; continue what was begun before.
+    """Run `checkpoints` on `benchmarks`, whose data is located. Earlier work is continued.
 
     Workers are started by `start_worker`, or on the Ray cluster of `options`.
-    Returns a run for each with all outcomes known so far, those of other benchmarks included; none
-    for a dry run. Raises `UsageError` (a directory is in use, a checkpoint cannot be loaded),
-    `IncompleteError` (the workers keep dying, the disk is full) and `InterruptedRun`; whatever was
-    answered before is on disk.
+    Returns a run for each checkpoint with all outcomes so far, also those of other benchmarks; no
+    runs for a dry run. Raises `UsageError` (a directory is in use, a checkpoint cannot be loaded),
+    `IncompleteError` (workers keep crashing, the disk is full) and `InterruptedRun`. Predictions
+    made before the error are on disk.
     """
     places = [
         place(options.config.output_dir, checkpoint, options.settings, options.limit, options.shard)
         for checkpoint in checkpoints
     ]
-    # Two names of the same weights are one run.
+    # The same weights under two names are one run.
     named = dict(zip(places, checkpoints, strict=True))
     conditions = {b.name: conditions_of(b, data_digest(b), options.settings) for b in benchmarks}
     look_at = functools.partial(
@@ -72,11 +72,11 @@ def evaluate_all(
             if checkpoint.base_path is not None and options.config.mode != "eval":
                 require_peft()
             if options.config.dry_run:
-                left = _outlook(state, where, conditions, options, source)
+                left = _dry_run(state, where, conditions, options, source)
                 emit(RunPlanned("", checkpoint, where.directory, [*state.standing, *left]))
                 continue
             locks.enter_context(run_lock(where.directory, where.part))
-            # Whoever held the lock may have done some of it since.
+            # The previous owner of the lock may have done some of the work.
             state = look_at(where)
             todo.append(Assignment(checkpoint, benchmarks, conditions, where, state))
         if todo:
@@ -86,14 +86,14 @@ def evaluate_all(
     return [runs[where] for where in places if where in runs]
 
 
-def _outlook(
+def _dry_run(
     state: State,
     where: Place,
     conditions: Mapping[str, Conditions],
     options: ResolvedConfig,
     source: SampleSource,
 ) -> list[BenchmarkPlan]:
-    """What a run would do, touching nothing. Raises `IncompleteError` for unreadable data."""
+    """What a run would do. Writes nothing. Raises `IncompleteError` for unreadable data."""
     plan = []
     for benchmark in state.todo:
         asked = conditions[benchmark.name]
