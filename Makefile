@@ -2,18 +2,24 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# tools/install.sh writes these two at its end. The second has all of the first.
+RUN := $(VENV)/.run
+DEV := $(VENV)/.dev
 
-.PHONY: install demo test browser chromium screenshots pictures lint format golden bench parity simulations clean
+.PHONY: install demo test browser chromium screenshots pictures lint lint-words format golden bench parity simulations clean lock docs bare bare-ci
 
-install: $(STAMP)
+install: $(DEV)
 
-$(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	touch $@
+$(RUN): pyproject.toml requirements.txt
+	@PYTHON="$(PYTHON)" tools/install.sh run
 
-demo: install  ## evaluate both bundled checkpoints on all bundled benchmarks
+$(DEV): pyproject.toml requirements.txt requirements-dev.txt
+	@PYTHON="$(PYTHON)" tools/install.sh dev
+
+lock: install  ## requirements.txt and requirements-dev.txt from pyproject.toml; UPGRADE=--upgrade takes the newest versions
+	$(BIN)/python -m tools.lock $(UPGRADE)
+
+demo: $(RUN)  ## evaluate both bundled checkpoints on all bundled benchmarks
 	$(BIN)/evalsuite run --ckpt demo --ckpt demo:early
 	$(BIN)/evalsuite leaderboard
 
@@ -41,6 +47,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+lint-words: install  ## words that make prose hard to read
+	$(BIN)/python tools/lint_words.py
+
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -51,14 +60,24 @@ golden: install  ## write tests/golden anew, all forms of reports; read the diff
 bench: install  ## side by side with VLMEvalKit's own loop; a few minutes
 	$(BIN)/python -m bench.side_by_side
 
-parity: install  ## both roads over every benchmark: the table in docs/evidence/parity.md
+parity: install  ## VLMEvalKit's loop and ours on every benchmark, written to docs/evidence/parity.md
 	$(BIN)/python -m tests.parity.table > docs/evidence/parity.md
 
 simulations: install  ## what intervals and verdicts promise, on made answers; some minutes
 	$(BIN)/python -m pytest -m slow tests/test_simulations.py
 
+docs: install  ## the pages of docs/ as a website, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+bare:  ## everything a new user does, on bare Debian 12 and 13; needs root and debootstrap; half an hour
+	tools/bare.sh bookworm demo light pip uv test
+	tools/bare.sh trixie demo light pip uv test
+
+bare-ci:  ## the part of it that .ci/run runs; about 3 minutes
+	tools/bare.sh bookworm demo light
+
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache
 
 pictures: demo  ## the plots in docs/pictures
 	$(BIN)/python -m tools.pictures

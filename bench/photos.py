@@ -7,7 +7,7 @@ import csv
 from pathlib import Path
 
 from evalsuite.benchmarks import catalogue as catalogue
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import locate
 from evalsuite.smolvlm.profiler import QUESTIONS, photo
 

@@ -29,7 +29,7 @@ from tabulate import tabulate
 
 from bench import photos
 from bench.side_by_side import Stopwatch, rate, setting, subject, write
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.kit_requests import SampleSource

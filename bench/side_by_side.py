@@ -38,17 +38,18 @@ from tabulate import tabulate
 
 from bench import photos, shapes
 from evalsuite.benchmarks import catalogue as catalogue
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import locate
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import Event, RunPlanned, SamplesPredicted
 from evalsuite.runner.kit_requests import SampleSource
-from evalsuite.runner.plan import place
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
-from evalsuite.runs.records import Run, read_samples
+from evalsuite.runs.layout import run_paths
+from evalsuite.runs.records import Run
+from evalsuite.runs.storage import read_samples
 from evalsuite.smolvlm.profiler import BYTES_PER_WEIGHT, DeviceRates, ProfileTask
 from evalsuite.smolvlm.profiler import measure as measure_device
 from evalsuite.smolvlm.roofline import Workload, minimum_work, shape_of
@@ -130,7 +131,7 @@ def ours(
         (run,) = evaluate_all([checkpoint], chosen, options, SampleSource(kit), watch)
     if run.failures:
         sys.exit(f"our own road failed: {run.failures[0].message}")
-    where = place(options.config.output_dir, checkpoint, options.settings, None)
+    where = run_paths(options.config.output_dir, checkpoint, options.settings, None)
     return Measurement(
         seconds=watch.last_at - watch.planned_at,
         first=watch.first_at - watch.started,

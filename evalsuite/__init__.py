@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from evalsuite.api import compare as compare
     from evalsuite.api import gate as gate
     from evalsuite.api import run as run
-    from evalsuite.benchmarks.catalogue import Benchmark as Benchmark
+    from evalsuite.benchmarks.benchmark import Benchmark as Benchmark
     from evalsuite.checkpoint.checkpoint import Checkpoint as Checkpoint
     from evalsuite.comparison.comparison import Comparison as Comparison
     from evalsuite.comparison.gate import GateResult as GateResult
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from evalsuite.runs.records import Failure as Failure
     from evalsuite.runs.records import Run as Run
     from evalsuite.runs.records import Score as Score
-    from evalsuite.runs.records import read_run as load_run  # noqa: F401 - its public name
+    from evalsuite.runs.storage import read_run as load_run  # noqa: F401 - its public name
     from evalsuite.system.environment import VERSION as __version__  # noqa: F401, N811 - public
     from evalsuite.vlmevalkit.adapter import register as register
 
@@ -33,7 +33,7 @@ _HOME = {
     "gate": ("evalsuite.api", "gate"),
     "load_run": ("evalsuite.runs.records", "read_run"),
     "register": ("evalsuite.vlmevalkit.adapter", "register"),
-    "Benchmark": ("evalsuite.benchmarks.catalogue", "Benchmark"),
+    "Benchmark": ("evalsuite.benchmarks.benchmark", "Benchmark"),
     "Checkpoint": ("evalsuite.checkpoint.checkpoint", "Checkpoint"),
     "Comparison": ("evalsuite.comparison.comparison", "Comparison"),
     "EvalsuiteError": ("evalsuite.errors", "EvalsuiteError"),

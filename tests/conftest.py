@@ -16,7 +16,7 @@ import huggingface_hub
 import pytest
 
 from evalsuite.benchmarks import catalogue as benchmarks
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import locate
 from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.checkpoint import Checkpoint
@@ -31,11 +31,11 @@ from evalsuite.runner.events import (
     SamplesRerun,
 )
 from evalsuite.runner.kit_requests import SampleSource
-from evalsuite.runner.plan import place, read_limit
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.workers.slot import StartWorker
 from evalsuite.runner.workers.worker import Worker
+from evalsuite.runs.layout import read_limit, run_paths
 from evalsuite.runs.records import Outcome, Run
 from evalsuite.system.devices import resampling
 from evalsuite.system.hashing import cache_directory
@@ -201,7 +201,7 @@ class Bench:
 
     def directory(self, output: Path) -> Path:
         options = self.options(output)
-        return place(output, self.checkpoint, options.settings, None).directory
+        return run_paths(output, self.checkpoint, options.settings, None).directory
 
 
 def demo(*names: str) -> list[Benchmark]:

@@ -1,4 +1,4 @@
-"""action.yml, step by step: as GitHub runs a composite action, with inputs in their places."""
+"""The steps of action.yml, run like a composite action of GitHub."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of a job with this action as its step."""
+    """The result of a job with this action as its step."""
 
     code: int
     outputs: dict[str, str]
@@ -43,7 +43,7 @@ def substituted(text: str, values: dict[str, str], outputs: dict[str, str]) -> s
     return re.sub(r"\$\{\{\s*([\w.-]+)\s*\}\}", value, text)
 
 
-def run(directory: Path, **given: str) -> Ran:
+def run(directory: Path, *, path: Path = Path(sys.executable).parent, **given: str) -> Ran:
     """Run every step in bash as GitHub does; stops at the first that fails."""
     unknown = {name.replace("_", "-") for name in given} - set(ACTION["inputs"])
     assert not unknown
@@ -57,7 +57,7 @@ def run(directory: Path, **given: str) -> Ran:
         script.write_text(step["run"])
         environment = {
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
             "GITHUB_ACTIONS": "true",
             "GITHUB_OUTPUT": str(output),
             "GITHUB_STEP_SUMMARY": str(summary),
@@ -103,6 +103,32 @@ def test_every_input_is_used_and_none_is_unknown() -> None:
     assert set(re.findall(r"inputs\.([\w-]+)", text)) == set(ACTION["inputs"])
 
 
+@pytest.mark.parametrize(
+    ("given", "installed"),
+    [
+        ({"candidate": "c"}, [[f"{ROOT}"]]),
+        ({"ckpt": "p"}, [[f"{ROOT}[run]"], ["--no-deps", "ms-vlmeval==0.0.20"]]),
+        ({"ckpt": "p", "install": "evalsuite==0.1.0"}, [["evalsuite==0.1.0"]]),
+        ({"ckpt": "p", "install": ""}, []),
+    ],
+)
+def test_torch_and_vlmevalkit_are_installed_for_a_ckpt_alone(
+    tmp_path: Path,
+    given: dict[str, str],
+    installed: list[list[str]],
+) -> None:
+    """With a `python` that only writes down what it is given."""
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text('#!/bin/sh\necho "$*" >>calls\n')
+    python.chmod(0o755)
+    run(tmp_path, **{"install": "this", **given}, path=tmp_path / "bin")
+    calls = (tmp_path / "calls").read_text().splitlines()
+    expected = [" ".join(["-m pip install --quiet", *words]) for words in installed]
+    assert calls[:-1] == expected
+    assert calls[-1].startswith("-m evalsuite gate")
+
+
 def test_a_pass(tmp_path: Path) -> None:
     sides(tmp_path)
     ran = run(tmp_path, baseline=name("base"), candidate=name("same"))
@@ -113,7 +139,7 @@ def test_a_pass(tmp_path: Path) -> None:
     assert "::error" not in ran.shown
 
 
-def test_a_regression_fails_the_step_and_says_where(tmp_path: Path) -> None:
+def test_a_regression_fails_the_step(tmp_path: Path) -> None:
     sides(tmp_path)
     ran = run(tmp_path, baseline=name("base"), candidate=name("worse"), junit="here/gate.xml")
     assert ran.code == 1
@@ -159,8 +185,8 @@ def test_inputs_are_never_run(tmp_path: Path, text: str) -> None:
         assert not (tmp_path / "hacked").exists()
 
 
-def test_what_pip_is_given(tmp_path: Path) -> None:
-    """Installed already, so nothing is fetched; a wrong name stops before the gate."""
+def test_arguments_of_pip(tmp_path: Path) -> None:
+    """The package is installed already; a wrong name fails before the gate."""
     sides(tmp_path)
     ran = run(tmp_path, baseline=name("base"), candidate=name("same"), install="PyYAML")
     assert ran.code == 0, ran.shown

@@ -10,11 +10,13 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard import metadata_load
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
-from evalsuite.benchmarks.catalogue import METRICS, load
+from evalsuite.benchmarks.benchmark import METRICS
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.errors import UsageError
 from evalsuite.report.export import model_card, model_index
 from evalsuite.runs.comparable import JudgeId
-from evalsuite.runs.records import Run, write_run
+from evalsuite.runs.records import Run
+from evalsuite.runs.storage import write_run
 from tests.builders.commands import evalsuite
 from tests.builders.golden import golden
 from tests.builders.hostile import HOSTILE

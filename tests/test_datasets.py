@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as Picture
 from PIL import ImageOps
 
-from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
+from evalsuite.benchmarks.benchmark import Benchmark, FrameRule
 from evalsuite.errors import DiskError
 from evalsuite.sample import Frames, Image, Sample, Text
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError

@@ -18,7 +18,9 @@ import pytest
 import typer
 
 from evalsuite import cli
-from evalsuite.benchmarks.catalogue import METRICS, PROMPT_FORMATS, load
+from evalsuite.benchmarks.benchmark import METRICS, PROMPT_FORMATS
+from evalsuite.benchmarks.catalogue import load
+from evalsuite.runner.config import OPTIONS
 from tests.builders.stored_runs import samples, stored
 from tools import docs_hook
 
@@ -189,6 +191,12 @@ def test_the_command_line_page_has_every_option() -> None:
             for flag in parameter.opts:
                 if flag.startswith("-"):
                     assert f"{flag}" in own, (name, flag)
+
+
+def test_the_page_of_run_options_has_every_option() -> None:
+    text = docs_hook.run_options()
+    for name in OPTIONS:
+        assert f"| `{name}` |" in text
 
 
 def test_the_catalogue_page_has_every_benchmark_and_reference() -> None:

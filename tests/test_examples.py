@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from evalsuite.benchmarks.catalogue import Benchmark, load
+from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.benchmarks.data import locate
-from evalsuite.runs.records import Run, Score, read_samples
+from evalsuite.runs.records import Run, Score
+from evalsuite.runs.storage import read_samples
 from tests.conftest import Bench
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "own-benchmarks" / "benchmarks.yaml"

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict
 
 from evalsuite.errors import UsageError
 from evalsuite.report.export import lm_eval
-from evalsuite.runs.records import FoundRun, Score, write_run
+from evalsuite.runs.records import FoundRun, Score
+from evalsuite.runs.storage import write_run
 from tests.builders.commands import evalsuite
 from tests.builders.hostile import HOSTILE
 from tests.builders.runs import failure, run, score

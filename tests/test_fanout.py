@@ -16,10 +16,11 @@ import pytest
 from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.locate import expand
 from evalsuite.errors import UsageError
-from evalsuite.runner.plan import place, read_shard
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runs.journal import read_predictions
-from evalsuite.runs.records import Run, read_run, read_samples
+from evalsuite.runs.layout import read_shard, run_paths
+from evalsuite.runs.records import Run
+from evalsuite.runs.storage import read_run, read_samples
 from tests.builders.run_files import own, png, same_files, scores
 from tests.conftest import Bench, Reference, Watched, demo
 
@@ -111,10 +112,12 @@ def test_two_checkpoints_are_one_queue(bench: Bench, reference: Reference, tmp_p
     assert watched.counts == {"demo DemoOCR": 150, "demo-early DemoOCR": 150}
     assert set(watched.finished) == {("demo", "DemoOCR"), ("demo-early", "DemoOCR")}
     for found, output in ((runs[1], "alone"), (runs[1], "both")):
-        where = place(tmp_path / output, early, found.settings, None).directory / "DemoOCR"
+        where = run_paths(tmp_path / output, early, found.settings, None).directory / "DemoOCR"
         assert len(read_predictions(where / "predictions.jsonl")) == 150
     texts = [
-        (place(tmp_path / o, early, alone.settings, None).directory / "DemoOCR" / f).read_bytes()
+        (
+            run_paths(tmp_path / o, early, alone.settings, None).directory / "DemoOCR" / f
+        ).read_bytes()
         for o in ("alone", "both")
         for f in ("predictions.jsonl", "samples@150.jsonl")
     ]
@@ -160,7 +163,7 @@ def test_a_checkpoint_that_cannot_be_loaded_does_not_stop_the_others(
     with pytest.raises(UsageError, match=r"broken: cannot be loaded: "):
         evaluate_all([bad, bench.checkpoint], demo("DemoOCR"), options, bench.source, watched)
     assert any("going on with the others" in note for note in watched.notes)
-    where = place(tmp_path / "out", bench.checkpoint, options.settings, options.limit)
+    where = run_paths(tmp_path / "out", bench.checkpoint, options.settings, options.limit)
     assert [s.n for s in read_run(where.run_json).scores] == [10]
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks.catalogue import JUDGED_METRICS, METRICS, Benchmark
+from evalsuite.benchmarks.benchmark import JUDGED_METRICS, METRICS, Benchmark
 from evalsuite.comparison.comparison import compare
 from evalsuite.runner.candidate import as_run
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.scoring import conditions_of, make_score, score_samples
 from evalsuite.runs.comparable import JudgeId
-from evalsuite.runs.records import Cost, Counts, FoundRun, read_run, write_run, write_samples
+from evalsuite.runs.records import Cost, Counts, FoundRun
+from evalsuite.runs.storage import read_run, write_run, write_samples
 from evalsuite.vlmevalkit.client import BenchmarkScore, BrokenSample, Kit, KitError
 from evalsuite.vlmevalkit.scoring_workarounds import OPEN_ANSWERS_COMPARED, PUNCTUATION_IS_WRONG
 from evalsuite.vlmevalkit.workarounds import EMPTY_IS_WRONG, NA_VALUES_AS_TEXT

@@ -22,7 +22,8 @@ from pathlib import Path
 import pytest
 
 from evalsuite.runs.journal import read_predictions
-from evalsuite.runs.records import Run, read_run
+from evalsuite.runs.records import Run
+from evalsuite.runs.storage import read_run
 from tests.builders.run_files import scores
 from tests.conftest import Bench, Reference, Watched, demo
 

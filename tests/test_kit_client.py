@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks.catalogue import FrameRule
+from evalsuite.benchmarks.benchmark import FrameRule
+from evalsuite.errors import INCOMPLETE
 from evalsuite.sample import Sample
-from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError
+from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, KitStartError
 from tests.builders import kit_data as made
+from tests.builders.commands import evalsuite
 
 pytestmark = pytest.mark.integration
 
@@ -67,13 +69,83 @@ def test_a_crash_or_hang_fails_only_the_samples_that_cause_it(
     assert kit._child.pid != first
 
 
-def test_a_load_timeout_is_an_error(tmp_path: Path) -> None:
+def test_a_start_timeout_is_an_error(tmp_path: Path) -> None:
     with Kit(work=tmp_path / "w", media=tmp_path / "m", log=tmp_path / "kit.log") as kit:
         kit.start_seconds = 0
-        expected = "Choices: the VLMEvalKit process gave no answer within 0 seconds while loading"
-        with pytest.raises(KitError, match=expected) as raised:
+        with pytest.raises(KitStartError, match="gave no answer within 0 seconds"):
             kit.outline(made.choices(tmp_path, [{}]))
-        assert raised.value.stage == "data"
+
+
+NO_LIBRARY = "libGL.so.1: cannot open shared object file: No such file or directory"
+
+
+def broken_opencv(folder: Path, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
+    """Let `import cv2` raise `error` in the processes that are started from here on."""
+    (folder / "cv2.py").write_text(f"raise {error}\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (f"ImportError({NO_LIBRARY!r})", NO_LIBRARY),
+        ("ModuleNotFoundError(\"No module named 'cv2'\")", "No module named 'cv2'"),
+        ("AttributeError('_ARRAY_API not found')", "_ARRAY_API not found"),
+    ],
+)
+def test_opencv_that_does_not_load_is_found_before_vlmevalkit_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str, reason: str
+) -> None:
+    broken_opencv(tmp_path, monkeypatch, error)
+    with Kit(work=tmp_path / "w", media=tmp_path / "m", log=tmp_path / "kit.log") as kit:
+        for _ in range(2):  # a second try says the same
+            with pytest.raises(KitStartError) as raised:
+                kit.check_start()
+            assert reason in str(raised.value)
+            assert "\n" not in str(raised.value)
+            assert ("opencv-python-headless" in str(raised.value)) == (
+                "ImportError" in error or "ModuleNotFoundError" in error
+            )
+
+
+def test_a_package_that_vlmevalkit_imports_and_does_not_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sty.py").write_text("raise ModuleNotFoundError(\"No module named 'sty'\")\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Kit(work=tmp_path / "w", media=tmp_path / "m", log=tmp_path / "kit.log") as kit:
+        kit.check_start()
+        with pytest.raises(KitStartError, match="No module named 'sty'") as raised:
+            kit.outline(made.choices(tmp_path, [{}]))
+        assert str(kit.log) in str(raised.value)
+
+
+def test_a_run_whose_vlmevalkit_cannot_start_ends_with_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_opencv(tmp_path, monkeypatch, f"ImportError({NO_LIBRARY!r})")
+    ended = evalsuite("run", "--ckpt", "demo", "--output-dir", str(tmp_path / "results"))
+    assert ended.returncode == INCOMPLETE
+    assert ended.stdout == ""
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith("note: ")]
+    assert len(lines) == 1
+    assert NO_LIBRARY in lines[0]
+    assert "pip install --force-reinstall --no-deps opencv-python-headless" in lines[0]
+    assert not list(tmp_path.rglob("worker.log")), "no worker has loaded the checkpoint"
+    assert not list(tmp_path.rglob("run*.json"))
+
+
+def test_a_benchmark_whose_packages_are_left_out_is_refused_when_it_is_planned(
+    tmp_path: Path,
+) -> None:
+    row = {"index": 0, "image": made.encoded(made.picture()), "question": "?", "answer": "['a']"}
+    path = made.table(tmp_path / "OCRBench_v2.tsv", [row])
+    benchmark = made.benchmark("OCRBench_v2", None, "vqa-accuracy", path)
+    with pytest.raises(KitError) as raised:
+        made.kit().outline(benchmark)
+    assert raised.value.stage == "data"
+    assert "pip install" in str(raised.value)
+    assert "polygon3" in str(raised.value)
 
 
 def test_threads_share_the_process(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from evalsuite.checkpoint.checkpoint import read
 from evalsuite.errors import UsageError
 from evalsuite.report.export import leaderboard
 from evalsuite.report.export.leaderboard import BEGIN, END
-from evalsuite.runner.plan import place
 from evalsuite.runs.comparable import JudgeId
-from evalsuite.runs.records import Run, settings_digest
+from evalsuite.runs.layout import run_paths, settings_digest
+from evalsuite.runs.records import Run
 from tests.builders.golden import golden, parsed
 from tests.builders.hostile import HOSTILE
 from tests.builders.runs import failure, found, run, score, settings, several
@@ -209,7 +209,9 @@ def test_other_settings_add_a_line_that_says_them() -> None:
 
 def test_the_settings_digest_is_the_name_of_the_runs_directory(tmp_path: Path) -> None:
     known = {"prompts": "vlmevalkit", "dtype": "float32", "blind": False}
-    assert place(tmp_path, read("demo"), known, None).directory.name == settings_digest(known)[:8]
+    assert (
+        run_paths(tmp_path, read("demo"), known, None).directory.name == settings_digest(known)[:8]
+    )
 
 
 def test_any_order_makes_the_same_bytes() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import InterruptedRun, UsageError
@@ -22,12 +22,13 @@ from evalsuite.runner.events import (
     SamplesRerun,
     ScoringStarted,
 )
-from evalsuite.runner.plan import place, read_limit, read_shard
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.workers.worker import Worker, WorkerSettings
 from evalsuite.runs.journal import read_predictions
-from evalsuite.runs.records import Failure, Run, Score, read_samples
+from evalsuite.runs.layout import read_limit, read_shard, run_paths
+from evalsuite.runs.records import Failure, Run, Score
+from evalsuite.runs.storage import read_samples
 from evalsuite.smolvlm.requests import Question
 from tests.conftest import demo
 from tests.fakes.kit import FakeKit, FakeWorker
@@ -101,7 +102,7 @@ class Trial:
         return [one.id for worker in self.workers for one in worker.asked]  # type: ignore[misc]
 
     def directory(self, benchmark: str) -> Path:
-        where = place(self.output, self.model, self.options().settings, None)
+        where = run_paths(self.output, self.model, self.options().settings, None)
         return where.directory / benchmark
 
 

@@ -16,7 +16,7 @@ from evalsuite.checkpoint.adapter import require_peft
 from evalsuite.checkpoint.checkpoint import Checkpoint, read
 from evalsuite.errors import UsageError
 from evalsuite.runner.run_record import checkpoint_record
-from evalsuite.runs.records import read_run
+from evalsuite.runs.storage import read_run
 from tests.builders.checkpoint_files import (
     PARAMETERS,
     TEMPLATE,

@@ -12,7 +12,8 @@ from evalsuite.runner.batch_sensitivity import SAMPLES, Twice, pick, pool, share
 from evalsuite.runner.events import BenchmarkFinished, Event, SamplesRerun
 from evalsuite.runner.workers.worker import BatchDone, Message, Worker, WorkerSettings
 from evalsuite.runs.journal import read_predictions
-from evalsuite.runs.records import BatchSensitivity, Run, read_run
+from evalsuite.runs.records import BatchSensitivity, Run
+from evalsuite.runs.storage import read_run
 from tests.conftest import Bench, Reference, Watched, demo
 
 

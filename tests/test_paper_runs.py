@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import evalsuite
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.errors import EvalsuiteError
 from evalsuite.runs.comparable import JudgeId
-from evalsuite.runs.records import Run, SampleScore, Score, read_samples
+from evalsuite.runs.records import Run, SampleScore, Score
+from evalsuite.runs.storage import read_samples
 from evalsuite.vlmevalkit import scoring_workarounds, workarounds
 from tests.builders import paper_tables as paper_data
 from tests.conftest import Bench

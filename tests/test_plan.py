@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from evalsuite.errors import UsageError
-from evalsuite.runner.plan import Limit, Shard, choose, cut, part_of, read_limit, read_shard
+from evalsuite.runner.plan import choose, cut, part_of
+from evalsuite.runs.layout import Limit, Shard, read_limit, read_shard
 
 
 @dataclass(frozen=True)

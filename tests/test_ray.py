@@ -426,11 +426,17 @@ def test_a_lost_connection_ends_the_run(bench: Bench, cluster: RayCluster, tmp_p
 
 
 def children(parent: int, module: str) -> list[int]:
-    listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(parent)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return [int(line.split()[0]) for line in listed.stdout.splitlines() if module in line]
+    """The processes that `parent` started and whose command line names `module`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "stat").read_text().rpartition(")")[2].split()
+            command = (process / "cmdline").read_text()
+        except OSError:  # it has ended
+            continue
+        if int(words[1]) == parent and module in command:
+            found.append(int(process.name))
+    return found
 
 
 # Workers alone

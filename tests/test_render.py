@@ -30,7 +30,8 @@ from evalsuite.report.tables.runs import report_grid
 from evalsuite.report.writers.markdown import grid_markdown
 from evalsuite.report.writers.terminal import print_grids
 from evalsuite.runs.comparable import JudgeId
-from evalsuite.runs.records import FoundRun, run_to_plain
+from evalsuite.runs.records import FoundRun
+from evalsuite.runs.storage import run_to_plain
 from evalsuite.system.files import to_json_line
 from tests.builders.golden import golden, parsed
 from tests.builders.hostile import HOSTILE
@@ -47,9 +48,9 @@ REFERENCES = """
 extends: packaged
 benchmarks:
   Colours: {prompt: default, metric: choice, references: [
-    {model: Theirs, score: 60.04, source: &p "Some paper, Table 1", read: true}]}
+    {model: Theirs, score: 60.04, source: &p "Some paper, Table 1", verified: true}]}
   Words: {prompt: default, metric: choice, references: [
-    {model: Theirs, score: 70, source: *p, read: false}]}
+    {model: Theirs, score: 70, source: *p, verified: false}]}
 """
 
 

@@ -29,7 +29,8 @@ from evalsuite.report.writers.json import to_json
 from evalsuite.report.writers.markdown import escaped, grid_markdown
 from evalsuite.runs import find
 from evalsuite.runs.comparable import JudgeId
-from evalsuite.runs.records import FoundRun, Run, write_run
+from evalsuite.runs.records import FoundRun, Run
+from evalsuite.runs.storage import write_run
 from tests.builders.golden import golden, parsed
 from tests.builders.hostile import HOSTILE
 from tests.builders.runs import failure, found, one, run, score, settings, several

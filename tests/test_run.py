@@ -14,16 +14,17 @@ import pytest
 from PIL import Image
 
 import evalsuite
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import data_digest
 from evalsuite.checkpoint import checkpoint
 from evalsuite.errors import UsageError
-from evalsuite.runner.plan import Place
 from evalsuite.runner.resume import look
 from evalsuite.runner.scoring import conditions_of
 from evalsuite.runs.comparable import Conditions, JudgeId
 from evalsuite.runs.journal import read_predictions
-from evalsuite.runs.records import Failure, read_run, read_samples
+from evalsuite.runs.layout import RunPaths
+from evalsuite.runs.records import Failure
+from evalsuite.runs.storage import read_run, read_samples
 from evalsuite.system.locks import run_lock
 from tests.builders.run_files import comparable, own, png, same_files, scores
 from tests.conftest import Bench, Reference, Watched, demo
@@ -258,7 +259,7 @@ def test_another_definition_is_another_score(
         settings = reference.run.settings
         return {"DemoOCR": conditions_of(which, data_digest(which), settings)}
 
-    where = Place(reference.directory, None)
+    where = RunPaths(reference.directory, None)
     assert look(where, [benchmark], asked(benchmark), fresh=False).todo == []
     other = dataclasses.replace(benchmark, **change)
     assert look(where, [other], asked(other), fresh=False).todo == [other]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evalsuite.benchmarks.catalogue import METRICS, Benchmark, Published
+from evalsuite.benchmarks.benchmark import METRICS, Benchmark, Published
 from evalsuite.vlmevalkit.client import BenchmarkScore, Kit, KitError
 from evalsuite.vlmevalkit.scoring_workarounds import (
     FAILURE_IS_WRONG,

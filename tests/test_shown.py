@@ -12,7 +12,8 @@ from rich.console import Console
 
 from evalsuite.cli.samples import Asked, show
 from evalsuite.errors import IncompleteError, UsageError
-from evalsuite.runs.records import FoundRun, write_run
+from evalsuite.runs.records import FoundRun
+from evalsuite.runs.storage import write_run
 from tests.builders.pages import HOSTILE
 from tests.builders.runs import failure
 from tests.builders.stored_runs import failed, sample, samples, stored

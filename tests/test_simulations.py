@@ -15,7 +15,7 @@ from evalsuite.stats.paired_difference import estimate_drop, with_runs
 CELL = Cell(clusters=40, questions=(1, 9), baseline=0.6, candidate=0.5, icc=0.3, shared=0.2)
 
 
-def test_answers_are_made_as_the_cell_says() -> None:
+def test_answers_have_the_rates_of_the_cell() -> None:
     """The share of losses and gains, and how answers to one image correlate."""
     cell = replace(CELL, clusters=400, questions=(2, 2), shared=0.0)
     made = simulations._answers(cell, 500, np.random.default_rng(1))
@@ -29,7 +29,7 @@ def test_answers_are_made_as_the_cell_says() -> None:
 
 
 @pytest.mark.parametrize("cell", [CELL, replace(CELL, questions=(1, 1), icc=0.0, shared=0.8)])
-def test_intervals_all_at_once_are_those_one_by_one(cell: Cell) -> None:
+def test_vectorised_intervals_equal_single_intervals(cell: Cell) -> None:
     made = simulations._answers(cell, 60, np.random.default_rng(2))
     found = simulations.moments(made.worse - made.better, made.sizes)
     one_by_one = 0
@@ -41,7 +41,7 @@ def test_intervals_all_at_once_are_those_one_by_one(cell: Cell) -> None:
 
 @pytest.mark.parametrize("size", [Size(1000, 1000), Size(3000, 500)])
 @pytest.mark.parametrize("drop", [0.0, 0.05])
-def test_made_drops_have_the_planned_error(size: Size, drop: float) -> None:
+def test_simulated_drops_have_the_planned_error(size: Size, drop: float) -> None:
     drops = simulations.drops(size, 0.15, drop, 800, np.random.default_rng(3))
     estimates = np.array([each.estimate for each in drops])
     error = simulations.power.planned_error(
@@ -57,7 +57,7 @@ def test_a_few_suites_of_equal_checkpoints_pass() -> None:
     assert [decision.verdict for decision in made].count("pass") >= 18
 
 
-def test_the_page_has_what_the_policy_can_find() -> None:
+def test_the_page_has_the_detectable_drops() -> None:
     assert simulations.policy_table() in simulations.PAGE.read_text()
     assert len(PAPER) == 14
 
@@ -72,7 +72,7 @@ def test_tables_are_put_between_their_markers(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_intervals_cover_what_they_promise() -> None:
+def test_intervals_have_the_stated_coverage() -> None:
     found = simulations.coverage(list(simulations.grid()), simulations.REPLICATES)
     outside = [
         (cell, share) for cell, share in found if not simulations.LEAST <= share <= simulations.MOST
@@ -81,12 +81,12 @@ def test_intervals_cover_what_they_promise() -> None:
 
 
 @pytest.mark.slow
-def test_verdicts_err_and_find_as_promised() -> None:
+def test_verdicts_have_the_stated_error_rates() -> None:
     rows = simulations.verdict_rows(simulations.SUITES)
     assert [row for row in rows if not row.holds] == []
 
 
-def test_seeds_against_seeds_cover_and_one_against_one_does_not() -> None:
+def test_only_groups_cover_the_variance_between_seeds() -> None:
     """Two recipes that are equal on average; training seeds move a run by three points or so."""
     rng = np.random.default_rng(5)
     held = {1: 0, 3: 0}

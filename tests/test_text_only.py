@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from evalsuite.cli import main
-from evalsuite.runs.records import Run, read_run, read_samples
+from evalsuite.runs.records import Run
+from evalsuite.runs.storage import read_run, read_samples
 from evalsuite.sample import Frames, Image, Text, blinded
 from evalsuite.smolvlm.prompts import FORMATS
 from tests.conftest import Bench, Reference

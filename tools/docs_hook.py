@@ -65,6 +65,28 @@ def command_line() -> str:
     return "\n".join(lines)
 
 
+def run_options() -> str:
+    """The page of the options that the command line, YAML files and Python share."""
+    from evalsuite.runner.config import OPTIONS
+
+    lines = [
+        "# Options of a run", "",
+        "The same names and values on the command line of `evalsuite run` (`--batch-size 16`), in "
+        "a `--config` file (`batch_size: 16`) and in Python (`evalsuite.run(\"demo\", "
+        "batch_size=16)`). The command line takes precedence over the file.", "",
+    ]  # fmt: skip
+    for panel in dict.fromkeys(option.panel for option in OPTIONS.values()):
+        lines += [f"## {panel}", ""]
+        rows = []
+        for option in OPTIONS.values():
+            if option.panel == panel:
+                default = "" if option.default in (None, (), False) else f"`{option.default}`"
+                kind = f"`{option.option.metavar}`" if option.option.metavar else ""
+                rows.append([f"`{option.name}`", kind, _plain(option.option.help), default])
+        lines += _table(["option", "value", "meaning", "default"], rows)
+    return "\n".join(lines)
+
+
 def catalogue() -> str:
     """The page of all packaged benchmarks and suites, from benchmarks.yaml."""
     from evalsuite.benchmarks.catalogue import load
@@ -142,6 +164,7 @@ def _copy(path: str) -> Callable[[], str]:
 
 PAGES: dict[str, tuple[Callable[[], str], str]] = {
     "reference/cli.md": (command_line, "docs/reference/cli.md"),
+    "reference/run-options.md": (run_options, "docs/reference/run-options.md"),
     "reference/benchmarks.md": (catalogue, "docs/reference/benchmarks.md"),
     "evidence/benchmarks.md": (_copy("bench/RESULTS.md"), "bench/RESULTS.md"),
     "changelog.md": (_copy("CHANGELOG.md"), "CHANGELOG.md"),

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-SUFFIXES = {".py", ".md", ".yaml", ".yml", ".js", ".css", ".html", ".j2", ".toml"}
+SUFFIXES = {".py", ".md", ".yaml", ".yml", ".js", ".css", ".html", ".j2", ".toml", ".sh", ".cff"}
+NAMES = {"Makefile"}
 SKIPPED = ("tools/lint_words.py", "tests/golden/", "tests/test_lint_words.py", "LICENSE", "NOTICE")
 """The ban list itself, and files that are generated or legal texts."""
 
@@ -139,7 +140,7 @@ def files(names: list[str]) -> list[Path]:
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *names],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout.splitlines()  # fmt: skip
-    chosen = [name for name in listed if Path(name).suffix in SUFFIXES]
+    chosen = [name for name in listed if Path(name).suffix in SUFFIXES or Path(name).name in NAMES]
     paths = [ROOT / name for name in chosen if not name.startswith(SKIPPED)]
     return sorted(path for path in paths if path.exists())
 

@@ -24,7 +24,8 @@ from evalsuite.report.model.join_samples import (
 from evalsuite.report.model.notes import is_blind
 from evalsuite.report.writers.terminal import broken
 from evalsuite.runs.find import find_one
-from evalsuite.runs.records import Failure, FoundRun, SampleScore, read_samples
+from evalsuite.runs.records import Failure, FoundRun, SampleScore
+from evalsuite.runs.storage import read_samples
 
 _LENGTH = 300
 """A text is cut after so many characters, unless its sample alone is asked for."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from evalsuite.comparison.difference import PairedDifference
 from evalsuite.comparison.pairing import Incomparable, Matched, Paired, Read, pair
 from evalsuite.errors import IncompleteError, UsageError, nearest
-from evalsuite.runs.records import FoundRun, group_name, read_samples
+from evalsuite.runs.records import FoundRun, group_name
+from evalsuite.runs.storage import read_samples
 from evalsuite.stats import mean
 from evalsuite.stats.multiplicity import McNemar, holm, mcnemar
 from evalsuite.stats.paired_difference import Drop, estimate_drop, mean_drop, with_runs

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.comparison.comparison import Comparison, Difference, compare_any
 from evalsuite.comparison.difference import PairedDifference, to_points, to_share
 from evalsuite.comparison.pairing import Paired
 from evalsuite.comparison.policy import Policy, Terms
 from evalsuite.comparison.power import PowerAnalysis, analyse_power, expected_variability
 from evalsuite.errors import GOOD, INCOMPLETE, INCONCLUSIVE, REGRESSION
-from evalsuite.runs.records import FoundRun, read_samples
+from evalsuite.runs.records import FoundRun
+from evalsuite.runs.storage import read_samples
 from evalsuite.stats import decision
 from evalsuite.stats.decision import MarginTest, decide
 
@@ -53,7 +54,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """The verdict of the statistics alone, and the findings behind it."""
+    """The verdict of the statistics alone, and its findings."""
 
     verdict: decision.Verdict
     mean: Finding
@@ -92,7 +93,7 @@ class Assessment:
     @property
     def differently_asked(self) -> tuple[Paired, ...]:
         """Benchmarks with samples whose prompts differ; the other samples were compared."""
-        return tuple(paired for paired in self.comparison.paired if paired.asked_otherwise)
+        return tuple(paired for paired in self.comparison.paired if paired.different_prompts)
 
     @property
     def failed(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.errors import EvalsuiteError
 from evalsuite.runner import batch_sensitivity
 from evalsuite.runner.events import BenchmarkPlan
@@ -15,7 +15,8 @@ from evalsuite.runner.prompting import PromptBuilder
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import header
 from evalsuite.runner.run_record import Assignment, RunRecord
-from evalsuite.runs.journal import RERUN, Journal, answered
+from evalsuite.runs.journal import Journal, answered
+from evalsuite.runs.layout import RERUN
 from evalsuite.runs.records import Failure, Outcome
 from evalsuite.smolvlm.prompts import PromptOptions
 from evalsuite.vlmevalkit.client import KitError

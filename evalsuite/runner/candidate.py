@@ -28,7 +28,7 @@ def run_like(
             "one is gated at a time; name one of them"
         )
     (run,) = evaluate_prepared(prepared, emit)
-    return FoundRun(prepared.place(prepared.checkpoints[0]).run_json, run)
+    return FoundRun(prepared.paths(prepared.checkpoints[0]).run_json, run)
 
 
 def as_run(baseline: FoundRun, config: RunConfig, only: Sequence[str] = ()) -> RunConfig:

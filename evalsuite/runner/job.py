@@ -6,7 +6,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.runner.plan import Choice
 from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.journal import Journal

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.runner import batch_sensitivity
 from evalsuite.runner.job import Job, Piece
-from evalsuite.runner.plan import Place
 from evalsuite.runner.scoring import cost_of, make_score, score_samples
-from evalsuite.runs.records import Failure, SampleScore, Score, write_samples
+from evalsuite.runs.layout import RunPaths
+from evalsuite.runs.records import Failure, SampleScore, Score
+from evalsuite.runs.storage import write_samples
 from evalsuite.sample import Sample
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, SampleOutline
 
@@ -118,7 +119,7 @@ class KitRequests:
             lambda error: BuildFailed(job, self.failure(job.benchmark, error)),
         )
 
-    def score(self, job: Job, where: Place) -> None:
+    def score(self, job: Job, where: RunPaths) -> None:
         """Score `job`; posts `Scored` or `ScoringFailed`."""
         self._scorer.submit(
             self._run,
@@ -127,7 +128,7 @@ class KitRequests:
         )
 
     def score_reruns(
-        self, job: Job, where: Place, score: Score, rows: Sequence[SampleScore]
+        self, job: Job, where: RunPaths, score: Score, rows: Sequence[SampleScore]
     ) -> None:
         """Compare the reruns of `job` with its scored samples `rows`; posts `RerunsScored`."""
         reruns = job.reruns.predictions
@@ -172,7 +173,7 @@ class KitRequests:
         samples = self._source.samples(job.benchmark, job.conditions.data_digest, piece.ids)
         return SamplesBuilt(job, piece, samples, time.monotonic() - started)
 
-    def _score(self, job: Job, where: Place) -> Scored:
+    def _score(self, job: Job, where: RunPaths) -> Scored:
         started = time.monotonic()
         scored, rows = score_samples(
             self._source.kit,

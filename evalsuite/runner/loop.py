@@ -141,6 +141,8 @@ class Evaluation:
         for run in self._runs:
             run.record.check_files()
         todo = any(run.state.todo for run in self._runs)
+        if todo:
+            self._source.kit.start()
         if self._options.scores and todo:
             # First of all: without the judge, predictions could not be scored.
             self._source.kit.check_judge()
@@ -157,7 +159,8 @@ class Evaluation:
             if self._cluster is not None:
                 log = self._options.config.output_dir / "worker-MACHINE.log"
                 self._note(f"worker logs: {log}; Ray log: ray.log in the same directory")
-            self._source.kit.start()
+            # Before a worker loads its checkpoint.
+            self._source.kit.check_start()
         if asks:
             remote = self._cluster
             self._pool = Pool(

@@ -24,6 +24,7 @@ from evalsuite.smolvlm.profiler import (
 )
 from evalsuite.system.devices import resolve
 from evalsuite.system.environment import versions
+from evalsuite.system.packages import require_run
 
 SCHEMA = 1
 """The version of profile.json."""
@@ -71,6 +72,7 @@ def profile(config: ProfileConfig, say: Callable[[str], None] = lambda _: None) 
     Raises `UsageError` for wrong arguments and `IncompleteError` if the rates of the device cannot
     be measured.
     """
+    require_run()
     batch_sizes = _batch_sizes(config.batch_sizes)
     width, height = _image_size(config.image_size)
     device, dtype = resolve(config.run.device, config.run.dtype)

@@ -8,8 +8,8 @@ from typing import Any
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.batch_sensitivity import SAMPLES
 from evalsuite.runner.config import RunConfig
-from evalsuite.runner.plan import Limit, Shard
 from evalsuite.runner.workers.worker import WorkerSettings
+from evalsuite.runs.layout import Limit, Shard
 from evalsuite.smolvlm.settings import EngineSettings
 
 ENGINE = "evalsuite-3"

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.runner import batch_sensitivity as noises
 from evalsuite.runner.events import BenchmarkPlan
-from evalsuite.runner.plan import Place
 from evalsuite.runs.comparable import Conditions, differences
-from evalsuite.runs.records import Run, Score, read_run
+from evalsuite.runs.layout import RunPaths
+from evalsuite.runs.records import Run, Score
+from evalsuite.runs.storage import read_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class State:
 
 
 def look(
-    where: Place,
+    where: RunPaths,
     benchmarks: Sequence[Benchmark],
     conditions: Mapping[str, Conditions],
     *,

@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Mapping, Sequence
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import data_digest
 from evalsuite.checkpoint.adapter import require_peft
 from evalsuite.checkpoint.checkpoint import Checkpoint
@@ -14,7 +14,7 @@ from evalsuite.errors import IncompleteError
 from evalsuite.runner.events import BenchmarkPlan, OnEvent, RunPlanned
 from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.loop import Evaluation
-from evalsuite.runner.plan import Place, choose_scorable, place
+from evalsuite.runner.plan import choose_scorable
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import State, header, look
 from evalsuite.runner.run_record import Assignment
@@ -23,6 +23,7 @@ from evalsuite.runner.workers.slot import StartWorker
 from evalsuite.runner.workers.worker import Worker
 from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.journal import answered, peek
+from evalsuite.runs.layout import RunPaths, run_paths
 from evalsuite.runs.records import Run
 from evalsuite.system.locks import run_lock
 from evalsuite.vlmevalkit.client import KitError
@@ -46,7 +47,9 @@ def evaluate_all(
     made before the error are on disk.
     """
     places = [
-        place(options.config.output_dir, checkpoint, options.settings, options.limit, options.shard)
+        run_paths(
+            options.config.output_dir, checkpoint, options.settings, options.limit, options.shard
+        )
         for checkpoint in checkpoints
     ]
     # The same weights under two names are one run.
@@ -59,7 +62,7 @@ def evaluate_all(
         fresh=options.config.fresh,
         noise=options.reruns_required,
     )
-    runs: dict[Place, Run] = {}
+    runs: dict[RunPaths, Run] = {}
     todo: list[Assignment] = []
     with contextlib.ExitStack() as locks:
         for where, checkpoint in named.items():
@@ -88,7 +91,7 @@ def evaluate_all(
 
 def _dry_run(
     state: State,
-    where: Place,
+    where: RunPaths,
     conditions: Mapping[str, Conditions],
     options: ResolvedConfig,
     source: SampleSource,

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner import batch_sensitivity
-from evalsuite.runner.plan import Place
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import State
 from evalsuite.runs.comparable import Conditions
+from evalsuite.runs.layout import RunPaths
 from evalsuite.runs.records import (
     BatchSensitivity,
     CheckpointRecord,
@@ -20,9 +20,8 @@ from evalsuite.runs.records import (
     Run,
     Score,
     now,
-    read_run,
-    write_run,
 )
+from evalsuite.runs.storage import read_run, write_run
 from evalsuite.system.environment import PACKAGES, VERSION, versions
 
 
@@ -34,7 +33,7 @@ class Assignment:
     benchmarks: Sequence[Benchmark]
     conditions: Mapping[str, Conditions]
     """How each benchmark is asked and scored, by name."""
-    where: Place
+    where: RunPaths
     state: State
 
 

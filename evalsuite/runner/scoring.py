@@ -7,18 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.runner.job import Job, PredictionCost
 from evalsuite.runs.comparable import Conditions
-from evalsuite.runs.records import (
-    Cost,
-    Counts,
-    Failure,
-    Prediction,
-    SampleScore,
-    Score,
-    group_name,
-)
+from evalsuite.runs.records import Cost, Counts, Failure, Prediction, SampleScore, Score, group_name
 from evalsuite.sample import Frames, Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.system.environment import installed

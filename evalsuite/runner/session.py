@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.benchmarks import catalogue as catalogue
-from evalsuite.benchmarks.catalogue import JUDGED_METRICS, Benchmark, Catalogue
+from evalsuite.benchmarks.benchmark import JUDGED_METRICS, Benchmark
+from evalsuite.benchmarks.catalogue import Catalogue
 from evalsuite.benchmarks.data import cache
-from evalsuite.benchmarks.data.ensure import gather
+from evalsuite.benchmarks.data.ensure import ensure_data
 from evalsuite.benchmarks.data.search_paths import check_data_dir
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
@@ -20,15 +21,16 @@ from evalsuite.errors import UsageError
 from evalsuite.runner.config import CheckpointConfig, JudgeConfig, RunConfig
 from evalsuite.runner.events import DataProgress, Note, OnEvent
 from evalsuite.runner.kit_requests import SampleSource
-from evalsuite.runner.plan import Place, place, read_limit, read_shard
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.workers import ray_client
 from evalsuite.runner.workers.ray_messages import uses_gpu
 from evalsuite.runs.comparable import EXACT, JudgeId
+from evalsuite.runs.layout import RunPaths, read_limit, read_shard, run_paths
 from evalsuite.runs.records import FoundRun, Run
 from evalsuite.system import devices
 from evalsuite.system.hashing import cache_directory
+from evalsuite.system.packages import require_run
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.judge import read_settings
 
@@ -62,10 +64,10 @@ class Prepared:
     options: ResolvedConfig
     judge: JudgeId | None
 
-    def place(self, checkpoint: Checkpoint) -> Place:
+    def paths(self, checkpoint: Checkpoint) -> RunPaths:
         """Where the run of `checkpoint` is on disk."""
         options = self.options
-        return place(options.config.output_dir, checkpoint, options.settings, options.limit)
+        return run_paths(options.config.output_dir, checkpoint, options.settings, options.limit)
 
 
 def run_all(config: RunConfig, emit: OnEvent) -> Evaluated:
@@ -76,13 +78,14 @@ def run_all(config: RunConfig, emit: OnEvent) -> Evaluated:
     """
     prepared = prepare(config, emit)
     runs = evaluate_prepared(prepared, emit)
-    places = [] if config.dry_run else map(prepared.place, prepared.checkpoints)
+    places = [] if config.dry_run else map(prepared.paths, prepared.checkpoints)
     found = [FoundRun(at.run_json, run) for at, run in zip(places, runs, strict=True)]
     return Evaluated(found, frozenset(b.name for b in prepared.benchmarks))
 
 
 def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
     """Find and check all inputs of `config`. Raises `UsageError`, `IncompleteError`."""
+    require_run()
     options = _resolve(config, emit)
     judge = _judge(config)
     known = catalogue.load(config.benchmarks_file)
@@ -102,7 +105,7 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
             f"--output-dir {config.output_dir}: is a file or in a file; choose another"
         )
     _check_writable(cache_directory(), "the cache", "choose another with $EVALSUITE_CACHE")
-    ready = gather(
+    ready = ensure_data(
         chosen,
         config.data_dir,
         allow_modified=config.allow_modified_data,
@@ -110,7 +113,7 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
         fetching=not config.dry_run,
         yes=config.yes,
         note=lambda text: emit(Note(text)),
-        say=lambda step: emit(DataProgress(step)),
+        on_step=lambda step: emit(DataProgress(step)),
     )
     return Prepared(
         checkpoints=read,

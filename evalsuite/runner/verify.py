@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.errors import IncompleteError
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import Event, Note, OnEvent, RunPlanned, SamplesPredicted
 from evalsuite.runner.session import Prepared, evaluate_prepared, prepare
-from evalsuite.runs.records import Prediction, SampleScore, read_samples
+from evalsuite.runs.records import Prediction, SampleScore
+from evalsuite.runs.storage import read_samples
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.reference import ReferenceResult, ReferenceTask, run_reference
 
@@ -107,7 +108,7 @@ def verify(config: RunConfig, emit: OnEvent) -> Verification:
         if run.failures:
             failed = "; ".join(f"{f.benchmark}: {f.message}" for f in run.failures)
             raise IncompleteError(f"nothing to compare: {failed}")
-        where = prepared.place(checkpoint)
+        where = prepared.paths(checkpoint)
         ours = {b.name: read_samples(where.samples(b.name)) for b in prepared.benchmarks}
         emit(Note("running VLMEvalKit's own class and loop, one sample at a time"))
         theirs = {r.benchmark: r for r in _run_reference(prepared, ours, root / "theirs")}

@@ -14,7 +14,8 @@ from typing import Any
 
 from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.runs.find import find_one
-from evalsuite.runs.records import FoundRun, now, read_run
+from evalsuite.runs.records import FoundRun, now
+from evalsuite.runs.storage import read_run
 from evalsuite.system.files import to_json_text, write_atomically
 
 NAME = "baseline.json"

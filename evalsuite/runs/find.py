@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evalsuite.errors import UsageError
-from evalsuite.runs.records import FoundRun, read_run
+from evalsuite.runs.layout import checkpoint_directories, run_directories, run_records
+from evalsuite.runs.records import FoundRun
+from evalsuite.runs.storage import read_run
 
 _SOME = 5
 """So many candidates are named in a message."""
@@ -68,9 +68,11 @@ def find_all(results: Path, say: Callable[[str], None] | None = None) -> list[Fo
     is left.
     """
     found = []
-    for directory in _run_directories(results, "*/*"):
+    for directory in run_directories(results, 2):
         try:
-            found.append(_largest([FoundRun(path, read_run(path)) for path in _records(directory)]))
+            found.append(
+                _largest([FoundRun(path, read_run(path)) for path in run_records(directory)])
+            )
         except UsageError as error:
             (say or _to_standard_error)(f"left out: {error}")
     if not found:
@@ -86,10 +88,10 @@ def _named(argument: str, results: Path) -> Path:
     path = _existing(argument, results)
     if path.is_file():
         return path
-    records = _records(path)
+    records = run_records(path)
     if records:
         return _only(argument, records, "records")
-    runs = _run_directories(path, "*")
+    runs = run_directories(path, 1)
     if not runs:
         raise UsageError(f"{argument}: {_why_no_run(path, results)}")
     return _named(str(_only(argument, runs, "runs")), results)
@@ -99,8 +101,7 @@ def _existing(argument: str, results: Path) -> Path:
     for path in (Path(argument), results / argument):
         if path.exists():
             return path
-    named = sorted(results.glob(f"{glob.escape(argument)}-" + "[0-9a-f]" * 8))
-    if named and "/" not in argument:
+    if named := checkpoint_directories(results, argument):
         return _only(argument, named, "checkpoints of this name")
     raise UsageError(
         f"{argument}: no such run, here or in {results}; 'evalsuite list runs' shows what there is"
@@ -108,7 +109,7 @@ def _existing(argument: str, results: Path) -> Path:
 
 
 def _why_no_run(path: Path, results: Path) -> str:
-    if path.resolve() == results.resolve() or _run_directories(path, "*/*"):
+    if path.resolve() == results.resolve() or run_directories(path, 2):
         return "is a results directory, not a run; name one in it, or none to take all"
     if (path / "config.json").exists():
         return (
@@ -128,26 +129,8 @@ def _only(argument: str, candidates: Sequence[Path], what: str) -> Path:
     )
 
 
-def _records(directory: Path) -> list[Path]:
-    """List what records the run in `directory`: run.json, otherwise every run@N.json."""
-    whole = directory / "run.json"
-    return [whole] if whole.is_file() else sorted(directory.glob("run@*.json"), key=_natural)
-
-
 def _largest(candidates: Sequence[FoundRun]) -> FoundRun:
     return max(candidates, key=lambda found: sum(score.n for score in found.run.scores))
-
-
-def _run_directories(root: Path, pattern: str) -> list[Path]:
-    return sorted(
-        (path for path in root.glob(pattern) if path.is_dir() and _records(path)), key=_natural
-    )
-
-
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """Orders numbers in names by their value."""
-    parts = re.split(r"(\d+)", str(path))
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts]
 
 
 def _to_standard_error(line: str) -> None:

@@ -19,12 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.errors import DiskError, UsageError
+from evalsuite.runs.layout import PREDICTIONS, journal_path, set_aside, shard_journals
 from evalsuite.runs.records import SCHEMA, Prediction
 from evalsuite.system.files import disk_errors, to_json_line, write_atomically
-
-PREDICTIONS = "predictions"
-RERUN = "rerun"
-"""The journal of samples repeated at batch size 1: `evalsuite.runner.batch_sensitivity`."""
 
 
 class Journal:
@@ -42,7 +39,7 @@ class Journal:
         Raises `UsageError` for a journal of a newer evalsuite, `DiskError` if it cannot be written.
         """
         self._name = name
-        self.path = directory / (f"{name}.{part}.jsonl" if part else f"{name}.jsonl")
+        self.path = journal_path(directory, name, part)
         self._header = {"schema": SCHEMA, **header}
         self._elsewhere: Mapping[str, Prediction] = {}
         with disk_errors(self.path):
@@ -57,7 +54,7 @@ class Journal:
                 self._take_in_shards(directory)
 
     def _take_in_shards(self, directory: Path) -> None:
-        beside = sorted(directory.glob(_shards(self._name)))
+        beside = shard_journals(directory, self._name)
         shards = [path for path in beside if read_header(path) == self._header]
         if shards:
             self.predictions = _merged([self.predictions, *map(read_predictions, shards)])
@@ -140,8 +137,8 @@ def peek(
 ) -> dict[str, Prediction]:
     """The predictions on disk under `header`, those of shards included, touching nothing."""
     wanted = {"schema": SCHEMA, **header}
-    path = directory / f"{name}.jsonl"
-    candidates = [path, _aside(path, wanted), *sorted(directory.glob(_shards(name)))]
+    path = journal_path(directory, name)
+    candidates = [path, _aside(path, wanted), *shard_journals(directory, name)]
     found = [candidate for candidate in candidates if read_header(candidate) == wanted]
     return _merged(map(read_predictions, found))
 
@@ -217,10 +214,6 @@ def read_header(path: Path) -> dict[str, Any] | None:
     return header
 
 
-def _shards(name: str) -> str:
-    return f"{name}.shard-*.jsonl"
-
-
 def _aside(path: Path, header: Mapping[str, Any]) -> Path:
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:8]
-    return path.with_name(f"{path.stem}-{digest}.jsonl")
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
+    return set_aside(path, digest)

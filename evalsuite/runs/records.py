@@ -1,30 +1,19 @@
-"""What came of it: predictions, scores, failures and whole runs; run.json out and in."""
+"""The records of a run: predictions, scores, failures. `evalsuite.runs.storage` stores them."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import hashlib
-import itertools
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal
 
-from evalsuite.errors import UsageError
 from evalsuite.runs.comparable import Conditions
+from evalsuite.runs.layout import samples_path
 from evalsuite.sample import Ended
-from evalsuite.system.files import to_json_line, to_json_text, write_atomically
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 SCHEMA = 2
 """The version of run.json and the journals. Other versions are not read."""
-
-_ENDINGS = get_args(Ended)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,116 +246,10 @@ class FoundRun:
     run: Run
 
     def samples(self, benchmark: str) -> Path:
-        """The scored samples of `benchmark`, which lie beside it."""
-        suffix = "" if self.run.limit is None else f"@{self.run.limit}"
-        return self.path.parent / benchmark / f"samples{suffix}.jsonl"
+        """The path of the scored samples of `benchmark`."""
+        return samples_path(self.path, benchmark, self.run.limit)
 
 
 def now() -> str:
     """The time in UTC, as run.json has it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def write_run(path: Path, run: Run) -> None:
-    """Write `run` to `path` atomically. Raises `DiskError`."""
-    write_atomically(path, to_json_text(run_to_plain(run)))
-
-
-def read_run(path: Path) -> Run:
-    """Read a run.json; raises `UsageError` if it is not one or was made by a newer evalsuite."""
-    # Only here, so that commands which read no run do not pay for it.
-    from pydantic import ValidationError
-
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise UsageError(f"{path}: is not JSON, so not a run; name a run directory") from None
-    if not isinstance(plain, dict) or type(plain.get("schema")) is not int:
-        raise UsageError(f"{path}: is not a run.json (no 'schema'); name a run directory")
-    if plain["schema"] > SCHEMA:
-        raise UsageError(
-            f"{path}: written by a newer evalsuite (schema {plain['schema']}, this one reads "
-            f"{SCHEMA}); update evalsuite or choose another --output-dir"
-        )
-    if plain["schema"] < SCHEMA:
-        raise UsageError(
-            f"{path}: schema {plain['schema']} is not supported (this evalsuite reads schema "
-            f"{SCHEMA}); delete the file and run again"
-        )
-    outcomes = plain.get("outcomes")
-    for outcome in outcomes if isinstance(outcomes, list) else []:
-        if isinstance(outcome, dict) and isinstance(outcome.get("failure"), dict):
-            outcome.update(outcome.pop("failure"))
-    try:
-        return _validator().validate_python(plain)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"{path}: {where}: {first['msg']}; the file was changed by hand?"
-        ) from None
-
-
-@functools.cache
-def _validator() -> TypeAdapter[Run]:
-    """What checks a run: making it takes longer than a run's checking."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Run)
-
-
-def settings_digest(settings: Mapping[str, Any]) -> str:
-    """Identify the settings of a run; its first eight characters name the run's directory."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def run_to_plain(run: Run) -> dict[str, Any]:
-    """`run` with the keys of run.json."""
-    plain = dataclasses.asdict(run)
-    plain["outcomes"] = [_outcome_to_plain(outcome) for outcome in run.outcomes]
-    return plain
-
-
-def _outcome_to_plain(outcome: Outcome) -> dict[str, Any]:
-    plain = dataclasses.asdict(outcome)
-    if isinstance(outcome, Failure):
-        return {"benchmark": plain.pop("benchmark"), "failure": plain}
-    return plain
-
-
-def write_samples(path: Path, scores: Sequence[SampleScore]) -> None:
-    """Write samples.jsonl: one line a sample, in the order of the data. Raises `DiskError`."""
-    write_atomically(path, "".join(to_json_line(dataclasses.asdict(score)) for score in scores))
-
-
-def read_samples(path: Path) -> list[SampleScore]:
-    """Read a samples.jsonl; raises `UsageError` if there is none."""
-    try:
-        # Not splitlines(): a text of ours is ASCII, another's may hold U+2028 and the like.
-        lines = path.read_text(encoding="utf-8").split("\n")
-        return [_sample_score(json.loads(line)) for line in lines if line]
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        why = " ".join(str(error).split())
-        raise UsageError(f"{path}: is damaged: {why}; score again with --mode eval") from None
-
-
-_TEXTS = ("id", "cluster", "prediction", "target", "part", "category", "question",
-          "prompt_digest")  # fmt: skip
-"""Fields of a sample that are text, as written by `write_samples`."""
-
-
-def _sample_score(plain: Any) -> SampleScore:
-    if not isinstance(plain, dict):
-        raise TypeError("a line is no sample")
-    labels = tuple((column, value) for column, value in plain.get("labels", ()))
-    made = SampleScore(**{**plain, "media": tuple(plain["media"]), "labels": labels})
-    texts = [getattr(made, name) for name in _TEXTS]
-    if not all(type(text) is str for text in (*texts, *made.media, *itertools.chain(*labels))):
-        raise TypeError(f"sample {made.id}: a text is none")
-    if made.ended not in _ENDINGS or type(made.counts) is not bool:
-        raise ValueError(f"sample {made.id}: ended '{made.ended}', counts {made.counts!r}")
-    return made

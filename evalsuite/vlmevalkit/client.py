@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.errors import IncompleteError
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import Prediction
@@ -28,6 +28,9 @@ from evalsuite.vlmevalkit.judge import check
 
 Stage = Literal["data", "score"]
 
+START_REPLIES = 2
+"""The child says first that `server.check_packages` is done, then that VLMEvalKit is imported."""
+
 
 class KitError(IncompleteError):
     """VLMEvalKit failed to load or score a benchmark; `stage` is one of the two."""
@@ -37,6 +40,10 @@ class KitError(IncompleteError):
         self.stage: Stage = stage
         self.logged = logged
         """Whether the kit's log has more details."""
+
+
+class KitStartError(IncompleteError):
+    """VLMEvalKit does not start on this machine, so no benchmark can be evaluated."""
 
 
 class _ProcessLostError(Exception):
@@ -156,7 +163,8 @@ class Kit:
         self.media = self._settings.media
         self._lock = threading.Lock()
         self._child: Child | None = None
-        self._ready = False
+        self._awaited = 0
+        """Replies to the start that are still to come, of `START_REPLIES`."""
         self._closed = False
         self._judge_answered = False
         # Media that made a child crash or hang, by benchmark and cluster; never read again.
@@ -172,6 +180,18 @@ class Kit:
         """Start the child, so that its import overlaps with other work."""
         with self._lock, contextlib.suppress(ChildDied):
             self._start()
+
+    def check_start(self) -> None:
+        """Start the child and wait until it has found the packages that often do not load.
+
+        That takes less than a second, where the whole start takes many. Raises `KitStartError`.
+        """
+        with self._lock:
+            try:
+                self._await_start(self._start(), START_REPLIES - 1)
+            except BaseException:
+                self._stop()
+                raise
 
     def check_judge(self) -> None:
         """Check once that the judge, if any, answers; raises `EvalsuiteError`."""
@@ -268,10 +288,7 @@ class Kit:
                 child = self._start()
                 if self._closed:  # closed during the start, without the child
                     raise ChildDied("was closed")
-                if not self._ready:
-                    self._ready, reason = child.receive(self.start_seconds)
-                    if not self._ready:
-                        raise KitError(stage, reason.text, logged=reason.logged)
+                self._await_start(child, 0)
                 child.send(request)
                 done, result = child.receive(seconds)
             except (ChildDied, ChildTimedOut) as error:
@@ -292,9 +309,25 @@ class Kit:
                 with disk_errors(folder):
                     folder.mkdir(parents=True, exist_ok=True)
             self._child = Child("evalsuite.vlmevalkit.server", _ENVIRONMENT)
-            self._ready = False
+            self._awaited = START_REPLIES
             self._child.send(self._settings)
         return self._child
+
+    def _await_start(self, child: Child, left: int) -> None:
+        """Wait until only `left` replies to the start are still to come; raises `KitStartError`."""
+        while self._awaited > left:
+            try:
+                good, refusal = child.receive(self.start_seconds)
+            except (ChildDied, ChildTimedOut) as error:
+                if self._closed:
+                    raise
+                gave = "gave " if isinstance(error, ChildTimedOut) else ""
+                reason = f"its process {gave}{error}; {self.log} says more"
+                raise KitStartError(f"VLMEvalKit cannot start: {reason}") from error
+            if not good:
+                more = f"; {self.log} says more" if refusal.logged else ""
+                raise KitStartError(f"VLMEvalKit cannot start: {refusal.text}{more}")
+            self._awaited -= 1
 
     def _stop(self) -> None:
         if self._child is not None:

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.system.process import Child, serve, write_to
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit import unpatched

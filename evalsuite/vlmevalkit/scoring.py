@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalsuite.runs.records import Prediction
-from evalsuite.vlmevalkit import scoring_workarounds, workarounds
+from evalsuite.vlmevalkit import left_out, scoring_workarounds, workarounds
 from evalsuite.vlmevalkit.client import BenchmarkScore, KitError, SampleValue
 from evalsuite.vlmevalkit.datasets import LoadedDataset, Row
 from evalsuite.vlmevalkit.evaluate import evaluate, tables_differ, unpatched_score
@@ -82,6 +82,12 @@ def check(loaded: LoadedDataset) -> None:
             "data",
             f"{benchmark.name}: VLMEvalKit does not score a dataset with '{word[0]}' in its key "
             f"'{benchmark.dataset}' by metric '{benchmark.metric}'",
+        )
+    if packages := left_out.wanted(type(loaded.dataset)):
+        raise KitError(
+            "data",
+            f"{benchmark.name}: scoring it needs packages that are not installed: "
+            f"pip install {' '.join(packages)}",
         )
     if benchmark.published and not benchmark.modified:
         return  # published data may contain rows for which no prediction is correct

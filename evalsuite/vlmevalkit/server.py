@@ -11,7 +11,7 @@ from evalsuite.errors import EvalsuiteError
 from evalsuite.system import process
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.text import one_line
-from evalsuite.vlmevalkit.client import KitSettings, RequestFailure
+from evalsuite.vlmevalkit.client import KitSettings, KitStartError, RequestFailure
 from evalsuite.vlmevalkit.judge import KEY_VARIABLES, Judge
 
 
@@ -20,9 +20,12 @@ def main() -> None:
     connection = process.serve()
     settings: KitSettings = connection.recv()
     process.write_to(settings.log)
-    started, answer = _reply("starting", _request_handler, settings)
-    connection.send((started, None if started else answer))
-    while started:
+    good, answer = _reply("", check_packages)
+    connection.send((good, answer))
+    if good:
+        good, answer = _reply("", _request_handler, settings)
+        connection.send((good, None if good else answer))
+    while good:
         try:
             request = connection.recv()
         except EOFError:
@@ -40,7 +43,20 @@ def _reply(what: str, work: Callable[..., Any], *arguments: Any) -> tuple[bool, 
     except Exception as error:  # noqa: BLE001 - at a process boundary every error becomes a message
         traceback.print_exc()
         reason = " in ".join([one_line(error, with_type=True), *getattr(error, "__notes__", [])])
-        return False, RequestFailure(f"{what}: VLMEvalKit raised {reason}", logged=True)
+        if what:
+            reason = f"{what}: VLMEvalKit raised {reason}"
+        return False, RequestFailure(reason, logged=True)
+
+
+def check_packages() -> None:
+    """Import the package of VLMEvalKit's that most often fails to; raises `KitStartError`."""
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        raise KitStartError(
+            f"OpenCV cannot be imported ({one_line(error, with_type=True)}): "
+            "pip install --force-reinstall --no-deps opencv-python-headless"
+        ) from error
 
 
 def _request_handler(settings: KitSettings) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import vlmeval.dataset
 
-from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
+from evalsuite.benchmarks.benchmark import Benchmark, FrameRule
 from evalsuite.benchmarks.video_layouts import LAYOUTS, Layout
 from evalsuite.sample import Frames
 from evalsuite.vlmevalkit import custom_data, image_datasets

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
+from evalsuite.benchmarks.benchmark import Benchmark, FrameRule
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.runs.records import Prediction
 from evalsuite.sample import Sample

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
+from evalsuite.benchmarks.benchmark import Benchmark, FrameRule
 from evalsuite.runs.comparable import JudgeId
 from tests.builders import kit_data as made
 from tests.builders.kit_data import Row

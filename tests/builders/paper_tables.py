@@ -23,7 +23,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from evalsuite.benchmarks import catalogue
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark, FrameRule
 from tests.builders import paper_videos as paper_videos
 from tests.builders.paper_videos import VIDEO_TABLES, write_media
 
@@ -60,7 +60,7 @@ def variants() -> dict[str, Benchmark]:
             chosen[name], name=f"{name}_subtitles", arguments={"use_subtitle": True}
         )
     chosen["MVBench_8frames"] = dataclasses.replace(
-        chosen["MVBench"], name="MVBench_8frames", frames=catalogue.FrameRule(count=8)
+        chosen["MVBench"], name="MVBench_8frames", frames=FrameRule(count=8)
     )
     return chosen
 

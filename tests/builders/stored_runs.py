@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalsuite.runs.records import FoundRun, SampleScore, write_run, write_samples
+from evalsuite.runs.records import FoundRun, SampleScore
+from evalsuite.runs.storage import write_run, write_samples
 from tests.builders.runs import run, score
 
 

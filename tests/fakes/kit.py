@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.workers.worker import (
     BatchDone,
@@ -61,6 +61,9 @@ class FakeKit:
         pass
 
     def start(self) -> None:
+        pass
+
+    def check_start(self) -> None:
         pass
 
     def outline(self, benchmark: Benchmark) -> list[SampleOutline]:

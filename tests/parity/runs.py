@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.runs.journal import read_predictions
-from evalsuite.runs.records import Score, read_samples
+from evalsuite.runs.records import Score
+from evalsuite.runs.storage import read_samples
 from evalsuite.sample import Frames, Media, Sample
 from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.image_decoder import Decoder

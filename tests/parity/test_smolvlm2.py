@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evalsuite.runs.journal import read_predictions
-from evalsuite.runs.records import read_samples
+from evalsuite.runs.storage import read_samples
 from evalsuite.vlmevalkit.reference import ReferenceResult as Theirs
 from evalsuite.vlmevalkit.reference import ReferenceTask, run_reference
 from tests.conftest import Bench, Reference, demo

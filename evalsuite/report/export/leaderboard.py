@@ -21,7 +21,8 @@ from evalsuite.report.model.table import Row, Table, prompts_of
 from evalsuite.report.tables.grid import Entry, Grid, Heading, Line, entry, heading
 from evalsuite.report.tables.runs import about_best, remarks, scores, slots
 from evalsuite.report.writers.markdown import escaped, grid_markdown
-from evalsuite.runs.records import FoundRun, Run, Score, settings_digest
+from evalsuite.runs.layout import settings_digest
+from evalsuite.runs.records import FoundRun, Run, Score
 from evalsuite.system.files import write_atomically
 
 BEGIN = "<!-- evalsuite:leaderboard:begin -->"

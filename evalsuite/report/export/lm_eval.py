@@ -17,7 +17,8 @@ from evalsuite.errors import UsageError
 from evalsuite.report.export.model_index import METRIC_NAMES
 from evalsuite.report.format import listed, short
 from evalsuite.report.model.notes import is_blind
-from evalsuite.runs.records import FoundRun, Run, SampleScore, Score, read_samples
+from evalsuite.runs.records import FoundRun, Run, SampleScore, Score
+from evalsuite.runs.storage import read_samples
 from evalsuite.system.files import to_json_line, to_json_text, write_atomically
 from evalsuite.system.text import unique_slug
 

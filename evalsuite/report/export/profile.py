@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evalsuite.report.format import short
 from evalsuite.runner.profile import Profile, profile_to_plain
+from evalsuite.runs.layout import profile_directory
 from evalsuite.system.files import to_json_text, write_atomically
 
 
 def place(made: Profile, results: Path) -> Path:
     """Return the default directory of the files: in the directory of the checkpoint's runs."""
     checkpoint = made.checkpoint
-    device = made.device.replace(":", "")
-    directory = results / f"{checkpoint.name}-{short(checkpoint.digest)}"
-    return directory / f"profile-{device}-{made.dtype}"
+    return profile_directory(results, checkpoint.name, checkpoint.digest, made.device, made.dtype)
 
 
 def write(made: Profile, directory: Path) -> list[Path]:

@@ -16,7 +16,8 @@ from evalsuite.comparison.comparison import over_questions
 from evalsuite.comparison.pairing import Incomparable, Read, pair
 from evalsuite.errors import UsageError
 from evalsuite.report.model.table import LEVEL, Average, BenchmarkColumn, Contest, Table
-from evalsuite.runs.records import FoundRun, read_samples
+from evalsuite.runs.records import FoundRun
+from evalsuite.runs.storage import read_samples
 from evalsuite.stats.multiplicity import holm
 from evalsuite.stats.paired_difference import FEW_CLUSTERS, Drop, mean_drop
 
@@ -119,7 +120,7 @@ def _lead(best: FoundRun, second: FoundRun, name: str, read: Read) -> _Lead | st
         return "samples.jsonl is damaged or not what was scored"
     if isinstance(paired, Incomparable):
         return f"not comparable: {'; '.join(paired.why)}"
-    if paired.left_out or paired.asked_otherwise:
+    if paired.left_out or paired.different_prompts:
         return "not on the same samples"
     drop = over_questions(paired.samples)
     answered = [sample for sample in paired.samples if not sample.failed]

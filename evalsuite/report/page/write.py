@@ -20,7 +20,8 @@ from evalsuite.report.page.folder import INDEX, Folder, claim, opened
 from evalsuite.report.page.overview import overview
 from evalsuite.report.page.skeleton import Style, assets, new_style
 from evalsuite.report.page.subject import Group, Subject, groups, rows_of
-from evalsuite.runs.records import FoundRun, read_samples
+from evalsuite.runs.records import FoundRun
+from evalsuite.runs.storage import read_samples
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from evalsuite.errors import UsageError, nearest
 from evalsuite.report.model.table import Table, build
 from evalsuite.report.plots import categories, intervals, memory, steps
 from evalsuite.report.plots.style import save, styled
-from evalsuite.runs.records import FoundRun, read_samples
+from evalsuite.runs.records import FoundRun
+from evalsuite.runs.storage import read_samples
 from evalsuite.system.text import unique_slug
 
 Say = Callable[[str], None]

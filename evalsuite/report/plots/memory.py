@@ -30,6 +30,7 @@ from evalsuite.report.plots.style import (
     shown,
     told_apart,
 )
+from evalsuite.runs.layout import profiles_beside
 from evalsuite.runs.records import FoundRun
 
 NAMED = 16
@@ -66,7 +67,7 @@ def memory_of(found: FoundRun) -> Memory | None:
     """
     run = found.run
     device = str(run.environment.get("device", "")).partition(":")[0]
-    for path in sorted(found.path.parent.parent.glob("profile-*/profile.json")):
+    for path in profiles_beside(found.path):
         measured = _profiled(path, run.checkpoint.digest, str(run.settings.get("dtype")), device)
         if measured is not None:
             return measured

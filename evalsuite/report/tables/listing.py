@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from evalsuite.benchmarks.catalogue import Benchmark, Catalogue, load
+from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.benchmarks.catalogue import Catalogue, load
 from evalsuite.errors import UsageError, nearest
 from evalsuite.report.format import ABSENT, day, listed, points
 from evalsuite.report.model.notes import is_blind

@@ -25,7 +25,7 @@ def to_json(comparison: Comparison, lead: Lead | None = None) -> str:
         {
             **record,
             "left_out": paired.left_out,
-            "different_prompts": paired.asked_otherwise,
+            "different_prompts": paired.different_prompts,
             "breakdown": records(category_differences(paired)),
         }
         for record, paired in zip(records(comparison.differences), comparison.paired, strict=True)

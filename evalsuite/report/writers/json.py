@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evalsuite.report.model.table import Table
-from evalsuite.runs.records import run_to_plain
+from evalsuite.runs.storage import run_to_plain
 from evalsuite.system.files import to_json_text
 
 
