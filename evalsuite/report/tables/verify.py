@@ -1,43 +1,46 @@
-"""The table of `evalsuite verify`."""
+"""The result of `evalsuite verify` as a table."""
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from evalsuite.report.format import counted, cut, points, rate, sentence
-from evalsuite.report.tables.grid import Entry, Grid, Heading, Line, entries
+from evalsuite.report.model.column import Column
+from evalsuite.report.tables.grid import Grid, lay_out
 from evalsuite.runner.verify import BenchmarkAgreement, Verification
 
 SHOWN = 3
-"""Number of different predictions shown for each benchmark."""
+"""Most different predictions that are shown for a benchmark."""
 _LENGTH = 60
-"""Maximum length of a prediction, in characters."""
+"""Most characters of a prediction that are shown."""
+
+COLUMNS: tuple[Column[BenchmarkAgreement], ...] = (
+    Column("benchmark", "benchmark", attrgetter("benchmark"), numeric=False, wraps=True),
+    Column("n", "samples", attrgetter("n")),
+    Column("same", "same prediction", attrgetter("same")),
+    Column("score", "evalsuite", attrgetter("score"), points),
+    Column("their_score", "VLMEvalKit", attrgetter("their_score"), points),
+)
 
 
 def grid(verified: Verification) -> Grid:
-    """The comparison, one line per benchmark."""
-    return Grid(
+    """Lay out the comparison: a line a benchmark."""
+    return lay_out(
+        COLUMNS,
+        verified.benchmarks,
         title=f"{verified.checkpoint} on {verified.device} in {verified.dtype}",
-        headings=(
-            Heading("benchmark", numeric=False, wraps=True),
-            *(Heading(name) for name in ("samples", "identical", "score", "VLMEvalKit's score")),
-        ),
-        lines=tuple(Line(_line(compared)) for compared in verified.benchmarks),
-        remarks=(*_verdict(verified), *_speed(verified), *_examples(verified), *_stopped(verified)),
+        remarks=[
+            *_verdict(verified),
+            *_speed(verified),
+            *_examples(verified),
+            *_stopped(verified),
+        ],
     )
-
-
-def _line(compared: BenchmarkAgreement) -> tuple[Entry, ...]:
-    return entries((
-        compared.benchmark,
-        str(compared.n),
-        str(compared.same),
-        points(compared.score),
-        points(compared.their_score),
-    ))  # fmt: skip
 
 
 def _stopped(verified: Verification) -> list[str]:
     return [
-        f"{compared.benchmark}: VLMEvalKit's loop stopped: {sentence(compared.stopped)}"
+        f"{compared.benchmark}: VLMEvalKit's own loop stopped: {sentence(compared.stopped)}"
         for compared in verified.benchmarks
         if compared.stopped is not None
     ]
@@ -46,14 +49,14 @@ def _stopped(verified: Verification) -> list[str]:
 def _verdict(verified: Verification) -> list[str]:
     different = sum(len(compared.differences) for compared in verified.benchmarks)
     if not different:
-        return [f"all predictions are identical: {counted(verified.n, 'sample')}"]
-    said = (
-        f"{different} of {counted(verified.n, 'prediction')} differ; known deviations are in "
-        "docs/evidence/differences.md"
+        return [f"all predictions are equal: {counted(verified.n, 'sample')}"]
+    line = (
+        f"{different} of {counted(verified.n, 'prediction')} differ; "
+        "docs/evidence/differences.md lists the known deviations"
     )
     if verified.dtype != "float32":
-        said += f"; differences may come from {verified.dtype} rounding; rerun with --dtype float32"
-    return [said]
+        line += f"; differences may come from {verified.dtype} rounding: rerun with --dtype float32"
+    return [line]
 
 
 def _speed(verified: Verification) -> list[str]:
@@ -61,16 +64,16 @@ def _speed(verified: Verification) -> list[str]:
         return []
     ours, theirs = verified.n / verified.seconds, verified.n / verified.their_seconds
     return [
-        f"samples per second, from the first sample to the last prediction: {rate(ours)}, "
-        f"VLMEvalKit {rate(theirs)} ({ours / theirs:.1f}x). The first figure includes part of the "
-        "loading time, VLMEvalKit's does not: with few samples the factor is understated"
+        f"samples/s from the first sample to the last prediction: evalsuite {rate(ours)}, "
+        f"VLMEvalKit {rate(theirs)}, ratio {ours / theirs:.1f}; evalsuite's time includes the rest "
+        "of loading the model, VLMEvalKit's does not, so the ratio is too low for few samples"
     ]
 
 
 def _examples(verified: Verification) -> list[str]:
     return [
-        f"{compared.benchmark} {item.id}: {cut(item.ours, _LENGTH)!r}, "
-        f"VLMEvalKit: {cut(item.theirs, _LENGTH)!r}"
+        f"{compared.benchmark} {item.id}: evalsuite {cut(item.ours, _LENGTH)!r}, "
+        f"VLMEvalKit {cut(item.theirs, _LENGTH)!r}"
         for compared in verified.benchmarks
         for item in compared.differences[:SHOWN]
     ]
