@@ -29,7 +29,8 @@ from pathlib import Path
 from tabulate import tabulate
 
 from bench import photos
-from bench.side_by_side import Stopwatch, rate, setting, subject, write
+from bench.results import rate, setting, write
+from bench.side_by_side import Stopwatch, subject
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import RunConfig

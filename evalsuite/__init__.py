@@ -33,7 +33,7 @@ _HOME = {
     "compare": ("evalsuite.api", "compare"),
     "gate": ("evalsuite.api", "gate"),
     "to_dataframe": ("evalsuite.api", "to_dataframe"),
-    "load_run": ("evalsuite.runs.records", "read_run"),
+    "load_run": ("evalsuite.runs.storage", "read_run"),
     "register": ("evalsuite.vlmevalkit.adapter", "register"),
     "Benchmark": ("evalsuite.benchmarks.benchmark", "Benchmark"),
     "Checkpoint": ("evalsuite.checkpoint.checkpoint", "Checkpoint"),
