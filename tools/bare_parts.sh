@@ -21,7 +21,7 @@ environment() { # NAME: a new virtual environment outside the clone
 }
 
 size() { # ENVIRONMENT
-  say "$(du -sm "$1" | cut -f1) MB, $(find "$1" -name '*.dist-info' | wc -l) packages in $(basename "$1")"
+  say "$(du -sm "$1" | cut -f1) MB, $(find "$1"/lib/python*/site-packages -maxdepth 1 -name '*.dist-info' | wc -l) packages in $(basename "$1")"
 }
 
 check_scores() { # the table must be README's
