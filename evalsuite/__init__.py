@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from evalsuite.api import compare as compare
     from evalsuite.api import gate as gate
     from evalsuite.api import run as run
-    from evalsuite.benchmarks.catalogue import Benchmark as Benchmark
+    from evalsuite.api import to_dataframe as to_dataframe
+    from evalsuite.benchmarks.benchmark import Benchmark as Benchmark
     from evalsuite.checkpoint.checkpoint import Checkpoint as Checkpoint
     from evalsuite.comparison.comparison import Comparison as Comparison
     from evalsuite.comparison.gate import GateResult as GateResult
@@ -31,9 +32,10 @@ _HOME = {
     "run": ("evalsuite.api", "run"),
     "compare": ("evalsuite.api", "compare"),
     "gate": ("evalsuite.api", "gate"),
-    "load_run": ("evalsuite.runs.records", "read_run"),
+    "to_dataframe": ("evalsuite.api", "to_dataframe"),
+    "load_run": ("evalsuite.runs.storage", "read_run"),
     "register": ("evalsuite.vlmevalkit.adapter", "register"),
-    "Benchmark": ("evalsuite.benchmarks.catalogue", "Benchmark"),
+    "Benchmark": ("evalsuite.benchmarks.benchmark", "Benchmark"),
     "Checkpoint": ("evalsuite.checkpoint.checkpoint", "Checkpoint"),
     "Comparison": ("evalsuite.comparison.comparison", "Comparison"),
     "EvalsuiteError": ("evalsuite.errors", "EvalsuiteError"),

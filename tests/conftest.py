@@ -16,7 +16,7 @@ import huggingface_hub
 import pytest
 
 from evalsuite.benchmarks import catalogue as benchmarks
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import locate
 from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.checkpoint import Checkpoint

@@ -1,4 +1,4 @@
-"""action.yml, step by step: as GitHub runs a composite action, with inputs in their places."""
+"""The steps of action.yml, run like a composite action of GitHub."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of a job with this action as its step."""
+    """The result of a job with this action as its step."""
 
     code: int
     outputs: dict[str, str]
@@ -139,7 +139,7 @@ def test_a_pass(tmp_path: Path) -> None:
     assert "::error" not in ran.shown
 
 
-def test_a_regression_fails_the_step_and_says_where(tmp_path: Path) -> None:
+def test_a_regression_fails_the_step(tmp_path: Path) -> None:
     sides(tmp_path)
     ran = run(tmp_path, baseline=name("base"), candidate=name("worse"), junit="here/gate.xml")
     assert ran.code == 1
@@ -185,8 +185,8 @@ def test_inputs_are_never_run(tmp_path: Path, text: str) -> None:
         assert not (tmp_path / "hacked").exists()
 
 
-def test_what_pip_is_given(tmp_path: Path) -> None:
-    """Installed already, so nothing is fetched; a wrong name stops before the gate."""
+def test_arguments_of_pip(tmp_path: Path) -> None:
+    """The package is installed already; a wrong name fails before the gate."""
     sides(tmp_path)
     ran = run(tmp_path, baseline=name("base"), candidate=name("same"), install="PyYAML")
     assert ran.code == 0, ran.shown

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
+from evalsuite.benchmarks.benchmark import Benchmark, FrameRule
 from evalsuite.checkpoint import checkpoint
 from evalsuite.errors import UsageError
 from evalsuite.runs.journal import read_predictions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
@@ -10,10 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from evalsuite.benchmarks.data import cache
-from evalsuite.cli import cache as cached
+from evalsuite.cli import main
 from evalsuite.errors import UsageError
 from evalsuite.system.locks import exclusive, is_held
 
@@ -74,8 +72,8 @@ def test_kinds_are_counted_apart(root: Path) -> None:
 def test_the_longest_unused_goes_first(root: Path) -> None:
     new, old = image(root, "aa1", 100, 1), image(root, "bb2", 100, 9)
     middle, oldest = clip(root, "cc3", 100, 5), clip(root, "dd4", 100, 20)
-    assert cache.prune(1000) == cache.Dropped(0, 0, 0)
-    assert cache.prune(250) == cache.Dropped(2, 200, 0)
+    assert cache.prune(1000) == cache.Deleted(0, 0, 0)
+    assert cache.prune(250) == cache.Deleted(2, 200, 0)
     assert (new.exists(), middle.exists(), old.exists(), oldest.exists()) == (1, 1, 0, 0)
     assert not list((root / "media").rglob(".gone-*"))
 
@@ -102,13 +100,13 @@ def test_a_session_keeps_what_it_uses(root: Path) -> None:
     used, unused = image(root, "aa1", 100, 1), image(root, "bb2", 100, 3)
     with cache.session():
         fresh = image(root, "cc3", 100, 0)
-        assert cache.prune(0) == cache.Dropped(1, 100, 2)
-        assert cache.empty(["images"]) == cache.Dropped(0, 0, 2)
+        assert cache.prune(0) == cache.Deleted(1, 100, 2)
+        assert cache.empty(["images"]) == cache.Deleted(0, 0, 2)
         assert (used.exists(), unused.exists(), fresh.exists()) == (True, False, True)
         (session,) = (root / "sessions").iterdir()
         assert session.name.split("-")[-2] == str(os.getpid())
     assert list((root / "sessions").iterdir()) == []
-    assert cache.empty(["images"]) == cache.Dropped(2, 200, 0)
+    assert cache.empty(["images"]) == cache.Deleted(2, 200, 0)
 
 
 def test_sessions_prune_before_and_after(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,10 +134,10 @@ def test_another_processs_session_counts_until_it_dies(root: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == b"begun\n"
     kept = image(root, "aa1", 100, 0)
-    assert cache.prune(0) == cache.Dropped(0, 0, 1)
+    assert cache.prune(0) == cache.Deleted(0, 0, 1)
     process.kill()
     process.wait(10)
-    assert cache.prune(0) == cache.Dropped(1, 100, 0)
+    assert cache.prune(0) == cache.Deleted(1, 100, 0)
     assert not kept.exists()
     assert list((root / "sessions").iterdir()) == []
 
@@ -150,7 +148,7 @@ def test_a_cache_that_cannot_be_written_costs_nothing(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("EVALSUITE_CACHE", str(tmp_path / "file" / "cache"))
     with cache.session():
-        assert cache.prune(0) == cache.Dropped(0, 0, 0)
+        assert cache.prune(0) == cache.Deleted(0, 0, 0)
 
 
 def test_a_limit_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,37 +178,39 @@ def test_what_is_being_unpacked_is_not_emptied(root: Path) -> None:
     assert not draft.exists()
 
 
-def shown(*names: str, limit: str | None = None, empty: bool = False) -> str:
-    out = io.StringIO()
-    cached.show(names, limit, empty=empty, console=Console(file=out, width=120))
-    return out.getvalue()
+def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["cache", *words]) == 0
+    return capsys.readouterr().out
 
 
-def test_the_command_shows_and_empties(root: Path) -> None:
+def test_the_command_shows_and_empties(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     image(root, "aa1", 2000, 5)
     clip(root, "cc3", 200, 72)
-    text = shown()
+    text = shown(capsys)
     rows = {line.split()[0]: line.split()[1:6] for line in text.splitlines()[:7]}
     assert rows["images"] == ["2.0", "kB", "1", "5", "hours"]
     assert rows["frames"] == ["200", "bytes", "1", "3", "days"]
     assert str(root) in text
-    assert "up to 100 GB" in text
-    assert "dropped 1 entry, 2.0 kB" in shown("images", empty=True)
-    assert "dropped 1 entry, 200 bytes" in shown(limit="100")
+    assert "100.0 GB" in text
+    assert "deleted 1 entry, 2.0 kB" in shown(capsys, "images", "--empty")
+    assert "deleted 1 entry, 200 bytes" in shown(capsys, "--limit", "100")
     assert not [path for path in (root / "media").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(
-    ("names", "limit", "empty", "complaint"),
+    ("words", "named"),
     [
-        (("frame",), None, True, r"cache frame: unknown \(did you mean 'frames'\?\)"),
-        ((), "5GB", True, "--empty and --limit exclude each other"),
-        (("frames",), "5GB", False, "name no kind with it"),
-        ((), "much", False, "--limit: expected a size like 50GB, not 'much'"),
+        (["frame", "--empty"], "cache frame: unknown kind (did you mean 'frames'?)"),
+        (["--limit", "5GB", "--empty"], "--empty and --limit"),
+        (["frames", "--limit", "5GB"], "--limit applies to images and frames"),
+        (["--limit", "much"], "--limit: expected a size like 50GB, not 'much'"),
     ],
 )
-def test_what_makes_no_sense_is_refused(
-    names: tuple[str, ...], limit: str | None, empty: bool, complaint: str
+def test_wrong_arguments_are_refused(
+    words: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UsageError, match=complaint):
-        shown(*names, limit=limit, empty=empty)
+    assert main(["cache", *words]) == 2
+    assert named in capsys.readouterr().err

@@ -10,7 +10,8 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard import metadata_load
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
-from evalsuite.benchmarks.catalogue import METRICS, load
+from evalsuite.benchmarks.benchmark import METRICS
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.errors import UsageError
 from evalsuite.report.export import model_card, model_index
 from evalsuite.runs.comparable import JudgeId

@@ -95,7 +95,7 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
         "data dir": (["--ckpt", "demo", "--data-dir", str(tmp / "none")], "--data-dir"),
         "frames of images": (["--ckpt", "demo", "--set", "DemoOCR.frames=4"], "about images"),
         "config": (["--config", str(config)], "unknown key 'limits' (did you mean 'limit'?)"),
-        "config twice": (["--config", str(twice)], "line 2 is not valid YAML: 'ckpt' stands twice"),
+        "config twice": (["--config", str(twice)], "line 2 is not valid YAML: duplicate key"),
         "config in two spellings": (["--config", str(spelled)], "duplicate option 'batch-size'"),
         "no checkpoint": ([], "--ckpt"),
         "one name for two": (["--ckpt", "demo", "--ckpt", "demo:early", "--name", "x"], "--name"),
@@ -179,7 +179,7 @@ def test_available_runs_what_is_there(tmp_path: Path) -> None:
         "--output-dir", str(tmp_path / "results"), environment=elsewhere,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert "left out: OCRBench" in result.stderr
+    assert "omitted: OCRBench" in result.stderr
     assert "DemoOCR" in result.stdout
 
 

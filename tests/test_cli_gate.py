@@ -1,4 +1,4 @@
-"""`evalsuite gate` on the demo's real runs: every verdict with its exit code, and what it says."""
+"""`evalsuite gate` on runs of the demo: verdicts, exit codes and output."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def demos(bench: Bench, reference: Reference, tmp_path_factory: pytest.TempPathF
     )
 
 
-def test_against_itself_it_passes(demos: Demos, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_passes_against_itself(demos: Demos, capsys: pytest.CaptureFixture[str]) -> None:
     assert demos.against_whole(demos.whole) == 0
     shown = capsys.readouterr().out
     assert "verdict: pass" in shown
@@ -68,7 +68,7 @@ def test_against_itself_it_passes(demos: Demos, capsys: pytest.CaptureFixture[st
     assert f"next: evalsuite promote {demos.whole}" in shown
 
 
-def test_the_early_checkpoint_is_a_regression_and_it_says_where(
+def test_the_early_checkpoint_is_a_regression(
     demos: Demos, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert demos.against_whole(demos.early) == 1
@@ -80,11 +80,11 @@ def test_the_early_checkpoint_is_a_regression_and_it_says_where(
     assert f"evalsuite compare {demos.whole} {demos.early}" in shown
 
 
-def test_the_other_way_round_it_passes(demos: Demos) -> None:
+def test_a_better_checkpoint_passes(demos: Demos) -> None:
     assert demos.gate("--baseline", demos.early, "--candidate", demos.whole) == 0
 
 
-def test_twenty_samples_prove_nothing(demos: Demos, capsys: pytest.CaptureFixture[str]) -> None:
+def test_twenty_samples_are_inconclusive(demos: Demos, capsys: pytest.CaptureFixture[str]) -> None:
     assert demos.against_whole(demos.limited) == 3
     shown = capsys.readouterr().out
     assert "verdict: inconclusive" in shown
@@ -93,7 +93,7 @@ def test_twenty_samples_prove_nothing(demos: Demos, capsys: pytest.CaptureFixtur
     assert demos.gate("--baseline", demos.limited, "--candidate", demos.limited) == 3
 
 
-def test_other_prompts_are_incomplete(demos: Demos, capsys: pytest.CaptureFixture[str]) -> None:
+def test_different_prompts_are_incomplete(demos: Demos, capsys: pytest.CaptureFixture[str]) -> None:
     assert demos.against_whole(demos.native) == 4
     shown = capsys.readouterr().out
     assert "DemoDigits cannot be compared: prompts: vlmevalkit, native" in shown
@@ -109,12 +109,12 @@ def test_a_missing_run_is_a_wrong_argument(
     assert len(error.splitlines()) == 1
 
 
-def test_names_under_the_results_are_enough(demos: Demos) -> None:
+def test_names_under_the_results(demos: Demos) -> None:
     names = [path.parent.relative_to(demos.output) for path in (demos.whole, demos.early)]
     assert demos.gate("--baseline", names[0], "--candidate", names[1]) == 1
 
 
-def test_the_early_checkpoint_passes_a_policy_that_lets_it(demos: Demos, tmp_path: Path) -> None:
+def test_the_early_checkpoint_passes_a_wide_margin(demos: Demos, tmp_path: Path) -> None:
     policy = tmp_path / "gate.yaml"
     policy.write_text("margin: 90\ncliff: 90\n")
     assert demos.against_whole(demos.early, "--policy", policy) == 0
@@ -138,10 +138,10 @@ def test_files_for_ci(
     assert (tmp_path / "step.md").read_text() == (tmp_path / "own.md").read_text()
 
 
-def test_a_checkpoint_is_run_as_the_baseline_was(
+def test_a_checkpoint_is_evaluated_with_the_settings_of_the_baseline(
     demos: Demos, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Twenty samples, as the baseline has; what is there already is not asked again."""
+    """Twenty samples, as the baseline has; existing predictions are reused."""
     asked = ["-b", "DemoDigits,DemoYesNo", "--device", "cpu", "--margin", "3"]
     code = demos.gate("--baseline", demos.limited, "--ckpt", "demo:early", *asked)
     assert code == 3
@@ -153,7 +153,7 @@ def test_a_checkpoint_is_run_as_the_baseline_was(
     assert [score.n for score in made.scores] == [20, 20]
 
 
-def test_sizes_are_as_the_page_on_policies_has_them(demos: Demos) -> None:
+def test_sizes_of_the_demo(demos: Demos) -> None:
     assert sizes_of(read_run(demos.whole)) == DEMO
 
 
@@ -185,7 +185,7 @@ def test_wrong_inputs(
     assert len(error.splitlines()) == 1
 
 
-def test_a_config_file_is_enough(demos: Demos, tmp_path: Path) -> None:
+def test_a_config_file(demos: Demos, tmp_path: Path) -> None:
     config = tmp_path / "gate.yaml"
     sides = {"baseline": str(demos.whole), "candidate": str(demos.early)}
     config.write_text(json.dumps({**sides, "output-dir": str(demos.output)}))
@@ -206,7 +206,7 @@ def test_neither_torch_nor_vlmeval_is_loaded(demos: Demos) -> None:
     assert result.returncode == 1
 
 
-def test_a_verdict_survives_a_reader_that_has_gone(demos: Demos) -> None:
+def test_a_closed_pipe_does_not_change_the_exit_code(demos: Demos) -> None:
     sides = ["--baseline", str(demos.whole), "--candidate", str(demos.early)]
     command = [sys.executable, "-m", "evalsuite", "gate", *sides]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -217,7 +217,7 @@ def test_a_verdict_survives_a_reader_that_has_gone(demos: Demos) -> None:
         assert process.stderr.read() == b""
 
 
-def test_a_file_that_cannot_be_written_hides_no_regression(
+def test_an_unwritable_file_does_not_hide_a_regression(
     demos: Demos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = tmp_path / "file" / "gate.xml"
@@ -227,7 +227,7 @@ def test_a_file_that_cannot_be_written_hides_no_regression(
     assert demos.against_whole(demos.whole, "--junit", wrong) == 2
 
 
-def test_help_is_worth_reading() -> None:
+def test_help_has_the_options() -> None:
     text = " ".join(evalsuite("gate", "--help").stdout.split())
     for word in ("--baseline", "--ckpt", "--anchor", "--junit", "--github", "Exit codes: 0 pass"):
         assert word in text

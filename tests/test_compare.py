@@ -1,4 +1,4 @@
-"""`evalsuite compare`: what is paired, what is refused, what the numbers are."""
+"""`evalsuite compare`: pairing, errors and numbers."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from evalsuite.comparison.selection import lead
 from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.report.tables import comparison as tables
 from evalsuite.report.writers import comparison as writers
+from evalsuite.report.writers.dataframe import to_dataframe
 from evalsuite.report.writers.markdown import grid_markdown
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun
@@ -42,7 +43,7 @@ EASY, HARD = [1.0] * 60 + [0.0] * 40, [1.0] * 50 + [0.0] * 48 + [1.0] * 2
 
 
 def two(tmp: Path, **more: Any) -> tuple[FoundRun, FoundRun]:
-    """A baseline that knows 60 of 100 and a candidate that lost ten of them and gained two."""
+    """Return a baseline with 60 of 100 right and a candidate that lost ten and gained two."""
     baseline = stored(tmp, "first", {"DemoDigits": samples(EASY)})
     return baseline, stored(tmp, "second", {"DemoDigits": samples(HARD)}, **more)
 
@@ -83,39 +84,39 @@ def test_samples_are_paired_by_id(tmp_path: Path) -> None:
         ({"definition": "other"}, "its definition"),
     ],
 )
-def test_unlike_is_named(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+def test_different_conditions_are_named(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
     assert said in why(*two(tmp_path, scores={"DemoDigits": changed}))
 
 
-def test_blind_is_another_question(tmp_path: Path) -> None:
+def test_blind_runs_are_incomparable(tmp_path: Path) -> None:
     assert "blind: False, True" in why(*two(tmp_path, settings=settings(blind=True)))
 
 
-def test_a_failure_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_missing_score_is_explained(tmp_path: Path) -> None:
     baseline, candidate = two(tmp_path)
     broken = dataclasses.replace(candidate.run, outcomes=(failure("DemoDigits", "no such file"),))
     said = why(baseline, FoundRun(candidate.path, broken))
     assert said == "the candidate second has no score of it: no such file"
 
 
-def test_other_prompts_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_samples_with_different_prompts_are_left_out_and_counted(tmp_path: Path) -> None:
     rows = samples(HARD)
     rows[3] = dataclasses.replace(rows[3], prompt_digest="otherwise")
     found = one_pair(two(tmp_path)[0], stored(tmp_path, "other", {"DemoDigits": rows[:-1]}))
     assert isinstance(found, Paired)
-    assert (len(found.samples), found.left_out, found.asked_otherwise) == (98, 1, 1)
+    assert (len(found.samples), found.left_out, found.different_prompts) == (98, 1, 1)
     nothing = stored(tmp_path, "none", {"DemoDigits": samples(HARD, prompt_digest="otherwise")})
     assert why(two(tmp_path)[0], nothing) == "every sample was asked otherwise"
 
 
-def test_what_does_not_count_is_left_out(tmp_path: Path) -> None:
+def test_samples_that_do_not_count_are_left_out(tmp_path: Path) -> None:
     rows = [*samples(HARD), sample(100, 1.0, counts=False)]
     found = one_pair(two(tmp_path)[0], stored(tmp_path, "open", {"DemoDigits": rows}))
     assert isinstance(found, Paired)
     assert (len(found.samples), found.left_out) == (100, 0)
 
 
-def test_a_limited_run_is_compared_on_what_both_have(tmp_path: Path) -> None:
+def test_a_limited_run_is_compared_on_shared_samples(tmp_path: Path) -> None:
     part = stored(tmp_path, "second", {"DemoDigits": samples(HARD)[:30]}, limit="30")
     comparison = compare([two(tmp_path)[0]], [part])
     assert comparison.differences[0].drop.n == 30
@@ -174,7 +175,7 @@ def test_categories_add_up(tmp_path: Path) -> None:
     assert [even.p, odd.p] == pytest.approx(holm([even.drop.p, odd.drop.p]))
 
 
-def test_failed_samples_are_wrong_and_shown_dropped(tmp_path: Path) -> None:
+def test_failed_samples_count_as_wrong_and_are_reported(tmp_path: Path) -> None:
     rows = samples(EASY)
     rows[:3] = [failed(row, prompt_digest="") for row in rows[:3]]
     baseline = two(tmp_path)[0]
@@ -185,7 +186,7 @@ def test_failed_samples_are_wrong_and_shown_dropped(tmp_path: Path) -> None:
     assert (difference.without_failed.drop.n, difference.without_failed.points) == (97, 0)
 
 
-def test_mcnemar_is_not_for_shared_images_nor_parts_of_a_point(tmp_path: Path) -> None:
+def test_mcnemar_needs_binary_values_and_one_sample_per_cluster(tmp_path: Path) -> None:
     for name, more in (("shared", {"cluster": "one"}), ("parts", {})):
         rows = samples([0.5, *HARD[1:]] if name == "parts" else HARD, **more)
         base = stored(tmp_path, f"{name}-base", {"DemoDigits": samples(EASY, **more)})
@@ -205,8 +206,8 @@ def seeds(tmp: Path, side: str, rates: list[float]) -> list[FoundRun]:
     return made
 
 
-def test_seeds_that_differ_are_no_real_difference(tmp_path: Path) -> None:
-    """One run against one looks sure; three against three show that it was the seed."""
+def test_a_group_includes_the_variance_between_seeds(tmp_path: Path) -> None:
+    """Single runs differ significantly; groups of three do not."""
     ours, theirs = (
         seeds(tmp_path, "a", [0.50, 0.60, 0.70]),
         seeds(tmp_path, "b", [0.44, 0.55, 0.64]),
@@ -241,7 +242,7 @@ def sweep(tmp: Path, right: dict[str, int]) -> dict[str, FoundRun]:
     }
 
 
-def test_the_best_of_a_sweep_is_warned_about(tmp_path: Path) -> None:
+def test_the_best_of_a_sweep_has_a_warning(tmp_path: Path) -> None:
     runs = sweep(tmp_path, {
         "base": 50, "sweep/a/checkpoint-1": 55, "sweep/a/checkpoint-2": 60,
         "sweep/b/checkpoint-1": 58, "elsewhere/c/checkpoint-9": 90,
@@ -270,7 +271,7 @@ def test_selection_bias_of_two_and_of_many() -> None:
 # What is shown
 
 
-def test_a_loss_is_negative_and_says_so(tmp_path: Path) -> None:
+def test_a_loss_is_negative(tmp_path: Path) -> None:
     comparison = compare(*[[found] for found in two(tmp_path)])
     shown = grid_markdown(tables.table(comparison))
     assert "second against first" in shown
@@ -281,7 +282,7 @@ def test_a_loss_is_negative_and_says_so(tmp_path: Path) -> None:
     assert cells[7:9] == ["10", "2"]
 
 
-def test_too_few_clusters_get_the_word_and_no_p(tmp_path: Path) -> None:
+def test_too_few_clusters_have_a_note_and_no_p(tmp_path: Path) -> None:
     few = [stored(tmp_path, name, {"DemoDigits": samples(values[:20])})
            for name, values in (("a", EASY), ("b", HARD))]  # fmt: skip
     shown = grid_markdown(tables.table(compare([few[0]], [few[1]])))
@@ -290,7 +291,7 @@ def test_too_few_clusters_get_the_word_and_no_p(tmp_path: Path) -> None:
     assert [cell.strip() for cell in line.strip("|").split("|")][6] == "–"
 
 
-def test_incomparable_benchmarks_are_named_beside_the_others(tmp_path: Path) -> None:
+def test_incomparable_benchmarks_are_shown(tmp_path: Path) -> None:
     rows = {"DemoDigits": samples(EASY), "DemoOCR": samples(EASY)}
     baseline = stored(tmp_path, "a", rows)
     candidate = stored(tmp_path, "b", rows, scores={"DemoOCR": {"metric": "anls"}})
@@ -301,7 +302,7 @@ def test_incomparable_benchmarks_are_named_beside_the_others(tmp_path: Path) -> 
     assert "DemoOCR cannot be compared: metric: choice, anls" in shown
 
 
-def test_json_and_csv_carry_the_same_numbers(tmp_path: Path) -> None:
+def test_json_and_csv_have_the_same_numbers(tmp_path: Path) -> None:
     comparison = several(tmp_path)
     plain = json.loads(writers.to_json(comparison))
     rows = list(csv.DictReader(io.StringIO(writers.to_csv(comparison))))
@@ -316,8 +317,26 @@ def test_json_and_csv_carry_the_same_numbers(tmp_path: Path) -> None:
     assert len(plain["benchmarks"][0]["breakdown"]) == 2
 
 
-def test_one_image_leaves_everything_open(tmp_path: Path) -> None:
-    """Of one benchmark a single image: no standard error, also of the mean, and no claim."""
+def test_a_data_frame_has_the_values_of_csv(tmp_path: Path) -> None:
+    comparison = several(tmp_path)
+    frame = to_dataframe(writers.COLUMNS, writers.rows(comparison))
+    rows = list(csv.DictReader(io.StringIO(writers.to_csv(comparison))))
+    assert list(frame.columns) == list(rows[0])
+    assert [float(row["difference"]) for row in rows] == pytest.approx(list(frame["difference"]))
+    assert comparison.mean is not None
+    assert frame["difference"].iloc[-1] == comparison.mean.points
+
+
+def test_html_has_the_table(tmp_path: Path) -> None:
+    sides = [found.path for found in two(tmp_path)]
+    assert command(*sides, "--format", "html", "-o", tmp_path / "out.html") == 0
+    text = (tmp_path / "out.html").read_text()
+    assert text.startswith("<!DOCTYPE html>")
+    assert "-8.00" in text
+
+
+def test_one_image_has_no_standard_error(tmp_path: Path) -> None:
+    """A benchmark with a single image has no standard error, and neither has the mean."""
     sides = [
         stored(tmp_path, name, {"DemoDigits": samples(values),
                                 "DemoOCR": samples(values[:3], cluster="one")})
@@ -332,7 +351,7 @@ def test_one_image_leaves_everything_open(tmp_path: Path) -> None:
     assert "too few clusters" in grid_markdown(tables.table(comparison))
 
 
-def test_other_circumstances_are_said(tmp_path: Path) -> None:
+def test_different_settings_are_noted(tmp_path: Path) -> None:
     comparison = compare(*[[f] for f in two(tmp_path, settings=settings(dtype="bfloat16"))])
     assert "the runs differ in dtype: float32, bfloat16" in comparison.notes
 
@@ -344,7 +363,7 @@ def command(*arguments: str | Path) -> int:
     return main(["compare", *map(str, arguments)])
 
 
-def test_changed_answers_are_listed_with_both_predictions(
+def test_changed_answers_have_both_predictions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     baseline, candidate = two(tmp_path)
@@ -405,7 +424,7 @@ def test_wrong_inputs(
     assert len(error.splitlines()) == 1
 
 
-def test_from_python(tmp_path: Path) -> None:
+def test_python_api(tmp_path: Path) -> None:
     first, second = two(tmp_path)
     made = public.compare(first.path, second.path.parent.parent.name, output_dir=tmp_path)
     assert made.differences[0].points == pytest.approx(-8)
@@ -413,7 +432,7 @@ def test_from_python(tmp_path: Path) -> None:
         public.compare(first.path, second.path, benchmarks=["DemoDigit"])
 
 
-def test_names_under_the_results_are_enough(tmp_path: Path) -> None:
+def test_names_under_the_results(tmp_path: Path) -> None:
     first, second = two(tmp_path)
     names = [found.path.parent.parent.name for found in (first, second)]
     result = evalsuite("compare", *names, "--output-dir", str(tmp_path), "--format", "json")
@@ -421,7 +440,7 @@ def test_names_under_the_results_are_enough(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["benchmarks"][0]["difference"] == pytest.approx(-8)
 
 
-def test_help_is_worth_reading() -> None:
+def test_help_has_the_options() -> None:
     text = evalsuite("compare", "--help").stdout
     for word in (
         "--group",
@@ -434,7 +453,7 @@ def test_help_is_worth_reading() -> None:
 
 
 def large(tmp: Path, name: str, seed: int) -> FoundRun:
-    """50,000 samples on five benchmarks, each three questions to an image, with long answers."""
+    """50,000 samples on five benchmarks, three questions per image, with long answers."""
     rng = random.Random(seed)
     rows = {
         benchmark: [
@@ -477,7 +496,7 @@ def test_fifty_thousand_samples_in_five_seconds_without_torch(tmp_path: Path) ->
     assert best < 5, f"{best:.2f} CPU-seconds"
 
 
-def test_a_run_that_is_not_whole_is_said(tmp_path: Path) -> None:
+def test_an_unfinished_run_is_noted(tmp_path: Path) -> None:
     baseline, candidate = two(tmp_path)
     cut = dataclasses.replace(candidate.run, finished=None)
     write_run(candidate.path, cut)
@@ -489,14 +508,14 @@ def test_a_run_that_is_not_whole_is_said(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("\\xff", "is damaged"),
-        ("[1]\n", "a line is no sample"),
-        ("null\n", "a line is no sample"),
+        ("[1]\n", "a line is not an object"),
+        ("null\n", "a line is not an object"),
         ("[" * 100_000, "is damaged"),
         ("", "0 samples that count, and run.json says 50"),
     ],
     ids=["no text", "a list", "null", "deep", "empty"],
 )
-def test_a_file_of_something_else_is_damaged(tmp_path: Path, text: str, said: str) -> None:
+def test_an_unreadable_file_is_damaged(tmp_path: Path, text: str, said: str) -> None:
     a = stored(tmp_path, "a", {"A": samples(EASY[:50])})
     a.samples("A").write_bytes(text.encode("latin-1").replace(b"\\xff", b"\xff"))
     with pytest.raises(UsageError, match=said) as caught:
@@ -514,7 +533,7 @@ def test_a_file_of_something_else_is_damaged(tmp_path: Path, text: str, said: st
     ],
     ids=str,
 )  # fmt: skip
-def test_a_sample_of_the_wrong_kind_is_damaged(tmp_path: Path, changed: dict[str, Any]) -> None:
+def test_a_sample_with_a_wrong_type_is_damaged(tmp_path: Path, changed: dict[str, Any]) -> None:
     a = stored(tmp_path, "a", {"A": samples(EASY[:50])})
     first, *rest = a.samples("A").read_text().splitlines()
     a.samples("A").write_text("\n".join([json.dumps({**json.loads(first), **changed}), *rest]))
@@ -522,8 +541,8 @@ def test_a_sample_of_the_wrong_kind_is_damaged(tmp_path: Path, changed: dict[str
         compare([a], [a])
 
 
-def test_samples_must_be_those_of_the_score(tmp_path: Path) -> None:
-    """Half a file, an id twice, or another file would leave out what was lost."""
+def test_samples_must_match_the_score(tmp_path: Path) -> None:
+    """Half a file, a duplicate id, and another file are refused."""
     a, b = (stored(tmp_path, name, {"A": samples(EASY)}) for name in "ab")
     lines = b.samples("A").read_text().splitlines(keepends=True)
     for kept, said in (
@@ -536,7 +555,7 @@ def test_samples_must_be_those_of_the_score(tmp_path: Path) -> None:
             compare([a], [b])
 
 
-def test_a_line_separator_in_a_text_is_no_new_line(tmp_path: Path) -> None:
+def test_a_line_separator_in_a_text_is_not_a_new_line(tmp_path: Path) -> None:
     a = stored(tmp_path, "a", {"A": samples(EASY, target="A\u2028B")})
     path = a.samples("A")
     path.write_text(path.read_text().replace("\\u2028", "\u2028"), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Learning curves: what belongs on one, its numbers, and what the best of a sweep is worth."""
+"""Learning curves: their runs, their numbers, and the best checkpoint."""
 
 import csv
 import dataclasses
@@ -33,7 +33,7 @@ STEPS = (50, 200, 1000, 1500)
 
 
 def at(name: str, step: int | None, source: str, *values: float, **more: object) -> FoundRun:
-    """A run without files: benchmarks A, B … with `values`."""
+    """Return a run without files: benchmarks A, B … with `values`."""
     scores = [score(chr(65 + index), value) for index, value in enumerate(values)]
     made = run(name, *scores, step=step, **more)
     record = dataclasses.replace(made.checkpoint, source=source)
@@ -69,7 +69,7 @@ def test_the_mean_and_its_standard_error() -> None:
     assert mean_standard_error([]) is None
 
 
-def test_points_are_by_step_whatever_order_runs_come_in() -> None:
+def test_points_are_ordered_by_step() -> None:
     found = curves([
         at("sft-checkpoint-1000", 1000, "sft/checkpoint-1000", 70.0, 50.0),
         at("sft-checkpoint-500", 500, "sft/checkpoint-500", 40.0, 20.0),
@@ -81,7 +81,7 @@ def test_points_are_by_step_whatever_order_runs_come_in() -> None:
     assert found.averaged == found.benchmarks == ("A", "B")
 
 
-def test_the_mean_is_over_what_all_checkpoints_have() -> None:
+def test_the_mean_is_over_benchmarks_of_all_checkpoints() -> None:
     found = curves([
         at("a-checkpoint-1", 1, "a/checkpoint-1", 40.0, 20.0),
         at("a-checkpoint-2", 2, "a/checkpoint-2", 60.0),
@@ -91,7 +91,7 @@ def test_the_mean_is_over_what_all_checkpoints_have() -> None:
     assert "mean: over 1 benchmark that" in everything(found)
 
 
-def test_a_part_of_a_benchmark_is_no_part_of_the_mean() -> None:
+def test_a_partial_score_is_not_in_the_mean() -> None:
     one = at("a-checkpoint-1", 1, "a/checkpoint-1", 40.0)
     partial = dataclasses.replace(
         one.run, outcomes=(*one.run.outcomes, score("P", 90.0, partial=True))
@@ -123,7 +123,7 @@ def test_several_training_runs() -> None:
     assert steps(found) == {"a": [1, 2], "b": [1]}
 
 
-def test_training_runs_of_one_name_are_told_apart() -> None:
+def test_training_runs_of_one_name_are_distinguished() -> None:
     found = curves([
         at("sft-checkpoint-1", 1, "x/sft/checkpoint-1", 40.0),
         at("sft-checkpoint-1", 1, "y/sft/checkpoint-1", 50.0),
@@ -131,7 +131,7 @@ def test_training_runs_of_one_name_are_told_apart() -> None:
     assert steps(found) == {"x/sft": [1], "y/sft": [1]}
 
 
-def test_the_last_state_that_a_trainer_leaves_belongs_to_its_checkpoints() -> None:
+def test_the_last_state_of_a_trainer_belongs_to_its_checkpoints() -> None:
     found = curves([
         at("sft-checkpoint-1", 1, "runs/sft/checkpoint-1", 40.0),
         at("sft", 3, "runs/sft", 50.0),
@@ -140,7 +140,7 @@ def test_the_last_state_that_a_trainer_leaves_belongs_to_its_checkpoints() -> No
     assert steps(found) == {"sft": [1, 2, 3]}
 
 
-def test_steps_told_by_trainer_state_alone() -> None:
+def test_steps_from_trainer_state_alone() -> None:
     found = curves([
         at("s1", 500, "runs/sft/step_00500", 40.0),
         at("s2", 1000, "runs/sft/step_01000", 50.0),
@@ -155,7 +155,7 @@ def test_steps_told_by_trainer_state_alone() -> None:
     }  # fmt: skip
 
 
-def test_a_checkpoint_named_from_within_its_training_run() -> None:
+def test_a_checkpoint_with_a_relative_path() -> None:
     found = curves([at("sft-checkpoint-1", 1, "checkpoint-1", 40.0)])
     assert steps(found) == {"sft": [1]}
 
@@ -163,7 +163,7 @@ def test_a_checkpoint_named_from_within_its_training_run() -> None:
 # What is left out
 
 
-def test_runs_that_were_asked_otherwise_are_named_and_left_out() -> None:
+def test_runs_with_different_conditions_are_named_and_left_out() -> None:
     kept = [at(f"s-checkpoint-{n}", n, f"s/checkpoint-{n}", 40.0) for n in (1, 2)]
     limited = at("limited", 3, "s/checkpoint-3", 40.0, limit="50")
     native = at("native", 4, "s/checkpoint-4", 40.0, settings=settings(prompts="native"))
@@ -186,7 +186,7 @@ def test_runs_that_were_asked_otherwise_are_named_and_left_out() -> None:
     assert "left out: limited: limit 50, the others none" in shown
 
 
-def test_of_as_many_whole_and_limited_runs_the_whole_stay() -> None:
+def test_whole_runs_are_preferred_to_limited_runs() -> None:
     found = curves([
         at("limited", 1, "s/checkpoint-1", 40.0, limit="50"),
         at("whole", 2, "s/checkpoint-2", 40.0),
@@ -194,7 +194,7 @@ def test_of_as_many_whole_and_limited_runs_the_whole_stay() -> None:
     assert why(found) == {"limited": "limit 50, the others none"}
 
 
-def test_another_definition_alone_is_said_in_words() -> None:
+def test_a_different_definition_is_reported() -> None:
     usual = at("a-checkpoint-1", 1, "a/checkpoint-1", 40.0)
     other = at("a-checkpoint-2", 2, "a/checkpoint-2")
     changed = (score("A", 9.0, definition="other"),)
@@ -204,7 +204,7 @@ def test_another_definition_alone_is_said_in_words() -> None:
     }
 
 
-def test_one_run_a_step_in_the_usual_settings() -> None:
+def test_one_run_per_step_with_the_usual_settings() -> None:
     half = settings(dtype="bfloat16")
     found = curves([
         at("x1", 1, "a/checkpoint-1", 40.0),
@@ -216,7 +216,7 @@ def test_one_run_a_step_in_the_usual_settings() -> None:
     assert found.notes == ()
 
 
-def test_what_differs_along_a_curve_is_said() -> None:
+def test_different_settings_are_noted() -> None:
     found = curves([
         at("x1", 1, "a/checkpoint-1", 40.0),
         at("x2", 2, "a/checkpoint-2", 50.0, settings=settings(dtype="bfloat16"), finished=None),
@@ -227,7 +227,7 @@ def test_what_differs_along_a_curve_is_said() -> None:
     )
 
 
-def test_no_step_at_all_is_an_error() -> None:
+def test_runs_without_step_are_an_error() -> None:
     with pytest.raises(UsageError, match="a step is read from a directory named checkpoint-500"):
         curves([at("demo", None, "demo", 40.0)])
 
@@ -235,7 +235,7 @@ def test_no_step_at_all_is_an_error() -> None:
 # The best of it
 
 
-def test_best_against_last_is_the_comparison_of_the_two(tmp_path: Path) -> None:
+def test_the_best_is_compared_with_the_last(tmp_path: Path) -> None:
     runs = sweep(tmp_path, SKILLS, STEPS)
     found = curves(runs)
     best = chosen(found)
@@ -285,7 +285,7 @@ def test_if_the_last_is_the_best_its_error_is_from_the_second(tmp_path: Path) ->
     assert "best: the last, step 3" in everything(curves(runs))
 
 
-def test_of_equals_the_last_is_the_best() -> None:
+def test_the_last_of_equal_checkpoints_is_the_best() -> None:
     found = curves([at(f"c{n}", n, f"a/checkpoint-{n}", 40.0) for n in (1, 2, 3)])
     assert chosen(found).best.step == 3
 

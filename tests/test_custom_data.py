@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evalsuite.benchmarks.catalogue import Benchmark, FrameRule
+from evalsuite.benchmarks.benchmark import Benchmark, FrameRule
 from evalsuite.sample import Frames, Image, Sample, Text
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError
 from tests.builders import kit_data as made

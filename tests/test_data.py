@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks.catalogue import Benchmark, Published, load
+from evalsuite.benchmarks.benchmark import Benchmark, Published
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.benchmarks.data import data_digest, digest, locate
-from evalsuite.benchmarks.data.sizes import read_size, written
+from evalsuite.benchmarks.data.sizes import read_size
 from evalsuite.errors import UsageError
 from evalsuite.runs.records import Failure
 from tests.builders.kit_data import table
@@ -62,7 +63,7 @@ def test_images_lie_in_the_data_directory_or_where_vlmevalkit_has_them(tmp_path:
     missing = locate(benchmark(), None)
     assert isinstance(missing, Failure)
     assert missing.message == f"no data at {tmp_path / 'LMU' / 'MMStar.tsv'}"
-    assert "`evalsuite fetch -b MMStar` gets it (about 60 MB)" in missing.remedy
+    assert "`evalsuite fetch -b MMStar` (about 60.0 MB)" in missing.remedy
     lmu = put(tmp_path / "LMU" / "MMStar.tsv")
     found = locate(benchmark(), None)
     assert isinstance(found, Benchmark)
@@ -70,7 +71,7 @@ def test_images_lie_in_the_data_directory_or_where_vlmevalkit_has_them(tmp_path:
     elsewhere = locate(benchmark(), tmp_path / "dir")
     assert isinstance(elsewhere, Failure)
     assert elsewhere.message == f"no data at {tmp_path / 'dir' / 'MMStar.tsv'}"
-    assert "put http://127.0.0.1:9/MMStar.tsv there" in elsewhere.remedy
+    assert "add http://127.0.0.1:9/MMStar.tsv (about 60.0 MB)" in elsewhere.remedy
 
 
 def test_another_table_needs_leave(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_frames_in_folders_count(tmp_path: Path) -> None:
 def test_a_layout_needs_its_columns(tmp_path: Path) -> None:
     table(tmp_path / "v" / "Video-MME.tsv", [{"index": 0, "film": "a"}])
     mine = dataclasses.replace(load().benchmarks["Video-MME"], data=str(tmp_path / "v"))
-    with pytest.raises(UsageError, match=r"Video-MME.tsv: has no column 'video'; mend it"):
+    with pytest.raises(UsageError, match=r"Video-MME.tsv: no column 'video'"):
         data_digest(mine)
 
 
@@ -189,13 +190,3 @@ def test_sizes_are_read(text: str, count: int) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--limit: expected a size like 50GB"):
         read_size(text, "--limit")
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (9_949, "9.9 kB"), (9_950, "10 kB"),
-     (999_400, "999 kB"), (999_600, "1.0 MB"), (17_000_000_000, "17 GB"),
-     (4 * 10**15, "4000 TB")],
-)  # fmt: skip
-def test_sizes_are_written(count: int, text: str) -> None:
-    assert written(count) == text

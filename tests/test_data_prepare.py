@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from evalsuite.benchmarks.catalogue import Benchmark, Published, load
+from evalsuite.benchmarks.benchmark import Benchmark, Published
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.benchmarks.data import data_digest, locate
-from evalsuite.benchmarks.data.inspect_tree import examine
+from evalsuite.benchmarks.data.inspect_tree import inspect_tree
 from evalsuite.benchmarks.data.make_tables import write_table
 from evalsuite.benchmarks.data.media_references import videos
 from evalsuite.benchmarks.data.prepare import prepared_path, prepared_root
@@ -205,7 +206,7 @@ def test_a_stopped_unpacking_is_continued(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        locate(mine, tmp_path / "data", say=stop)
+        locate(mine, tmp_path / "data", on_step=stop)
     target = prepared_path("WorldSense", tree)
     assert not target.exists()
     (first,) = target.with_name(f".{target.name}.draft").glob("videos/*")
@@ -231,7 +232,7 @@ def test_a_damaged_zip_is_one_line(tmp_path: Path, spoilt: str) -> None:
         data[at + 8] ^= 0xFF
     path.write_bytes({"cut": data[: len(data) // 2], "noise": b"no zip" * 9, "crc": data}[spoilt])
     found = failure(mine, tmp_path / "data")
-    assert f"{path}: the zip is damaged" in found.message
+    assert f"{path}: the zip file is damaged" in found.message
     assert "fetch it again" in found.remedy
     assert not prepared_path("TempCompass", tree).exists()
 
@@ -242,7 +243,7 @@ def test_a_zip_cannot_write_elsewhere(tmp_path: Path, name: str) -> None:
     mine = benchmark("TempCompass", tree)
     with zipfile.ZipFile(tree / "tempcompass_videos.zip", "a") as archive:
         archive.writestr(name, b"evil")
-    assert "leads out of it" in failure(mine, tmp_path / "data").message
+    assert "leads out of the archive" in failure(mine, tmp_path / "data").message
     assert not list(tmp_path.rglob("out.mp4"))
 
 
@@ -253,7 +254,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
     link.external_attr = (0o120777) << 16
     with zipfile.ZipFile(tree / "tempcompass_videos.zip", "a") as archive:
         archive.writestr(link, str(tmp_path))
-    assert "leads out of it" in failure(mine, tmp_path / "data").message
+    assert "leads out of the archive" in failure(mine, tmp_path / "data").message
 
 
 def test_another_table_is_named_with_both_digests_and_left_alone(tmp_path: Path) -> None:
@@ -279,7 +280,7 @@ def test_another_table_is_named_with_both_digests_and_left_alone(tmp_path: Path)
 def test_a_repository_that_changed_since_is_told_apart(tmp_path: Path) -> None:
     tree = made_trees.make("MVBench_MP4", tmp_path / "data")
     found = failure(BENCHMARKS["MVBench_MP4"], tmp_path / "data")
-    assert "made of what the repository holds" in found.message
+    assert "made from the repository's files" in found.message
     assert "move it away" not in found.remedy
     assert not prepared_path("MVBench_MP4", tree).exists()
     assert located(BENCHMARKS["MVBench_MP4"], tmp_path / "data", allow_modified=True).modified
@@ -288,10 +289,16 @@ def test_a_repository_that_changed_since_is_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda p: p.unlink(), "has neither MVBench_MP4.tsv nor test.json"),
-        (lambda p: p.write_text("{"), "cannot be made of what is there (JSONDecodeError"),
-        (lambda p: p.write_text("{}"), "cannot be made of what is there (KeyError: 'meta')"),
-        (lambda p: p.write_text("[1]"), "cannot be made of what is there (TypeError"),
+        (lambda p: p.unlink(), "has neither MVBench_MP4.tsv nor its source test.json"),
+        (
+            lambda p: p.write_text("{"),
+            "repository's files (JSONDecodeError",
+        ),
+        (
+            lambda p: p.write_text("{}"),
+            "repository's files (KeyError: 'meta')",
+        ),
+        (lambda p: p.write_text("[1]"), "repository's files (TypeError"),
     ],
 )
 def test_sources_that_are_none(tmp_path: Path, spoil: Any, said: str) -> None:
@@ -309,7 +316,7 @@ def test_the_hubs_cache_is_looked_in(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert isinstance(missing, Failure)
     assert str(tmp_path / "LMU" / "MVBench_MP4") in missing.message
     assert "evalsuite fetch -b MVBench" in missing.remedy
-    assert "17 GB" in missing.remedy
+    assert "17.0 GB" in missing.remedy
     repository = tmp_path / "hub" / "datasets--OpenGVLab--MVBench"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "video").write_text("c0ffee")
@@ -333,10 +340,10 @@ def test_the_digest_follows_content_not_place(tmp_path: Path) -> None:
 def test_examine_reads_no_media(tmp_path: Path) -> None:
     tree = made_trees.make("WorldSense", tmp_path / "data")
     (tmp_path / "scratch").mkdir()
-    lying = examine("WorldSense", tree, tmp_path / "scratch")
-    assert sorted(lying.members) == ["subtitles/one.srt", "videos/one.mp4", "videos/two.mp4"]
-    assert not lying.lacking
-    assert not lying.ready
+    contents = inspect_tree("WorldSense", tree, tmp_path / "scratch")
+    assert sorted(contents.members) == ["subtitles/one.srt", "videos/one.mp4", "videos/two.mp4"]
+    assert not contents.lacking
+    assert not contents.ready
     assert sorted(path.name for path in tree.iterdir()) == [
         "worldsense_qa.json", "worldsense_subtitles.zip", "worldsense_videos_1.zip",
     ]  # fmt: skip

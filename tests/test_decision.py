@@ -1,4 +1,4 @@
-"""Verdicts on drops made by hand, and what a policy can find against what it then finds."""
+"""Verdicts on given drops, and formulas of power compared with the decision."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_equal_and_precise_passes() -> None:
     assert decision.mean.upper == pytest.approx(0.0005 + 1.6449 * 0.005 / math.sqrt(2), abs=1e-6)
 
 
-def test_equal_and_vague_is_inconclusive() -> None:
+def test_equal_and_imprecise_is_inconclusive() -> None:
     decision = judged(drop(0.0, 0.04), drop(0.0, 0.001))
     assert decision.verdict == "inconclusive"
     assert not decision.benchmarks["B0"].within
@@ -50,20 +50,20 @@ def test_equal_and_vague_is_inconclusive() -> None:
     assert decision.benchmarks["B1"].within
 
 
-def test_one_benchmark_over_its_cliff_is_a_regression() -> None:
+def test_one_benchmark_beyond_its_margin_is_a_regression() -> None:
     decision = judged(drop(0.08, 0.01), drop(-0.08, 0.01), margin=0.05)
     assert decision.verdict == "regression"
     assert [f.regressed for f in decision.benchmarks.values()] == [True, False]
     assert decision.mean.within
 
 
-def test_a_real_drop_within_its_cliff_is_no_regression() -> None:
+def test_a_significant_drop_within_its_margin_is_no_regression() -> None:
     decision = judged(drop(0.04, 0.001), drop(-0.05, 0.001))
     assert decision.benchmarks["B0"].p < 1e-9
     assert decision.verdict == "pass"
 
 
-def test_a_large_drop_that_may_be_luck_is_no_regression() -> None:
+def test_a_large_drop_that_is_not_significant_is_no_regression() -> None:
     """p is 0.02 alone, and 0.06 among two benchmarks and their mean."""
     error = 0.06 / norm.isf(0.02)
     decision = judged(drop(0.06, error), drop(-0.06, error))
@@ -78,7 +78,7 @@ def test_the_mean_can_regress_alone() -> None:
     assert not any(f.regressed for f in decision.benchmarks.values())
 
 
-def test_too_few_clusters_claim_nothing() -> None:
+def test_too_few_clusters_decide_nothing() -> None:
     few = dataclasses.replace(drop(0.2, 0.001), effective_clusters=29, clusters=29)
     decision = judged(few, drop(-0.19, 0.001))
     assert not decision.benchmarks["B0"].regressed
@@ -86,14 +86,14 @@ def test_too_few_clusters_claim_nothing() -> None:
     assert judged(same, drop(0.0, 0.001)).verdict == "inconclusive"
 
 
-def test_twenty_equal_answers_do_not_pass() -> None:
+def test_few_identical_answers_do_not_pass() -> None:
     assert judged(estimate_drop([0.0] * 20, range(20))).verdict == "inconclusive"
     # 1 - 0.05^(1/C) is below 0.01 from C = 299 on.
     assert judged(estimate_drop([0.0] * 298, range(298))).verdict == "inconclusive"
     assert judged(estimate_drop([0.0] * 299, range(299))).verdict == "pass"
 
 
-def test_one_of_one_is_judged_by_margin_and_cliff() -> None:
+def test_a_single_benchmark_has_margin_and_cliff() -> None:
     assert judged(drop(0.02, 0.001)).verdict == "regression"
     assert judged(drop(0.02, 0.001), margin=0.03).verdict == "pass"
 
@@ -114,33 +114,33 @@ def test_planned_error_is_that_of_the_differences() -> None:
 
 
 @pytest.mark.parametrize("allowed", [0.001, 0.01, 0.05])
-def test_the_detectable_drop_is_found_with_its_power(allowed: float) -> None:
+def test_the_detectable_drop_has_its_power(allowed: float) -> None:
     error = 0.008
     smallest = power.detectable_drop(error, allowed, LEVEL)
     bar = max(allowed, norm.isf(0.05 / 15) * error)
     assert norm.sf((bar - smallest) / error) == pytest.approx(0.8)
 
 
-def test_the_passing_margin_is_passed_with_its_power() -> None:
+def test_the_passing_margin_has_its_power() -> None:
     error = 0.008
     margin = power.passing_margin(error, LEVEL)
     assert norm.cdf((margin - norm.isf(0.05) * error) / error) == pytest.approx(0.8)
 
 
-def test_degrees_of_freedom_ask_for_more() -> None:
+def test_few_degrees_of_freedom_need_more() -> None:
     assert power.passing_margin(0.01, LEVEL, df=20) > power.passing_margin(0.01, LEVEL)
     assert power.detectable_drop(0.01, 0, LEVEL, df=20) > power.detectable_drop(0.01, 0, LEVEL)
 
 
 @pytest.mark.parametrize("n", [200, 900, 5000])
-def test_the_planned_detectable_drop_is_found_with_its_power(n: int) -> None:
-    """Losses alone, so that the number of them is binomial; counted out, not approximated."""
+def test_the_planned_detectable_drop_has_its_power(n: int) -> None:
+    """With losses alone their number is binomial, so the power is exact."""
     drop = power.planned_detectable_drop(0.0, n, 0.05, Level(tests=1))
     beyond = binom.sf(math.floor(0.05 * n), n, drop)
     assert beyond == pytest.approx(0.8, abs=0.02)
 
 
-def test_chance_of_pass_of_one_and_of_two() -> None:
+def test_chance_of_pass_of_one_and_two_benchmarks() -> None:
     z = norm.isf(0.05)
     one = power.chance_of_pass([0.004], [0.05], mean_margin=0.01)
     assert one == pytest.approx(norm.cdf(0.01 / 0.004 - z), abs=0.004)
@@ -164,8 +164,8 @@ def within_five_points(differences: Sequence[float] | Array, clusters: Sequence[
 
 
 @pytest.mark.parametrize("questions", [1, 5])
-def test_whole_answers_lost_are_not_hidden_by_small_differences(questions: int) -> None:
-    """A true drop at the cliff, of whole images, beside differences that are small or rare."""
+def test_lost_images_are_not_hidden_by_small_differences(questions: int) -> None:
+    """A true drop at the margin, of whole images, with small or rare other differences."""
     rng = np.random.default_rng(questions)
     passed = {31: 0, 60: 0, 100: 0}
     for count in passed:
@@ -179,8 +179,8 @@ def test_whole_answers_lost_are_not_hidden_by_small_differences(questions: int) 
 
 
 @pytest.mark.parametrize("count", [40, 60])
-def test_many_small_differences_do_not_hide_whole_answers_lost(count: int) -> None:
-    """The same beside a hundredth on every image: together they are less than one answer."""
+def test_many_small_differences_do_not_hide_lost_answers(count: int) -> None:
+    """The same with a difference of 0.01 on every image, together less than one answer."""
     rng = np.random.default_rng(count)
     passed = 0
     for _ in range(1000):

@@ -94,7 +94,7 @@ def test_gpus_are_used_and_shown(machine: Callable[[str, Driver | None], None]) 
     machine(CUDA, Driver("H100", "A100"))
     assert devices.resolve("auto", "auto") == ("cuda:0", "bfloat16")
     assert devices.spread("auto", "cuda:0", "auto") == ("cuda:0", "cuda:1")
-    assert doctor.device() == "cuda:0 (H100), cuda:1 (A100); bfloat16"
+    assert devices.describe() == "cuda:0 (H100), cuda:1 (A100); bfloat16"
     with pytest.raises(UsageError, match="--device cuda:2: available are cuda:0, cuda:1"):
         devices.resolve("cuda:2", "auto")
 

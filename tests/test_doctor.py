@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks.catalogue import Benchmark, Published, load
+from evalsuite.benchmarks.benchmark import Benchmark, Published
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.benchmarks.data import locate
 from evalsuite.benchmarks.data import status as state
 from evalsuite.benchmarks.data.make_tables import write_table
-from evalsuite.benchmarks.data.status import state as look
+from evalsuite.benchmarks.data.status import data_status as look
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.system.environment import versions
 from tests.builders import hub_trees as made_trees
@@ -90,7 +91,7 @@ def test_a_tree_is_looked_at_without_preparing_it(tmp_path: Path) -> None:
     mine = videos(tree)
     found = look(mine, tmp_path / "data")
     assert (found.status, found.checked) == ("ready", True)
-    assert found.message == "unpacked when first used"
+    assert found.message == "unpacked by the first run"
     media = len(made_trees.video("one")) + len(made_trees.video("two")) + len(b"1\n")
     assert found.bytes == (tmp_path / "data" / "table").stat().st_size + media
     assert not (tmp_path / "cache").exists()
@@ -114,7 +115,7 @@ def test_a_damaged_zip_is_named(tmp_path: Path) -> None:
     (tree / "worldsense_videos_1.zip").write_bytes(b"no zip")
     found = look(mine, tmp_path / "data")
     assert found.status == "unusable"
-    assert "worldsense_videos_1.zip: the zip is damaged" in found.message
+    assert "worldsense_videos_1.zip: the zip file is damaged" in found.message
 
 
 def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -131,7 +132,7 @@ def test_all_benchmarks_without_a_network_in_seconds(tmp_path: Path) -> None:
         HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_CACHE=str(tmp_path / "hub"),
         OPENAI_API_KEY="sk-secret",
     )  # fmt: skip
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20, "a dead network is not waited for"
     assert done.returncode == 4
     assert done.stderr == ""
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.split()}

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from evalsuite.benchmarks.catalogue import Benchmark, load
+from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.benchmarks.data import locate
 from evalsuite.runs.records import Run, Score
 from evalsuite.runs.storage import read_samples

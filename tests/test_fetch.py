@@ -19,20 +19,21 @@ import pytest
 import yaml
 from rich.console import Console
 
-from evalsuite.benchmarks.catalogue import Benchmark, Published, load
+from evalsuite.benchmarks.benchmark import Benchmark, Published
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.benchmarks.data import Missing, fetch, missing
-from evalsuite.benchmarks.data.download import Patience, download, part_path
-from evalsuite.benchmarks.data.ensure import gather
+from evalsuite.benchmarks.data.download import RetryPolicy, download, partial_path
+from evalsuite.benchmarks.data.ensure import ensure_data
 from evalsuite.benchmarks.data.errors import DataError
-from evalsuite.benchmarks.data.progress import Step, silent
+from evalsuite.benchmarks.data.progress import Step, no_progress
 from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.report.progress import downloads
 from tests.fakes.http_server import Files, serving
 
 DATA = b"".join(b"%07d\n" % n for n in range(60_000))
 MD5 = hashlib.md5(DATA).hexdigest()
-PATIENT = Patience(timeout_seconds=5.0, tries=3, pause_seconds=0.01)
-HURRIED = Patience(timeout_seconds=0.3, tries=2, pause_seconds=0.01)
+PATIENT = RetryPolicy(timeout_seconds=5.0, tries=3, pause_seconds=0.01)
+HURRIED = RetryPolicy(timeout_seconds=0.3, tries=2, pause_seconds=0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +57,7 @@ def benchmark(url: str, md5: str = MD5, about: int = 480_000) -> Benchmark:
 
 
 def begin(target: Path, data: bytes) -> Path:
-    part = part_path(target, MD5)
+    part = partial_path(target, MD5)
     part.parent.mkdir(parents=True, exist_ok=True)
     part.write_bytes(data)
     return part
@@ -71,7 +72,7 @@ def test_a_table_is_loaded_checked_and_named(target: Path) -> None:
     with serving(Files(DATA)) as server:
         (wanted,) = missing([benchmark(server.url)], None)
         assert (wanted.bytes, wanted.about, wanted.target) == (len(DATA), False, target)
-        assert fetch([wanted], say=steps.append) == []
+        assert fetch([wanted], on_step=steps.append) == []
     assert target.read_bytes() == DATA
     assert beside(target) == ["MMStar.tsv"]
     loaded = [step.done for step in steps if step.doing == "downloading"]
@@ -97,14 +98,14 @@ def test_what_was_loaded_is_continued(target: Path) -> None:
 def test_a_server_without_ranges_starts_again(target: Path) -> None:
     begin(target, DATA[:100_000])
     with serving(Files(DATA, ranges=False)) as server:
-        download(server.url, target, MD5, "B", silent, PATIENT)
+        download(server.url, target, MD5, "B", no_progress, PATIENT)
     assert target.read_bytes() == DATA
 
 
 def test_cut_connections_are_taken_up_again(target: Path) -> None:
     # More cuts than tries: each brings something, so none of them counts.
     with serving(Files(DATA, cut_after=70_000, cuts=5)) as server:
-        download(server.url, target, MD5, "B", silent, PATIENT)
+        download(server.url, target, MD5, "B", no_progress, PATIENT)
         assert [wanted for _, wanted in server.asked][:3] == [
             None, "bytes=70000-", "bytes=140000-",
         ]  # fmt: skip
@@ -113,14 +114,14 @@ def test_cut_connections_are_taken_up_again(target: Path) -> None:
 
 def test_a_busy_server_is_asked_again(target: Path) -> None:
     with serving(Files(DATA, failures=2)) as server:
-        download(server.url, target, MD5, "B", silent, PATIENT)
+        download(server.url, target, MD5, "B", no_progress, PATIENT)
         assert len(server.asked) == 3
     assert target.read_bytes() == DATA
 
 
 def test_a_body_of_unknown_length(target: Path) -> None:
     with serving(Files(DATA, chunked=True)) as server:
-        download(server.url, target, MD5, "B", silent, PATIENT)
+        download(server.url, target, MD5, "B", no_progress, PATIENT)
     assert target.read_bytes() == DATA
 
 
@@ -130,7 +131,7 @@ def test_what_is_not_there_is_not_asked_for_twice(target: Path, status: int) -> 
         serving(Files(DATA, status=status)) as server,
         pytest.raises(DataError, match=f"the server answers {status}"),
     ):
-        download(server.url, target, MD5, "B", silent, PATIENT)
+        download(server.url, target, MD5, "B", no_progress, PATIENT)
     assert len(server.asked) == 1
     assert beside(target) == []
 
@@ -140,11 +141,11 @@ def test_a_slow_server_is_given_up_and_what_came_is_kept(target: Path) -> None:
         serving(Files(DATA, slow_seconds=2.0)) as server,
         pytest.raises(DataError, match="did not answer in time") as caught,
     ):
-        download(server.url, target, MD5, "B", silent, HURRIED)
-    assert "run the same command again to continue" in caught.value.remedy
+        download(server.url, target, MD5, "B", no_progress, HURRIED)
+    assert "rerun the same command to continue" in caught.value.remedy
     assert not target.exists()
-    assert DATA.startswith(part_path(target, MD5).read_bytes())
-    assert part_path(target, MD5).stat().st_size >= len(DATA) // 2
+    assert DATA.startswith(partial_path(target, MD5).read_bytes())
+    assert partial_path(target, MD5).stat().st_size >= len(DATA) // 2
 
 
 def test_a_wrong_file_is_not_kept(target: Path) -> None:
@@ -152,7 +153,7 @@ def test_a_wrong_file_is_not_kept(target: Path) -> None:
         serving(Files(b"something else")) as server,
         pytest.raises(DataError) as caught,
     ):
-        download(server.url, target, MD5, "B", silent, PATIENT)
+        download(server.url, target, MD5, "B", no_progress, PATIENT)
     assert hashlib.md5(b"something else").hexdigest() in caught.value.message
     assert MD5 in caught.value.message
     assert beside(target) == []
@@ -162,7 +163,7 @@ def test_a_wrong_file_is_not_kept(target: Path) -> None:
 def test_the_beginning_of_another_file_is_no_obstacle(target: Path, beginning: bytes) -> None:
     begin(target, beginning)
     with serving(Files(DATA)) as server:
-        download(server.url, target, MD5, "B", silent, PATIENT)
+        download(server.url, target, MD5, "B", no_progress, PATIENT)
     assert target.read_bytes() == DATA
     assert beside(target) == ["MMStar.tsv"]
 
@@ -172,7 +173,7 @@ def test_what_is_there_is_not_overwritten(target: Path) -> None:
     target.write_bytes(b"mine")
     with serving(Files(DATA)) as server:
         assert missing([benchmark(server.url)], None) == []
-        download(server.url, target, MD5, "B", silent, PATIENT)
+        download(server.url, target, MD5, "B", no_progress, PATIENT)
         # Nor when it appears while the file is on its way.
         target.unlink()
         download(server.url, target, MD5, "B", lambda _: target.write_bytes(b"mine"), PATIENT)
@@ -184,8 +185,8 @@ FETCH = """
 import sys
 from pathlib import Path
 from evalsuite.benchmarks.data.download import download
-from evalsuite.benchmarks.data.progress import silent
-download(sys.argv[1], Path(sys.argv[2]), sys.argv[3], "B", silent)
+from evalsuite.benchmarks.data.progress import no_progress
+download(sys.argv[1], Path(sys.argv[2]), sys.argv[3], "B", no_progress)
 """
 
 
@@ -205,7 +206,7 @@ def test_two_processes_load_it_once(target: Path) -> None:
 def test_what_a_killed_process_loaded_is_continued(target: Path) -> None:
     with serving(Files(DATA, slow_seconds=30.0)) as server:
         process = other_process(server.url, target)
-        part = part_path(target, MD5)
+        part = partial_path(target, MD5)
         deadline = time.monotonic() + 20
         while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -213,7 +214,7 @@ def test_what_a_killed_process_loaded_is_continued(target: Path) -> None:
         process.wait(10)
         server.slow_seconds = 0.0
         # Its lock died with it.
-        download(server.url, target, MD5, "B", silent, PATIENT)
+        download(server.url, target, MD5, "B", no_progress, PATIENT)
     assert target.read_bytes() == DATA
     assert beside(target) == ["MMStar.tsv"]
 
@@ -225,8 +226,8 @@ def test_ctrl_c_keeps_what_was_loaded(target: Path) -> None:
 
     with serving(Files(DATA)) as server, pytest.raises(KeyboardInterrupt):
         download(server.url, target, MD5, "B", stop, PATIENT)
-    assert 0 < part_path(target, MD5).stat().st_size <= len(DATA)
-    assert beside(target) == [part_path(target, MD5).name]
+    assert 0 < partial_path(target, MD5).stat().st_size <= len(DATA)
+    assert beside(target) == [partial_path(target, MD5).name]
 
 
 def test_an_unreachable_server_is_told_before_anything_starts(target: Path) -> None:
@@ -289,7 +290,7 @@ def test_a_proxy_is_used(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(Files(DATA)) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url.rpartition("/")[0])
         monkeypatch.delenv("no_proxy", raising=False)
-        download("http://data.invalid/x.tsv", target, MD5, "B", silent, PATIENT)
+        download("http://data.invalid/x.tsv", target, MD5, "B", no_progress, PATIENT)
     assert target.read_bytes() == DATA
 
 
@@ -323,9 +324,9 @@ def test_run_and_fetch_refuse_a_large_download_alike(tmp_path: Path, target: Pat
     with serving(Files(DATA, head_status=405)) as server:
         mine = benchmark(server.url, about=6_000_000_000)
         with pytest.raises(UsageError) as run:
-            gather(
+            ensure_data(
                 [mine], None, allow_modified=False, available=False, fetching=True, yes=False,
-                note=lambda _: None, say=silent,
+                note=lambda _: None, on_step=no_progress,
             )  # fmt: skip
         file = catalogue(tmp_path / "b.yaml", server.url, "MMStar", 6_000_000_000)
         done = command("fetch", "-b", "MMStar", "--benchmarks-file", str(file))

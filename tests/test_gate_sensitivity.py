@@ -85,7 +85,7 @@ def test_it_warns_unless_the_effect_is_shown_to_be_small(
 
 def test_runs_with_the_same_remedy_share_a_line(tmp_path: Path) -> None:
     (line,) = gated(tmp_path, noise(64, -5.6, 5.6), noise(64, -5.6, 5.6), 2).warnings
-    assert "the baseline old and the candidate new" in line
+    assert "the baseline old, the candidate new" in line
     assert len(gated(tmp_path, noise(64, -5.6, 5.6), None, 2).warnings) == 2
 
 

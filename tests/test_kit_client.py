@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks.catalogue import FrameRule
+from evalsuite.benchmarks.benchmark import FrameRule
 from evalsuite.errors import INCOMPLETE
 from evalsuite.sample import Sample
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, KitStartError

@@ -25,7 +25,7 @@ def test_the_default_margins_are_those_of_the_benchmarks() -> None:
     assert (terms.alpha, terms.power) == (0.05, 0.8)
 
 
-def test_the_margin_is_the_mean_of_the_benchmarks_own() -> None:
+def test_the_margin_is_the_mean_of_those_of_the_benchmarks() -> None:
     terms = Policy().terms(["MMStar", "DemoOCR"], KNOWN)
     assert terms.margin == (1 + 3) / 2
     assert terms.cliffs == {"MMStar": 5, "DemoOCR": 10}

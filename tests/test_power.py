@@ -1,4 +1,4 @@
-"""`evalsuite power`: a policy can do what the formulas say, and bad ones are warned of."""
+"""`evalsuite power`: formulas compared with simulations, and warnings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def demo_terms(**more: float) -> Terms:
 
 
 def test_the_demo_can_pass_its_own_policy_but_not_the_default() -> None:
-    """What benchmarks.yaml and docs/reference/gate.md say: 90 times in 100, and 13."""
+    """What benchmarks.yaml and docs/reference/gate.md say: 90 % and 13 %."""
     own = analyse_power(expected(DEMO, 0.15), demo_terms())
     default = analyse_power(expected(DEMO, 0.15), demo_terms(margin=1, cliff=5))
     assert round(100 * own.pass_if_equal) == 90
@@ -55,7 +55,7 @@ def test_equal_checkpoints_pass_on_the_papers_sizes() -> None:
     assert analyse_power(expected(sizes, 0.15), terms).pass_if_equal > 0.8
 
 
-def test_an_analysis_is_what_the_formulas_say() -> None:
+def test_an_analysis_uses_the_formulas() -> None:
     size, level = Size(2700, 900), Level(tests=2)
     analysis = analyse_power({"A": size.expected(0.2, 0.1)}, Policy().terms(["A"], {}))
     error = power.planned_error(0.2, 2700, 1.2)
@@ -68,8 +68,8 @@ def test_an_analysis_is_what_the_formulas_say() -> None:
     assert analysis.pass_if_equal == power.chance_of_pass([error], [0.05], 0.01)
 
 
-def test_the_mean_of_equal_benchmarks_finds_what_one_as_large_finds() -> None:
-    """Four of 1,000 samples have the error of one of 4,000, if all drop as much."""
+def test_the_mean_of_equal_benchmarks_equals_one_large_benchmark() -> None:
+    """Four with 1,000 samples have the error of one with 4,000, for equal drops."""
     level = Level(tests=5)
     four = [Variability(n=1000, clusters=1000, discordance=0.1)] * 4
     found = power.planned_detectable_mean(four, 0.01, level)
@@ -78,8 +78,8 @@ def test_the_mean_of_equal_benchmarks_finds_what_one_as_large_finds() -> None:
 
 
 @pytest.mark.parametrize("discordance", [0.15, 0.25])
-def test_the_warning_is_true(discordance: float) -> None:
-    """As many more samples, or margins as much wider, and equal checkpoints pass as they should."""
+def test_the_required_scale_is_sufficient(discordance: float) -> None:
+    """With that number of samples, or these margins, an equal checkpoint passes."""
     terms = demo_terms(margin=1, cliff=5)
     factor = required_scale(analyse_power(expected(DEMO, discordance), terms), terms)
     assert factor > 1
@@ -92,8 +92,8 @@ def test_the_warning_is_true(discordance: float) -> None:
 
 
 @pytest.mark.parametrize("discordance", [0.02, 0.05])
-def test_the_warning_is_true_where_few_images_differ(discordance: float) -> None:
-    """What goes unseen must shrink as well: 1.0 times the samples are no more of them."""
+def test_the_required_scale_is_sufficient_if_few_images_differ(discordance: float) -> None:
+    """The zero-event bound must become smaller as well."""
     few = {name: Size(120, 40) for name in DEMO}
     terms = demo_terms(margin=3, cliff=9)
     analysis = analyse_power(expected(few, discordance), terms)
@@ -106,8 +106,8 @@ def test_the_warning_is_true_where_few_images_differ(discordance: float) -> None
 
 
 @pytest.mark.parametrize(("questions", "images"), [(200, 50), (120, 40), (60, 60)])
-def test_a_drop_is_found_where_few_images_differ(questions: int, images: int) -> None:
-    """One of 14 benchmarks loses as many answers as the analysis says are found."""
+def test_the_mde_is_detected_if_few_images_differ(questions: int, images: int) -> None:
+    """One of 14 benchmarks has a drop of the minimum detectable effect."""
     sizes = {f"b{index}": Size(questions, images).expected(0.02, 0.0) for index in range(14)}
     terms = Policy().terms(list(sizes), {})
     found = analyse_power(sizes, terms).benchmarks["b0"].mde
@@ -124,8 +124,8 @@ def test_a_drop_is_found_where_few_images_differ(questions: int, images: int) ->
     assert np.mean(regressed) > 0.775
 
 
-def test_an_equal_checkpoint_passes_as_often_as_said_where_few_answers_differ() -> None:
-    """A cliff of twice the answers that differ is held against the variance it would bring."""
+def test_the_pass_probability_is_right_if_few_answers_differ() -> None:
+    """The score interval uses the variance at the margin, which is larger here."""
     sizes = {f"b{index}": Size(60, 60).expected(0.05, 0.1) for index in range(5)}
     terms = Policy(margin=3, cliff=10).terms(list(sizes), {})
     rng = np.random.default_rng(0)
@@ -140,8 +140,8 @@ def test_an_equal_checkpoint_passes_as_often_as_said_where_few_answers_differ() 
     assert abs(analyse_power(sizes, terms).pass_if_equal - np.mean(passed)) < 0.1
 
 
-def test_an_equal_checkpoint_passes_from_where_it_is_said_to() -> None:
-    """Luck comes on top of what goes unseen, for the cliff and for the samples it needs."""
+def test_an_equal_checkpoint_passes_the_margin_to_pass() -> None:
+    """The margin includes the zero-event bound and the sampling error."""
     few, rng = Size(120, 40), np.random.default_rng(1)
     analysis = analyse_power({"A": few.expected(0.05, 0.0)}, Policy().terms(["A"], {}))
     needed = samples_to_pass(few.expected(0.05, 0.0), 0.05, Level())
@@ -155,12 +155,12 @@ def test_an_equal_checkpoint_passes_from_where_it_is_said_to() -> None:
     assert passed(needed, 0.05) > 0.72
 
 
-def test_nothing_needs_to_grow_where_enough_pass() -> None:
+def test_the_required_scale_is_1_for_a_sufficient_policy() -> None:
     terms = demo_terms()
     assert required_scale(analyse_power(expected(DEMO, 0.05), terms), terms) == 1
 
 
-def test_how_many_equal_answers_show_a_small_drop() -> None:
+def test_clusters_for_identical_pass() -> None:
     assert clusters_for_identical_pass(0.01, 0.05) == 299
     assert clusters_for_identical_pass(0.5, 0.05) == 30
     assert clusters_for_identical_pass(1.0, 0.05) == 30
@@ -174,14 +174,14 @@ def test_how_many_equal_answers_show_a_small_drop() -> None:
         (Size(100, 100), 1, "the mean has too few images for a margin of 1"),
     ],
 )
-def test_a_policy_that_equal_answers_do_not_pass_is_warned_of(
+def test_a_policy_that_identical_answers_do_not_pass_has_a_warning(
     size: Size, margin: float, said: str
 ) -> None:
     terms = Policy(margin=margin, cliff=5 if margin < 100 else 100).terms(["A"], {})
     sizes = {"A": size.expected(0.15, 0.1)}
     analysis = analyse_power(sizes, terms)
     told = list(summary(analysis, terms))
-    # Where answers differ by luck, some are better by luck, and pass.
+    # Answers that differ by chance may be better by chance, and pass.
     rng = np.random.default_rng(size.clusters)
     clusters = [index % size.clusters for index in range(size.questions)]
     passed = [
@@ -253,25 +253,25 @@ def test_sizes_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "times the samples" in shown
 
 
-def test_a_huge_benchmark_takes_no_longer(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_huge_benchmark_is_fast(capsys: pytest.CaptureFixture[str]) -> None:
     began = time.process_time()
     assert command("--sizes", "MMStar=999999999", "--discordance", "0.15") == 0
     assert time.process_time() - began < 5
     assert ">99 %" in capsys.readouterr().out
 
 
-def test_what_never_differs_still_leaves_a_drop_unseen(capsys: pytest.CaptureFixture[str]) -> None:
+def test_zero_discordance_has_the_zero_event_bound(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("--sizes", "MMStar=100", "--discordance", "0", "--margin", "5") == 0
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("MMStar"))
     assert f"{100 * (1 - 0.05 ** (1 / 100)):.2f}" in row.split()
 
 
-def test_sizes_of_what_a_policy_is_about(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sizes_of_the_benchmarks_of_a_policy(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("--sizes", "MMStar=1500,MMMU_DEV_VAL=900", "-b", "MMStar") == 0
     assert "MMMU" not in capsys.readouterr().out
 
 
-def test_a_policy_file_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_policy_file_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     policy = tmp_path / "gate.yaml"
     policy.write_text(json.dumps({"cliffs": {"MMStar": 33}, "power": 0.9}))
     assert command("--sizes", "MMStar=1500", "--policy", policy, "--discordance", "0.1") == 0

@@ -1,4 +1,4 @@
-"""`evalsuite promote`: which run is the baseline, and what is refused or noticed."""
+"""`evalsuite promote`: the baseline and anchor of the gate, and errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def gate(candidate: FoundRun, *more: str) -> int:
     return main(["gate", *sides, "--margin", "2", *more])
 
 
-def test_gate_takes_the_promoted_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gate_uses_the_promoted_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old, same, worse = run(tmp_path, "old"), run(tmp_path, "same"), run(tmp_path, "worse", 200)
     assert promote(old) == 0
     shown = capsys.readouterr().out
@@ -45,7 +45,9 @@ def test_gate_takes_the_promoted_run(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert gate(worse) == 1
 
 
-def test_it_says_what_it_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_replaced_baseline_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     old, new = run(tmp_path, "old"), run(tmp_path, "new")
     promote(old)
     promote(new)
@@ -56,7 +58,7 @@ def test_it_says_what_it_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert listed == ["baseline.json"]
 
 
-def test_the_file_is_small_and_says_all(tmp_path: Path) -> None:
+def test_the_contents_of_the_file(tmp_path: Path) -> None:
     found = run(tmp_path, "old")
     promote(found)
     plain = json.loads((tmp_path / "results" / "baseline.json").read_text())
@@ -84,7 +86,7 @@ def test_a_run_elsewhere_can_be_promoted(tmp_path: Path) -> None:
     assert baseline.follow(pointers.baseline, results).run == found.run
 
 
-def test_the_anchor_stays_while_baselines_change(
+def test_the_anchor_remains_if_the_baseline_changes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each step loses half a point and passes; the third is five points below the anchor."""
@@ -103,7 +105,7 @@ def test_the_anchor_stays_while_baselines_change(
     assert gate(last, "--baseline", str(step.path), "--anchor", str(anchor.path)) == 1
 
 
-def test_an_anchor_that_is_the_baseline_is_asked_once(
+def test_an_anchor_that_is_the_baseline_is_compared_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = run(tmp_path, "old")
@@ -119,7 +121,7 @@ def rewritten(found: FoundRun, **changed: object) -> FoundRun:
     return FoundRun(found.path, made)
 
 
-def test_what_is_not_whole_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unfinished_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = run(tmp_path, "old")
     for changed, said in (
         ({"finished": None}, "is unfinished, so no baseline; run its command again: evalsuite run"),
@@ -137,13 +139,13 @@ def test_what_is_not_whole_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     assert baseline.read(tmp_path / "results") is None
 
 
-def test_a_part_of_the_samples_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_limited_run_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = stored(tmp_path / "results", "old", {"A": correct(60, 80)}, limit="80")
     assert promote(found) == 0
     assert "--limit 80" in capsys.readouterr().out
 
 
-def test_a_run_that_is_gone_or_of_other_weights_is_noticed(
+def test_a_missing_or_changed_run_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found, other = run(tmp_path, "old"), run(tmp_path, "new")
@@ -184,9 +186,7 @@ def test_damaged_pointers(
     assert len(error.splitlines()) == 1
 
 
-def test_a_path_that_can_be_none_is_gone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_impossible_path_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     candidate = run(tmp_path, "new")
     assert promote(candidate) == 0
     pointer = tmp_path / "results" / "baseline.json"
@@ -197,7 +197,7 @@ def test_a_path_that_can_be_none_is_gone(
         assert "which is gone" in capsys.readouterr().err
 
 
-def test_what_a_file_holds_does_not_move_the_cursor(
+def test_control_characters_in_the_file_are_escaped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     candidate = run(tmp_path, "new")
@@ -212,7 +212,7 @@ def test_what_a_file_holds_does_not_move_the_cursor(
     assert "promoted was \\x1b[2J" in capsys.readouterr().err
 
 
-def test_without_a_baseline_the_gate_says_how_to_get_one(
+def test_without_a_baseline_the_gate_explains_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert gate(run(tmp_path, "new")) == 2

@@ -19,12 +19,12 @@ from tests.builders.runs import found, run, score
 YAML = """
 benchmarks:
   A: {prompt: default, metric: choice, references: [
-    {model: Big, score: 60.04, source: &p "Some paper, Table 1", read: true},
-    {model: Small, score: 40, source: *p, read: false}]}
+    {model: Big, score: 60.04, source: &p "Some paper, Table 1", verified: true},
+    {model: Small, score: 40, source: *p, verified: false}]}
   B: {prompt: default, metric: choice, references: [
-    {model: Big, score: 70, source: *p, read: false},
-    {model: Small, score: 30, source: *p, read: true},
-    {model: Card, score: 1, source: model card, read: true}]}
+    {model: Big, score: 70, source: *p, verified: false},
+    {model: Small, score: 30, source: *p, verified: true},
+    {model: Card, score: 1, source: model card, verified: true}]}
   C: {prompt: default, metric: choice}
 """
 
@@ -95,11 +95,11 @@ def test_in_csv_and_json(known: Catalogue) -> None:
     table = table_of([run("ours", score("A", 50.0))], known)
     rows = to_csv(list(RESULT.values()), results([table])).splitlines()
     assert rows[2].startswith("published,Big,,,,,,,A,,image,,60.04,")
-    assert rows[2].endswith('"Some paper, Table 1 (read)"')
-    assert rows[3].endswith('"Some paper, Table 1 (recalled, check it)"')
+    assert rows[2].endswith('"Some paper, Table 1 (verified)"')
+    assert rows[3].endswith('"Some paper, Table 1 (unverified)"')
     [plain] = json.loads(to_json([table]))
     assert plain["report"]["published"]["A"][1] == {
-        "model": "Small", "score": 40.0, "source": "Some paper, Table 1", "read": False,
+        "model": "Small", "score": 40.0, "source": "Some paper, Table 1", "verified": False,
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.checkpoint import checkpoint
 from evalsuite.vlmevalkit.reference import ReferenceResult, ReferenceTask, run_reference

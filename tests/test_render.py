@@ -48,9 +48,9 @@ REFERENCES = """
 extends: packaged
 benchmarks:
   Colours: {prompt: default, metric: choice, references: [
-    {model: Theirs, score: 60.04, source: &p "Some paper, Table 1", read: true}]}
+    {model: Theirs, score: 60.04, source: &p "Some paper, Table 1", verified: true}]}
   Words: {prompt: default, metric: choice, references: [
-    {model: Theirs, score: 70, source: *p, read: false}]}
+    {model: Theirs, score: 70, source: *p, verified: false}]}
 """
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import evalsuite
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import data_digest
 from evalsuite.checkpoint import checkpoint
 from evalsuite.errors import UsageError

@@ -1,4 +1,4 @@
-"""Drops against other implementations, definitions as matrices, and cases worked by hand."""
+"""Statistics compared with other implementations, with definitions, and with manual results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SAME = {"rel": 1e-9, "abs": 1e-12}
 
 
 def clustered(seed: int, clusters: int = 40, largest: int = 9) -> tuple[Array, list[int]]:
-    """Differences -1, 0 or 1 in clusters of unequal size that share some of their luck."""
+    """Differences -1, 0 or 1 in clusters of unequal size, correlated within a cluster."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, largest + 1, clusters)
     labels = np.repeat(np.arange(clusters), sizes)
@@ -47,7 +47,7 @@ def clustered(seed: int, clusters: int = 40, largest: int = 9) -> tuple[Array, l
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_clustered_error_is_that_of_statsmodels_cluster_robust_ols(seed: int) -> None:
+def test_clustered_error_equals_cluster_robust_ols_of_statsmodels(seed: int) -> None:
     values, clusters = clustered(seed)
     fit = sm.OLS(values, np.ones(len(values))).fit(
         cov_type="cluster", cov_kwds={"groups": np.array(clusters)}
@@ -57,20 +57,20 @@ def test_clustered_error_is_that_of_statsmodels_cluster_robust_ols(seed: int) ->
 
 
 def inspect_ai_clustered_error(values: Array, clusters: list[int]) -> float:
-    """The formula of inspect_ai 0.3.285, scorer/_metrics/std.py, for where it is not installed."""
+    """The formula of inspect_ai 0.3.285, scorer/_metrics/std.py, in case it is not installed."""
     groups = [values[[c == name for c in clusters]] for name in dict.fromkeys(clusters)]
     squares = sum(float((group - values.mean()).sum()) ** 2 for group in groups)
     return float(np.sqrt(squares * len(groups) / (len(groups) - 1)) / len(values))
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_clustered_error_is_that_of_inspect_ai(seed: int) -> None:
+def test_clustered_error_equals_inspect_ai(seed: int) -> None:
     values, clusters = clustered(seed)
     ours = clustered_standard_error(list(values), clusters)
     assert ours == pytest.approx(inspect_ai_clustered_error(values, clusters), **SAME)
 
 
-def test_clustered_error_is_that_of_inspect_ai_installed() -> None:
+def test_clustered_error_equals_installed_inspect_ai() -> None:
     scorer = pytest.importorskip("inspect_ai.scorer")
     values, clusters = clustered(3)
     scores = [
@@ -82,7 +82,7 @@ def test_clustered_error_is_that_of_inspect_ai_installed() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_without_clusters_it_is_the_paired_t_test_of_scipy(seed: int) -> None:
+def test_without_clusters_it_equals_the_paired_t_test_of_scipy(seed: int) -> None:
     rng = np.random.default_rng(seed)
     baseline, candidate = rng.random(200), rng.random(200) ** 1.2
     drop = estimate_drop(baseline - candidate, range(200))
@@ -123,7 +123,7 @@ def cr2(y: Array, x: Array, clusters: Array) -> tuple[Array, Array, Array]:
 def test_the_matrices_give_published_standard_errors() -> None:
     """HC2, which is CR2 with one row a cluster, on data Stata was run on.
 
-    The figures stand in the tests of Kolesár's R package dfadjust (tests/testthat/
+    The figures are from the tests of Kolesár's R package dfadjust (tests/testthat/
     test_clustervar.R). They fix the matrices; that the closed form equals them is the next test.
     """
     y = np.concatenate([np.cos(np.arange(10)), np.tan(np.arange(1, 11))])
@@ -144,7 +144,7 @@ def test_the_closed_form_is_the_definition(clusters: int, largest: int) -> None:
     assert found.df == pytest.approx(df[0], **SAME)
 
 
-def test_equal_clusters_have_one_degree_of_freedom_less_than_there_are() -> None:
+def test_equal_clusters_have_degrees_of_freedom_count_minus_one() -> None:
     values, clusters = np.random.default_rng(1).random(60), list(range(20)) * 3
     drop = estimate_drop(values, clusters)
     assert drop.df == pytest.approx(19)
@@ -153,7 +153,7 @@ def test_equal_clusters_have_one_degree_of_freedom_less_than_there_are() -> None
     assert drop.standard_error == pytest.approx(cr1, **SAME)
 
 
-def test_replicates_are_the_same_as_one_by_one() -> None:
+def test_replicates_equal_single_computations() -> None:
     rng = np.random.default_rng(2)
     sums, sizes = rng.normal(size=(4, 12)), rng.integers(1, 9, 12).astype(float)
     together = moments(sums, sizes)
@@ -165,7 +165,7 @@ def test_replicates_are_the_same_as_one_by_one() -> None:
 
 
 def likeliest(flips: Flips, drop: float) -> float:
-    """The probability of 'better' that is likeliest at `drop`, found by search."""
+    """Return the maximum likelihood estimate of the probability of 'better' at `drop`."""
     same = flips.n - flips.worse - flips.better
 
     def unlikely(q: float) -> float:
@@ -199,7 +199,7 @@ def test_tango_gives_a_published_interval() -> None:
 
 
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(41, 400), st.floats(0.5, 4))
-def test_tango_bounds_are_where_the_statistic_says(w: int, b: int, n: int, z: float) -> None:
+def test_tango_bounds_solve_the_statistic(w: int, b: int, n: int, z: float) -> None:
     flips = Flips(w, b, n)
     low, high = tango.lower(flips, z), tango.upper(flips, z)
     assert -1 <= low <= (w - b) / n <= high <= 1
@@ -207,13 +207,13 @@ def test_tango_bounds_are_where_the_statistic_says(w: int, b: int, n: int, z: fl
     assert tango.statistic(flips, low) == pytest.approx(z, abs=1e-6)
 
 
-def test_at_zero_it_is_mcnemar() -> None:
+def test_at_zero_it_equals_mcnemar() -> None:
     table = [[100, 9], [3, 50]]
     theirs = their_mcnemar(table, exact=False, correction=False)
     assert tango.statistic(Flips(9, 3, 162), 0) ** 2 == pytest.approx(theirs.statistic, **SAME)
 
 
-def test_sparse_differences_get_the_score_interval() -> None:
+def test_sparse_differences_use_the_score_interval() -> None:
     values = np.zeros(1000)
     values[:6], values[6:8] = 1, -1
     drop = estimate_drop(values, range(1000))
@@ -223,7 +223,7 @@ def test_sparse_differences_get_the_score_interval() -> None:
 
 
 def test_sparse_and_clustered_counts_are_divided_by_the_design_effect() -> None:
-    """Whole clusters of four that flip together say as much as single questions.
+    """Clusters of four that change together are worth one question each.
 
     But for Student's t with 199 degrees of freedom, where single questions need none.
     """
@@ -238,21 +238,21 @@ def test_sparse_and_clustered_counts_are_divided_by_the_design_effect() -> None:
 # No difference at all
 
 
-def test_equal_answers_prove_little() -> None:
+def test_identical_answers_have_the_zero_event_bound() -> None:
     drop = estimate_drop([0.0] * 20, range(20))
     assert drop.upper(0.05) == pytest.approx(1 - 0.05 ** (1 / 20), **SAME)
     assert (drop.p, drop.p_worse, drop.discordant) == (1.0, 1.0, 0)
     assert drop.interval()[1] == pytest.approx(1 - 0.025 ** (1 / 20), **SAME)
 
 
-def test_answers_that_all_got_worse_equally_leave_as_little_doubt() -> None:
+def test_equal_differences_of_all_clusters_have_the_same_bound() -> None:
     drop = estimate_drop([0.25] * 40, range(40))
     assert drop.lower(0.05) == pytest.approx(0.25 - (1 - 0.05 ** (1 / 40)), **SAME)
     assert drop.p_worse == pytest.approx(0.75**40, rel=1e-6)
 
 
-def test_small_or_rare_differences_say_no_more_than_none() -> None:
-    """One ANLS value a hundredth higher, or one question of one image: no bound gets tighter."""
+def test_small_or_rare_differences_do_not_narrow_the_bound() -> None:
+    """One ANLS value 0.01 higher, or one question of one image: no bound is narrower."""
     unseen = 1 - 0.05 ** (1 / 31)
     small = np.zeros(31)
     small[3] = -0.01
@@ -265,8 +265,8 @@ def test_small_or_rare_differences_say_no_more_than_none() -> None:
     assert drop.p == 1.0
 
 
-def test_differences_in_parts_of_an_answer_get_a_score_interval_too() -> None:
-    """Halves vary a quarter as much as as many whole answers: as if of twice the samples."""
+def test_fractional_differences_use_the_score_interval() -> None:
+    """Differences of 0.5 have half the design effect: as with twice the samples."""
     values = np.zeros(2000)
     values[:8], values[8:10] = 0.5, -0.5
     drop = estimate_drop(values, range(2000))
@@ -277,7 +277,7 @@ def test_differences_in_parts_of_an_answer_get_a_score_interval_too() -> None:
     assert drop.upper(0.05) == pytest.approx(tango.upper(drop.flips, t), **SAME)
 
 
-def test_one_cluster_says_nothing() -> None:
+def test_one_cluster_has_no_bound() -> None:
     drop = estimate_drop([1.0, 0.0, 1.0], "aaa")
     assert drop.interval() == (-1, 1)
     assert (drop.p, drop.too_few_clusters) == (1.0, True)
@@ -295,7 +295,7 @@ def test_too_few_clusters(count: int, few: bool) -> None:
     assert estimate_drop(values, list(range(count)) * 2).too_few_clusters is few
 
 
-def test_effective_clusters_mind_unequal_sizes() -> None:
+def test_effective_clusters_depend_on_the_sizes() -> None:
     drop = estimate_drop(np.random.default_rng(1).random(140), [0] * 100 + list(range(1, 41)))
     assert drop.effective_clusters == pytest.approx(140**2 / (100**2 + 40))
     assert drop.too_few_clusters
@@ -304,7 +304,7 @@ def test_effective_clusters_mind_unequal_sizes() -> None:
 @given(st.lists(st.tuples(st.sampled_from([-1.0, 0.0, 0.5, 1.0]), st.integers(0, 9)),
                 min_size=12, max_size=60), st.floats(0.001, 0.4))  # fmt: skip
 def test_p_and_bound_are_one_statistic(rows: list[tuple[float, int]], alpha: float) -> None:
-    """p < alpha and a lower bound above zero are the same event, whatever the method."""
+    """p < alpha exactly if the lower bound is above zero, for all methods."""
     drop = estimate_drop([value for value, _ in rows], [cluster for _, cluster in rows])
     if drop.p_worse < alpha - 1e-6:
         assert drop.lower(alpha) > 0
@@ -320,7 +320,7 @@ def drop_of(seed: int) -> Drop:
     return estimate_drop(*clustered(seed))
 
 
-def test_the_mean_is_that_of_independent_benchmarks() -> None:
+def test_the_mean_assumes_independent_benchmarks() -> None:
     drops = [drop_of(seed) for seed in range(3)]
     mean = mean_drop(drops)
     assert mean.estimate == pytest.approx(sum(d.estimate for d in drops) / 3, **SAME)
@@ -328,7 +328,7 @@ def test_the_mean_is_that_of_independent_benchmarks() -> None:
 
 
 def test_the_mean_of_two_has_the_degrees_of_freedom_of_welch() -> None:
-    """With one question a cluster, (a - b) is Welch's t-test of two samples."""
+    """With one question per cluster, (a - b) is Welch's t-test of two samples."""
     rng = np.random.default_rng(5)
     a, b = rng.normal(0.2, 1, 30), rng.normal(-0.1, 3, 12)
     mean = mean_drop([estimate_drop(a, range(30)), estimate_drop(-b, range(12))])
@@ -337,14 +337,14 @@ def test_the_mean_of_two_has_the_degrees_of_freedom_of_welch() -> None:
     assert mean.p == pytest.approx(theirs.pvalue, **SAME)
 
 
-def test_the_mean_of_one_is_that_one() -> None:
+def test_the_mean_of_one_benchmark_is_that_benchmark() -> None:
     assert mean_drop([drop_of(1)]) == drop_of(1)
 
 
-def test_equal_benchmarks_leave_their_doubt_in_the_mean() -> None:
+def test_identical_benchmarks_add_their_bound_to_the_mean() -> None:
     still = estimate_drop([0.0] * 50, range(50))
     mean = mean_drop([still, still])
-    # As if all hundred were of one benchmark; and no more than one alone could hide.
+    # The bound of one benchmark with all hundred clusters.
     assert mean.upper(0.05) == pytest.approx(1 - 0.05 ** (1 / 100), **SAME)
     unequal = mean_drop([still, estimate_drop([0.0] * 5000, range(5000))])
     assert unequal.upper(0.05) == pytest.approx((1 - 0.05 ** (1 / 50)) / 2, rel=1e-4)
@@ -352,10 +352,10 @@ def test_equal_benchmarks_leave_their_doubt_in_the_mean() -> None:
 
 @given(st.lists(st.tuples(st.floats(0.05, 1), st.integers(1, 80)), min_size=1, max_size=4),
        st.floats(0.001, 0.5), st.integers(0, 10**6))  # fmt: skip
-def test_nothing_larger_stays_unseen(
+def test_the_zero_event_bound_is_the_maximum(
     parts: list[tuple[float, int]], alpha: float, seed: int
 ) -> None:
-    """Differences drawn at random, scaled to go unseen with probability alpha, are no larger."""
+    """Random rates for which no event has probability alpha are not larger."""
     bound = zero_event_upper_bound(parts, alpha)
     rng = np.random.default_rng(seed)
     counts = np.array([count for _, count in parts])
@@ -364,7 +364,7 @@ def test_nothing_larger_stays_unseen(
     assert (hidden @ np.array([weight for weight, _ in parts])).max() <= bound + 1e-12
 
 
-def test_what_is_known_and_what_is_unseen_add_up_as_squares() -> None:
+def test_standard_error_and_zero_event_bound_add_as_squares() -> None:
     known, still = drop_of(1), estimate_drop([0.0] * 50, range(50))
     mean = mean_drop([known, still])
     t = scipy.stats.t.isf(0.05, mean.df) * known.standard_error / 2
@@ -375,8 +375,8 @@ def test_what_is_known_and_what_is_unseen_add_up_as_squares() -> None:
 # Training seeds
 
 
-def test_runs_that_differ_widen_the_interval_as_welch_says() -> None:
-    """With questions that say all the same, it is Welch's t-test between the runs' scores."""
+def test_variance_between_runs_is_that_of_welch() -> None:
+    """Without variance between questions it is Welch's t-test of the runs' scores."""
     baseline, candidate = [0.50, 0.53, 0.49], [0.46, 0.41, 0.44, 0.45]
     flat = estimate_drop([np.mean(baseline) - np.mean(candidate)] * 10_000, range(10_000))
     drop = with_runs(flat, baseline, candidate)
@@ -385,7 +385,7 @@ def test_runs_that_differ_widen_the_interval_as_welch_says() -> None:
     assert drop.estimate / drop.standard_error == pytest.approx(theirs.statistic, **SAME)
 
 
-def test_one_run_is_refused() -> None:
+def test_one_run_has_no_variance() -> None:
     with pytest.raises(ValueError, match="two runs"):
         with_runs(drop_of(1), [0.5], [0.4, 0.5])
 
@@ -394,7 +394,7 @@ def test_one_run_is_refused() -> None:
 
 
 def by_weights(metric, n: int, step: float = 1e-6) -> Array:  # type: ignore[no-untyped-def]
-    """Influence by definition: how the metric moves as one sample weighs a little more."""
+    """Return the influence by definition: the derivative by the weight of a sample."""
     weights = np.ones(n)
     moved = []
     for index in range(n):
@@ -405,7 +405,7 @@ def by_weights(metric, n: int, step: float = 1e-6) -> Array:  # type: ignore[no-
     return metric(weights) + np.array(moved)
 
 
-def test_f1_by_hand_and_by_moving_weights() -> None:
+def test_f1_by_hand_and_by_weights() -> None:
     rng = np.random.default_rng(3)
     said, true = rng.random(60) < 0.5, rng.random(60) < 0.4
 
@@ -419,7 +419,7 @@ def test_f1_by_hand_and_by_moving_weights() -> None:
     assert values == pytest.approx(by_weights(f1, 60), rel=1e-6, abs=1e-7)
 
 
-def test_sums_of_tasks_by_moving_weights() -> None:
+def test_sums_of_tasks_by_weights() -> None:
     rng = np.random.default_rng(4)
     given_values, tasks = rng.random(50), [int(t) for t in rng.integers(0, 4, 50)]
     share = {0: 0.5, 1: 0.25, 2: 0.125, 3: 0.125}
@@ -438,7 +438,7 @@ def test_sums_of_tasks_by_moving_weights() -> None:
     assert plain == pytest.approx(np.mean([given_values[index == t].mean() for t in share]), **SAME)
 
 
-def test_as_many_groups_as_samples_take_no_longer() -> None:
+def test_many_groups_are_fast() -> None:
     given_values = np.random.default_rng(5).random(50_000)
     started = time.process_time()
     values = group_mean_values(given_values, range(50_000))
@@ -451,13 +451,13 @@ def test_a_ratio_of_nothing_is_refused() -> None:
         ratio_values([0, 0], [0, 0])
 
 
-def test_circular_questions_count_only_as_a_whole() -> None:
+def test_circular_questions_need_all_answers() -> None:
     worth = all_or_nothing([1, 1, 0, 1, 1], ["a", "a", "b", "b", "c"])
     assert worth == {"a": 1.0, "b": 0.0, "c": 1.0}
 
 
-def test_f1_goes_through_the_same_machinery() -> None:
-    """The interval of a difference of F1 is about what resampling whole clusters gives."""
+def test_the_interval_of_f1_equals_a_cluster_bootstrap() -> None:
+    """The standard error of a difference of F1 is close to that of resampled clusters."""
     rng = np.random.default_rng(9)
     true = rng.random(600) < 0.5
     clusters = [i // 6 for i in range(600)]
@@ -480,13 +480,13 @@ def test_f1_goes_through_the_same_machinery() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=16))
-def test_holm_is_that_of_statsmodels(ps: list[float]) -> None:
+def test_holm_equals_statsmodels(ps: list[float]) -> None:
     theirs = multipletests(ps, method="holm")[1]
     assert holm(ps) == pytest.approx(list(theirs), **SAME)
 
 
 @pytest.mark.parametrize(("worse", "better"), [(9, 3), (0, 8), (5, 5), (40, 21), (0, 0), (1, 0)])
-def test_mcnemar_is_that_of_statsmodels_and_scipy(worse: int, better: int) -> None:
+def test_mcnemar_equals_statsmodels_and_scipy(worse: int, better: int) -> None:
     found = mcnemar(worse, better)
     theirs = their_mcnemar([[10, worse], [better, 10]], exact=True)
     assert found.exact == pytest.approx(theirs.pvalue, **SAME)
@@ -501,7 +501,7 @@ def test_mcnemar_is_that_of_statsmodels_and_scipy(worse: int, better: int) -> No
 
 
 @pytest.mark.parametrize("clusters", [1, 2, 300])
-def test_no_difference_is_that_of_so_many_equal_answers(clusters: int) -> None:
+def test_identical_difference_equals_an_estimate_without_differences(clusters: int) -> None:
     made, measured = (
         identical_difference(clusters),
         estimate_drop([0.0] * clusters, range(clusters)),

@@ -8,12 +8,12 @@ import pytest
 from evalsuite.stats import clustered_standard_error, mean
 
 
-def test_one_question_a_cluster_is_the_ordinary_standard_error() -> None:
+def test_one_question_per_cluster_is_the_ordinary_standard_error() -> None:
     # Values 1 0 1 1: mean 3/4, sum of squares 3/4, sqrt((3/4) / (n (n - 1))) = sqrt(1/16).
     assert clustered_standard_error([1, 0, 1, 1], "abcd") == pytest.approx(0.25)
 
 
-def test_by_hand_with_two_questions_a_cluster() -> None:
+def test_by_hand_with_two_questions_per_cluster() -> None:
     # Mean 1/2; residual sums per cluster 1, -1, 0; sqrt(3/2 * 2) / 6.
     value = clustered_standard_error([1, 1, 0, 0, 1, 0], "aabbcc")
     assert value == pytest.approx(math.sqrt(3) / 6)
@@ -42,10 +42,10 @@ def test_order_does_not_matter() -> None:
     assert one == pytest.approx(other, rel=1e-12)
 
 
-def test_it_covers_what_it_says() -> None:
-    """Of 400 simulated benchmarks, the truth lies within 1.96 standard errors about 95 % of times.
+def test_intervals_cover_95_percent() -> None:
+    """In 400 simulated benchmarks, 1.96 standard errors cover the true value in about 95 %.
 
-    Clusters of 5 that share most of their luck: an unclustered error would cover about 60 %.
+    Clusters of 5 with a high intraclass correlation: an unclustered error would cover about 60 %.
     """
     rng = random.Random(1)
     hits = 0

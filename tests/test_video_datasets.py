@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from evalsuite.benchmarks.catalogue import FrameRule
+from evalsuite.benchmarks.benchmark import FrameRule
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.sample import Frames, Sample, Text
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, SampleOutline

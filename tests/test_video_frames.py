@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from evalsuite.benchmarks.catalogue import FrameRule
+from evalsuite.benchmarks.benchmark import FrameRule
 from evalsuite.errors import DiskError
 from evalsuite.vlmevalkit.media_store import MediaError, MediaStore, StoredClip
 from evalsuite.vlmevalkit.video_frames import ClipSpec, evenly_spaced, segment_middles

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image as Picture
 
-from evalsuite.benchmarks.catalogue import FrameRule
+from evalsuite.benchmarks.benchmark import FrameRule
 from evalsuite.vlmevalkit import workarounds
 from evalsuite.vlmevalkit.media_store import MediaStore
 from evalsuite.vlmevalkit.video_frames import ClipSpec

@@ -145,17 +145,13 @@ def catalogue() -> str:
         [
             [
                 f"`{name}`", found.model, f"{found.score:g}", found.source,
-                "" if _verified(found) else "to check",
+                "" if found.verified else "to check",
             ]
             for name, benchmark in known.benchmarks.items()
             for found in benchmark.references
         ],
     )  # fmt: skip
     return "\n".join(lines)
-
-
-def _verified(reference: Any) -> bool:
-    return bool(getattr(reference, "verified", getattr(reference, "read", False)))
 
 
 def _copy(path: str) -> Callable[[], str]:

@@ -10,9 +10,10 @@ import typer
 
 # Importing a module adds its commands; this is their order in --help.
 # isort: off
-from evalsuite.cli import run, verify, profile, compare, gate, power, promote, machine  # noqa: F401
+from evalsuite.cli import run, verify, profile, compare, gate, power, promote  # noqa: F401
 from evalsuite.cli import listing, report, show, leaderboard, page  # noqa: F401
 from evalsuite.cli import curve, plot, card, export  # noqa: F401
+from evalsuite.cli import fetch, doctor, cache  # noqa: F401
 
 # isort: on
 from evalsuite.cli.app import app, drop_output, printing, say

@@ -13,6 +13,8 @@ import typer
 from evalsuite.errors import DiskError
 from evalsuite.system.environment import VERSION
 
+MACHINE_PANEL = "Data and machine"
+
 app = typer.Typer(
     name="evalsuite",
     help="Evaluate SmolVLM checkpoints under VLMEvalKit's own prompts and metrics.\n\n"

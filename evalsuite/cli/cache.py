@@ -1,74 +1,71 @@
-"""What `evalsuite cache` shows: how much is kept, how old it is, and what was dropped."""
+"""``evalsuite cache``."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
+import typer
 
-from evalsuite.benchmarks.data import cache
-from evalsuite.benchmarks.data.cache import KINDS, Dropped, Kind
-from evalsuite.benchmarks.data.sizes import read_size, written
+from evalsuite.cli.app import MACHINE_PANEL, app
 from evalsuite.errors import UsageError, nearest
-from evalsuite.report.format import ABSENT, listed
-from evalsuite.report.tables.grid import Grid, Heading, Line, entries
-from evalsuite.report.writers.terminal import print_grid
-from evalsuite.system.hashing import cache_directory
+
+if TYPE_CHECKING:
+    from evalsuite.benchmarks.data.cache import Deleted
 
 
-def show(
-    names: Sequence[str], limit: str | None, *, empty: bool, console: Console | None = None
+@app.command(rich_help_panel=MACHINE_PANEL)
+def cache(
+    kinds: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KIND]...",
+            help="images, frames, data, judge or digests  [default: all]",
+            show_default=False,
+        ),
+    ] = None,
+    empty: Annotated[
+        bool,
+        typer.Option("--empty", help="Delete entries of these kinds (entries in use are kept)."),
+    ] = False,
+    limit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Delete images and frames until they take at most SIZE (50GB).",
+        ),
+    ] = None,
 ) -> None:
-    """Print the cache's kinds, after emptying or pruning it if asked. Raises `UsageError`."""
-    console = console or Console()
-    for name in names:
-        if name not in KINDS:
+    """Show, delete or prune cached data, all of which can be computed again."""
+    from rich.console import Console
+
+    from evalsuite.benchmarks.data import cache as store
+    from evalsuite.benchmarks.data.sizes import read_size
+    from evalsuite.report.format import listed
+    from evalsuite.report.tables.data import cache as cache_table
+    from evalsuite.report.writers.terminal import print_grid
+
+    console = Console()
+    for name in kinds or ():
+        if name not in store.KINDS:
             raise UsageError(
-                f"cache {name}: unknown{nearest(name, KINDS)}; expected {listed(list(KINDS))}"
+                f"cache {name}: unknown kind{nearest(name, store.KINDS)}; "
+                f"expected {listed(list(store.KINDS))}"
             )
     if empty and limit is not None:
-        raise UsageError("--empty and --limit exclude each other; give one of them")
-    if limit is not None and names:
-        raise UsageError("--limit is about images and frames together; name no kind with it")
+        raise UsageError("--empty and --limit cannot be combined")
+    if limit is not None and kinds:
+        raise UsageError("--limit applies to images and frames together; omit the kind")
     if empty:
-        _say(cache.empty(names or list(KINDS)), console)
+        console.print(_summary(store.empty(kinds or list(store.KINDS))), soft_wrap=True)
     if limit is not None:
-        _say(cache.prune(read_size(limit, "--limit")), console)
-    print_grid(grid([kind for kind in cache.kinds() if not names or kind.name in names]), console)
+        console.print(_summary(store.prune(read_size(limit, "--limit"))), soft_wrap=True)
+    chosen = [kind for kind in store.kinds() if not kinds or kind.name in kinds]
+    print_grid(cache_table(chosen), console)
 
 
-def _say(dropped: Dropped, console: Console) -> None:
-    spared = f"; {dropped.spared} kept, a running session may use them" if dropped.spared else ""
-    count = "1 entry" if dropped.entries == 1 else f"{dropped.entries} entries"
-    console.print(f"dropped {count}, {written(dropped.bytes)}{spared}", soft_wrap=True)
+def _summary(deleted: Deleted) -> str:
+    from rich.filesize import decimal
 
-
-def grid(kinds: Sequence[Kind]) -> Grid:
-    """Lay out what is kept."""
-    return Grid(
-        headings=(
-            Heading("kind", numeric=False),
-            *(Heading(name) for name in ("size", "entries", "longest unused")),
-            Heading("what it is", numeric=False, wraps=True),
-        ),
-        lines=tuple(
-            Line(entries((
-                kind.name, written(kind.bytes), str(len(kind.entries)), _age(kind.oldest),
-                kind.about,
-            )))
-            for kind in kinds
-        ),
-        remarks=(
-            f"in {cache_directory()} ($EVALSUITE_CACHE)",
-            f"images and frames are kept up to {written(cache.limit_bytes())} "
-            "($EVALSUITE_CACHE_LIMIT), least recently used dropped first",
-        ),
-    )  # fmt: skip
-
-
-def _age(since: float | None) -> str:
-    if since is None:
-        return ABSENT
-    hours = max(time.time() - since, 0) / 3600
-    return f"{hours:.0f} hours" if hours < 48 else f"{hours / 24:.0f} days"
+    kept = f"; {deleted.kept} kept because they may be in use" if deleted.kept else ""
+    count = "1 entry" if deleted.entries == 1 else f"{deleted.entries} entries"
+    return f"deleted {count}, {decimal(deleted.bytes)}{kept}"

@@ -1,85 +1,87 @@
-"""What `evalsuite fetch` shows: what will be loaded and from where, then how it goes."""
+"""``evalsuite fetch``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.text import Text
+import typer
 
-from evalsuite.benchmarks.catalogue import load
-from evalsuite.benchmarks.data import Missing, fetch, locate, missing
-from evalsuite.benchmarks.data.sizes import written
-from evalsuite.report.format import counted, listed, sentence, visible
-from evalsuite.report.progress import downloads
-from evalsuite.report.tables.grid import Grid, Heading, Line, entries
-from evalsuite.report.writers.terminal import print_grid
-from evalsuite.runs.records import Failure
+from evalsuite.cli.app import MACHINE_PANEL, app
+from evalsuite.cli.options import BenchmarksFile, Names, Suite, names
+from evalsuite.errors import INCOMPLETE
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from evalsuite.benchmarks.benchmark import Benchmark
+    from evalsuite.benchmarks.data import Missing
 
 
-def run(
-    suite: str | None,
-    benchmarks: Sequence[str],
-    benchmarks_file: Path | None,
-    *,
-    yes: bool,
-    verify: bool,
-    console: Console | None = None,
-) -> bool:
-    """Fetch what is missing; says whether all that was asked for is ready. Raises `UsageError`.
+@app.command(rich_help_panel=MACHINE_PANEL)
+def fetch(
+    suite: Suite = None,
+    benchmarks: Names = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Allow downloads of more than 5 GB.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Hash existing tables again.")] = False,
+    benchmarks_file: BenchmarksFile = None,
+) -> None:
+    """Download the data of benchmarks. Prints sizes and licences first.
 
-    What will be loaded is printed before anything is.
+    An interrupted download continues on the next call. Existing files are never overwritten.
     """
-    console = console or Console(stderr=True)
+    from rich.console import Console
+
+    from evalsuite.benchmarks.catalogue import load
+    from evalsuite.benchmarks.data import missing
+    from evalsuite.report.format import counted
+    from evalsuite.report.tables.data import downloads
+    from evalsuite.report.writers.terminal import print_grid
+
+    console = Console(stderr=True)
     known = load(benchmarks_file)
-    asked = known.named(suite, benchmarks) or known.suite("paper")  # as `run` does
+    asked = known.named(suite, names(benchmarks)) or known.suite("paper")  # as `run`
     wanted = missing(asked, None)
     if wanted:
-        print_grid(plan(wanted), console)
-    reachable = [item for item in wanted if item.unreachable is None]
-    failures = []
-    with downloads.make(console) as shown:
-        failures += fetch(reachable, yes=yes, say=shown.say)
-        # A repeat of a benchmark's data under another name was fetched with it.
-        names = {item.benchmark.name for item in wanted}
-        for benchmark in asked:
-            if benchmark.name not in names:
-                found = locate(benchmark, None, verify=verify, say=shown.say)
-                failures += [found] if isinstance(found, Failure) else []
-    troubles = [(f.benchmark, f"{f.message}; {f.remedy}") for f in failures]
-    troubles += [(item.benchmark.name, f"{item.unreachable}; {item.remedy}")
-                 for item in wanted if item.unreachable is not None]  # fmt: skip
-    # Without a network all have one trouble, which is said once.
-    for what in dict.fromkeys(what for _, what in troubles):
-        line = f"{listed([name for name, why in troubles if why == what])}: {sentence(what)}"
-        console.print(Text(visible(line), style="red"), soft_wrap=True)
-    ready = len(asked) - len({name for name, _ in troubles})
+        print_grid(downloads(wanted), console)
+    errors = _fetch(asked, wanted, yes=yes, verify=verify)
+    _print_errors(errors, console)
+    ready = len(asked) - len({name for name, _ in errors})
     console.print(f"data of {ready} of {counted(len(asked), 'benchmark')} is ready", soft_wrap=True)
-    return not troubles
+    if errors:
+        raise typer.Exit(INCOMPLETE)
 
 
-def plan(wanted: Sequence[Missing]) -> Grid:
-    """Lay out what will be loaded."""
-    total = sum(item.bytes for item in wanted)
-    return Grid(
-        headings=(
-            Heading("benchmark", numeric=False),
-            Heading("to load"),
-            *(Heading(name, numeric=False, wraps=True) for name in ("licence", "from", "to")),
-        ),
-        lines=tuple(
-            Line(entries((
-                item.benchmark.name,
-                ("about " if item.about else "") + written(item.bytes),
-                item.benchmark.published.licence if item.benchmark.published else "",
-                item.source,
-                str(item.target),
-            )))
-            for item in wanted
-        ),
-        remarks=(
-            f"{written(total)} to load in all",
-            "licences as recalled: the data's own page decides",
-        ),
-    )  # fmt: skip
+def _fetch(
+    asked: list[Benchmark], wanted: list[Missing], *, yes: bool, verify: bool
+) -> list[tuple[str, str]]:
+    """Download and prepare data; returns benchmarks with their errors."""
+    from evalsuite.benchmarks import data
+    from evalsuite.report.progress import downloads
+    from evalsuite.runs.records import Failure
+
+    reachable = [item for item in wanted if item.unreachable is None]
+    with downloads.make() as progress:
+        failures = data.fetch(reachable, yes=yes, on_step=progress.say)
+        # Other benchmarks with the same data need no second look.
+        names_wanted = {item.benchmark.name for item in wanted}
+        for benchmark in asked:
+            if benchmark.name not in names_wanted:
+                found = data.locate(benchmark, None, verify=verify, on_step=progress.say)
+                failures += [found] if isinstance(found, Failure) else []
+    unreachable = [item for item in wanted if item.unreachable is not None]
+    return [
+        *((failure.benchmark, f"{failure.message}; {failure.remedy}") for failure in failures),
+        *((item.benchmark.name, f"{item.unreachable}; {item.remedy}") for item in unreachable),
+    ]
+
+
+def _print_errors(errors: list[tuple[str, str]], console: Console) -> None:
+    """Print each error once, with all its benchmarks: without a network they have the same one."""
+    from rich.text import Text
+
+    from evalsuite.report.format import listed, sentence, visible
+
+    for message in dict.fromkeys(message for _, message in errors):
+        concerned = listed([name for name, other in errors if other == message])
+        line = visible(f"{concerned}: {sentence(message)}")
+        console.print(Text(line, style="red"), soft_wrap=True)

@@ -31,6 +31,51 @@ if TYPE_CHECKING:
     from evalsuite.report.tables.gate import GateReport
 
 
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN",
+        help="Baseline run (path or name).",
+        show_default="the promoted baseline",
+    ),
+]
+Candidate = Annotated[str | None, typer.Option(metavar="RUN", help="Candidate run.")]
+Ckpt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH|HUB_ID",
+        help="Instead of --candidate: evaluate this checkpoint with the baseline's settings "
+        "(benchmarks, prompts, limit, dtype, judge), then gate it.",
+    ),
+]
+Anchor = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN",
+        help="Also compare with this fixed reference run; the worse verdict counts.",
+    ),
+]
+Junit = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdict as JUnit XML.")]
+Json = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write the verdict, differences and bounds as JSON (docs/reference/gate.md).",
+    ),
+]
+Summary = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Append the verdict as Markdown.")
+]
+Github = Annotated[
+    bool | None,
+    typer.Option(
+        "--github/--no-github",
+        help="Append to $GITHUB_STEP_SUMMARY and print ::error lines.",
+        show_default="on if $GITHUB_ACTIONS is true",
+    ),
+]
+
+
 @app.command(rich_help_panel="Compare")
 @with_run_options(
     "limit", "device", "dtype", "batch_size", "workers", "processor", "base", "benchmarks_file",
@@ -38,55 +83,20 @@ if TYPE_CHECKING:
 )  # fmt: skip
 def gate(
     *,
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN", help="Baseline run (path or name) [default: the promoted baseline]."
-        ),
-    ] = None,
-    candidate: Annotated[str | None, typer.Option(metavar="RUN", help="Candidate run.")] = None,
-    ckpt: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH|HUB_ID",
-            help="Instead of --candidate: evaluate this checkpoint with the baseline's settings "
-            "(benchmarks, prompts, limit, dtype, judge), then gate it.",
-        ),
-    ] = None,
-    anchor: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN",
-            help="Also compare with this fixed reference run; the worse verdict counts.",
-        ),
-    ] = None,
+    baseline: Baseline = None,
+    candidate: Candidate = None,
+    ckpt: Ckpt = None,
+    anchor: Anchor = None,
     policy: PolicyFile = None,
     margin: Margin = None,
     cliff: Cliff = None,
     alpha: Alpha = None,
     power: Power = None,
     benchmarks: Names = None,
-    junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the verdict as JUnit XML.")
-    ] = None,
-    json: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write the verdict, differences and bounds as JSON (docs/reference/gate.md).",
-        ),
-    ] = None,
-    summary: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Append the verdict as Markdown.")
-    ] = None,
-    github: Annotated[
-        bool | None,
-        typer.Option(
-            "--github/--no-github",
-            help="Append to $GITHUB_STEP_SUMMARY and print ::error lines [default: on if "
-            "$GITHUB_ACTIONS is true].",
-        ),
-    ] = None,
+    junit: Junit = None,
+    json: Json = None,
+    summary: Summary = None,
+    github: Github = None,
     config: RunConfig,
     config_file: Config = None,  # noqa: ARG001 - read by its callback
 ) -> None:

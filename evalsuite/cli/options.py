@@ -109,22 +109,24 @@ Margin = Annotated[
     float | None,
     typer.Option(
         metavar="POINTS",
-        help="Allowed drop of the mean score, in points [default: mean of the benchmarks' margins "
-        "in benchmarks.yaml (1)].",
+        help="Allowed drop of the mean score, in points.",
+        show_default="mean of the margins in benchmarks.yaml, 1 if not set",
     ),
 ]
 Cliff = Annotated[
     float | None,
     typer.Option(
         metavar="POINTS",
-        help="Allowed drop of each benchmark, in points [default: its cliff in benchmarks.yaml "
-        "(5)].",
+        help="Allowed drop of each benchmark (max drop), in points.",
+        show_default="its cliff in benchmarks.yaml, 5 if not set",
     ),
 ]
-Alpha = Annotated[float | None, typer.Option(help="One-sided significance level [default: 0.05].")]
+Alpha = Annotated[
+    float | None, typer.Option(help="One-sided significance level.", show_default="0.05")
+]
 Power = Annotated[
     float | None,
-    typer.Option(help="Target statistical power [default: 0.8]."),
+    typer.Option(help="Target statistical power.", show_default="0.8"),
 ]
 
 

@@ -51,7 +51,8 @@ def page(
 
 def tell(written: Written) -> None:
     """Print where the page is and how large; on standard error, what is missing."""
-    from evalsuite.benchmarks.data.sizes import written as size
+    from rich.filesize import decimal as size
+
     from evalsuite.report.format import counted
 
     if written.missing:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.comparison.comparison import Comparison, Difference, compare_any
 from evalsuite.comparison.difference import PairedDifference, to_points, to_share
 from evalsuite.comparison.pairing import Paired
@@ -54,7 +54,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """The verdict of the statistics alone, and the findings behind it."""
+    """The verdict of the statistics alone, and its findings."""
 
     verdict: decision.Verdict
     mean: Finding
@@ -93,7 +93,7 @@ class Assessment:
     @property
     def differently_asked(self) -> tuple[Paired, ...]:
         """Benchmarks with samples whose prompts differ; the other samples were compared."""
-        return tuple(paired for paired in self.comparison.paired if paired.asked_otherwise)
+        return tuple(paired for paired in self.comparison.paired if paired.different_prompts)
 
     @property
     def failed(self) -> int:

@@ -50,7 +50,7 @@ class Paired:
     samples: tuple[Matched, ...]
     left_out: int
     """Samples that not all runs have."""
-    asked_otherwise: int
+    different_prompts: int
     """Samples of all runs whose prompts, images or frames differ."""
 
     @property
@@ -131,7 +131,7 @@ def _matched(
         candidate=tuple(scores[baselines:]),
         samples=tuple(_match(rows[:baselines], rows[baselines:]) for rows in alike),
         left_out=len(set().union(*tables)) - len(everywhere),
-        asked_otherwise=len(together) - len(alike),
+        different_prompts=len(together) - len(alike),
     )
 
 

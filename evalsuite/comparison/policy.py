@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evalsuite.benchmarks.catalogue import CLIFF, MARGIN, Benchmark
+from evalsuite.benchmarks.benchmark import CLIFF, MARGIN, Benchmark
 from evalsuite.errors import UsageError, nearest
 from evalsuite.stats.decision import ALPHA
 from evalsuite.stats.power import POWER, Level

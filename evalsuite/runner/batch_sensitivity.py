@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.errors import UsageError
 from evalsuite.runs.records import BatchSensitivity, Prediction, SampleScore
 from evalsuite.stats import mean

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the display of a run is imported before the run itself
-    from evalsuite.benchmarks.catalogue import Benchmark
+    from evalsuite.benchmarks.benchmark import Benchmark
     from evalsuite.benchmarks.data.progress import Step
     from evalsuite.checkpoint.checkpoint import Checkpoint
     from evalsuite.runs.records import Outcome

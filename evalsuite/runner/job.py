@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.runner.workers.slot import WorkerMessage
 from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.journal import Journal

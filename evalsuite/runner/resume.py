@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.runner import batch_sensitivity as noises
 from evalsuite.runner.events import BenchmarkPlan
 from evalsuite.runs.comparable import Conditions, differences

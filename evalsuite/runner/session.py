@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.benchmarks import catalogue as catalogue
-from evalsuite.benchmarks.catalogue import JUDGED_METRICS, Benchmark, Catalogue
+from evalsuite.benchmarks.benchmark import JUDGED_METRICS, Benchmark
+from evalsuite.benchmarks.catalogue import Catalogue
 from evalsuite.benchmarks.data import cache
-from evalsuite.benchmarks.data.ensure import gather
+from evalsuite.benchmarks.data.ensure import ensure_data
 from evalsuite.benchmarks.data.search_paths import check_data_dir
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
@@ -102,7 +103,7 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
     elif any(place.is_file() for place in (config.output_dir, *config.output_dir.parents)):
         raise UsageError(f"--output-dir {config.output_dir}: is or is in a file; choose another")
     _check_writable(cache_directory(), "the cache", "name another with $EVALSUITE_CACHE")
-    ready = gather(
+    ready = ensure_data(
         chosen,
         config.data_dir,
         allow_modified=config.allow_modified_data,
@@ -110,7 +111,7 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
         fetching=not config.dry_run,
         yes=config.yes,
         note=lambda text: emit(Note(text)),
-        say=lambda step: emit(DataProgress(step)),
+        on_step=lambda step: emit(DataProgress(step)),
     )
     return Prepared(
         checkpoints=read,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.sample import Sample
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, SampleOutline
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.errors import IncompleteError
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import Event, Note, OnEvent, RunPlanned, SamplesPredicted

@@ -36,7 +36,7 @@ class Conditions:
     prompt_style: str
     """``vlmevalkit``, or ``native`` for the checkpoint's own chat template."""
     prompt_format: str
-    """One of `evalsuite.benchmarks.catalogue.PROMPT_FORMATS`."""
+    """One of `evalsuite.benchmarks.benchmark.PROMPT_FORMATS`."""
     blind: bool = False
     """Whether images and frames were removed from the prompts."""
     frames: str | None = None
@@ -51,7 +51,7 @@ class Conditions:
     vlmevalkit: str | None = None
     """The version of VLMEvalKit that built the prompts and scored."""
     definition: str = ""
-    """`evalsuite.benchmarks.catalogue.Benchmark.definition`."""
+    """`evalsuite.benchmarks.benchmark.Benchmark.definition`."""
 
     @property
     def judge_name(self) -> str:

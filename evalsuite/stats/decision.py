@@ -36,7 +36,7 @@ class MarginTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The verdict on a suite, and the tests behind it."""
+    """The verdict on a suite, and the tests that lead to it."""
 
     verdict: Verdict
     mean: MarginTest

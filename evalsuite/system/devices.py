@@ -124,6 +124,16 @@ def _driver_devices() -> CudaDevices:
     return CudaDevices(tuple(names))
 
 
+def describe() -> str:
+    """The device and dtype that a run uses by default, and the other devices."""
+    chosen, dtype = resolve("auto", "auto")
+    cuda = cuda_devices()
+    if not cuda.names:
+        return f"{chosen}, {dtype} ({cuda.reason})"
+    named = ", ".join(f"cuda:{index} ({name})" for index, name in enumerate(cuda.names))
+    return f"{named}; {dtype}"
+
+
 def resampling() -> str:
     """The resize filter that the image processors use with the installed torchvision.
 

@@ -15,9 +15,8 @@ def read_yaml(path: Path, named: str) -> Any:
     """
     import yaml
 
-    class Loader(yaml.SafeLoader):
-        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-            node = super().compose_mapping_node(anchor)
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # the C one
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             lines: dict[tuple[str, str], int] = {}
             for key, _ in node.value:
                 if not isinstance(key, yaml.ScalarNode):
@@ -30,7 +29,8 @@ def read_yaml(path: Path, named: str) -> Any:
                         problem_mark=key.start_mark,
                     )
                 lines[same] = key.start_mark.line + 1
-            return node
+            found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+            return found
 
     try:
         return yaml.load(path.read_text(encoding="utf-8-sig"), Loader)

@@ -20,7 +20,7 @@ import pandas as pd
 import vlmeval.dataset
 from pysubs2.exceptions import Pysubs2Error
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.errors import nearest
 from evalsuite.sample import Image, Message, Sample, Text
@@ -218,9 +218,7 @@ def _cluster_id(texts: list[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
-# --------------------------------------------------------------------------------------------------
 # Loading
-# --------------------------------------------------------------------------------------------------
 
 
 def _load(benchmark: Benchmark, store: MediaStore) -> LoadedDataset:

@@ -9,7 +9,7 @@ from typing import Any
 import vlmeval.dataset
 from vlmeval.smp import toliststr
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.vlmevalkit import custom_data, workarounds
 from evalsuite.vlmevalkit.client import KitError
 from evalsuite.vlmevalkit.media_store import MediaError, MediaStore

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.system.process import Child, serve, write_to
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit import unpatched
@@ -123,9 +123,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-# --------------------------------------------------------------------------------------------------
 # Functions of the child process
-# --------------------------------------------------------------------------------------------------
 
 
 def _run(
@@ -185,8 +183,8 @@ def _run(
 def _keep(dataset: Any, chosen: tuple[str, ...] | None) -> None:
     """Restrict `dataset` to the samples `chosen`, in its order."""
     if chosen is not None:
-        wanted = set(chosen)
-        dataset.data = dataset.data[[str(id) in wanted for id in dataset.data["index"]]].copy()
+        ids = set(chosen)
+        dataset.data = dataset.data[[str(id) in ids for id in dataset.data["index"]]].copy()
 
 
 def _infer(model: Any, benchmark: Benchmark, dataset: Any) -> str:

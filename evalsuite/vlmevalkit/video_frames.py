@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from PIL import Image as PILImage
 
-from evalsuite.benchmarks.catalogue import FrameRule
+from evalsuite.benchmarks.benchmark import FrameRule
 from evalsuite.system.hashing import file_digest
 from evalsuite.vlmevalkit import workarounds
 

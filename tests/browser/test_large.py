@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from rich.filesize import decimal as size
 
-from evalsuite.benchmarks.data.sizes import written as size
 from tests.browser.conftest import Browser
 from tests.builders.pages import large, written
 

@@ -1,7 +1,7 @@
 """A training run's checkpoints on disk, for the tests of curves and plots and for the pictures.
 
-Answers are made: what a checkpoint gets right is decided by how hard a question is and a little
-chance, so that checkpoints agree on most questions, as those of one training run do.
+Answers are generated from the difficulty of a question and a small random effect, so that
+checkpoints agree on most questions, like those of one training run.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ CATEGORIES = ("chart", "photo", "table")
 
 def answers(name: str, skill: float, chance: str, count: int = 240) -> list[SampleScore]:
     """Answers to `count` questions, three about an image, of which about `skill` are right."""
-    hard, luck = random.Random(name), random.Random(chance)
+    hard, noise = random.Random(name), random.Random(chance)
     rows = []
     for index in range(count):
-        right = hard.random() + luck.gauss(0, 0.05) < skill
+        right = hard.random() + noise.gauss(0, 0.05) < skill
         rows.append(
             sample(index, float(right), cluster=f"i{index // 3}", category=CATEGORIES[index % 3])
         )

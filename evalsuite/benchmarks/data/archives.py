@@ -1,4 +1,4 @@
-"""Zips of videos: what is in them, and unpacking it so that a stop at any moment does no harm."""
+"""Zip files of videos: listing and unpacking. Unpacking can be interrupted at any time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
+from rich.filesize import decimal
+
 from evalsuite.benchmarks.data.errors import DataError
 from evalsuite.benchmarks.data.media_references import is_safe
-from evalsuite.benchmarks.data.progress import Say, Step
-from evalsuite.benchmarks.data.sizes import written
+from evalsuite.benchmarks.data.progress import OnStep, Step
 from evalsuite.benchmarks.data.upstream_trees import Archives
 from evalsuite.system.files import disk_errors
 
@@ -25,7 +26,7 @@ _JUNK = ("__MACOSX", ".DS_Store")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file in a zip."""
+    """One file in a zip file."""
 
     archive: Path
     name: str
@@ -33,11 +34,11 @@ class Member:
 
 
 Members = Mapping[str, Member]
-"""By where they go, relative to the dataset's directory."""
+"""By target path, relative to the dataset's directory."""
 
 
 def find(root: Path, kinds: Collection[Archives]) -> list[tuple[Path, Archives]]:
-    """The zips below `root`, in the order VLMEvalKit unpacks them."""
+    """The zip files below `root`, in the order in which VLMEvalKit unpacks them."""
     found = []
     for kind in kinds:
         folder, _, pattern = kind.pattern.rpartition("/")
@@ -50,9 +51,10 @@ def find(root: Path, kinds: Collection[Archives]) -> list[tuple[Path, Archives]]
 
 
 def members(root: Path, kinds: Collection[Archives]) -> Members:
-    """What the zips below `root` hold; of two files that go to one place, the later counts.
+    """The files in the zip files below `root`; of two with the same target, the later one.
 
-    Reads only the zips' directories. Raises `DataError` for a damaged or hostile one.
+    Reads only the directories of the zip files. Raises `DataError` if one is damaged or contains
+    a path that leads out of it.
     """
     plain: dict[str, Member] = {}
     lifted: dict[str, Member] = {}
@@ -62,7 +64,7 @@ def members(root: Path, kinds: Collection[Archives]) -> Members:
                 if info.is_dir() or any(part in _JUNK for part in info.filename.split("/")):
                     continue
                 place, up = _place(path, info, kind)
-                # VLMEvalKit moves these over what lies there, after everything is unpacked.
+                # VLMEvalKit moves these last, and they overwrite existing files.
                 (lifted if up else plain)[place] = Member(path, info.filename, info.file_size)
     return plain | lifted
 
@@ -70,7 +72,7 @@ def members(root: Path, kinds: Collection[Archives]) -> Members:
 def _place(path: Path, info: zipfile.ZipInfo, kind: Archives) -> tuple[str, bool]:
     if stat.S_ISLNK(info.external_attr >> 16) or not is_safe(info.filename):
         raise DataError(
-            f"{path}: '{info.filename}' in it leads out of it, so nothing of it was unpacked",
+            f"{path}: its member '{info.filename}' leads out of the archive; nothing was unpacked",
             "delete it and fetch it again",
         )
     inner = PurePosixPath(info.filename)
@@ -82,13 +84,13 @@ def _place(path: Path, info: zipfile.ZipInfo, kind: Archives) -> tuple[str, bool
     return str(PurePosixPath(kind.folder) / inner), up
 
 
-def unpack(wanted: Members, into: Path, benchmark: str, say: Say) -> None:
-    """Write `wanted` below `into`. What lies there whole from an earlier try is kept.
+def unpack(wanted: Members, into: Path, benchmark: str, on_step: OnStep) -> None:
+    """Write `wanted` below `into`. Files that an earlier attempt completed are kept.
 
-    Raises `DataError` for a damaged zip, `DiskError` for a full disk.
+    Raises `DataError` for a damaged zip file, `DiskError` for a full disk.
     """
     total = sum(member.bytes for member in wanted.values())
-    left = {place: m for place, m in wanted.items() if not _whole(into / place, m)}
+    left = {place: m for place, m in wanted.items() if not _is_complete(into / place, m)}
     _check_room(sum(member.bytes for member in left.values()), into)
     done = total - sum(member.bytes for member in left.values())
     by_archive: dict[Path, list[tuple[str, Member]]] = {}
@@ -99,15 +101,15 @@ def unpack(wanted: Members, into: Path, benchmark: str, say: Say) -> None:
             for place, member in contents:
                 for size in _write(archive, member, into / place):
                     done += size
-                    say(Step(benchmark, "unpacking", done, total))
+                    on_step(Step(benchmark, "unpacking", done, total))
 
 
-def _whole(path: Path, member: Member) -> bool:
+def _is_complete(path: Path, member: Member) -> bool:
     return path.is_file() and path.stat().st_size == member.bytes
 
 
 def _write(archive: zipfile.ZipFile, member: Member, path: Path) -> Iterator[int]:
-    """Write one member under another name, then give it its own; yields bytes written."""
+    """Write one member to a temporary file, then rename it; yields the bytes of each chunk."""
     draft = path.with_name(f"{path.name}.draft")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,14 +130,14 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    # What zipfile raises: RuntimeError for an encrypted one, the last for an unknown compression.
+    # The errors of zipfile: RuntimeError means encrypted, NotImplementedError a compression method.
     except (
         OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError,
         ValueError,
     ) as error:  # fmt: skip
         reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"{path}: the zip is damaged or cannot be read: {reason}",
+            f"{path}: the zip file is damaged or unreadable: {reason}",
             "delete it and fetch it again",
         ) from error
 
@@ -144,6 +146,6 @@ def _check_room(needed: int, into: Path) -> None:
     free = shutil.disk_usage(into).free
     if needed > free:
         raise DataError(
-            f"{into}: {written(needed)} to unpack, and {written(free)} free on that disk",
-            "free some space, or name another place with $EVALSUITE_CACHE",
+            f"{into}: {decimal(needed)} to unpack, but only {decimal(free)} free on this disk",
+            "free some space, or choose another directory with $EVALSUITE_CACHE",
         )

@@ -1,7 +1,7 @@
-"""What is kept because it can be computed again: how much it is, emptying it, keeping it small.
+"""The cache of data that can be computed again: its size, deleting it, keeping it small.
 
-Images and frames are dropped by themselves, least recently used first, once they take more than a
-limit; what a running session may have used is never dropped. The rest goes only when asked.
+When images and frames exceed a limit, the least recently used are deleted. Entries that a running
+session may use are never deleted. Other kinds are deleted only on request.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.benchmarks.data.prepare import prepared_root
-from evalsuite.benchmarks.data.sizes import GB, read_size
+from evalsuite.benchmarks.data.sizes import read_size
 from evalsuite.errors import DiskError
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.locks import exclusive, is_held
 
-LIMIT_BYTES = 100 * GB
-"""Of images and frames, unless ``$EVALSUITE_CACHE_LIMIT`` says otherwise."""
+LIMIT_BYTES = 100 * 10**9
+"""Limit of images and frames, unless ``$EVALSUITE_CACHE_LIMIT`` is set."""
 _TOUCH_SECONDS = 2 * 3600
-"""What is used is touched, but only when it was not within the hour: so this long before a session
-began counts as used by it."""
+"""A used entry is touched at most once an hour. So entries touched this long before a session began
+may be in use by it."""
 _DRAFT_SECONDS = 24 * 3600
-"""A draft older than that has nobody working at it."""
+"""No process works on a draft that is older."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that is kept or dropped as a whole."""
+    """A file or directory that is kept or deleted as a whole."""
 
     path: Path
     bytes: int
     used: float
-    """When it was last used, in seconds since the epoch."""
+    """Time of the last use, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +51,23 @@ class Kind:
 
     @property
     def bytes(self) -> int:
-        """What they take."""
+        """Total size."""
         return sum(entry.bytes for entry in self.entries)
 
     @property
     def oldest(self) -> float | None:
-        """When the least recently used one was used."""
+        """Time of the last use of the least recently used entry; None without entries."""
         return min((entry.used for entry in self.entries), default=None)
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
-    """What `empty` or `prune` did."""
+class Deleted:
+    """The result of `empty` or `prune`."""
 
     entries: int
     bytes: int
-    spared: int
-    """Entries that would have gone, were they not in use."""
+    kept: int
+    """Entries that were not deleted because they may be in use."""
 
 
 def kinds() -> list[Kind]:
@@ -76,49 +76,49 @@ def kinds() -> list[Kind]:
 
 
 KINDS: Mapping[str, str] = {
-    "images": "images as the engine reads them",
+    "images": "images in the form the engine reads",
     "frames": "decoded frames of videos",
     "data": "prepared video repositories",
-    "judge": "what judges answered",
+    "judge": "answers of judges",
     "digests": "hashes of large files",
 }
 
 
 def limit_bytes() -> int:
-    """How much images and frames may take; raises `UsageError` for a limit that is no size."""
+    """The limit of images and frames; raises `UsageError` if the variable is not a valid size."""
     text = os.environ.get("EVALSUITE_CACHE_LIMIT")
     return read_size(text, "$EVALSUITE_CACHE_LIMIT") if text else LIMIT_BYTES
 
 
-def prune(limit: int) -> Dropped:
-    """Drop images and frames, least recently used first, until they take at most `limit`."""
+def prune(limit: int) -> Deleted:
+    """Delete images and frames, least recently used first, until they take at most `limit`."""
     entries = sorted((*_images(), *_frames()), key=lambda entry: entry.used)
     _remove_drafts()
-    return _drop(entries, sum(entry.bytes for entry in entries) - limit)
+    return _delete(entries, sum(entry.bytes for entry in entries) - limit)
 
 
-def empty(names: Sequence[str]) -> Dropped:
-    """Drop everything of these kinds but what running sessions may be using."""
+def empty(names: Sequence[str]) -> Deleted:
+    """Delete all entries of these kinds, except those that running sessions may use."""
     entries = [entry for name in names for entry in _LISTED[name]()]
-    return _drop(entries, sum(entry.bytes for entry in entries) + 1)
+    return _delete(entries, sum(entry.bytes for entry in entries) + 1)
 
 
-def _drop(entries: Sequence[Entry], excess: int) -> Dropped:
-    """Drop `entries` in their order while there is an `excess`."""
+def _delete(entries: Sequence[Entry], excess: int) -> Deleted:
+    """Delete `entries` in their order until `excess` bytes are freed."""
     protected = _protected_since()
-    dropped = freed = spared = 0
+    deleted = freed = kept = 0
     for entry in entries:
         if excess <= freed:
             break
         if entry.used >= protected:
-            spared += 1
+            kept += 1
         elif _remove(entry.path):
-            dropped, freed = dropped + 1, freed + entry.bytes
-    return Dropped(dropped, freed, spared)
+            deleted, freed = deleted + 1, freed + entry.bytes
+    return Deleted(deleted, freed, kept)
 
 
 def _remove(path: Path) -> bool:
-    """Remove an entry so that nobody meets half of one; false if it cannot be removed."""
+    """Remove an entry atomically; false if it cannot be removed."""
     try:
         if path.is_dir():
             gone = Path(tempfile.mkdtemp(prefix=".gone-", dir=path.parent))
@@ -143,7 +143,7 @@ def _frames() -> Iterator[Entry]:
 
 
 def _data() -> Iterator[Entry]:
-    """Prepared directories, and those that a stopped process left half prepared."""
+    """Prepared directories, and incomplete ones of processes that were stopped."""
     for entry in _scan(prepared_root()):
         name = entry.name.removesuffix(".draft")
         busy = name != entry.name and is_held(prepared_root() / f"{name}.lock")
@@ -172,7 +172,7 @@ def _scan(folder: Path) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             yield from entries
-    except OSError:  # not there, or gone meanwhile
+    except OSError:  # does not exist, or was removed meanwhile
         return
 
 
@@ -191,7 +191,7 @@ def _files(folder: Path) -> Iterator[Entry]:
 
 
 def _whole(folder: Path) -> Entry:
-    """A folder as one entry; what it links to is not in the cache and does not count."""
+    """A directory as one entry; the targets of links are not in the cache and do not count."""
     size, used = 0, 0.0
     with contextlib.suppress(OSError):
         used = folder.stat().st_mtime
@@ -204,7 +204,7 @@ def _whole(folder: Path) -> Entry:
 
 
 def _remove_drafts() -> None:
-    """Remove what killed processes left half done among the frames."""
+    """Remove incomplete frames of killed processes."""
     long_ago = time.time() - _DRAFT_SECONDS
     for folder in _folders(cache_directory() / "media" / "frames"):
         for entry in _scan(folder):
@@ -215,10 +215,10 @@ def _remove_drafts() -> None:
 
 @contextlib.contextmanager
 def session() -> Iterator[None]:
-    """While it is entered nothing it uses is dropped; the cache is pruned before and after.
+    """Protect the entries that are used meanwhile; the cache is pruned before and after.
 
-    Raises `UsageError` for a limit that is no size, before anything else. A cache that cannot be
-    written is not pruned, and costs time, never the result.
+    Raises `UsageError` if the limit is not a valid size. A cache that cannot be written is not
+    pruned, which never changes a result.
     """
     limit = limit_bytes()
     with _registered():

@@ -1,4 +1,4 @@
-"""What identifies the data a score was made with."""
+"""A digest of the data that a score was made with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import media_references
 from evalsuite.benchmarks.data.errors import DataError
 from evalsuite.benchmarks.video_layouts import LAYOUTS
@@ -20,19 +20,18 @@ from evalsuite.errors import UsageError
 from evalsuite.system.hashing import file_digest
 
 HASHED_BYTES = 1 << 30
-"""Media beyond this many bytes in all count by name and size."""
+"""If the media files exceed this total, only their names and sizes are hashed."""
 _LONGEST_NAME = 1024
-"""A longer cell is no file's name but an image in base64."""
+"""A longer cell is not a file name but an image in base64."""
 
 
 def data_digest(benchmark: Benchmark) -> str:
-    """SHA-256 that changes with the benchmark's data, in hex.
+    """SHA-256, in hex, of the benchmark's tables and the media files that they name.
 
-    That is its tables' content, and of the media they name: the content too, up to 1 GiB in all.
-    Beyond that it is each file's name and size, because to hash hundreds of gigabytes takes hours:
-    a video's own content is hashed when its frames are decoded, and is in the digest of every
-    prompt. Other files there (locks, archives) do not count, nor does where the data lies. Raises
-    `UsageError` for a file that cannot be read.
+    If the media files exceed `HASHED_BYTES` in total, their names and sizes are hashed instead of
+    their content, which would take hours; the content of a video is then hashed when its frames
+    are decoded, and is part of every prompt's digest. The data's directory and other files in it
+    have no effect. Raises `UsageError` if a file cannot be read.
     """
     root = Path(benchmark.data or "")
     try:
@@ -56,9 +55,9 @@ def _add(digest: Any, base: Path, path: Path, what: str) -> None:
 
 
 def _parts(benchmark: Benchmark, root: Path) -> tuple[Sequence[Path], Sequence[Path], Path]:
-    """The tables, the media they name, and what the names are relative to."""
+    """The tables, the media files that they name, and the directory of those names."""
     if root.is_file():
-        # A published table holds its images itself: no need to look through gigabytes.
+        # A published table contains its images; it names no files.
         published = benchmark.published is not None and benchmark.modality == "image"
         return [root], [] if published else _named_by(root), root.parent
     if benchmark.dataset in LAYOUTS:
@@ -78,11 +77,11 @@ _COUNTED = {
     *(".tsv", ".json", ".jsonl", ".csv", ".parquet", ".srt", ".vtt"),
     *(".mp4", ".avi", ".mkv", ".mov", ".webm", ".gif", ".jpg", ".jpeg", ".png"),
 }
-"""In a directory nobody knows the layout of."""
+"""The files that count in a directory whose layout is unknown."""
 
 
 def _files(media: Iterable[Path]) -> Iterator[Path]:
-    """`media` with the frames in place of a folder of them."""
+    """`media`, with each directory of frames replaced by its files."""
     for path in media:
         if path.is_dir():
             yield from sorted(entry for entry in path.iterdir() if entry.is_file())
@@ -91,7 +90,7 @@ def _files(media: Iterable[Path]) -> Iterator[Path]:
 
 
 def _named_by(table: Path) -> list[Path]:
-    """The existing files that the rows of the user's own table name."""
+    """The existing files that the rows of a user's own table name."""
     names = {name for cell in _cells(table) for name in _names(cell)}
     found = (table.parent / name for name in sorted(names))
     return [path for path in found if _exists(path)]
@@ -100,7 +99,7 @@ def _named_by(table: Path) -> list[Path]:
 def _exists(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a question rather than a name: too long, or with a NUL
+    except (OSError, ValueError):  # not a file name: too long, or with a NUL
         return False
 
 
@@ -108,14 +107,14 @@ _NAMING = ("video", "image_path", "image", "subtitle_path")
 
 
 def _cells(table: Path) -> Iterator[Any]:
-    """The cells of `table` that may name files."""
+    """The cells of `table` that can name files."""
     if table.suffix.lower() == ".jsonl":
         with table.open(encoding="utf-8-sig", errors="replace") as file:
             for line in file:
                 try:
                     row = json.loads(line)
                 except ValueError:
-                    continue  # who reads the rows says what is wrong with this one
+                    continue  # reported when the rows are read
                 if isinstance(row, dict):
                     yield from (row[column] for column in _NAMING if column in row)
         return
@@ -127,7 +126,7 @@ def _cells(table: Path) -> Iterator[Any]:
             first = next(rows, [])
             at = columns.index("image")
             if len(first) <= at or len(first[at]) > _LONGEST_NAME:
-                return  # images in the table itself, which may have gigabytes of them
+                return  # the table contains its images, which can be gigabytes
             yield first[at]
         places = [columns.index(column) for column in _NAMING if column in columns]
         for row in rows:
@@ -135,7 +134,7 @@ def _cells(table: Path) -> Iterator[Any]:
 
 
 def _names(cell: Any) -> list[str]:
-    """The names in a cell: one, or a list of them, perhaps as Python writes it."""
+    """The file names in a cell: one, or a list, which can have the form of a Python list."""
     if isinstance(cell, str) and cell.startswith("["):
         try:
             cell = ast.literal_eval(cell)

@@ -1,4 +1,4 @@
-"""One file from a web server: resumed where it was cut off, checked before it gets its name."""
+"""Download of one file over HTTP: resumed after interruptions, renamed after an MD5 check."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from evalsuite.benchmarks.data.errors import NO_NETWORK, DataError
-from evalsuite.benchmarks.data.progress import Say, Step
-from evalsuite.benchmarks.data.sizes import written
+from evalsuite.benchmarks.data.progress import OnStep, Step
 from evalsuite.errors import DiskError
 from evalsuite.system.environment import VERSION
 from evalsuite.system.files import disk_errors, sync_directory
@@ -24,78 +25,83 @@ from evalsuite.system.locks import exclusive
 from evalsuite.system.text import one_line
 
 _CHUNK = 1 << 18
-_FURTHER_BYTES = 1 << 16
-"""A try that brings less counts as failed: a server must not keep us with a byte a try."""
-_LATER = {408, 425, 429, 500, 502, 503, 504}
-"""Answers worth another try."""
-_NOT_SO = {403, 405, 501}
-"""What servers say that give a file but do not tell its size."""
+_LEAST_BYTES = 1 << 16
+"""An attempt that receives fewer bytes counts as failed."""
+_RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
+_NO_HEAD_STATUS = {403, 405, 501}
+"""Answers of servers that do not support HEAD requests."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a server is borne with."""
+class RetryPolicy:
+    """Timeout and retry settings."""
 
     timeout_seconds: float = 30.0
-    """Without a single byte."""
+    """Time limit without a received byte."""
     tries: int = 5
-    """In a row that bring next to nothing."""
+    """Maximum number of consecutive failed attempts."""
     pause_seconds: float = 1.0
-    """Before the second try; twice as long before each further one."""
+    """Pause before the second attempt; doubled before each further one."""
 
 
 def remote_size(url: str, timeout_seconds: float) -> int | None:
-    """How large the file at `url` is; None if the server does not say.
+    """Size of the file at `url` in bytes; None if the server does not report it.
 
-    Raises `OSError` or `http.client.HTTPException` where it cannot be asked or has no such file.
+    Raises `OSError` or `http.client.HTTPException` if the server is unreachable or has no such
+    file.
     """
     try:
         with _open(url, {}, timeout_seconds, "HEAD") as response:
             length = response.headers.get("Content-Length", "")
     except urllib.error.HTTPError as error:
-        if error.code in _NOT_SO:
+        if error.code in _NO_HEAD_STATUS:
             return None
         raise
     return int(length) if length.isdecimal() else None
 
 
-def part_path(path: Path, md5: str) -> Path:
-    """Where the beginning of a file is kept; another digest is another file's beginning."""
+def partial_path(path: Path, md5: str) -> Path:
+    """The path of a partly downloaded file; it depends on the expected digest."""
     return path.with_name(f"{path.name}.part-{md5[:8]}")
 
 
 def download(
-    url: str, path: Path, md5: str, benchmark: str, say: Say, patience: Patience | None = None
+    url: str,
+    path: Path,
+    md5: str,
+    benchmark: str,
+    on_step: OnStep,
+    retries: RetryPolicy | None = None,
 ) -> None:
-    """Put what `url` serves at `path`, if its MD5 is `md5`. What is at `path` is never touched.
+    """Download `url` to `path` if its MD5 is `md5`. An existing file at `path` is kept.
 
-    Another process at the same file is waited for. Raises `DataError` or `DiskError`; what was
-    loaded until then, or until Ctrl-C, is kept and continued.
+    Waits for another process that downloads the same file. Raises `DataError` or `DiskError`; the
+    received bytes are kept, also after Ctrl-C, and the next call continues.
     """
-    part = part_path(path, md5)
+    part = partial_path(path, md5)
     with exclusive(path.with_name(f".{path.name}.lock")):
-        if path.exists():  # put there while we waited
+        if path.exists():  # downloaded by another process meanwhile
             return
         resumed = part.exists()
-        for again in (False, True):
-            _load(url, part, benchmark, say, patience or Patience())
-            say(Step(benchmark, "checking", part.stat().st_size, part.stat().st_size))
+        for attempt in (1, 2):
+            _load(url, part, benchmark, on_step, retries or RetryPolicy())
+            on_step(Step(benchmark, "checking", part.stat().st_size, part.stat().st_size))
             found = file_digest(part, algorithm="md5", fresh=True)
             if found == md5.lower():
                 _name(part, path)
                 return
             with disk_errors(part):
                 part.unlink()
-            if again or not resumed:  # a beginning that is out of date gets a second chance
+            if attempt == 2 or not resumed:  # only an outdated partial file is downloaded again
                 break
         raise DataError(
-            f"{url}: has MD5 {found}, published is {md5}; nothing of it was kept",
-            f"the file was changed on the server: put the right one at {path}",
+            f"{url}: MD5 {found} differs from the published {md5}; the file was deleted",
+            f"the file on the server has changed; put the published one at {path}",
         )
 
 
 def _name(part: Path, path: Path) -> None:
-    """Give `part` its name, unless that is taken: a link, unlike a rename, replaces nothing."""
+    """Rename `part` to `path`, unless that exists: a hard link never replaces a file."""
     with disk_errors(path):
         try:
             os.link(part, path)
@@ -108,55 +114,55 @@ def _name(part: Path, path: Path) -> None:
         sync_directory(path.parent)
 
 
-def _load(url: str, part: Path, benchmark: str, say: Say, patience: Patience) -> None:
-    """Bring `part` to its full length, in as many tries as bring it further."""
+def _load(url: str, part: Path, benchmark: str, on_step: OnStep, retries: RetryPolicy) -> None:
+    """Complete `part`, in as many attempts as receive data."""
     failed = 0
     while True:
         before = _length(part)
         try:
-            _continue(url, part, benchmark, say, patience.timeout_seconds)
+            _continue(url, part, benchmark, on_step, retries.timeout_seconds)
             return
         except urllib.error.HTTPError as error:
             reason = f"the server answers {error.code} ({error.reason})"
             if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                part.unlink(missing_ok=True)  # longer than the file: begun with another one
-            elif error.code not in _LATER:
+                part.unlink(missing_ok=True)  # longer than the file: it is a part of another one
+            elif error.code not in _RETRY_STATUS:
                 raise DataError(f"{url}: {reason}", _REMEDY) from None
         except (OSError, http.client.HTTPException) as error:
-            reason = why(error)
-        failed = 0 if _length(part) - before >= _FURTHER_BYTES else failed + 1
-        if failed >= patience.tries:
-            raise DataError(f"{url}: cannot be loaded: {reason}", _REMEDY)
-        time.sleep(patience.pause_seconds * 2 ** max(failed - 1, 0))
+            reason = connection_error(error)
+        failed = 0 if _length(part) - before >= _LEAST_BYTES else failed + 1
+        if failed >= retries.tries:
+            raise DataError(f"{url}: download failed: {reason}", _REMEDY)
+        time.sleep(retries.pause_seconds * 2 ** max(failed - 1, 0))
 
 
-_REMEDY = f"run the same command again to continue, {NO_NETWORK}"
+_REMEDY = f"rerun the same command to continue; {NO_NETWORK}"
 
 
-def _continue(url: str, part: Path, benchmark: str, say: Say, timeout: float) -> None:
-    """Load what `part` still lacks; raises if the connection ends before that."""
+def _continue(url: str, part: Path, benchmark: str, on_step: OnStep, timeout: float) -> None:
+    """Download the rest of `part`; raises an `OSError` if the connection ends early."""
     offset = _length(part)
     headers = {"Range": f"bytes={offset}-"} if offset else {}
     with _open(url, headers, timeout) as response:
         if offset and not _continues(response, offset):
-            offset = 0  # no ranges here: from the beginning
+            offset = 0  # the server ignores ranges: start again
         total = _total(response, offset)
         _check_room(part, total, offset)
         with disk_errors(part):
             file = part.open("ab" if offset else "wb")
         with file:
             done = offset
-            say(Step(benchmark, "downloading", done, total))
+            on_step(Step(benchmark, "downloading", done, total))
             while chunk := response.read1(_CHUNK):
                 with disk_errors(part):
                     file.write(chunk)
                 done += len(chunk)
-                say(Step(benchmark, "downloading", done, total))
+                on_step(Step(benchmark, "downloading", done, total))
             with disk_errors(part):
                 file.flush()
                 os.fsync(file.fileno())
     if total is not None and done < total:
-        raise ConnectionError(f"the connection ended after {written(done)} of {written(total)}")
+        raise ConnectionError(f"the connection ended after {decimal(done)} of {decimal(total)}")
 
 
 def _continues(response: http.client.HTTPResponse, offset: int) -> bool:
@@ -184,8 +190,8 @@ def _check_room(part: Path, total: int | None, offset: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - offset > free:
         raise DiskError(
-            f"{part.parent}: {written(total - offset)} to download, and {written(free)} free on "
-            "that disk; free some space, or name another place with $LMUData"
+            f"{part.parent}: {decimal(total - offset)} to download, but only {decimal(free)} free "
+            "on this disk; free some space, or choose another directory with $LMUData"
         )
 
 
@@ -194,18 +200,18 @@ def _open(
 ) -> http.client.HTTPResponse:
     if not url.lower().startswith(("http://", "https://")):
         raise DataError(
-            f"{url}: not a web address", "write 'url' in the benchmarks file with https://"
+            f"{url}: not an HTTP address", "use https:// in 'url' in the benchmarks file"
         )
     request = urllib.request.Request(
         url,
         headers={"User-Agent": f"evalsuite/{VERSION}", "Accept-Encoding": "identity", **headers},
         method=method,
     )
-    # Proxies come from HTTPS_PROXY and its like. The context is our own because there are packages
-    # that make the default one trust anybody.
+    # Proxies are read from HTTPS_PROXY and similar variables. The context is created here because
+    # some packages, VLMEvalKit among them, disable certificate checks in the default one.
     context = ssl.create_default_context()
     if not (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
-        # Where Python was built elsewhere it may know none of the system's authorities.
+        # Some builds of Python do not find the system's certificates.
         with contextlib.suppress(ImportError):
             import certifi
 
@@ -215,11 +221,11 @@ def _open(
     return response
 
 
-def why(error: BaseException) -> str:
-    """What went wrong with a connection, in a few words."""
+def connection_error(error: BaseException) -> str:
+    """The reason of a failed connection, in a few words."""
     reason = getattr(error, "reason", None)
     if isinstance(reason, BaseException):
-        return why(reason)
+        return connection_error(reason)
     if isinstance(error, TimeoutError):
         return "the server did not answer in time"
     if isinstance(error, urllib.error.HTTPError):

@@ -1,18 +1,18 @@
-"""Why data cannot be had: raised inside this room, a `Failure` outside."""
+"""Errors about data: `DataError` within this package, a `Failure` outside."""
 
 from __future__ import annotations
 
 from evalsuite.runs.records import Failure
 
 NO_NETWORK = (
-    "check the network, HTTPS_PROXY and HF_ENDPOINT, or bring the data from another machine: "
-    "docs/reference/data.md says where it goes"
+    "check the network, HTTPS_PROXY and HF_ENDPOINT, or copy the data from another machine "
+    "(see docs/reference/data.md)"
 )
-"""What to do about a server that cannot be asked."""
+"""The remedy if a server cannot be reached."""
 
 
 class DataError(Exception):
-    """What is wrong with data, and what to do about it."""
+    """A problem with a benchmark's data, and its remedy."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
@@ -20,5 +20,5 @@ class DataError(Exception):
         self.remedy = remedy
 
     def of(self, benchmark: str) -> Failure:
-        """The same as a value."""
+        """The `Failure` of `benchmark`."""
         return Failure(benchmark=benchmark, stage="data", message=self.message, remedy=self.remedy)

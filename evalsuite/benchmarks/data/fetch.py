@@ -1,4 +1,4 @@
-"""What is not there yet, and getting it."""
+"""Missing data: its size, and its download."""
 
 from __future__ import annotations
 
@@ -10,58 +10,59 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from rich.filesize import decimal
+
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import download, hub_download, prepare
 from evalsuite.benchmarks.data.errors import NO_NETWORK, DataError
-from evalsuite.benchmarks.data.hub_worker import explain
-from evalsuite.benchmarks.data.inspect_tree import looks_like
-from evalsuite.benchmarks.data.locate import locate, look
-from evalsuite.benchmarks.data.progress import Say, silent
+from evalsuite.benchmarks.data.hub_worker import explain_hub_error
+from evalsuite.benchmarks.data.inspect_tree import has_dataset
+from evalsuite.benchmarks.data.locate import inspect_data, locate
+from evalsuite.benchmarks.data.progress import OnStep, no_progress
 from evalsuite.benchmarks.data.search_paths import (
-    hub_folder,
+    data_path,
+    hub_directory,
     is_video_tree,
     lmu_directory,
-    place_of,
 )
-from evalsuite.benchmarks.data.sizes import GB, written
 from evalsuite.benchmarks.data.upstream_trees import TREES
 from evalsuite.errors import EvalsuiteError, IncompleteError, UsageError
 from evalsuite.runs.records import Failure
 from evalsuite.system.packages import require
 
-UNASKED_BYTES = 5 * GB
+UNASKED_BYTES = 5 * 10**9
 """A larger download requires ``--yes``."""
-PATIENCE_SECONDS = 5.0
-"""How long a server may take to say how large something is."""
+SIZE_TIMEOUT_SECONDS = 5.0
+"""Time limit for a server to answer how large a download is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """Data to be downloaded."""
+    """Data to download."""
 
     benchmark: Benchmark
     source: str
     """A web address, or ``organisation/name@revision`` on the Hub."""
     target: Path
-    """A file, or where the Hub's client keeps the repository."""
+    """A file, or the repository's directory in the Hub cache."""
     bytes: int
-    """What is left to download."""
+    """Remaining size of the download."""
     about: bool
-    """Whether `bytes` is only what the benchmarks file says."""
+    """Whether `bytes` is the approximate size from the benchmarks file."""
     unpacked_bytes: int = 0
-    """What preparing it takes besides."""
+    """Additional size of the prepared data."""
     unreachable: str | None = None
-    """Why the server could not be asked."""
+    """Why the server could not be reached; None if it answered."""
     remedy: str = ""
 
 
 def missing(
-    benchmarks: Sequence[Benchmark], data_dir: Path | None, patience: float = PATIENCE_SECONDS
+    benchmarks: Sequence[Benchmark], data_dir: Path | None, timeout: float = SIZE_TIMEOUT_SECONDS
 ) -> list[Missing]:
-    """What `fetch` would download for `benchmarks`, with sizes asked from the servers.
+    """The downloads that `benchmarks` need, with sizes from the servers.
 
-    Nothing with `data_dir`: data there is taken as it lies. Nor does it name data of the user's
-    own, or a table that is there but is not the published one: `locate` has to say that.
+    There are none with `data_dir`. A user's own data and a table that differs from the published
+    one are not downloaded: `locate` reports them.
     """
     if data_dir is not None:
         return []
@@ -69,7 +70,7 @@ def missing(
         (b.dataset, b.modality): b for b in benchmarks if b.published and _is_missing(b)
     }.values()
     with ThreadPoolExecutor(max_workers=8) as asking:
-        return list(asking.map(lambda benchmark: _sized(benchmark, patience), absent))
+        return list(asking.map(lambda benchmark: _sized(benchmark, timeout), absent))
 
 
 def _is_missing(benchmark: Benchmark) -> bool:
@@ -78,20 +79,20 @@ def _is_missing(benchmark: Benchmark) -> bool:
         return False
     if published.url is None and published.repository is None:
         return False
-    path = place_of(benchmark, None)
+    path = data_path(benchmark, None)
     if not is_video_tree(benchmark):
         return not path.exists()
-    if not looks_like(benchmark.dataset, path):
+    if not has_dataset(benchmark.dataset, path):
         return True
     prepared = prepare.prepared_path(benchmark.dataset, path)
     with tempfile.TemporaryDirectory(prefix="evalsuite-tables-") as scratch:
         try:
-            return bool(look(benchmark.dataset, path, prepared, Path(scratch)).lacking)
-        except DataError:  # a file is not there, or damaged: the Hub's client knows what to do
+            return bool(inspect_data(benchmark.dataset, path, prepared, Path(scratch)).lacking)
+        except DataError:  # a file is missing or damaged: the Hub's client repairs it
             return True
 
 
-def _sized(benchmark: Benchmark, patience: float) -> Missing:
+def _sized(benchmark: Benchmark, timeout: float) -> Missing:
     published = benchmark.published
     assert published is not None
     size: int | None = None
@@ -101,22 +102,22 @@ def _sized(benchmark: Benchmark, patience: float) -> Missing:
         unpacked = loaded = 0
         try:
             loaded = _part_bytes(benchmark, target)
-            size = download.remote_size(source, patience)
+            size = download.remote_size(source, timeout)
         except DataError as error:
             trouble = (error.message, error.remedy)
         except (OSError, http.client.HTTPException) as error:
-            trouble = (download.why(error), NO_NETWORK)
+            trouble = (download.connection_error(error), NO_NETWORK)
     else:
         assert published.repository is not None
         source = f"{published.repository}@{published.revision}"
-        target = hub_folder(published.repository)
+        target = hub_directory(published.repository)
         patterns = _patterns(benchmark)
         try:
             size = hub_download.repository_size(
-                published.repository, published.revision, patterns, patience
+                published.repository, published.revision, patterns, timeout
             )
-        except Exception as error:  # noqa: BLE001 - another package's network: told, not hidden
-            trouble = explain(published.repository, published.revision, error)
+        except Exception as error:  # noqa: BLE001 - any error of the client is reported
+            trouble = explain_hub_error(published.repository, published.revision, error)
         whole = size if size is not None else published.about_bytes
         unpacked = whole if _has_archives(benchmark) else 0
         loaded = hub_download.loaded_bytes(published.repository)
@@ -134,7 +135,7 @@ def _sized(benchmark: Benchmark, patience: float) -> Missing:
 
 
 def _part_bytes(benchmark: Benchmark, target: Path) -> int:
-    part = download.part_path(target, _table_md5(benchmark))
+    part = download.partial_path(target, _table_md5(benchmark))
     return part.stat().st_size if part.exists() else 0
 
 
@@ -143,8 +144,8 @@ def _table_md5(benchmark: Benchmark) -> str:
     assert published is not None
     if benchmark.dataset not in published.md5:
         raise DataError(
-            f"{benchmark.name}: 'published' has no md5 for the table {benchmark.dataset}",
-            "add it in the benchmarks file: what is downloaded is checked",
+            f"{benchmark.name}: 'published' has no md5 of the table {benchmark.dataset}",
+            "add it in the benchmarks file: downloads are checked against it",
         )
     return published.md5[benchmark.dataset]
 
@@ -161,8 +162,8 @@ def fetch(
     wanted: Sequence[Missing],
     *,
     yes: bool = False,
-    say: Say = silent,
-    patience: download.Patience | None = None,
+    on_step: OnStep = no_progress,
+    retries: download.RetryPolicy | None = None,
 ) -> list[Failure]:
     """Download `wanted` and prepare it; returns the failures.
 
@@ -178,14 +179,16 @@ def fetch(
     failures = []
     for item in wanted:
         try:
-            _fetch(item, say, patience)
+            _fetch(item, on_step, retries)
         except DataError as error:
             failures.append(error.of(item.benchmark.name))
             continue
         except EvalsuiteError as error:
-            failures.append(DataError(str(error), "then run it again").of(item.benchmark.name))
+            failures.append(
+                DataError(str(error), "then rerun the same command").of(item.benchmark.name)
+            )
             continue
-        ready = locate(item.benchmark, None, say=say)
+        ready = locate(item.benchmark, None, on_step=on_step)
         if isinstance(ready, Failure):
             failures.append(ready)
     return failures
@@ -207,7 +210,7 @@ def _check_room(wanted: Sequence[Missing]) -> None:
         free = shutil.disk_usage(place).free
         if count > free:
             raise IncompleteError(
-                f"{place}: {written(count)} to download and unpack, but only {written(free)} "
+                f"{place}: {decimal(count)} to download and unpack, but only {decimal(free)} "
                 "free; free some space, or choose other directories with $LMUData, $HF_HOME and "
                 "$EVALSUITE_CACHE"
             )
@@ -220,20 +223,20 @@ def _check_consent(wanted: Sequence[Missing], yes: bool) -> None:
         return
     names = ", ".join(item.benchmark.name for item in wanted)
     raise UsageError(
-        f"{written(total)} to download for {names}: more than {written(UNASKED_BYTES)} requires "
+        f"{decimal(total)} to download for {names}: more than {decimal(UNASKED_BYTES)} requires "
         "--yes; choose fewer benchmarks, or skip missing data with `evalsuite run --available`"
     )
 
 
-def _fetch(item: Missing, say: Say, patience: download.Patience | None) -> None:
+def _fetch(item: Missing, on_step: OnStep, retries: download.RetryPolicy | None) -> None:
     benchmark, published = item.benchmark, item.benchmark.published
     assert published is not None
     if item.unreachable is not None:
         raise DataError(f"{item.source}: {item.unreachable}", item.remedy)
     if published.url is not None:
         md5 = _table_md5(benchmark)
-        download.download(published.url, item.target, md5, benchmark.name, say, patience)
+        download.download(published.url, item.target, md5, benchmark.name, on_step, retries)
     else:
         hub_download.download_repository(
-            published, _patterns(benchmark), benchmark.name, item.bytes, say
+            published, _patterns(benchmark), benchmark.name, item.bytes, on_step
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Dataset repositories of the Hub: how large they are, and getting them into the Hub's cache."""
+"""Dataset repositories on the Hub: their sizes, and downloads into the Hub cache."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from evalsuite.benchmarks.catalogue import Published
+from evalsuite.benchmarks.benchmark import Published
 from evalsuite.benchmarks.data.errors import DataError
-from evalsuite.benchmarks.data.progress import Say, Step
-from evalsuite.benchmarks.data.search_paths import hub_folder
+from evalsuite.benchmarks.data.progress import OnStep, Step
+from evalsuite.benchmarks.data.search_paths import hub_directory
 from evalsuite.system.process import Child, ChildDied
 
 _LOOK_SECONDS = 1.0
 
 
 def repository_size(repository: str, revision: str, patterns: Sequence[str], timeout: float) -> int:
-    """Bytes of the files that match `patterns`. Raises what the Hub's client raises."""
+    """Bytes of the files that match `patterns`. Raises the errors of the Hub's client."""
     from huggingface_hub import HfApi
 
     info = HfApi().dataset_info(repository, revision=revision, timeout=timeout, files_metadata=True)
@@ -29,11 +29,11 @@ def repository_size(repository: str, revision: str, patterns: Sequence[str], tim
 
 
 def loaded_bytes(repository: str) -> int:
-    """Bytes of the repository in the Hub's cache, those of unfinished files too."""
+    """Bytes of the repository in the Hub cache, including partly downloaded files."""
     total = 0
     try:
-        for entry in os.scandir(hub_folder(repository) / "blobs"):
-            # Blocks, because an unfinished file may already have its full length.
+        for entry in os.scandir(hub_directory(repository) / "blobs"):
+            # Blocks are counted because an unfinished file can have its final length.
             stat = entry.stat()
             total += min(stat.st_size, stat.st_blocks * 512)
     except OSError:
@@ -42,22 +42,28 @@ def loaded_bytes(repository: str) -> int:
 
 
 def download_repository(
-    published: Published, patterns: Sequence[str], benchmark: str, total: int | None, say: Say
+    published: Published,
+    patterns: Sequence[str],
+    benchmark: str,
+    total: int | None,
+    on_step: OnStep,
 ) -> Path:
-    """Get the repository's files into the Hub's cache; returns the snapshot. Raises `DataError`."""
+    """Download the files to the Hub cache; returns the snapshot. Raises `DataError`."""
     assert published.repository is not None
     before = loaded_bytes(published.repository)
     child = Child("evalsuite.benchmarks.data.hub_worker")
     try:
         child.send((published.repository, published.revision, tuple(patterns)))
         while not child.connection.poll(_LOOK_SECONDS):
-            # Of another process's download at the same time we see the bytes too; never mind.
+            # This includes the bytes of another process that downloads the same repository.
             done = max(loaded_bytes(published.repository) - before, 0)
-            say(Step(benchmark, "downloading", done if total is None else min(done, total), total))
+            on_step(
+                Step(benchmark, "downloading", done if total is None else min(done, total), total)
+            )
         outcome, first, second = child.receive()
     except ChildDied as error:
         raise DataError(
-            f"{published.repository}: the download {error}", "run the same command again"
+            f"{published.repository}: the download process {error}", "rerun the same command"
         ) from error
     finally:
         child.kill()

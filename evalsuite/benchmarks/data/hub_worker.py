@@ -1,7 +1,7 @@
 """``python -m evalsuite.benchmarks.data.hub_worker``: download one dataset repository of the Hub.
 
-A process of its own: the Hub's client downloads in threads that would outlive Ctrl-C, and shows
-progress of its own. Killed at any moment it continues where it was.
+It is a separate process because the Hub's client downloads in threads that continue after Ctrl-C,
+and prints its own progress. It can be killed at any time; the next download continues.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from evalsuite.system.process import serve
 from evalsuite.system.text import one_line
 
 
-def explain(repository: str, revision: str, error: BaseException) -> tuple[str, str]:
-    """What went wrong with the Hub, and what to do."""
+def explain_hub_error(repository: str, revision: str, error: BaseException) -> tuple[str, str]:
+    """The reason of an error of the Hub's client, and a remedy."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -26,15 +26,15 @@ def explain(repository: str, revision: str, error: BaseException) -> tuple[str, 
 
     page = f"{constants.ENDPOINT}/datasets/{repository}"
     if isinstance(error.__cause__, HfHubHTTPError | OfflineModeIsEnabled):
-        error = error.__cause__  # the client wraps what it was into "not in the cache either"
+        error = error.__cause__  # the client wraps the error in "not in the cache either"
     if isinstance(error, GatedRepoError):
         return (
-            "the Hub gives it only to those who accept its terms",
+            "access to the dataset requires accepting its terms",
             f"accept them at {page} and log in with `hf auth login`, or set HF_TOKEN",
         )
     if isinstance(error, RepositoryNotFoundError):
         return (
-            "the Hub has no such dataset, or none that you may read",
+            "the Hub has no such dataset, or you have no access to it",
             "check 'repository' in the benchmarks file, or log in with `hf auth login`",
         )
     if isinstance(error, RevisionNotFoundError):
@@ -45,7 +45,7 @@ def explain(repository: str, revision: str, error: BaseException) -> tuple[str, 
 
 
 def main() -> None:
-    """Download what the parent asks for, and say where it is or what went wrong."""
+    """Download the requested repository; send its path, or the reason and the remedy."""
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     connection = serve()
     repository, revision, patterns = connection.recv()
@@ -56,8 +56,8 @@ def main() -> None:
             repository, repo_type="dataset", revision=revision, allow_patterns=list(patterns)
         )
         connection.send(("ok", str(path), ""))
-    except Exception as error:  # noqa: BLE001 - the process boundary: it is told as text
-        connection.send(("failed", *explain(repository, revision, error)))
+    except Exception as error:  # noqa: BLE001 - sent to the parent as text
+        connection.send(("failed", *explain_hub_error(repository, revision, error)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""How a video dataset lies below a directory, as prepared data or as its repository's own tree.
+"""The files of a video dataset in a directory: prepared data, or the files of its repository.
 
-Nothing is written but tables, and those only to a scratch directory.
+Only tables are written, to a temporary directory.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from evalsuite.system.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lying:
-    """What is there of a dataset, and what is not."""
+class TreeContents:
+    """The files of a dataset that exist, and those that are missing."""
 
     root: Path
     tables: Mapping[str, Path]
-    """Each in `root`, or made in the scratch directory."""
+    """By name; in `root`, or made in the temporary directory."""
     videos: Sequence[str]
-    """Those the tables name, relative to the dataset's directory."""
+    """Videos that the tables name, relative to the dataset's directory."""
     subtitles: Sequence[str]
     members: Members
-    """What is only in archives."""
+    """Files that exist only in archives."""
     lacking: Sequence[str]
-    """Videos that are neither there nor in archives."""
+    """Videos that exist neither as files nor in archives."""
 
     @property
     def ready(self) -> bool:
-        """Whether it can be used as it lies."""
+        """Whether the data can be used without preparation."""
         return not self.members and all(p.parent == self.root for p in self.tables.values())
 
 
-def looks_like(dataset: str, root: Path) -> bool:
-    """Whether any of the dataset's tables, or of what they are made of, is below `root`."""
+def has_dataset(dataset: str, root: Path) -> bool:
+    """Whether a table of the dataset, or a source of one, exists below `root`."""
     known = (
         *(f"{table}.tsv" for table in LAYOUTS[dataset].tables),
         *(source for sources in TREES[dataset].sources.values() for source in sources),
@@ -48,8 +48,8 @@ def looks_like(dataset: str, root: Path) -> bool:
     return any((root / name).exists() for name in known)
 
 
-def examine(dataset: str, root: Path, scratch: Path) -> Lying:
-    """Look below `root`; tables that are not there are made in `scratch`. Raises `DataError`."""
+def inspect_tree(dataset: str, root: Path, scratch: Path) -> TreeContents:
+    """Inspect `root`; missing tables are made in `scratch`. Raises `DataError`."""
     found = {table: _table(table, root, scratch) for table in LAYOUTS[dataset].tables}
     videos = media_references.videos(dataset, found.values())
     subtitles = media_references.subtitles(found.values())
@@ -62,13 +62,13 @@ def examine(dataset: str, root: Path, scratch: Path) -> Lying:
         packed = _needed(in_zips, [v for v in (*videos, *subtitles) if v not in there])
     folders = {str(Path(place).parent) for place in packed}
     lacking = [v for v in videos if v not in there and v not in packed and v not in folders]
-    return Lying(
+    return TreeContents(
         root=root, tables=found, videos=videos, subtitles=subtitles, members=packed, lacking=lacking
     )  # fmt: skip
 
 
 def _needed(in_zips: Members, names: Sequence[str]) -> Members:
-    """Those members that are one of `names` or, for folders of frames, right in one."""
+    """The members among `names`, or directly in a directory of frames among `names`."""
     wanted = set(names)
     return {
         place: member
@@ -86,20 +86,19 @@ def _table(table: str, root: Path, scratch: Path) -> Path:
         tables.write_table(table, root, made)
     except FileNotFoundError as error:
         raise DataError(
-            f"{root}: has neither {path.name} nor {_below(root, error.filename)}, "
-            "which it is made of",
-            "fetch the repository again, or put the file there",
+            f"{root}: has neither {path.name} nor its source {_below(root, error.filename)}",
+            "fetch the repository again, or add the file",
         ) from error
     except ModuleNotFoundError as error:
         raise DataError(
             f"{root}: making {path.name} needs {error.name}", "pip install 'evalsuite[run]'"
         ) from error
-    # What unreadable or foreign JSON and parquet raise; Arrow's errors are ValueErrors.
+    # The errors of invalid JSON and parquet files; Arrow's errors are ValueErrors.
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = one_line(error, with_type=True)
         raise DataError(
             f"{root}: {path.name} cannot be made from the repository's files ({reason})",
-            "fetch the repository again, or put VLMEvalKit's own table there",
+            "fetch the repository again, or add VLMEvalKit's own table",
         ) from error
     return made
 

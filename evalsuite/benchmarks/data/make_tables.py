@@ -1,7 +1,7 @@
-"""The tables VLMEvalKit makes of what its video repositories hold: byte for byte the same.
+"""Tables of video datasets, made from their repositories; byte for byte as VLMEvalKit makes them.
 
-Each function is the ``generate_tsv`` of one class. pandas writes them, because VLMEvalKit's
-published MD5s are of what pandas writes.
+Each function is the ``generate_tsv`` of one class. pandas writes the tables, because the published
+MD5s are those of tables written by pandas.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Records = list[dict[str, Any]]
 
 
 def write_table(table: str, root: Path, path: Path) -> None:
-    """Make `table` of the sources below `root`. Raises what reading sources raises."""
+    """Write `table`, made from the sources below `root`, to `path`."""
     frame = _MAKERS[table](root)
     frame.to_csv(path, sep="\t", index=False)
 
@@ -47,7 +47,7 @@ def _video_mme(root: Path) -> Any:
 
 
 def _world_sense(root: Path) -> Any:
-    """``worldsense.py:generate_tsv``; the sound it names is not extracted, nobody hears it."""
+    """``worldsense.py:generate_tsv``; the audio files that it names are not extracted or used."""
     import pandas as pd
 
     records: Records = []
@@ -87,7 +87,7 @@ def _mvbench_mp4(root: Path) -> Any:
 
 
 def _mvbench(root: Path) -> Any:
-    """``mvbench.py:MVBench``, but a video that is not there leaves the table as it is."""
+    """``mvbench.py:MVBench``, but rows with missing videos are kept."""
     return _numbered([
         {
             "task_type": task, "prefix": prefix, "data_type": kind, "bound": bound,
@@ -122,7 +122,7 @@ def _mlvu_open(root: Path) -> Any:
 
 
 def _tempcompass(table: str) -> Callable[[Path], Any]:
-    """``tempcompass.py``: three classes, alike but for what they keep of a question."""
+    """``tempcompass.py``: three classes that keep different parts of a question."""
 
     def record(task: str, item: Mapping[str, Any]) -> dict[str, Any]:
         question, *candidates = item["question"].split("\n")
@@ -149,8 +149,7 @@ def _tempcompass(table: str) -> Callable[[Path], Any]:
 def _tempcompass_items(root: Path, task: str) -> Records:
     import pandas as pd
 
-    # VLMEvalKit leaves its parquet files as JSON beside them, and reads those: so what it sees has
-    # been through pandas' JSON.
+    # VLMEvalKit converts the parquet files to JSON by pandas, writes that beside them and reads it.
     written = root / f"{task}.json"
     if written.exists():
         items: Records = _json(written)

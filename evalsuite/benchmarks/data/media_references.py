@@ -1,4 +1,4 @@
-"""The files a dataset's tables name, by `evalsuite.benchmarks.video_layouts`."""
+"""The media files that a dataset's tables name; see `evalsuite.benchmarks.video_layouts`."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from evalsuite.benchmarks.video_layouts import LAYOUTS
 
 
 def rows(table: Path, delimiter: str = "\t") -> Iterator[dict[str, str]]:
-    """The rows of a TSV as they stand there. Raises `DataError`."""
+    """The rows of a TSV, unconverted. Raises `DataError`."""
     csv.field_size_limit(sys.maxsize)
     try:
         with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             for row in csv.DictReader(file, delimiter=delimiter, restval=""):
-                row.pop(None, None)  # cells beyond the header
+                row.pop(None, None)  # more cells than columns
                 yield row
     except (OSError, csv.Error) as error:
-        raise DataError(f"{table}: cannot be read: {error}", "mend it or fetch it again") from error
+        raise DataError(
+            f"{table}: cannot be read: {error}", "repair it or fetch it again"
+        ) from error
 
 
 def videos(dataset: str, tables: Iterable[Path]) -> list[str]:
-    """The videos, or folders of frames, the rows are about, relative to the dataset's directory."""
+    """Videos, or directories of frames, that the rows name, relative to the dataset's directory."""
     video = LAYOUTS[dataset].video
     found: dict[str, None] = {}
     for table in tables:
@@ -32,25 +34,25 @@ def videos(dataset: str, tables: Iterable[Path]) -> list[str]:
             found |= dict.fromkeys(str(PurePosixPath(video(row))) for row in rows(table))
         except KeyError as error:
             raise DataError(
-                f"{table}: has no column {error}", "mend it, or move it away and fetch it again"
+                f"{table}: no column {error}", "repair it, or delete it and fetch it again"
             ) from error
     return list(found)
 
 
 def subtitles(tables: Iterable[Path]) -> list[str]:
-    """The subtitles rows name; not all of them need be there."""
+    """Subtitle files that the rows name; not all of them need to exist."""
     named = (row.get("subtitle_path", "") for table in tables for row in rows(table))
     return list(dict.fromkeys(str(PurePosixPath(name)) for name in named if name))
 
 
 def is_safe(name: str) -> bool:
-    """Whether a relative path stays where it is put."""
+    """Whether `name` is a relative path that stays below its directory."""
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def present(root: Path, names: Iterable[str]) -> set[str]:
-    """Those of `names` that exist below `root`; each folder is listed once."""
+    """The `names` that exist below `root`. Each directory is listed once."""
     listed: dict[str, set[str]] = {}
     found = set()
     for name in names:
@@ -60,7 +62,7 @@ def present(root: Path, names: Iterable[str]) -> set[str]:
                 listed[folder] = {path.name for path in (root / folder).iterdir()}
             except OSError:
                 listed[folder] = set()
-        # A link in a snapshot may lead nowhere, so what is listed is still looked at.
+        # A listed entry can be a link without a target.
         if last in listed[folder] and (root / name).exists():
             found.add(name)
     return found

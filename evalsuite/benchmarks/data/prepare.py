@@ -1,6 +1,6 @@
-"""A directory ready for use, made beside the repository's own tree without touching that.
+"""Prepared directories: made from a repository's files without changing those.
 
-It holds the tables, links to the media folders of the tree, and what was unpacked from zips.
+They contain the tables, links to media directories, and unpacked zip files.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from evalsuite.benchmarks.data import archives
-from evalsuite.benchmarks.data.inspect_tree import Lying
-from evalsuite.benchmarks.data.progress import Say
+from evalsuite.benchmarks.data.inspect_tree import TreeContents
+from evalsuite.benchmarks.data.progress import OnStep
 from evalsuite.benchmarks.data.upstream_trees import TREES
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.system.files import disk_errors
@@ -23,12 +23,12 @@ from evalsuite.system.locks import exclusive
 
 
 def prepared_root() -> Path:
-    """Where prepared directories lie."""
+    """The parent of all prepared directories."""
     return cache_directory() / "data"
 
 
 def prepared_path(dataset: str, root: Path) -> Path:
-    """Where the tree at `root` is prepared, as it is now: a changed table or zip is another key."""
+    """The prepared directory of the files below `root`; changed tables or zips give another one."""
     tree = TREES[dataset]
     files = [root / f"{table}.tsv" for table in LAYOUTS[dataset].tables]
     files += [root / source for sources in tree.sources.values() for source in sources]
@@ -44,42 +44,42 @@ def prepared_path(dataset: str, root: Path) -> Path:
     return prepared_root() / f"{dataset}-{key}"
 
 
-def prepare(lying: Lying, target: Path, benchmark: str, say: Say) -> None:
-    """Make `target` of what `examine` found. Raises `DataError` or `DiskError`.
+def prepare(contents: TreeContents, target: Path, benchmark: str, on_step: OnStep) -> None:
+    """Make `target` from what `inspect_tree` found. Raises `DataError` or `DiskError`.
 
-    `target` appears at once and whole; what a stop leaves is taken up again by the next try.
+    `target` appears only when it is complete. An interrupted attempt is continued by the next one.
     """
     with exclusive(target.parent / f".{target.name}.lock"):
-        if target.is_dir():  # another process was faster
+        if target.is_dir():  # made by another process meanwhile
             return
         draft = target.parent / f".{target.name}.draft"
         with disk_errors(draft):
             draft.mkdir(parents=True, exist_ok=True)
-            for table, path in lying.tables.items():
+            for table, path in contents.tables.items():
                 shutil.copyfile(path, draft / f"{table}.tsv")
-        archives.unpack(lying.members, draft, benchmark, say)
-        link(lying, draft)
+        archives.unpack(contents.members, draft, benchmark, on_step)
+        link(contents, draft)
         with disk_errors(target):
             draft.rename(target)
 
 
-def link(lying: Lying, into: Path) -> None:
-    """Link the media below the tree's root into `into`, whole folders where that can be."""
+def link(contents: TreeContents, into: Path) -> None:
+    """Link the media files below the root into `into`, whole directories where possible."""
     with disk_errors(into):
-        for name in _tops([*lying.videos, *lying.subtitles]):
-            if (lying.root / name).exists():
-                _link(lying.root / name, into / name)
+        for name in _tops([*contents.videos, *contents.subtitles]):
+            if (contents.root / name).exists():
+                _link(contents.root / name, into / name)
 
 
 def _tops(names: Iterable[str]) -> list[str]:
-    """The topmost folders (or files) of `names`."""
+    """The first path components of `names`."""
     return sorted({name.partition("/")[0] for name in names} - {"..", ".", ""})
 
 
 def _link(source: Path, place: Path) -> None:
-    """Link `source` at `place`; where both are folders, what is in it one by one."""
+    """Link `source` at `place`; if both are directories, link their entries."""
     if not place.exists():
-        place.unlink(missing_ok=True)  # a link that leads nowhere
+        place.unlink(missing_ok=True)  # a link without a target
         place.symlink_to(source.absolute(), target_is_directory=source.is_dir())
     elif place.is_dir() and not place.is_symlink() and source.is_dir():
         for entry in os.scandir(source):

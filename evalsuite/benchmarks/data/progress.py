@@ -1,4 +1,4 @@
-"""What is being done to data, told while it is done."""
+"""Progress of downloads and unpacking."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far one piece of work is, in bytes."""
+    """Progress of one task, in bytes."""
 
     benchmark: str
     doing: str
     """``downloading``, ``unpacking``, ``checking``."""
     done: int
     total: int | None
-    """None where nobody knows."""
+    """None if unknown."""
 
 
-Say = Callable[[Step], None]
+OnStep = Callable[[Step], None]
 
 
-def silent(step: Step) -> None:
-    """Tell nobody."""
+def no_progress(step: Step) -> None:
+    """Ignore `step`."""

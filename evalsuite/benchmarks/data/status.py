@@ -1,129 +1,121 @@
-"""Whether a benchmark's data is there, found out in moments: nothing is prepared or downloaded."""
+"""The state of a benchmark's data, found quickly: nothing is prepared or downloaded."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from evalsuite.benchmarks.catalogue import Benchmark
+from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import prepare
+from evalsuite.benchmarks.data.checks import absent, compare_with_published, incomplete
 from evalsuite.benchmarks.data.errors import DataError
-from evalsuite.benchmarks.data.inspect_tree import Lying
-from evalsuite.benchmarks.data.locate import absent, differing, incomplete, look
-from evalsuite.benchmarks.data.search_paths import is_video_tree, place_of
+from evalsuite.benchmarks.data.inspect_tree import TreeContents
+from evalsuite.benchmarks.data.locate import inspect_data
+from evalsuite.benchmarks.data.search_paths import data_path, is_video_tree
 from evalsuite.errors import EvalsuiteError
 from evalsuite.system.hashing import file_digest, remembered_digest
 
 QUICK_BYTES = 32_000_000
-"""Smaller tables are hashed although nobody asked: it takes no time."""
+"""Smaller tables are always hashed, because this takes little time."""
+Problem = Literal["missing", "incomplete", "modified", "unusable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """How it stands with the data of one benchmark."""
+class DataStatus:
+    """The state of the data of one benchmark."""
 
     benchmark: str
-    status: Literal["ready", "missing", "incomplete", "modified", "unusable"]
+    status: Literal["ready"] | Problem
     path: Path
     bytes: int | None = None
-    """What is there, or None if nothing is."""
+    """Size of the existing files; None if there are none."""
     checked: bool | None = None
-    """Whether the tables' MD5s were compared; None where none is published."""
+    """Whether the tables' MD5s were compared; None if none is published."""
     message: str = ""
     remedy: str = ""
 
     @property
     def ready(self) -> bool:
-        """Whether it can be run as it is."""
+        """Whether a run can use the data."""
         return self.status == "ready"
 
 
-def state(benchmark: Benchmark, data_dir: Path | None, *, verify: bool = False) -> State:
-    """Look at the data of `benchmark`: by size and stamp, with `verify` by hashing its tables."""
-    path = place_of(benchmark, data_dir)
+def data_status(benchmark: Benchmark, data_dir: Path | None, *, verify: bool = False) -> DataStatus:
+    """Inspect the data of `benchmark`. Tables are hashed if they are small or `verify` is true."""
+    path = data_path(benchmark, data_dir)
     size: int | None = None
     try:
         if not path.exists():
             raise absent(benchmark, data_dir, path)
         if is_video_tree(benchmark):
-            return _video_state(benchmark, path, verify)
+            return _video_status(benchmark, path, verify)
         size = path.stat().st_size if path.is_file() else _directory_bytes(path)
         if path.suffix in (".tsv", ".csv", ".jsonl") and (path.is_dir() or not size):
             what = "is a directory" if path.is_dir() else "is empty"
-            raise DataError(f"{path}: {what}", "put the table there")
+            raise DataError(f"{path}: {what}", "replace it by the table")
         tables = {benchmark.dataset: path} if benchmark.data is None else {}
-        checked, wrong = _compared(benchmark, path.parent, tables, verify)
+        checked, error = compare_with_published(benchmark, path.parent, tables, _hasher(verify))
     except DataError as error:
-        status: Literal["missing", "unusable"] = "unusable" if path.exists() else "missing"
-        return _trouble(benchmark, status, path, size, error)
+        problem: Problem = "unusable" if path.exists() else "missing"
+        return _failed(benchmark, problem, path, size, error)
     except (EvalsuiteError, OSError) as error:
-        trouble = DataError(str(error), "mend that and look again")
-        return _trouble(benchmark, "unusable", path, size, trouble)
-    if wrong is not None:
-        return _trouble(benchmark, "modified", path, size, wrong, checked=True)
-    return State(
+        return _failed(benchmark, "unusable", path, size, DataError(str(error), "fix this"))
+    if error is not None:
+        return _failed(benchmark, "modified", path, size, error, checked=True)
+    return DataStatus(
         benchmark=benchmark.name, status="ready", path=path, bytes=size, checked=checked
-    )  # fmt: skip
+    )
 
 
-def _video_state(benchmark: Benchmark, root: Path, verify: bool) -> State:
+def _video_status(benchmark: Benchmark, root: Path, verify: bool) -> DataStatus:
     prepared = prepare.prepared_path(benchmark.dataset, root)
     with tempfile.TemporaryDirectory(prefix="evalsuite-tables-") as scratch:
-        lying = look(benchmark.dataset, root, prepared, Path(scratch))
-        size = _lying_bytes(lying)
-        checked, wrong = _compared(benchmark, root, lying.tables, verify)
-    if lying.lacking:  # first: allowing modified data would not bring them
-        return _trouble(benchmark, "incomplete", root, size, incomplete(benchmark, lying))
-    if wrong is not None:
-        return _trouble(benchmark, "modified", root, size, wrong, checked=True)
-    return State(
+        contents = inspect_data(benchmark.dataset, root, prepared, Path(scratch))
+        size = _contents_bytes(contents)
+        checked, error = compare_with_published(benchmark, root, contents.tables, _hasher(verify))
+    if contents.lacking:  # reported first: --allow-modified-data does not add videos
+        return _failed(benchmark, "incomplete", root, size, incomplete(benchmark, contents))
+    if error is not None:
+        return _failed(benchmark, "modified", root, size, error, checked=True)
+    return DataStatus(
         benchmark=benchmark.name, status="ready", path=root, bytes=size, checked=checked,
-        message="" if lying.ready else "unpacked when first used",
+        message="" if contents.ready else "unpacked by the first run",
     )  # fmt: skip
 
 
-def _trouble(
+def _failed(
     benchmark: Benchmark,
-    status: Literal["missing", "incomplete", "modified", "unusable"],
+    problem: Problem,
     path: Path,
     size: int | None,
     error: DataError,
     checked: bool | None = None,
-) -> State:
-    return State(
-        benchmark=benchmark.name, status=status, path=path, bytes=size, checked=checked,
+) -> DataStatus:
+    return DataStatus(
+        benchmark=benchmark.name, status=problem, path=path, bytes=size, checked=checked,
         message=error.message, remedy=error.remedy,
     )  # fmt: skip
 
 
-def _compared(
-    benchmark: Benchmark, root: Path, tables: Mapping[str, Path], verify: bool
-) -> tuple[bool | None, DataError | None]:
-    """Whether all tables' MD5s are known, and what is wrong with the first wrong one."""
-    published = benchmark.published.md5 if benchmark.published is not None else {}
-    compared = {table: path for table, path in tables.items() if table in published}
-    if not compared:
-        return None, None
-    checked = True
-    for table, path in compared.items():
+def _hasher(verify: bool) -> Callable[[Path], str | None]:
+    """A function that hashes a table, or returns a remembered hash, or None for a large one."""
+
+    def md5(path: Path) -> str | None:
         if verify or path.stat().st_size < QUICK_BYTES:
-            found: str | None = file_digest(path, algorithm="md5", fresh=verify)
-        else:
-            found = remembered_digest(path, algorithm="md5")
-        if found is not None and found != published[table].lower():
-            return True, differing(benchmark, root / path.name, found, published[table])
-        checked = checked and found is not None
-    return checked, None
+            return file_digest(path, algorithm="md5", fresh=verify)
+        return remembered_digest(path, algorithm="md5")
+
+    return md5
 
 
-def _lying_bytes(lying: Lying) -> int:
-    total = sum(path.stat().st_size for path in lying.tables.values())
-    total += sum(member.bytes for member in lying.members.values())
-    for name in (*lying.videos, *lying.subtitles):
-        path = lying.root / name
+def _contents_bytes(contents: TreeContents) -> int:
+    total = sum(path.stat().st_size for path in contents.tables.values())
+    total += sum(member.bytes for member in contents.members.values())
+    for name in (*contents.videos, *contents.subtitles):
+        path = contents.root / name
         if path.is_file():
             total += path.stat().st_size
     return total

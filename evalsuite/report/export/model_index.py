@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from evalsuite.benchmarks.catalogue import Benchmark, load
+from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.benchmarks.catalogue import load
 from evalsuite.errors import UsageError
 from evalsuite.report.format import visible
 from evalsuite.report.model.notes import PARTIAL, is_blind

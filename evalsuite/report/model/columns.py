@@ -14,7 +14,7 @@ from evalsuite.report.model.table import BenchmarkColumn, Cell, PublishedRow, Ro
 from evalsuite.runs.records import Failure, Outcome, Run, Score
 
 if TYPE_CHECKING:
-    from evalsuite.benchmarks.catalogue import Reference
+    from evalsuite.benchmarks.benchmark import Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ def _best(result: Result) -> bool | None:
 
 def _notes(result: Result) -> str:
     if not isinstance(result.cell, Cell):
-        how = "read" if result.cell.read else "recalled, check it"
+        how = "verified" if result.cell.verified else "unverified"
         return f"{result.cell.source} ({how})"
     assert isinstance(result.row, Row)
     notes = (*result.row.notes, *result.column.notes, *result.cell.notes)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from evalsuite.benchmarks.catalogue import Benchmark, Catalogue, Reference
+from evalsuite.benchmarks.benchmark import Benchmark, Reference
+from evalsuite.benchmarks.catalogue import Catalogue
 from evalsuite.report.model.notes import Note, Notes
 from evalsuite.report.model.table import Average, PublishedRow, Table
 from evalsuite.stats import mean
@@ -63,7 +64,7 @@ def _row(
             for source in sources
         ),
         cell_marks=tuple(
-            (notes.mark(Note(_RECALLED), model, name),) if cell and not cell.read else ()
+            (notes.mark(Note(_RECALLED), model, name),) if cell and not cell.verified else ()
             for name, cell in zip(names, cells, strict=True)
         ),
     )

@@ -120,7 +120,7 @@ def _lead(best: FoundRun, second: FoundRun, name: str, read: Read) -> _Lead | st
         return "samples.jsonl is damaged or not what was scored"
     if isinstance(paired, Incomparable):
         return f"not comparable: {'; '.join(paired.why)}"
-    if paired.left_out or paired.asked_otherwise:
+    if paired.left_out or paired.different_prompts:
         return "not on the same samples"
     drop = over_questions(paired.samples)
     answered = [sample for sample in paired.samples if not sample.failed]

@@ -28,7 +28,7 @@ from evalsuite.runs.records import Outcome, Run, Score
 from evalsuite.stats import mean
 
 if TYPE_CHECKING:
-    from evalsuite.benchmarks.catalogue import Reference
+    from evalsuite.benchmarks.benchmark import Reference
 
 MODALITIES = ("image", "video")
 LEVEL = 0.05

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -18,7 +19,6 @@ from rich.progress import (
 from rich.text import Text
 
 from evalsuite.benchmarks.data.progress import Step
-from evalsuite.benchmarks.data.sizes import written
 from evalsuite.report.format import duration, visible
 from evalsuite.report.writers.terminal import can_draw
 
@@ -51,11 +51,11 @@ class Plain:
         if self._said.get(key) == float("inf"):
             return
         self._said[key] = float("inf") if finished else now
-        line = f"{step.benchmark}: {step.doing} {written(step.done)}"
-        line += f" of {written(step.total)}" if step.total is not None else ""
+        line = f"{step.benchmark}: {step.doing} {decimal(step.done)}"
+        line += f" of {decimal(step.total)}" if step.total is not None else ""
         if step.done > first and now > since and not finished:
             per_second = (step.done - first) / (now - since)
-            line += f", {written(int(per_second))}/s"
+            line += f", {decimal(int(per_second))}/s"
             if step.total is not None:
                 line += f", {duration((step.total - step.done) / per_second)} left"
         self._console.print(Text(visible(line)), soft_wrap=True)

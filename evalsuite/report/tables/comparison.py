@@ -226,9 +226,9 @@ def pair_marks(paired: Paired, notes: Notes) -> tuple[str, ...]:
         for applies, meaning, detail in (
             (paired.left_out, "samples that not all runs have, left out", f" {paired.left_out}"),
             (
-                paired.asked_otherwise,
+                paired.different_prompts,
                 "samples with different prompts, left out",
-                f" {paired.asked_otherwise}",
+                f" {paired.different_prompts}",
             ),
             (any(s.partial for s in scores), PARTIAL, ""),
             (any(s.modified_data for s in scores), MODIFIED, ""),

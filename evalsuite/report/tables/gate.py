@@ -198,7 +198,7 @@ def columns(alpha: float) -> tuple[Column[Row], ...]:
         Column("difference_without_failed", "", lambda r: r.difference.without_failed
                and r.difference.without_failed.points),
         Column("left_out", "", lambda r: r.paired and r.paired.left_out),
-        Column("different_prompts", "", lambda r: r.paired and r.paired.asked_otherwise),
+        Column("different_prompts", "", lambda r: r.paired and r.paired.different_prompts),
     )  # fmt: skip
 
 
@@ -211,8 +211,8 @@ def _remarks(assessment: Assessment) -> Iterator[str]:
     yield "difference: candidate minus baseline, in points; a loss is negative"
     if assessment.findings is not None:
         yield (
-            "margin: the allowed drop; within: with "
-            f"{100 * (1 - terms.alpha):g} % confidence the drop is smaller"
+            "margin: the allowed drop, in points; within: the drop is below the margin with "
+            f"{100 * (1 - terms.alpha):g} % confidence"
         )
         yield (
             f"p: one-sided, Holm-adjusted over {counted(count, 'benchmark')} and the mean; "

@@ -78,7 +78,7 @@ def _incomparable(assessment: Assessment) -> Iterator[Reason]:
         why = sentence("; ".join(item.why))
         yield Reason(item.benchmark, "incomparable", f"{item.benchmark} cannot be compared: {why}")
     for paired in assessment.differently_asked:
-        some, name = paired.asked_otherwise, paired.benchmark
+        some, name = paired.different_prompts, paired.benchmark
         of = f"{some} of {counted(some + len(paired.samples), 'shared sample')}"
         text = f"{name} cannot be compared completely: the prompts of {of} differ"
         yield Reason(name, "incomparable", text)
@@ -106,8 +106,8 @@ def _open(name: str, finding: Finding) -> str:
     if finding.status == "too few clusters":
         clusters = finding.difference.drop.effective_clusters
         return (
-            f"{_subject(name)} has an effective number of {clusters:.0f} clusters (images or "
-            f"videos); at least {FEW_CLUSTERS} are required"
+            f"{_subject(name)} has {clusters:.0f} effective clusters (images or videos); at least "
+            f"{FEW_CLUSTERS} are required"
         )
     return (
         f"{_subject(name)} may have dropped by up to {size(-finding.lower)} (difference "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evalsuite.comparison.gate import Assessment, GateResult
-from evalsuite.report.format import batch_sensitivity, counted, signed
+from evalsuite.report.format import batch_sensitivity, counted, listed, signed
 from evalsuite.runs.records import BatchSensitivity, FoundRun
 
 SHARE = 4
@@ -37,7 +37,7 @@ def warnings(result: GateResult) -> Iterator[str]:
                 runs.setdefault(found.path, f"the {role} {found.run.checkpoint.name}")
     for (limit, remedy), runs in named.items():
         yield (
-            f"the effect of the batch size on {' and '.join(runs.values())} is not shown to be "
+            f"the effect of the batch size on {listed(list(runs.values()))} is not shown to be "
             f"below {limit:g} points (a quarter of the margin): {remedy}"
         )
 
