@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 
-.PHONY: install demo test browser chromium screenshots pictures lint lint-words format golden bench parity simulations clean lock docs bare bare-ci
+.PHONY: install demo test test-quick browser chromium screenshots pictures lint lint-words format golden bench parity simulations clean lock docs bare bare-ci
 
 install: $(DEV)
 
@@ -23,9 +23,14 @@ demo: $(RUN)  ## evaluate both bundled checkpoints on all bundled benchmarks
 	$(BIN)/evalsuite run --ckpt demo --ckpt demo:early
 	$(BIN)/evalsuite leaderboard
 
-# By file, as fixtures of a module are dear; in the order of their names, as some of few tests are long.
-test: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# tests/conftest.py groups the tests: those that need VLMEvalKit share one process, all others go by file.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+
+test: install  ## all tests that need neither a browser nor many minutes
+	$(PYTEST)
+
+test-quick: install  ## the tests that start neither VLMEvalKit nor a worker
+	$(PYTEST) -m "not integration and not slow and not browser"
 
 browser: install chromium  ## the page in a headless Chromium
 	$(BIN)/python -m pytest -m browser -s tests/browser

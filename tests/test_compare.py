@@ -27,6 +27,7 @@ from evalsuite.comparison.selection import lead
 from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.report.tables import comparison as tables
 from evalsuite.report.writers import comparison as writers
+from evalsuite.report.writers.dataframe import to_dataframe
 from evalsuite.report.writers.markdown import grid_markdown
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun
@@ -314,6 +315,24 @@ def test_json_and_csv_have_the_same_numbers(tmp_path: Path) -> None:
     assert plain["benchmarks"][0]["difference"] == pytest.approx(difference.points)
     assert plain["benchmarks"][0]["low"] == pytest.approx(difference.interval()[0])
     assert len(plain["benchmarks"][0]["breakdown"]) == 2
+
+
+def test_a_data_frame_has_the_values_of_csv(tmp_path: Path) -> None:
+    comparison = several(tmp_path)
+    frame = to_dataframe(writers.COLUMNS, writers.rows(comparison))
+    rows = list(csv.DictReader(io.StringIO(writers.to_csv(comparison))))
+    assert list(frame.columns) == list(rows[0])
+    assert [float(row["difference"]) for row in rows] == pytest.approx(list(frame["difference"]))
+    assert comparison.mean is not None
+    assert frame["difference"].iloc[-1] == comparison.mean.points
+
+
+def test_html_has_the_table(tmp_path: Path) -> None:
+    sides = [found.path for found in two(tmp_path)]
+    assert command(*sides, "--format", "html", "-o", tmp_path / "out.html") == 0
+    text = (tmp_path / "out.html").read_text()
+    assert text.startswith("<!DOCTYPE html>")
+    assert "-8.00" in text
 
 
 def test_one_image_has_no_standard_error(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from evalsuite.cli.app import app
 from evalsuite.cli.options import Names, Output, ResultsDir, names
 from evalsuite.errors import UsageError
 
-FORMATS = ("table", "markdown", "json", "csv")
+FORMATS = ("table", "markdown", "html", "json", "csv")
 
 
 @app.command(rich_help_panel="Compare")
@@ -42,7 +42,7 @@ def compare(
         typer.Option(metavar="FILE", help="Write every changed answer to FILE as JSON lines."),
     ] = None,
     format_: Annotated[
-        str, typer.Option("--format", help="table, markdown, json or csv.")
+        str, typer.Option("--format", help="table, markdown, html, json or csv.")
     ] = "table",
     output: Output = None,
     output_dir: ResultsDir = Path("results"),

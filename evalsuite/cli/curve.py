@@ -16,7 +16,7 @@ from evalsuite.cli.options import Output, ResultsDir, Runs
 def curve(
     runs: Runs = None,
     format_: Annotated[
-        str, typer.Option("--format", help="table, markdown, csv or json.")
+        str, typer.Option("--format", help="table, markdown, html, csv or json.")
     ] = "table",
     output: Output = None,
     plot: Annotated[

@@ -49,12 +49,12 @@ def records(differences: Sequence[Difference]) -> list[dict[str, Any]]:
 
 def to_csv(comparison: Comparison) -> str:
     """Render one line per benchmark, category and mean, and per incomparable benchmark."""
-    return csv.to_csv(_COLUMNS, _rows(comparison))
+    return csv.to_csv(COLUMNS, rows(comparison))
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """A benchmark, a category of one, or the mean."""
+class Record:
+    """A benchmark, a category of one, or the mean: one line of CSV or of a data frame."""
 
     benchmark: str
     row: Row | None
@@ -63,22 +63,23 @@ class _Row:
     incomparable: str | None = None
 
 
-def _rows(comparison: Comparison) -> Iterator[_Row]:
+def rows(comparison: Comparison) -> Iterator[Record]:
+    """Return the records of the benchmarks, their categories, the mean and the incomparable."""
     for difference, paired in zip(comparison.differences, comparison.paired, strict=True):
-        yield _Row(paired.benchmark, Row(difference))
+        yield Record(paired.benchmark, Row(difference))
         for category in category_differences(paired):
-            yield _Row(paired.benchmark, Row(category), category.name)
+            yield Record(paired.benchmark, Row(category), category.name)
     if comparison.mean is not None:
-        yield _Row(comparison.mean.name, Row(comparison.mean))
+        yield Record(comparison.mean.name, Row(comparison.mean))
     for item in comparison.incomparable:
-        yield _Row(item.benchmark, None, incomparable="; ".join(item.why))
+        yield Record(item.benchmark, None, incomparable="; ".join(item.why))
 
 
-def _of_difference(column: Column[Row]) -> Column[_Row]:
+def _of_difference(column: Column[Row]) -> Column[Record]:
     return Column(column.key, "", lambda r: None if r.row is None else column.value(r.row))
 
 
-_COLUMNS: tuple[Column[_Row], ...] = (
+COLUMNS: tuple[Column[Record], ...] = (
     Column("benchmark", "", lambda r: r.benchmark),
     Column("category", "", lambda r: r.category),
     *(_of_difference(c) for c in columns("benchmark") if c.key not in ("", "name")),

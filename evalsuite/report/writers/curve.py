@@ -12,7 +12,7 @@ from evalsuite.report.writers import csv
 from evalsuite.report.writers.output import check_format, write_grids
 from evalsuite.system.files import to_json_text
 
-FORMATS = ("table", "markdown", "csv", "json")
+FORMATS = ("table", "markdown", "html", "csv", "json")
 
 
 def write(found: Curves, form: str, output: Path | None) -> None:
