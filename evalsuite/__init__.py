@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from evalsuite.api import compare as compare
     from evalsuite.api import gate as gate
     from evalsuite.api import run as run
+    from evalsuite.api import to_dataframe as to_dataframe
     from evalsuite.benchmarks.benchmark import Benchmark as Benchmark
     from evalsuite.checkpoint.checkpoint import Checkpoint as Checkpoint
     from evalsuite.comparison.comparison import Comparison as Comparison
@@ -31,6 +32,7 @@ _HOME = {
     "run": ("evalsuite.api", "run"),
     "compare": ("evalsuite.api", "compare"),
     "gate": ("evalsuite.api", "gate"),
+    "to_dataframe": ("evalsuite.api", "to_dataframe"),
     "load_run": ("evalsuite.runs.records", "read_run"),
     "register": ("evalsuite.vlmevalkit.adapter", "register"),
     "Benchmark": ("evalsuite.benchmarks.benchmark", "Benchmark"),

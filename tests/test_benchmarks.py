@@ -10,7 +10,7 @@ from evalsuite.benchmarks.benchmark import METRICS, PROMPT_FORMATS, FrameRule
 from evalsuite.benchmarks.catalogue import load, override
 from evalsuite.errors import UsageError
 from evalsuite.runs.comparable import JudgeId
-from evalsuite.smolvlm.prompts import FORMATS
+from evalsuite.smolvlm.formats import FORMATS
 
 GOOD = """
   Mine:

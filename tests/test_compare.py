@@ -508,8 +508,8 @@ def test_an_unfinished_run_is_noted(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("\\xff", "is damaged"),
-        ("[1]\n", "a line is no sample"),
-        ("null\n", "a line is no sample"),
+        ("[1]\n", "a line is not an object"),
+        ("null\n", "a line is not an object"),
         ("[" * 100_000, "is damaged"),
         ("", "0 samples that count, and run.json says 50"),
     ],

@@ -10,7 +10,16 @@ from typing import Any
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.runner.job import Job
 from evalsuite.runs.comparable import Conditions
-from evalsuite.runs.records import Cost, Counts, Failure, Prediction, SampleScore, Score, group_name
+from evalsuite.runs.records import (
+    Cost,
+    Counts,
+    Failure,
+    Prediction,
+    SampleScore,
+    Score,
+    by_group,
+    group_name,
+)
 from evalsuite.sample import Frames, Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.system.environment import installed
@@ -68,7 +77,10 @@ def make_score(
         modified_data=benchmark.modified,
         vlmevalkit_score=scored.vlmevalkit_score,
         deviations=scored.deviations,
-        breakdown=_breakdown(counting),
+        breakdown={
+            group_name(*group): 100 * mean([row.value for row in members])
+            for group, members in by_group(counting, lambda row: row).items()
+        },
         macro_average=scored.macro_average,
         extra=scored.extra,
         failure_reasons=tuple(why_failed(failed)),
@@ -175,17 +187,3 @@ def _row(sample: Sample | BrokenSample, prediction: Prediction, scored: SampleVa
         ended=prediction.ended,
         error=prediction.error,
     )
-
-
-def _breakdown(rows: Sequence[SampleScore]) -> dict[str, float]:
-    """Score by category, then by part and each of the labels; none that is the same everywhere."""
-    values: dict[str, dict[str, list[float]]] = {}
-    for row in rows:
-        for column, value in row.groups:
-            values.setdefault(column, {}).setdefault(value, []).append(row.value)
-    return {
-        group_name(column, value): 100 * mean(groups[value])
-        for column, groups in values.items()
-        if len(groups) > 1
-        for value in sorted(groups)
-    }

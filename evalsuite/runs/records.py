@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.layout import samples_path
 from evalsuite.sample import Ended
 
+Row = TypeVar("Row")
 SCHEMA = 2
 """The version of run.json and the journals. Other versions are not read."""
 
@@ -71,8 +72,28 @@ class SampleScore:
 
 
 def group_name(column: str, value: str) -> str:
-    """As a breakdown has it: ``chart`` of the categories, ``split: val`` of another column."""
+    """The name of a group in a breakdown: ``chart`` for a category, ``split: val`` otherwise."""
     return f"{column}: {value}" if column else value
+
+
+def by_group(
+    rows: Iterable[Row], sample: Callable[[Row], SampleScore]
+) -> dict[tuple[str, str], list[Row]]:
+    """Group `rows` by category, part and label; `sample` gives the sample of a row.
+
+    Keys are those of `SampleScore.groups`: columns in order of appearance, values sorted. Columns
+    with one value only are left out.
+    """
+    columns: dict[str, dict[str, list[Row]]] = {}
+    for row in rows:
+        for column, value in dict.fromkeys(sample(row).groups):
+            columns.setdefault(column, {}).setdefault(value, []).append(row)
+    return {
+        (column, value): groups[value]
+        for column, groups in columns.items()
+        if len(groups) > 1
+        for value in sorted(groups)
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
