@@ -417,7 +417,8 @@ def test_what_is_not_ours_is_neither_written_to_nor_removed(
 
 
 @pytest.mark.parametrize(
-    ("marker", "said"), [("{", "is not valid JSON"), ('{"schema": 9, "pages": []}', "newer evalsuite")]
+    ("marker", "said"),
+    [("{", "is not valid JSON"), ('{"schema": 9, "pages": []}', "newer evalsuite")],
 )
 def test_a_marker_that_cannot_be_understood(tmp_path: Path, marker: str, said: str) -> None:
     (tmp_path / MARKER).write_text(marker)
