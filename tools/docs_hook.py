@@ -36,7 +36,7 @@ def _table(headings: list[str], rows: list[list[str]]) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """Help without rich's markup, the pages that it names as links."""
-    text = re.sub(r"\[/?(?:bold|italic|dim)\]", "", text)
+    text = re.sub(r"(?<!\\)\[/?(?:bold|italic|dim)\]", "", text).replace("\\[", "[")
     return re.sub(r"docs/([\w/-]+\.md)", lambda page: f"[{page[1]}](../{page[1]})", text)
 
 
