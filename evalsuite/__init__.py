@@ -1,8 +1,8 @@
-"""Evaluate SmolVLM checkpoints under VLMEvalKit's own prompts and metrics, fast and trustworthily.
+"""Evaluate SmolVLM checkpoints with VLMEvalKit's prompts and metrics.
 
 >>> import evalsuite
 >>> run = evalsuite.run("demo", limit=50)
->>> {score.benchmark: score.score for score in run.scores}
+>>> {score.benchmark: score.value for score in run.scores}
 """
 
 from __future__ import annotations

@@ -163,8 +163,8 @@ def test_a_missing_or_changed_run_is_an_error(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "is not JSON"),
-        pytest.param("[" * 100_000, "is not JSON", id="deep"),
+        ("", "is not valid JSON"),
+        pytest.param("[" * 100_000, "is not valid JSON", id="deep"),
         ("[]", "expected schema 1"),
         ('{"schema": 2}', "expected schema 1"),
         ('{"schema": 1}', "was changed by hand?"),

@@ -23,6 +23,7 @@ from evalsuite.runs.records import (
 from evalsuite.sample import Frames, Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.system.environment import installed
+from evalsuite.system.text import first_few
 from evalsuite.vlmevalkit.client import BenchmarkScore, BrokenSample, Kit, SampleValue
 
 
@@ -157,8 +158,7 @@ def why_failed(failures: Sequence[tuple[str, str]], most: int = 5) -> list[str]:
         by_reason.setdefault(reason, []).append(id_)
     lines = []
     for reason, ids in sorted(by_reason.items(), key=lambda item: -len(item[1]))[:most]:
-        more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
-        lines.append(f"{', '.join(ids[:3])}{more}: {reason}")
+        lines.append(f"{first_few(ids, 3)}: {reason}")
     if len(by_reason) > most:
         lines.append(f"and {len(by_reason) - most} more reasons: see samples.jsonl")
     return lines
