@@ -1,4 +1,4 @@
-"""What is asked of the kit process: samples and scores, each in a thread that posts what came."""
+"""Requests to the VLMEvalKit process, each in a thread that posts the result as an event."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from evalsuite.vlmevalkit.client import KitError
 
 
 class Requests:
-    """One thread for samples and one for scores, so that neither waits in line for the other."""
+    """Requests for samples and for scores, in one thread each."""
 
     def __init__(self, source: SampleSource, post: Callable[[Event], None]) -> None:
         self._source = source
@@ -37,7 +37,7 @@ class Requests:
         self._scorer = ThreadPoolExecutor(max_workers=1)
 
     def build(self, job: Job, piece: Piece) -> None:
-        """Have the samples of `piece` built: `Built` or `Unbuilt` is posted."""
+        """Build the samples of `piece`; posts `Built` or `Unbuilt`."""
         self._builder.submit(
             self._do,
             lambda: self._built(job, piece),
@@ -45,7 +45,7 @@ class Requests:
         )
 
     def score(self, job: Job, where: RunPaths) -> None:
-        """Have `job` scored: `Scored` or `Unscored` is posted."""
+        """Score `job`; posts `Scored` or `Unscored`."""
         self._scorer.submit(
             self._do,
             lambda: self._scored(job, where),
@@ -53,26 +53,26 @@ class Requests:
         )
 
     def look_again(self, job: Job, where: RunPaths) -> None:
-        """Have what was asked again held against the score of `job`: `LookedAgain` is posted."""
+        """Compare the reruns of `job` with its predictions; posts `LookedAgain`."""
         again = _again(job)
-        remark = f"{job.benchmark.name}: what changed at batch size 1 cannot be scored"
+        remark = f"{job.benchmark.name}: the reruns at batch size 1 cannot be scored"
         self._scorer.submit(
             self._do,
             lambda: self._looked_again(job, where, again),
-            # The score itself is there, and right.
+            # The score itself is not affected.
             lambda error: LookedAgain(job, len(again), f"{remark}: {error}"),
         )
 
     def failure(self, benchmark: Benchmark, error: KitError) -> Failure:
-        """What came of `benchmark` if the kit process said `error`."""
+        """The failure of `benchmark` for an error of the VLMEvalKit process."""
         log = self._source.kit.log
-        remedy = f"{log} has the whole story" if error.logged else "mend that and run again"
+        remedy = f"see {log}" if error.logged else "fix it and run again"
         return Failure(
             benchmark=benchmark.name, stage=error.stage, message=str(error), remedy=remedy
         )
 
     def close(self) -> None:
-        """Ask nothing more; what is under way ends with the kit process."""
+        """Cancel waiting requests; running ones end with the VLMEvalKit process."""
         for executor in (self._builder, self._scorer):
             executor.shutdown(wait=False, cancel_futures=True)
 
@@ -81,7 +81,7 @@ class Requests:
             self._post(work())
         except KitError as error:
             self._post(failed(error))
-        except BaseException as error:  # noqa: BLE001 - a thread's defect must reach the main one
+        except BaseException as error:  # noqa: BLE001 - an error of a thread must reach the main thread
             self._post(Defect(error))
 
     def _built(self, job: Job, piece: Piece) -> Built:
@@ -100,7 +100,7 @@ class Requests:
             where.evidence(name),
         )
         write_samples(where.samples(name), rows)
-        where.batch_sensitivity(name).unlink(missing_ok=True)  # of an earlier score
+        where.batch_sensitivity(name).unlink(missing_ok=True)  # that of an earlier score
         cost = cost_of(job, time.monotonic() - started)
         score = make_score(
             job.benchmark, job.conditions, scored, rows, unscored=job.left_out, cost=cost
@@ -110,7 +110,7 @@ class Requests:
     def _looked_again(
         self, job: Job, where: RunPaths, again: Mapping[str, Prediction]
     ) -> LookedAgain:
-        found = batch_sensitivity.look_again(
+        found = batch_sensitivity.score_reruns(
             self._source.kit, job.benchmark, job.rows, job.journal.predictions, again
         )
         batch_sensitivity.write(where.batch_sensitivity(job.benchmark.name), found)
@@ -118,6 +118,6 @@ class Requests:
 
 
 def _again(job: Job) -> dict[str, Prediction]:
-    """What came of asking samples again, of those that were to be."""
+    """The predictions of reruns at batch size 1."""
     known = {} if job.again is None else job.again.predictions
     return {id_: known[id_] for id_ in job.wanted_again if id_ in known}
