@@ -29,13 +29,14 @@ from pathlib import Path
 from tabulate import tabulate
 
 from bench import photos
-from bench.side_by_side import Stopwatch, rate, setting, subject, write
+from bench.results import rate, setting, write
+from bench.side_by_side import Stopwatch, subject
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import RunConfig
+from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
-from evalsuite.runner.source import SampleSource
 from evalsuite.system.devices import resampling
 from evalsuite.vlmevalkit.client import Kit
 

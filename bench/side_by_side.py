@@ -21,8 +21,6 @@ and bytes and the device's measured rates (`evalsuite.smolvlm.roofline`).
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -31,12 +29,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from tabulate import tabulate
 
 from bench import photos, shapes
+from bench.results import rate, setting, write
 from evalsuite.benchmarks import catalogue as catalogue
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import locate
@@ -44,9 +42,9 @@ from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import Event, RunPlanned, SamplesPredicted
+from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
-from evalsuite.runner.source import SampleSource
 from evalsuite.runs.layout import run_paths
 from evalsuite.runs.records import Run
 from evalsuite.runs.storage import read_samples
@@ -56,8 +54,6 @@ from evalsuite.smolvlm.roofline import Workload, minimum_work, shape_of
 from evalsuite.system.devices import resampling, resolve
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.reference import ReferenceTask, run_reference
-
-RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +226,6 @@ def table(turns: Sequence[tuple[LoopResult, LoopResult]]) -> str:
     return tabulate(rows, headers="keys", tablefmt="github")
 
 
-def rate(per_second: float) -> str:
-    """Format `per_second` with three digits or one decimal place."""
-    return f"{per_second:.1f}" if per_second >= 10 else f"{per_second:.3g}"
-
-
 def roofline_summary(
     checkpoint: Checkpoint, on: DeviceSetting, turns: Sequence[tuple[LoopResult, LoopResult]]
 ) -> str:
@@ -276,18 +267,6 @@ def rates_of(checkpoint: Checkpoint, on: DeviceSetting) -> DeviceRates:
     return rates
 
 
-def setting(command: str, device: str) -> str:
-    """Describe machine, software and `device` of a measurement."""
-    versions = ", ".join(
-        f"{name} {version(name)}"
-        for name in ("torch", "torchvision", "transformers", "ms-vlmeval", "evalsuite")
-    )
-    return (
-        f"`{command}`\n\n{os.cpu_count()} CPU cores ({_cpu()}), {device}; "
-        f"Python {platform.python_version()}, {versions}; {time.strftime('%Y-%m-%d')}."
-    )
-
-
 def _dtypes(on: DeviceSetting) -> str:
     if on.dtype == on.vlmevalkit_dtype:
         return f"{on.dtype} on both sides"
@@ -302,12 +281,6 @@ def _gpu(on: DeviceSetting) -> str:
         capture_output=True, text=True, check=False,
     ).stdout  # fmt: skip
     return shown.strip().splitlines()[0] if shown.strip() else on.device
-
-
-def _cpu() -> str:
-    shown = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
-    names = [line.partition(":")[2].strip() for line in shown.splitlines() if "Model name" in line]
-    return names[0] if names else platform.machine()
 
 
 @contextmanager
@@ -354,17 +327,6 @@ def compare_prefixes(arguments: argparse.Namespace, on: DeviceSetting) -> tuple[
         turns = prefixes.measure(checkpoint.path, on.device, on.dtype, asked, arguments.rounds)
     same = all(whole.texts == shared.texts for whole, shared in turns)
     return prefixes.table(turns), same or on.dtype != "float32"
-
-
-def write(section: str, report: str) -> None:
-    """Replace `section` of RESULTS.md by `report`, or append it."""
-    begin, end = f"<!-- {section} -->", f"<!-- /{section} -->"
-    text = RESULTS.read_text()
-    if begin not in text:
-        text += f"\n## {section}\n\n{begin}\n{end}\n"
-    before, _, rest = text.partition(begin)
-    _, _, after = rest.partition(end)
-    RESULTS.write_text(f"{before}{begin}\n{report}{end}{after}")
 
 
 def section_of(arguments: argparse.Namespace, on: DeviceSetting) -> str:

@@ -546,7 +546,7 @@ def test_samples_must_match_the_score(tmp_path: Path) -> None:
     a, b = (stored(tmp_path, name, {"A": samples(EASY)}) for name in "ab")
     lines = b.samples("A").read_text().splitlines(keepends=True)
     for kept, said in (
-        (lines[: len(lines) // 2], f"{len(lines) // 2} samples that count"),
+        (lines[: len(lines) // 2], f"{len(lines) // 2} counted samples"),
         ([*lines[1:], lines[-1]], "a duplicate id"),
         ([line.replace('"value":0.0', '"value":1.0') for line in lines], "does not give the score"),
     ):

@@ -199,9 +199,7 @@ def test_a_different_definition_is_reported() -> None:
     other = at("a-checkpoint-2", 2, "a/checkpoint-2")
     changed = (score("A", 9.0, definition="other"),)
     found = curves([usual, FoundRun(other.path, dataclasses.replace(other.run, outcomes=changed))])
-    assert why(found) == {
-        "a-checkpoint-2": "A: another definition in the benchmarks file"
-    }
+    assert why(found) == {"a-checkpoint-2": "A: another definition in the benchmarks file"}
 
 
 def test_one_run_per_step_with_the_usual_settings() -> None:

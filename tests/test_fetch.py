@@ -250,7 +250,7 @@ def test_addresses_other_than_web_addresses_are_refused(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_bytes(DATA)
     (wanted,) = missing([benchmark((tmp_path / "t.tsv").as_uri())], None)
     assert wanted.unreachable is not None
-    assert "not a web address" in wanted.unreachable
+    assert "not an HTTP address" in wanted.unreachable
 
 
 def test_a_certificate_nobody_signed_is_not_trusted(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def wanted(count: int, target: Path) -> Missing:
 
 
 def test_the_disk_must_have_room(target: Path) -> None:
-    with pytest.raises(IncompleteError, match=r"1000 TB to download and unpack, .* free"):
+    with pytest.raises(IncompleteError, match=r"1.0 PB to download and unpack, .* free"):
         fetch([wanted(10**15, target)], yes=True)
 
 
@@ -314,9 +314,9 @@ def test_a_large_download_requires_yes(target: Path) -> None:
     with pytest.raises(UsageError, match=LARGE):
         fetch(large)
     assert not target.parent.exists()
-    (failed,) = fetch(large, yes=True, patience=HURRIED)
+    (failed,) = fetch(large, yes=True, retries=HURRIED)
     assert "Connection refused" in failed.message
-    (failed,) = fetch([wanted(4_000_000_000, target)], patience=HURRIED)
+    (failed,) = fetch([wanted(4_000_000_000, target)], retries=HURRIED)
     assert "Connection refused" in failed.message
 
 
@@ -365,9 +365,9 @@ def test_the_command_says_what_it_loads_then_loads_it(tmp_path: Path, target: Pa
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
     (row,) = [n for n, line in enumerate(lines) if line.startswith("Mine ")]
-    for said in ("480 kB", "MIT & more", server.url, str(target)):
+    for said in ("480.0 kB", "MIT & more", server.url, str(target)):
         assert said in lines[row]
-    (loading,) = [n for n, line in enumerate(lines) if "downloading 480 kB of 480 kB" in line]
+    (loading,) = [n for n, line in enumerate(lines) if "downloading 480.0 kB of 480.0 kB" in line]
     assert row < loading
     assert lines[-1] == "data of 1 of 1 benchmark is ready"
     assert again.returncode == 0
@@ -384,7 +384,7 @@ def test_without_a_network_there_is_one_table_and_exit_4(tmp_path: Path) -> None
         HF_HUB_CACHE=str(tmp_path / "hub"), HF_ENDPOINT="http://127.0.0.1:9",
     )  # fmt: skip
     assert done.returncode == 4
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60, "a dead network is not waited for"
     assert "Traceback" not in done.stderr
     troubles = [line for line in done.stderr.splitlines() if "Connection refused" in line]
     assert len(troubles) <= 2
@@ -399,7 +399,7 @@ def test_plain_lines_tell_rate_and_time_left() -> None:
     for done in (0, 1, 2_000_000, 10_000_000, 10_000_000):
         plain.say(Step("B", "downloading", done, 10_000_000))
     assert out.getvalue() == textwrap.dedent("""\
-        B: downloading 0 bytes of 10 MB
-        B: downloading 2.0 MB of 10 MB, 100 kB/s, 1:20 left
-        B: downloading 10 MB of 10 MB
+        B: downloading 0 bytes of 10.0 MB
+        B: downloading 2.0 MB of 10.0 MB, 100.0 kB/s, 1:20 left
+        B: downloading 10.0 MB of 10.0 MB
         """)

@@ -53,8 +53,8 @@ def test_a_child_that_hangs_is_killed(echo: str) -> None:
     assert gone(child.pid)
 
 
-@pytest.mark.parametrize(("how", "epitaph"), [("crash", "exit code 7"), ("kill", "was killed")])
-def test_a_child_that_dies_says_how(echo: str, how: str, epitaph: str) -> None:
+@pytest.mark.parametrize(("how", "reason"), [("crash", "exit code 7"), ("kill", "was killed")])
+def test_a_child_that_dies_says_how(echo: str, how: str, reason: str) -> None:
     child = Child(echo)
     child.send("hello")
     child.receive(timeout=30)
@@ -62,7 +62,7 @@ def test_a_child_that_dies_says_how(echo: str, how: str, epitaph: str) -> None:
         child.send("crash")
     else:
         os.kill(child.pid, signal.SIGKILL)
-    with pytest.raises(ChildDied, match=epitaph):
+    with pytest.raises(ChildDied, match=reason):
         child.receive(timeout=30)
     child.kill()
 

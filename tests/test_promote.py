@@ -166,8 +166,8 @@ def test_a_missing_or_changed_run_is_an_error(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "is not JSON"),
-        pytest.param("[" * 100_000, "is not JSON", id="deep"),
+        ("", "JSON"),
+        pytest.param("[" * 100_000, "JSON", id="deep"),
         ("[]", "schema is not 1"),
         ('{"schema": 2}', "schema is not 1"),
         ('{"schema": 1}', "wrong or missing keys"),

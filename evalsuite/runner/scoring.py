@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.runner.job import Job
+from evalsuite.runner.job import Job, PredictionCost
 from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.records import (
     Cost,
@@ -23,6 +23,7 @@ from evalsuite.runs.records import (
 from evalsuite.sample import Frames, Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.system.environment import installed
+from evalsuite.system.text import first_few
 from evalsuite.vlmevalkit.client import BenchmarkScore, BrokenSample, Kit, SampleValue
 
 
@@ -105,19 +106,19 @@ def conditions_of(
     )
 
 
-def cost_of(job: Job, score_seconds: float) -> Cost:
-    """The cost of `job`; that of an earlier session if this one predicted nothing."""
+def cost_of(made: PredictionCost, before: Score | None, score_seconds: float) -> Cost:
+    """The cost of a score, or of the earlier score `before` if this session predicted nothing."""
     scoring = {"score": round(score_seconds, 3)}
-    if job.seconds is not None:
+    if (predicting := made.predict_seconds) is not None:
         return Cost(
-            seconds={"predict": round(job.seconds, 3), **_rounded(job.spent), **scoring},
-            samples_per_second=round(job.asked / job.seconds, 3),
-            tokens=job.tokens,
-            peak_memory_bytes=job.peak_memory_bytes,
-            host_memory_bytes=job.host_memory_bytes,
+            seconds={"predict": round(predicting, 3), **_rounded(made.seconds), **scoring},
+            samples_per_second=round(made.samples / predicting, 3),
+            tokens=made.tokens,
+            peak_memory_bytes=made.peak_memory_bytes,
+            host_memory_bytes=made.host_memory_bytes,
         )
-    before = Cost() if job.before is None else job.before.cost
-    return replace(before, seconds={**before.seconds, **scoring})
+    cost = Cost() if before is None else before.cost
+    return replace(cost, seconds={**cost.seconds, **scoring})
 
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
@@ -136,13 +137,13 @@ def _counts(rows: Sequence[SampleScore], unscored: int) -> Counts:
 
 
 def without_answer(job: Job) -> Failure | None:
-    """A failure if no sample has a prediction: nothing was evaluated, which is not a score of 0."""
-    found = [job.journal.predictions[id_] for id_ in job.chosen]
+    """A failure if no sample has a prediction: nothing was evaluated, which is not a 0."""
+    found = [job.journal.predictions[id_] for id_ in job.choice.asked]
     if any(prediction.ended != "error" for prediction in found):
         return None
     reason = why_failed([(p.id, str(p.error)) for p in found], most=1)[0]
     return Failure(
-        benchmark=job.benchmark.name,
+        benchmark=job.name,
         stage="predict",
         message=f"all {len(found)} samples failed: {reason}",
         remedy="fix it and run again",
@@ -156,8 +157,7 @@ def why_failed(failures: Sequence[tuple[str, str]], most: int = 5) -> list[str]:
         by_reason.setdefault(reason, []).append(id_)
     lines = []
     for reason, ids in sorted(by_reason.items(), key=lambda item: -len(item[1]))[:most]:
-        more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
-        lines.append(f"{', '.join(ids[:3])}{more}: {reason}")
+        lines.append(f"{first_few(ids, 3)}: {reason}")
     if len(by_reason) > most:
         lines.append(f"and {len(by_reason) - most} more reasons: see samples.jsonl")
     return lines

@@ -6,7 +6,6 @@ a run that was overwritten later is detected.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.runs.find import find_one
 from evalsuite.runs.records import FoundRun, now
 from evalsuite.runs.storage import read_run
-from evalsuite.system.files import to_json_text, write_atomically
+from evalsuite.system.files import read_json, to_json_text, write_atomically
 
 NAME = "baseline.json"
 SCHEMA = 1
@@ -124,14 +123,9 @@ def _check_whole(found: FoundRun) -> None:
 def read(results: Path) -> Promoted | None:
     """The promoted runs of `results`; None without a file. Raises `UsageError`."""
     path = results / NAME
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise UsageError(f"{path}: is not JSON; {_REMEDY}") from None
+    plain = read_json(path, _REMEDY)
     if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
         raise UsageError(f"{path}: schema is not {SCHEMA}; {_REMEDY}")
     try:

@@ -11,9 +11,7 @@ from evalsuite.errors import UsageError
 from evalsuite.runs.layout import checkpoint_directories, run_directories, run_records
 from evalsuite.runs.records import FoundRun
 from evalsuite.runs.storage import read_run
-
-_SOME = 5
-"""Maximum number of candidates in a message."""
+from evalsuite.system.text import first_few
 
 
 def find(arguments: Sequence[str], results: Path) -> list[FoundRun]:
@@ -121,11 +119,8 @@ def _why_no_run(path: Path, results: Path) -> str:
 def _only(argument: str, candidates: Sequence[Path], what: str) -> Path:
     if len(candidates) == 1:
         return candidates[0]
-    more = f" and {len(candidates) - _SOME} more" if len(candidates) > _SOME else ""
-    raise UsageError(
-        f"{argument}: {len(candidates)} {what}; name one of "
-        f"{', '.join(map(str, candidates[:_SOME]))}{more}"
-    )
+    named = first_few([str(path) for path in candidates])
+    raise UsageError(f"{argument}: {len(candidates)} {what}; name one of {named}")
 
 
 def _largest(candidates: Sequence[FoundRun]) -> FoundRun:
