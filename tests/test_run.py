@@ -329,7 +329,7 @@ def test_no_answer_at_all_is_no_score(bench: Bench, tmp_path: Path) -> None:
     run = bench.run(tmp_path / "out", [benchmark])
     (failure,) = run.failures
     assert failure.stage == "predict"
-    assert failure.message.startswith("none of 1 samples could be answered: 0: ")
+    assert failure.message.startswith("all 1 samples failed: 0: ")
     assert not run.scores
 
 
