@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evalsuite.errors import UsageError
-from evalsuite.runner.batch_sensitivity import SAMPLES, Twice, pick, pool, shares, write
+from evalsuite.runner.batch_sensitivity import SAMPLES, RerunPair, pick, pool, shares, write
 from evalsuite.runner.events import BenchmarkFinished, Event, SamplesRerun
 from evalsuite.runner.workers.worker import BatchDone, Message, Worker, WorkerSettings
 from evalsuite.runs.journal import read_predictions
@@ -44,8 +44,8 @@ def test_a_smaller_draw_is_part_of_a_larger_one() -> None:
     assert 200 < sum(map(int, drawn)) / 64 < 300
 
 
-def twice(id_: str, value: float, alone: float, cluster: str = "") -> Twice:
-    return Twice(
+def twice(id_: str, value: float, alone: float, cluster: str = "") -> RerunPair:
+    return RerunPair(
         id=id_,
         cluster=cluster or id_,
         prediction=f"{value:g}",
@@ -95,7 +95,7 @@ def test_a_run_repeats_some_samples(reference: Reference) -> None:
     assert read_run(reference.directory / "run.json").batch_sensitivity == noise
     for name, count in noise.samples.items():
         lines = (reference.directory / name / "batch_sensitivity.jsonl").read_text().splitlines()
-        found = [Twice(**json.loads(line)) for line in lines]
+        found = [RerunPair(**json.loads(line)) for line in lines]
         assert len(found) == count
         first = read_predictions(reference.journal(name))
         alone = read_predictions(reference.directory / name / "rerun.jsonl")
