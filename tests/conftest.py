@@ -30,9 +30,9 @@ from evalsuite.runner.events import (
     SamplesPredicted,
     SamplesRerun,
 )
+from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
-from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers.slot import StartWorker
 from evalsuite.runner.workers.worker import Worker
 from evalsuite.runs.layout import read_limit, run_paths

@@ -1,4 +1,4 @@
-"""What a checkpoint is asked so that it can be held against a baseline."""
+"""The configuration that evaluates a checkpoint like a baseline."""
 
 from __future__ import annotations
 

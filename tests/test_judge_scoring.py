@@ -166,7 +166,7 @@ def test_captions_of_tempcompass(bench: JudgeBench, tmp_path: Path) -> None:
         assert asked.system == "You are an AI assistant for question answering."
         assert "Which?\nA. up\nB. down" in asked.prompt
         if "falls" in asked.prompt.split("Video Description:")[-1]:
-            return "Reasoning: it says so.\nAnswer: B. down"
+            return "Reasoning: it falls.\nAnswer: B. down"
         return "" if "nothing" in asked.prompt else "Answer: A. up"
 
     bench.answer = answer

@@ -1,4 +1,4 @@
-"""Run a checkpoint as a baseline was run, so that the two can be compared."""
+"""Evaluate a checkpoint under the conditions of a baseline, so that they can be compared."""
 
 from __future__ import annotations
 

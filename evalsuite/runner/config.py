@@ -166,8 +166,8 @@ class InferenceConfig:
     noise: Annotated[
         int | None,
         Option(
-            "Repeat N samples at batch size 1 to measure batch-size sensitivity. Default: 64; 0 "
-            "disables it.",
+            "Repeat N samples at batch size 1 to measure batch-size sensitivity \\[default: 64; 0 "
+            "disables].",
             metavar="N",
             minimum=0,
         ),

@@ -69,8 +69,8 @@ class Profile:
 def profile(config: ProfileConfig, say: Callable[[str], None] = lambda _: None) -> Profile:
     """Measure, one process a batch size.
 
-    Raises `UsageError` for wrong arguments and `IncompleteError` if not even the device's own
-    rates can be had.
+    Raises `UsageError` for wrong arguments and `IncompleteError` if the rates of the device cannot
+    be measured.
     """
     require_run()
     batch_sizes = _batch_sizes(config.batch_sizes)
