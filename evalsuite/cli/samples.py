@@ -100,7 +100,7 @@ def _benchmark(found: Sequence[FoundRun], name: str | None) -> str:
         outcome = outcomes[name]
         if isinstance(outcome, Failure):
             why = f"{sentence(outcome.message)}; {sentence(outcome.remedy)}"
-            raise IncompleteError(f"{name}: {label} has no score of it: {why}")
+            raise IncompleteError(f"{name}: {label} has no score: {why}")
     assert name is not None
     return name
 
