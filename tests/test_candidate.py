@@ -1,4 +1,4 @@
-"""The options of a candidate, taken from its baseline."""
+"""The configuration that evaluates a checkpoint like a baseline."""
 
 from __future__ import annotations
 
