@@ -310,7 +310,7 @@ def test_three_shards_and_then_the_score(
         (["--shard", "1/2", "--mode", "eval"], "leave it out of --mode eval"),
         (["--workers", "0"], "--workers 0: expected auto or a number"),
         (["--workers", "many"], "--workers many"),
-        (["--ckpt", "no/such/checkpoint-*"], "no/such/checkpoint-*: no directory fits"),
+        (["--ckpt", "no/such/checkpoint-*"], "no/such/checkpoint-*: no directory matches"),
     ],
 )
 def test_what_is_refused(
