@@ -91,16 +91,16 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
         "mode": (["--ckpt", "demo", "--mode", "both"], "--mode both"),
         "set": (["--ckpt", "demo", "--set", "DemoOCR.metric=x"], "'metric' cannot be set"),
         "suite and benchmarks": (
-            ["--ckpt", "demo", "--suite", "demo", "-b", "DemoOCR"], "exclude each other"),
+            ["--ckpt", "demo", "--suite", "demo", "-b", "DemoOCR"], "--suite and --benchmarks"),
         "data dir": (["--ckpt", "demo", "--data-dir", str(tmp / "none")], "--data-dir"),
-        "frames of images": (["--ckpt", "demo", "--set", "DemoOCR.frames=4"], "about images"),
+        "frames of images": (["--ckpt", "demo", "--set", "DemoOCR.frames=4"], "DemoOCR has images"),
         "config": (["--config", str(config)], "unknown key 'limits' (did you mean 'limit'?)"),
         "config twice": (["--config", str(twice)], "line 2 is not valid YAML: duplicate key"),
         "config in two spellings": (["--config", str(spelled)], "duplicate option 'batch-size'"),
         "no checkpoint": ([], "--ckpt"),
         "one name for two": (["--ckpt", "demo", "--ckpt", "demo:early", "--name", "x"], "--name"),
         "a base for a whole checkpoint": (
-            ["--ckpt", "demo", "--base", "demo:early"], "--base demo:early: goes with a LoRA"),
+            ["--ckpt", "demo", "--base", "demo:early"], "--base demo:early: demo is not a LoRA"),
         "no suite for it": (
             ["--ckpt", str(checkpoint.read("demo").path), "--benchmarks-file", str(few)],
             "--suite"),
@@ -108,7 +108,7 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
         "an address without a judge": (
             ["--ckpt", "demo", "--judge-base-url", "http://localhost:1/v1"], "--judge MODEL"),
         "half an address": (
-            ["--ckpt", "demo", "--judge", "m", "--judge-base-url", "localhost"], "whole address"),
+            ["--ckpt", "demo", "--judge", "m", "--judge-base-url", "localhost"], "'localhost'"),
         "a key in the address": (
             ["--ckpt", "demo", "--judge", "m", "--judge-base-url", "http://k:s@host/v1"],
             "EVALSUITE_JUDGE_KEY"),
@@ -161,7 +161,7 @@ def test_missing_data_without_a_network(tmp_path: Path) -> None:
     result = evalsuite_process(*two, environment=elsewhere)
     assert result.returncode == 4
     *notes, last = result.stderr.splitlines()
-    assert "the data of 2 of 2 benchmarks cannot be used" in last
+    assert "the data of 2 of 2 benchmarks" in last
     assert any("OCRBench" in note and "evalsuite fetch -b OCRBench" in note for note in notes)
     assert any("MVBench" in note and "17 GB" in note for note in notes)
     one = ["run", "--ckpt", "demo", "-b", "OCRBench", "--data-dir", str(tmp_path), *output]
@@ -215,7 +215,7 @@ def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert f"pid {os.getpid()} on " in line
-    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["lock"]
+    assert not [p.name for p in tmp_path.rglob("*") if p.is_file()]
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:

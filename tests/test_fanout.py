@@ -312,7 +312,7 @@ def test_three_shards_are_scored_together(
         (["--shard", "1/2", "--mode", "eval"], "leave it out of --mode eval"),
         (["--workers", "0"], "--workers 0: expected auto or a number"),
         (["--workers", "many"], "--workers many"),
-        (["--ckpt", "no/such/checkpoint-*"], "no/such/checkpoint-*: no directory fits"),
+        (["--ckpt", "no/such/checkpoint-*"], "no/such/checkpoint-*: no directory matches"),
     ],
 )
 def test_refused_options(

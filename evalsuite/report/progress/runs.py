@@ -168,7 +168,7 @@ class Plain:
             del self._works[name]
 
     def _finish_all(self) -> None:
-        """Say how far the benchmarks are that have no score."""
+        """Print the progress of the benchmarks without a score."""
         for work in self._works.values():
             if work.done:
                 self._print(
@@ -181,12 +181,12 @@ class Plain:
 
 
 class Live(Plain):
-    """Bars at the bottom of a terminal; what is finished scrolls away above them."""
+    """Bars at the bottom of a terminal; finished benchmarks are printed above them."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(console, clock)
         self._spinner = Spinner("dots")
-        # Its thread calls _drawn four times a second, however often predictions come.
+        # Its thread calls _drawn four times a second, at any rate of predictions.
         self._live = RichLive(
             console=console, get_renderable=self._drawn, transient=True, redirect_stdout=False
         )
