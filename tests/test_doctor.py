@@ -151,7 +151,7 @@ def test_what_is_ready_is_exit_0() -> None:
     done = command("-b", "DemoVideo,DemoOCR")
     assert done.returncode == 0
     assert "data of 2 of 2 benchmarks is ready" in done.stdout
-    assert "all that a run needs" in done.stdout
+    assert "checkpoints can be run" in done.stdout
     assert "polygon3" in done.stdout.partition("packages left out")[2]
 
 
