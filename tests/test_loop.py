@@ -235,7 +235,8 @@ def test_a_benchmark_without_an_answer_is_a_failure(trial: Trial) -> None:
     trial.kit = FakeKit(trial.output.parent, broken=trial.kit.ids)
     run = trial.run()
     assert [failure.stage for failure in run.failures] == ["predict", "predict"]
-    assert "none of 20 samples" in run.failures[0].message
+    assert "20 samples" in run.failures[0].message
+    assert "no such image" in run.failures[0].message
     assert trial.kit.scored == []
 
 

@@ -523,7 +523,7 @@ def test_wrong_arguments_are_one_line(tmp_path: Path) -> None:
         (["--images", "thumbnail"], "did you mean 'thumbnails'"),
         (["-o", str(mine)], "is not empty"),
         (["nothing"], "no such run"),
-        (["--output-dir", str(mine)], "holds no runs"),
+        (["--output-dir", str(mine)], "contains no runs"),
     ):
         done = evalsuite("page", "--output-dir", results, *arguments)
         assert (done.returncode, done.stdout) == (2, ""), done

@@ -533,7 +533,7 @@ def test_a_run_named_twice_counts_once_and_order_is_kept(results: Path) -> None:
         ("nowhere", r"nowhere: no such run, here or in .*results; 'evalsuite list runs'"),
         ("{}", "is a results directory, not a run"),
         ("{}/../model", "is a checkpoint, not a run"),
-        ("{}/../empty", "holds no run.json"),
+        ("{}/../empty", "contains no run.json"),
     ],
 )
 def test_what_names_no_single_run(results: Path, argument: str, complaint: str) -> None:
@@ -546,7 +546,7 @@ def test_what_names_no_single_run(results: Path, argument: str, complaint: str) 
 
 
 def test_no_runs_at_all(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no runs; make one with 'evalsuite run'"):
+    with pytest.raises(UsageError, match="contains no runs; make one with 'evalsuite run'"):
         find.find([], tmp_path / "results")
 
 

@@ -1,4 +1,4 @@
-"""`evalsuite verify`: both roads from nothing, and what is said of them."""
+"""`evalsuite verify`: both implementations, and the table of their comparison."""
 
 import io
 from pathlib import Path

@@ -134,7 +134,7 @@ class KitRequests:
         reruns = job.reruns.predictions
 
         def compare() -> RerunsScored:
-            found = batch_sensitivity.look_again(
+            found = batch_sensitivity.score_reruns(
                 self._source.kit, job.benchmark, rows, job.journal.predictions, reruns
             )
             batch_sensitivity.write(where.batch_sensitivity(job.name), found)

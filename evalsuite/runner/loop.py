@@ -49,7 +49,7 @@ from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run_record import Assignment
 from evalsuite.runner.scoring import without_answer
 from evalsuite.runner.workers.pool import Pool, RunAnswers, RunFailed, RunLoaded
-from evalsuite.runner.workers.ray_client import RayCluster
+from evalsuite.runner.workers.ray_client import RayCluster, connect
 from evalsuite.runner.workers.slot import StartWorker, WorkerMessage
 from evalsuite.runs.records import Failure, Outcome, Prediction, Run
 from evalsuite.sample import Sample
@@ -148,7 +148,9 @@ class Evaluation:
             self._source.kit.check_judge()
         asks = todo and self._options.config.mode != "eval"
         if asks and self._options.config.ray is not None:
-            self._cluster = self._connect(self._options.config.ray)
+            shared = [self._source.kit.media, self._options.config.output_dir]
+            checkpoints = [run.checkpoint for run in self._runs]
+            self._cluster = connect(self._options, checkpoints, shared)
         if todo:
             where = ", ".join(dict.fromkeys(self._options.devices))
             count = len(self._options.devices)
@@ -171,19 +173,6 @@ class Evaluation:
                 note=self._note,
                 start_worker=self._start_worker if remote is None else remote.start_worker,
             )
-
-    def _connect(self, address: str) -> RayCluster:
-        """Connect to a cluster whose machines see all files that workers need."""
-        output = self._options.config.output_dir
-        cluster = RayCluster(address, output / "ray.log", self._options.patience_seconds)
-        try:
-            checkpoints = [run.checkpoint for run in self._runs]
-            shared = [self._source.kit.media, output]
-            cluster.check_shared(self._options.device, checkpoints, shared)
-        except BaseException:
-            cluster.close()
-            raise
-        return cluster
 
     def _open_runs(self) -> bool:
         """Close finished runs and open others for idle workers; whether any is open.

@@ -1,4 +1,4 @@
-"""From predictions to a `Score`, with the samples a reader needs to check it."""
+"""Compute a `Score` and its sample scores from predictions."""
 
 from __future__ import annotations
 
@@ -34,11 +34,10 @@ def score_samples(
     predictions: Mapping[str, Prediction],
     evidence: Path,
 ) -> tuple[BenchmarkScore, list[SampleScore]]:
-    """Score `predictions` of `samples`, which are in data order; what VLMEvalKit writes becomes
-    `evidence`.
+    """Score `predictions` of `samples`, which are in data order; VLMEvalKit writes to `evidence`.
 
-    Raises `KitError` if VLMEvalKit cannot score them or its number and ours disagree.
-    """  # noqa: D205
+    Raises `KitError` if VLMEvalKit cannot score them or its score and ours disagree.
+    """
     wanted = {sample.id: predictions[sample.id] for sample in samples}
     scored = kit.score(benchmark, list(wanted), wanted, evidence)
     rows = [
@@ -57,7 +56,7 @@ def make_score(
     unscored: int,
     cost: Cost,
 ) -> Score:
-    """The score of `rows`, which were `scored` under `conditions`; `unscored` more were not."""
+    """Build the score of `rows`; `unscored` further samples need a judge."""
     counting = [row for row in rows if row.counts]
     values = [row.value for row in counting]
     clusters = [row.cluster for row in counting]
@@ -91,7 +90,7 @@ def make_score(
 def conditions_of(
     benchmark: Benchmark, data_digest: str, settings: Mapping[str, Any]
 ) -> Conditions:
-    """How a run under `settings` asks and scores `benchmark` now."""
+    """The conditions of `benchmark` in a run with `settings`."""
     return Conditions(
         dataset=benchmark.dataset,
         data_digest=data_digest,
@@ -138,7 +137,7 @@ def _counts(rows: Sequence[SampleScore], unscored: int) -> Counts:
 
 
 def without_answer(job: Job) -> Failure | None:
-    """A failure if not one sample could be answered: nothing was evaluated, which is no 0."""
+    """A failure if no sample has a prediction: nothing was evaluated, which is not a 0."""
     found = [job.journal.predictions[id_] for id_ in job.choice.asked]
     if any(prediction.ended != "error" for prediction in found):
         return None
@@ -146,13 +145,13 @@ def without_answer(job: Job) -> Failure | None:
     return Failure(
         benchmark=job.name,
         stage="predict",
-        message=f"none of {len(found)} samples could be answered: {reason}",
+        message=f"all {len(found)} samples failed: {reason}",
         remedy="fix it and run again",
     )
 
 
 def why_failed(failures: Sequence[tuple[str, str]], most: int = 5) -> list[str]:
-    """The reasons of failed samples, `(id, reason)` each: the commonest first, with some ids."""
+    """Summarise failures `(id, reason)` by reason, the most frequent first, with some ids."""
     by_reason: dict[str, list[str]] = {}
     for id_, reason in failures:
         by_reason.setdefault(reason, []).append(id_)

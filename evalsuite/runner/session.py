@@ -193,7 +193,7 @@ def _judge(config: JudgeConfig) -> JudgeId | None:
 
 
 def _judged(benchmark: Benchmark, judge: JudgeId | None) -> Benchmark:
-    """`benchmark` as scored with `judge`, if its metric has a use for one."""
+    """`benchmark` with `judge`, if its metric uses one."""
     if judge is None or benchmark.metric not in JUDGED_METRICS:
         return benchmark
     return dataclasses.replace(benchmark, judge=judge)
