@@ -1,4 +1,4 @@
-"""Reports as CSV: what a program reads back, and that a spreadsheet computes nothing."""
+"""Reports as CSV and data frames: values that programs read back, and no formulas."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ def lines(runs: list[Run]) -> list[dict[str, Any]]:
     return rows
 
 
-def test_a_line_a_run_and_benchmark() -> None:
+def test_one_line_for_each_run_and_benchmark() -> None:
     rows = lines(several())
     assert [(row["checkpoint"], row["benchmark"], row["kind"], row["score"]) for row in rows] == [
         ("checkpoint-500", "DemoDigits", "run", "40.0"),
@@ -47,7 +47,7 @@ def test_a_line_a_run_and_benchmark() -> None:
     assert (rows[0]["best"], lines([one()])[0]["best"]) == ("false", "")
 
 
-def test_numbers_are_whole_and_words_are_words() -> None:
+def test_numbers_are_not_rounded() -> None:
     exact = score("A", 100 / 3, stderr=None, partial=True, unscored=7, modified_data=True)
     [row] = lines([run("a", exact, limit="50", finished=None)])
     assert float(row["score"]) == 100 / 3
@@ -60,7 +60,7 @@ def test_numbers_are_whole_and_words_are_words() -> None:
         assert word in note
 
 
-def test_two_prompt_profiles_are_told_apart_line_by_line() -> None:
+def test_each_line_has_its_prompt_style() -> None:
     rows = lines([run("a", score("A", 1.0)),
                   run("a", score("A", 2.0), settings=settings(prompts="native")),
                   run("b", score("A", 3.0))])  # fmt: skip
@@ -69,7 +69,7 @@ def test_two_prompt_profiles_are_told_apart_line_by_line() -> None:
     ]  # fmt: skip
 
 
-def test_a_blind_run_is_called_so() -> None:
+def test_a_blind_run_is_marked() -> None:
     rows = lines(
         [run("a", score("A", 9.0)), run("a", score("A", 1.0), settings=settings(blind=True))]
     )

@@ -1,4 +1,4 @@
-"""evalsuite show: the samples that are asked for, in a form that harms no terminal."""
+"""`evalsuite show`: selection of samples, and escaping for terminals."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ids(text: str) -> list[str]:
     return [line.split()[1] for line in text.splitlines() if line.startswith("sample ")]
 
 
-def test_all_of_a_sample_is_said(results: Path) -> None:
+def test_all_fields_of_a_sample_are_shown(results: Path) -> None:
     assert shown(results, count=2) == (
         "Bench of second: 6 of 6 samples\n"
         "\n"
@@ -84,7 +84,7 @@ def test_kinds_and_search(results: Path) -> None:
     assert shown(results, search="nothing") == "Bench of second: 0 of 6 samples: with 'nothing'\n"
 
 
-def test_what_flipped_against_another_run(results: Path) -> None:
+def test_samples_that_changed_against_another_run(results: Path) -> None:
     text = shown(results, flipped=name(results, "first"))
     assert ids(text) == ["1", "2", "3", "4"]
     assert "4 of 6 samples: 3 worse and 1 better than in first\n" in text
@@ -112,7 +112,7 @@ def test_one_sample_in_full(results: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("width", [0, 40])
 @pytest.mark.parametrize("whole", [False, True])
-def test_no_text_moves_the_cursor(tmp_path: Path, whole: bool, width: int) -> None:
+def test_no_text_has_control_characters(tmp_path: Path, whole: bool, width: int) -> None:
     rows = [
         sample(0, 0, id=f"{number}", question=text, prediction=text, target=text, category=text)
         for number, text in enumerate([*HOSTILE.values(), "[red]markup[/red]", "[/]"])
@@ -124,7 +124,7 @@ def test_no_text_moves_the_cursor(tmp_path: Path, whole: bool, width: int) -> No
     assert "[red]markup[/red]" in shown(tmp_path, "a", count=99)
 
 
-def test_what_cannot_be_shown(results: Path) -> None:
+def test_errors_of_the_show_command(results: Path) -> None:
     for asked, said in (
         ({"benchmark": None}, "-b: second has Bench, Other"),
         ({"benchmark": "Bensh"}, "no such benchmark \\(did you mean 'Bench'\\?\\)"),
@@ -150,7 +150,7 @@ def test_a_benchmark_that_failed(tmp_path: Path) -> None:
         shown(tmp_path, "a")
 
 
-def test_two_runs_of_one_checkpoint_are_told_apart(tmp_path: Path) -> None:
+def test_two_runs_of_one_checkpoint_have_different_names(tmp_path: Path) -> None:
     for limit in (None, "2"):
         stored(tmp_path, "a", {"Bench": samples([1, 0])}, limit=limit)
     (directory,) = tmp_path.glob("a-*/*")

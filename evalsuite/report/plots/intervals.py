@@ -32,7 +32,7 @@ def draw(table: Table) -> Figure | None:
         lines.append(dots.Line("mean", tuple(_mean(row, table) for row in rows), apart=True))
         if len(table.averaged) < len(table.columns):
             many = counted(len(table.averaged), "benchmark")
-            over = f" Mean: over the {many} benchmarks on which every checkpoint has a whole score."
+            over = f" Mean: over the {many} on which every checkpoint has a whole score."
     return dots.draw(lines, [row.label for row in rows], "Scores by benchmark", ABOUT + over + note)
 
 
