@@ -163,7 +163,7 @@ def test_missing_data_without_a_network(tmp_path: Path) -> None:
     *notes, last = result.stderr.splitlines()
     assert "the data of 2 of 2 benchmarks" in last
     assert any("OCRBench" in note and "evalsuite fetch -b OCRBench" in note for note in notes)
-    assert any("MVBench" in note and "17 GB" in note for note in notes)
+    assert any("MVBench" in note and "17.0 GB" in note for note in notes)
     one = ["run", "--ckpt", "demo", "-b", "OCRBench", "--data-dir", str(tmp_path), *output]
     result = evalsuite_process(*one, environment=elsewhere)
     assert result.returncode == 4
