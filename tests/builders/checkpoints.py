@@ -157,7 +157,7 @@ def train_adapter(
 
 
 def merge_with_peft(base: Path, adapter: Path, directory: Path) -> Path:
-    """Write the adapter merged into `base`, and the base's processor, as in PEFT's documentation."""
+    """Write the adapter merged into `base` and its processor, as in PEFT's documentation."""
     from peft import PeftModel
 
     model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
