@@ -91,7 +91,7 @@ class JudgeServer:
             scheme = "https"
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
-            # The handshake is the handler's affair: a client that breaks it off stops nobody else.
+            # The handler does the handshake, so a client that aborts it does not block others.
             self._http.socket = context.wrap_socket(
                 self._http.socket, server_side=True, do_handshake_on_connect=False
             )
