@@ -34,9 +34,9 @@ from bench.side_by_side import Stopwatch, subject
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import RunConfig
+from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
-from evalsuite.runner.source import SampleSource
 from evalsuite.system.devices import resampling
 from evalsuite.vlmevalkit.client import Kit
 

@@ -42,9 +42,9 @@ from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import Event, RunPlanned, SamplesPredicted
+from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
-from evalsuite.runner.source import SampleSource
 from evalsuite.runs.layout import run_paths
 from evalsuite.runs.records import Run
 from evalsuite.runs.storage import read_samples

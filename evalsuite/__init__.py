@@ -1,8 +1,8 @@
-"""Evaluate SmolVLM checkpoints under VLMEvalKit's own prompts and metrics, fast and trustworthily.
+"""Evaluate SmolVLM checkpoints with VLMEvalKit's prompts and metrics.
 
 >>> import evalsuite
 >>> run = evalsuite.run("demo", limit=50)
->>> {score.benchmark: score.score for score in run.scores}
+>>> {score.benchmark: score.value for score in run.scores}
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HOME = {
     "compare": ("evalsuite.api", "compare"),
     "gate": ("evalsuite.api", "gate"),
     "to_dataframe": ("evalsuite.api", "to_dataframe"),
-    "load_run": ("evalsuite.runs.records", "read_run"),
+    "load_run": ("evalsuite.runs.storage", "read_run"),
     "register": ("evalsuite.vlmevalkit.adapter", "register"),
     "Benchmark": ("evalsuite.benchmarks.benchmark", "Benchmark"),
     "Checkpoint": ("evalsuite.checkpoint.checkpoint", "Checkpoint"),

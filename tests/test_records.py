@@ -1,8 +1,17 @@
-"""Groups of samples, for every breakdown of a score."""
+"""The records of a run: written and read again, and samples by group."""
 
 from __future__ import annotations
 
-from evalsuite.runs.records import SampleScore, by_group, group_name
+import json
+from pathlib import Path
+
+import pytest
+
+from evalsuite.errors import UsageError
+from evalsuite.runs.comparable import JudgeId
+from evalsuite.runs.records import SCHEMA, SampleScore, by_group, group_name
+from evalsuite.runs.storage import read_run, write_run
+from tests.builders.runs import failure, run, score
 
 
 def sample(id: str, category: str = "", part: str = "", **labels: str) -> SampleScore:
@@ -37,3 +46,21 @@ def test_a_sample_counts_once_in_a_group() -> None:
     )
     found = by_group([twice, sample("2", k="y")], lambda row: row)
     assert [row.id for row in found["k", "x"]] == ["1"]
+
+
+@pytest.mark.parametrize("schema", [0, 1, SCHEMA + 1])
+def test_another_schema_is_an_error_in_one_line(tmp_path: Path, schema: int) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"schema": schema, "outcomes": []}))
+    with pytest.raises(UsageError, match=f"schema {schema}") as caught:
+        read_run(path)
+    (line,) = str(caught.value).splitlines()
+    assert str(path) in line
+
+
+def test_a_run_is_read_as_written(tmp_path: Path) -> None:
+    judge = JudgeId("qwen", "http://localhost:8000/v1")
+    judged = score("A", 50.0, judge=judge, judge_reported=("qwen-7b",), deviations=("x",))
+    made = run("a", judged, failure("B"), score("C", 1.0), batch_sensitivity=None)
+    write_run(tmp_path / "run.json", made)
+    assert read_run(tmp_path / "run.json") == made

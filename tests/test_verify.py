@@ -1,4 +1,4 @@
-"""`evalsuite verify`: complete comparisons with VLMEvalKit, and their tables."""
+"""`evalsuite verify`: both implementations, and the table of their comparison."""
 
 import io
 from pathlib import Path
@@ -11,14 +11,14 @@ from evalsuite.report.tables import verify as verified
 from evalsuite.report.writers.terminal import print_grids
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import ignore
-from evalsuite.runner.verify import Compared, Difference, Verified, verify
+from evalsuite.runner.verify import BenchmarkAgreement, Difference, Verification, verify
 from tests.builders import paper_tables as paper_data
 from tests.builders.checkpoints import train_adapter
 
 pytestmark = pytest.mark.integration
 
 
-def text_of(found: Verified) -> str:
+def text_of(found: Verification) -> str:
     console = Console(file=io.StringIO(), width=200)
     print_grids([verified.grid(found)], console)
     assert isinstance(console.file, io.StringIO)
@@ -67,9 +67,11 @@ def test_a_lora_adapter_is_compared_with_peft(tmp_path: Path) -> None:
     assert (compared.n, compared.differences, compared.stopped) == (8, (), None)
 
 
-def compared(name: str, n: int, *different: Difference, stopped: str | None = None) -> Compared:
+def compared(
+    name: str, n: int, *different: Difference, stopped: str | None = None
+) -> BenchmarkAgreement:
     score = None if n == 0 else 50.0
-    return Compared(
+    return BenchmarkAgreement(
         benchmark=name, n=n, differences=different, score=score, their_score=score, stopped=stopped
     )
 
@@ -95,8 +97,8 @@ def compared(name: str, n: int, *different: Difference, stopped: str | None = No
         ),
     ],
 )
-def test_what_is_said(benchmarks: tuple[Compared, ...], dtype: str, said: str) -> None:
-    found = Verified(
+def test_what_is_said(benchmarks: tuple[BenchmarkAgreement, ...], dtype: str, said: str) -> None:
+    found = Verification(
         checkpoint="demo", device="cpu", dtype=dtype, benchmarks=benchmarks, seconds=1.0,
         their_seconds=10.0,
     )  # fmt: skip

@@ -3,7 +3,7 @@
 # Does what a new user does, in a fresh clone and in a Debian that has Python, venv, make and certificates
 # and nothing else: no compiler, no headers, no git, no graphics libraries. bookworm has Python 3.11, trixie
 # 3.13. Parts, in the order given, each in a clone of its own:
-#   demo   make demo, twice; the scores must be those of tools/bare_scores.csv
+#   demo   make demo, twice; the scores must be those of README's table
 #   light  pip install . and the commands that read results, on those of an earlier demo
 #   pip    pip install '.[run]' as README has it, then a short run
 #   uv     the same with uv
@@ -58,7 +58,7 @@ chmod 755 "$root"
 git clone -q --no-hardlinks . "$root/home/user/fresh clone"
 chown -R --reference="$root/home/user" "$root/home/user/fresh clone"
 export root suite mirror EXTRA=${EXTRA:-}
-unshare --mount --pid --fork bash -euc '
+unshare --mount --pid --fork --kill-child bash -euc '
   mount -t proc proc "$root/proc"
   mount -t tmpfs -o size=8G tmpfs "$root/tmp"
   mount --rbind /dev "$root/dev"
@@ -66,6 +66,6 @@ unshare --mount --pid --fork bash -euc '
     echo "deb $mirror $suite main" >"$root/etc/apt/sources.list"
     chroot "$root" sh -c "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $EXTRA" >/dev/null 2>&1
   fi
-  unset PYTHONPATH VIRTUAL_ENV
+  unset PYTHONPATH VIRTUAL_ENV PIP_FIND_LINKS # paths of the system outside
   exec chroot "$root" su user -s /bin/bash -c "cd ~/fresh\ clone && umask 077 && exec bash tools/bare_parts.sh \"\$@\"" -- bash "$@"
 ' bash "$@"

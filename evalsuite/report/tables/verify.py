@@ -7,14 +7,14 @@ from operator import attrgetter
 from evalsuite.report.format import counted, cut, points, rate, sentence
 from evalsuite.report.model.column import Column
 from evalsuite.report.tables.grid import Grid, lay_out
-from evalsuite.runner.verify import Compared, Verified
+from evalsuite.runner.verify import BenchmarkAgreement, Verification
 
 SHOWN = 3
 """Most different predictions that are shown for a benchmark."""
 _LENGTH = 60
 """Most characters of a prediction that are shown."""
 
-COLUMNS: tuple[Column[Compared], ...] = (
+COLUMNS: tuple[Column[BenchmarkAgreement], ...] = (
     Column("benchmark", "benchmark", attrgetter("benchmark"), numeric=False, wraps=True),
     Column("n", "samples", attrgetter("n")),
     Column("same", "same prediction", attrgetter("same")),
@@ -23,7 +23,7 @@ COLUMNS: tuple[Column[Compared], ...] = (
 )
 
 
-def grid(verified: Verified) -> Grid:
+def grid(verified: Verification) -> Grid:
     """Lay out the comparison: a line a benchmark."""
     return lay_out(
         COLUMNS,
@@ -38,7 +38,7 @@ def grid(verified: Verified) -> Grid:
     )
 
 
-def _stopped(verified: Verified) -> list[str]:
+def _stopped(verified: Verification) -> list[str]:
     return [
         f"{compared.benchmark}: VLMEvalKit's own loop stopped: {sentence(compared.stopped)}"
         for compared in verified.benchmarks
@@ -46,7 +46,7 @@ def _stopped(verified: Verified) -> list[str]:
     ]
 
 
-def _verdict(verified: Verified) -> list[str]:
+def _verdict(verified: Verification) -> list[str]:
     different = sum(len(compared.differences) for compared in verified.benchmarks)
     if not different:
         return [f"all predictions are equal: {counted(verified.n, 'sample')}"]
@@ -59,7 +59,7 @@ def _verdict(verified: Verified) -> list[str]:
     return [line]
 
 
-def _speed(verified: Verified) -> list[str]:
+def _speed(verified: Verification) -> list[str]:
     if not (verified.complete and verified.seconds and verified.their_seconds):
         return []
     ours, theirs = verified.n / verified.seconds, verified.n / verified.their_seconds
@@ -70,7 +70,7 @@ def _speed(verified: Verified) -> list[str]:
     ]
 
 
-def _examples(verified: Verified) -> list[str]:
+def _examples(verified: Verification) -> list[str]:
     return [
         f"{compared.benchmark} {item.id}: evalsuite {cut(item.ours, _LENGTH)!r}, "
         f"VLMEvalKit {cut(item.theirs, _LENGTH)!r}"
