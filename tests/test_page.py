@@ -507,7 +507,7 @@ def test_the_command(tmp_path: Path) -> None:
     results = str(tmp_path / "results")
     done = evalsuite("page", "--output-dir", results)
     assert (done.returncode, done.stderr) == (0, "")
-    said = re.fullmatch(r"(.*): 5 samples, (\d+ kB)\n", done.stdout)
+    said = re.fullmatch(r"(.*): 5 samples, ([\d.]+ kB)\n", done.stdout)
     assert said
     assert said[1] == f"{results}/page/index.html"
     assert evalsuite("report", "--output-dir", results).returncode == 0, "no run, and no harm"

@@ -37,11 +37,11 @@ from evalsuite.report.plots.style import (
     INK,
     MARKERS,
     SERIES,
+    distinct,
     headed,
     save,
     shown,
     styled,
-    told_apart,
 )
 from evalsuite.runs.records import FoundRun
 from evalsuite.stats import clustered_standard_error
@@ -544,8 +544,8 @@ def test_names_that_differ_in_their_middle_stay_different(tmp_path: Path) -> Non
         drawn = [text for text in texts(tmp_path / f"plot-{kind}.svg") if "smol" in text]
         assert len(set(drawn)) == 2, drawn
     middles = ["a" * 100 + middle + "a" * 100 for middle in "bc"]
-    assert told_apart(middles) == [shown("a" * 201, 90)] * 2
-    assert told_apart(["short", "x" * 40]) == ["short", shown("x" * 40)]
+    assert distinct(middles) == [shown("a" * 201, 90)] * 2
+    assert distinct(["short", "x" * 40]) == ["short", shown("x" * 40)]
 
 
 def test_one_alone_is_named_by_the_title(tmp_path: Path) -> None:

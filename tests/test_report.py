@@ -72,10 +72,8 @@ def test_the_average_is_over_what_every_row_has() -> None:
     built = table.build(several())
     assert built.averaged == ("DemoDigits",)
     assert [row.average for row in built.rows] == [40.0, 71.26, 90.0]
-    assert built.about_average == (
-        "average: mean over 1 benchmark, each counting the same: DemoDigits; "
-        "not every row has DemoYesNo, DemoVideo"
-    )
+    assert "1 benchmark " in built.about_average
+    assert built.about_average.endswith("DemoYesNo, DemoVideo")
     both = table.build(several()[:1])
     assert both.rows[0].average == pytest.approx((40.0 + 61.04 + 25.0) / 3)
 
@@ -106,14 +104,17 @@ def test_footnotes_are_collected_once_a_meaning() -> None:
         run("a", score("A", 1.0, unparsed=3, empty=1), limit="50"),
         run("b", score("A", 2.0, unparsed=4, truncated=2, failed=5), finished=None),
     ])  # fmt: skip
-    assert [(note.mark, note.text) for note in built.footnotes] == [
-        ("a", "only a part of the samples, by --limit: a 50"),
-        ("b", "empty answers: a A 1 of 300"),
-        ("c", "answers in which no option was found: a A 3 of 300; b A 4 of 300"),
-        ("d", "unfinished, so benchmarks may be missing: b"),
-        ("e", "samples without a prediction, which count as wrong: b A 5 of 300"),
-        ("f", "answers cut at the token limit: b A 2 of 300"),
+    assert [(note.mark, note.cases) for note in built.footnotes] == [
+        ("a", ("a 50",)),
+        ("b", ("a A 1 of 300",)),
+        ("c", ("a A 3 of 300", "b A 4 of 300")),
+        ("d", ("b",)),
+        ("e", ("b A 5 of 300",)),
+        ("f", ("b A 2 of 300",)),
     ]
+    words = ("--limit", "empty", "no answer", "unfinished", "without a prediction", "truncated")
+    for note, word in zip(built.footnotes, words, strict=True):
+        assert word in note.meaning
     assert [row.marks for row in built.rows] == [("a",), ("d",)]
     assert [row.cells[0].marks for row in built.rows] == [("b", "c"), ("e", "f", "c")]
 
@@ -194,8 +195,8 @@ def test_a_partial_score_is_no_part_of_an_average() -> None:
     part = score("TempVideo", 90.0, partial=True)
     built = table.build([run("a", score("A", 10.0), part), run("b", score("A", 20.0), part)])
     assert [row.average for row in built.rows] == [10.0, 20.0]
-    assert built.about_average.endswith("the same: A; left out as partial: TempVideo")
-    assert "without TempVideo, of which a part is unscored" in markdown([run("a", part)])
+    assert built.about_average.endswith(": A; left out as partial: TempVideo")
+    assert "without TempVideo (partial)" in markdown([run("a", part)])
 
 
 def test_what_a_score_is_not_is_said() -> None:
@@ -209,7 +210,7 @@ def test_what_a_score_is_not_is_said() -> None:
         for note in (
             "partial: without what only a judge can score", "7 samples",
             "on data that is not what was published", "G-Avg of VLMEvalKit", "4.2",
-            "mean over its tasks, each counting the same", "38.2",
+            "mean over its tasks", "38.2",
         ):  # fmt: skip
             assert note in text, note
 
@@ -321,7 +322,7 @@ def test_a_limited_unfinished_run_says_so() -> None:
     )
     lines = written(console).splitlines()
     assert "unfinished, so benchmarks may be missing" in lines
-    assert "only a part of the samples, by --limit 50" in lines
+    assert any(line.endswith("--limit 50") for line in lines)
 
 
 def test_no_counts_no_columns() -> None:

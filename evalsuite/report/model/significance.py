@@ -24,10 +24,10 @@ from evalsuite.stats.paired_difference import FEW_CLUSTERS, Drop, mean_drop
 
 @dataclass(frozen=True, slots=True)
 class _Lead:
-    """By how much the one is better than the other on a benchmark."""
+    """Difference of the best and the second on a benchmark."""
 
     drop: Drop
-    """Failed samples are wrong."""
+    """Failed samples count as wrong."""
     answered: Drop
     """Failed samples are left out."""
 
@@ -117,7 +117,7 @@ def _lead(best: FoundRun, second: FoundRun, name: str, read: Read) -> _Lead | st
     try:
         [paired] = pair([best], [second], [name], read)
     except UsageError:
-        return "samples.jsonl is damaged or not what was scored"
+        return "samples.jsonl is damaged or does not match the score"
     if isinstance(paired, Incomparable):
         return f"not comparable: {'; '.join(paired.why)}"
     if paired.left_out or paired.different_prompts:
@@ -129,7 +129,7 @@ def _lead(best: FoundRun, second: FoundRun, name: str, read: Read) -> _Lead | st
 
 
 def _judged(leads: Sequence[_Lead | str]) -> tuple[float | None, str]:
-    """The p of a benchmark, or of the mean over several; or why there is none."""
+    """Return the p-value of a benchmark, or of the mean over several; or why there is none."""
     told = [lead for lead in leads if isinstance(lead, _Lead)]
     if len(told) < len(leads):
         return None, next(lead for lead in leads if isinstance(lead, str))

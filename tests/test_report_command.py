@@ -77,7 +77,7 @@ def test_one_run_alone(results: Path, capfd: pytest.CaptureFixture[str]) -> None
         (["--columns", "memroy"], "--columns: unknown column 'memroy' (did you mean 'memory'?)"),
         (
             ["--benchmarks-file", "x.yaml"],
-            "--benchmarks-file: is where --reference",
+            "--benchmarks-file ",
         ),
         (["--reference", "--benchmarks-file", "x.yaml"], "x.yaml: cannot be read"),
         (["nowhere"], "nowhere: no such run"),

@@ -197,7 +197,7 @@ def test_what_is_not_whole_says_so(tmp_path: Path) -> None:
     assert plain["total_evaluation_time_seconds"] is None
     assert told == [
         "left out: sft F: no module named foo",
-        f"{tmp_path / 'P' / 'samples@50.jsonl'}: not there, so P goes without samples",
+        f"{tmp_path / 'P' / 'samples@50.jsonl'}: missing; P is exported without samples",
     ]
 
 
@@ -223,10 +223,10 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
     told: list[str] = []
     assert len(lm_eval.write([none, one], tmp_path, told.append)) == 1
     assert told[0] == "left out: none: no score yet"
-    with pytest.raises(UsageError, match="ended at the same moment"):
+    with pytest.raises(UsageError, match="two runs of a"):
         lm_eval.write([one, one], tmp_path, quiet)
     odd = FoundRun(tmp_path / "run.json", run("a", score("P", 50.0), started="yesterday"))
-    with pytest.raises(UsageError, match=r"'yesterday' in run\.json is no time"):
+    with pytest.raises(UsageError, match=r"'yesterday' in run\.json is not a time"):
         lm_eval.write([odd], tmp_path, quiet)
 
 
