@@ -161,9 +161,9 @@ def test_missing_data_without_a_network(tmp_path: Path) -> None:
     result = evalsuite_process(*two, environment=elsewhere)
     assert result.returncode == 4
     *notes, last = result.stderr.splitlines()
-    assert "the data of 2 of 2 benchmarks cannot be used" in last
+    assert "the data of 2 of 2 benchmarks" in last
     assert any("OCRBench" in note and "evalsuite fetch -b OCRBench" in note for note in notes)
-    assert any("MVBench" in note and "17 GB" in note for note in notes)
+    assert any("MVBench" in note and "17.0 GB" in note for note in notes)
     one = ["run", "--ckpt", "demo", "-b", "OCRBench", "--data-dir", str(tmp_path), *output]
     result = evalsuite_process(*one, environment=elsewhere)
     assert result.returncode == 4
@@ -215,7 +215,7 @@ def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert f"pid {os.getpid()} on " in line
-    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["lock"]
+    assert not [p.name for p in tmp_path.rglob("*") if p.is_file()]
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
