@@ -60,7 +60,7 @@ def test_numbers_are_whole_and_words_are_words() -> None:
         assert word in note
 
 
-def test_two_prompt_profiles_are_told_apart_line_by_line() -> None:
+def test_each_line_has_its_prompt_style() -> None:
     rows = lines([run("a", score("A", 1.0)),
                   run("a", score("A", 2.0), settings=settings(prompts="native")),
                   run("b", score("A", 3.0))])  # fmt: skip

@@ -248,7 +248,7 @@ def test_what_is_not_ranked_is_named() -> None:
     )
 
 
-def test_where_rows_were_asked_otherwise_it_says_how() -> None:
+def test_rows_with_different_conditions_have_a_note() -> None:
     board = leaderboard.leaderboard(
         found(
             [

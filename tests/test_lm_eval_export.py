@@ -179,7 +179,7 @@ def test_a_sample(tmp_path: Path) -> None:
     assert lines(words)[0]["doc"]["labels"] == {"split": "val"}
 
 
-def test_what_is_not_whole_says_so(tmp_path: Path) -> None:
+def test_a_partial_score_is_marked(tmp_path: Path) -> None:
     told: list[str] = []
     known = run(
         "sft", score("P", 50.0, partial=True, unscored=7), failure("F"), limit="50", finished=None,
@@ -192,7 +192,7 @@ def test_what_is_not_whole_says_so(tmp_path: Path) -> None:
     assert plain["configs"]["P"]["metadata"]["blind"] is True
     assert plain["n-samples"]["P"] == {"original": None, "effective": 300}
     assert plain["config"]["limit"] == 50.0
-    # Nobody may take it for the checkpoint's own.
+    # It must not look like the checkpoint's ordinary score.
     assert (plain["model_name"], path.parent.name) == ("sft-blind", "sft-blind")
     assert plain["total_evaluation_time_seconds"] is None
     assert told == [

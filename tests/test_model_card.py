@@ -32,7 +32,7 @@ model-index:
     dataset: {type: cais/mmlu, name: MMLU}
     metrics:
     - {type: acc, value: 61.5, verified: true, verifyToken: abc}
-    source: {name: Somebody, url: "https://example.org"}
+    source: {name: Another, url: "https://example.org"}
 """
 
 
@@ -259,7 +259,7 @@ def test_markers_in_a_block_of_code_are_an_example() -> None:
     assert updated(f"{BODY}{example}", made()).endswith(f"{BODY}{example}")
 
 
-def test_a_table_that_has_lost_a_marker_does_not_stay_old_in_silence(tmp_path: Path) -> None:
+def test_a_table_with_one_marker_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text(updated("", made()).replace(model_card.END, ""))
     known = path.read_bytes()

@@ -99,7 +99,7 @@ def test_a_blind_run_joins_those_who_saw() -> None:
         assert [[s.value for s in row if s] for row in rows] == [
             [table[i].value for table in tables] for i in range(2)
         ]
-    assert len(join([seen, unseen])) == 4, "without being told they were asked otherwise"
+    assert len(join([seen, unseen])) == 4, "without the information that the prompts differ"
 
 
 # Data
@@ -172,7 +172,7 @@ def test_frames_of_a_video_are_spread_over_it() -> None:
     assert len(shown(media, video=False)) == data.SHOWN_IMAGES
 
 
-def test_what_many_share_stands_once() -> None:
+def test_shared_images_are_stored_once() -> None:
     there = {"a.png": Picture("media/a.webp"), "b.png": Picture("", "gone")}
     rows = [(sample(i, 1, media=("a.png", "b.png")),) for i in range(3)]
     chunk = made(rows, pictures=there)["0001"]
@@ -207,7 +207,7 @@ def test_thumbnails_are_small_and_one_an_image(tmp_path: Path) -> None:
     assert len([name for name in files(page) if name.endswith(".webp")]) == 2
 
 
-def test_references_lead_to_where_images_lie(tmp_path: Path) -> None:
+def test_references_link_to_the_original_images(tmp_path: Path) -> None:
     page = tmp_path / "page"
     inside = picture(page / "own" / "in side#1.png")
     outside = picture(tmp_path / "out side?.png")
@@ -313,7 +313,7 @@ def test_a_benchmark_page_says_what_came_of_it(tmp_path: Path) -> None:
     assert "13.1 to 98.4" in text  # Wilson of 75 % of 3 answers, with t of 3
     assert "50.0 ± 50.0" in text
     assert "second: no samples samples.jsonl is missing" in text
-    assert "third: no score score: a < b. kit.log has the whole story" in text
+    assert "third: no score score: a < b. kit.log has the whole story" in text  # words: data
     for fact in ("choice", "default", "exact", "token limit", "dddddddd"):
         assert fact in text
 

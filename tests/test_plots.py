@@ -145,7 +145,7 @@ def test_without_clusters_the_interval_is_wilsons(right: int, n: int) -> None:
     value = right / n
     error = math.sqrt(value * (1 - value) / n)
     low, high = proportion_confint(right, n, method="wilson")
-    # Student's t with so many degrees of freedom is the normal that Wilson has.
+    # Student's t with this many degrees of freedom is the normal that Wilson has.
     many = 10**9 if error else n
     found = score_interval(value, error, many)
     assert found is not None
@@ -209,7 +209,7 @@ def test_names_are_placed_clear_of_each_other(
     assert not any(box.meets(other) for box in placed for other in taken)
 
 
-def test_a_name_stands_beside_its_point_if_it_can() -> None:
+def test_a_name_is_beside_its_point_if_there_is_space() -> None:
     (box,) = place([(100, 100)], [(50, 10)], [], Box(0, 0, 400, 300), 6)
     assert box == Box(106, 95, 50, 10)
     (none,) = place([(100, 100)], [(500, 10)], [], Box(0, 0, 400, 300), 6)
@@ -286,7 +286,7 @@ def test_a_profile_of_the_same_weights_is_taken_instead(tmp_path: Path) -> None:
     assert memory.memory_of(found) is not None
 
 
-def test_ways_to_measure_are_told_apart(tmp_path: Path) -> None:
+def test_ways_to_measure_have_different_markers(tmp_path: Path) -> None:
     one, other = at("a", 1.5, 50.0), at("b", 3.0, 60.0)
     one = FoundRun(tmp_path / "a-1234" / "settings" / "run.json", one.run)
     profiled(tmp_path / "a-1234", one.run.checkpoint.digest)

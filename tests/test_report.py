@@ -224,7 +224,7 @@ def test_what_a_score_is_not_is_said() -> None:
         ([run("a"), run("a", limit="50"), run("b")], ["a", "a @50", "b"]),
     ],
 )
-def test_rows_are_told_apart(runs: list[Run], labels: list[str]) -> None:
+def test_rows_of_one_name_have_different_labels(runs: list[Run], labels: list[str]) -> None:
     assert [row.label for row in table.build(runs).rows] == labels
 
 
@@ -315,7 +315,7 @@ def test_each_band_says_which_modality_its_averages_are_of() -> None:
     assert [word for head in heads for word in head[2:]] == ["image"] * 10 + ["video"] * 3
 
 
-def test_a_limited_unfinished_run_says_so() -> None:
+def test_a_limited_unfinished_run_is_marked() -> None:
     console = pipe()
     text.print_grids(
         summary(found([run("demo", score("A", 1.0), limit="50", finished=None)])), console

@@ -52,7 +52,7 @@ def test_into_a_file(results: Path, capfd: pytest.CaptureFixture[str], form: str
     assert path.read_text() == printed
 
 
-def test_what_stands_beside_scores(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_cost_columns(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
     wide = ("--format", "markdown", "--columns", "speed,digest", "--reference")
     rows = parsed(shown(results, capfd, *wide))
     assert rows[0][-2:] == ["samples/s", "digest"]
@@ -83,7 +83,7 @@ def test_one_run_alone(results: Path, capfd: pytest.CaptureFixture[str]) -> None
         (["nowhere"], "nowhere: no such run"),
     ],
 )
-def test_wrong_arguments_say_so_in_a_line(
+def test_wrong_arguments_are_one_line(
     results: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], complaint: str
 ) -> None:
     assert main(["report", "--output-dir", str(results), *arguments]) == 2

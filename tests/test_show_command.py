@@ -150,7 +150,7 @@ def test_a_benchmark_that_failed(tmp_path: Path) -> None:
         shown(tmp_path, "a")
 
 
-def test_two_runs_of_one_checkpoint_are_told_apart(tmp_path: Path) -> None:
+def test_two_runs_of_one_checkpoint_have_different_labels(tmp_path: Path) -> None:
     for limit in (None, "2"):
         stored(tmp_path, "a", {"Bench": samples([1, 0])}, limit=limit)
     (directory,) = tmp_path.glob("a-*/*")

@@ -73,7 +73,7 @@ def test_the_test_is_that_of_compare(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_what_may_be_luck_is_not_bold(tmp_path: Path) -> None:
+def test_a_lead_within_the_error_is_not_bold(tmp_path: Path) -> None:
     higher = [*GOOD[:-1], 1.0]
     assert bold(two(tmp_path, GOOD, higher)) == []
     assert bold(two(tmp_path / "tie", GOOD, GOOD)) == []
@@ -107,7 +107,7 @@ def why_not(table: Table) -> set[str]:
     return {contest.why_not for contest in table.contests or ()}
 
 
-def test_without_samples_nothing_is_bold_and_it_says_so(tmp_path: Path) -> None:
+def test_without_samples_nothing_is_bold_and_a_note_states_this(tmp_path: Path) -> None:
     runs = [stored(tmp_path, n, {"A": samples(v)}) for n, v in (("a", FAIR), ("b", GOOD))]
     runs[0].samples("A").unlink()
     table = table_of(*runs)
@@ -137,7 +137,9 @@ def test_samples_of_another_score_tell_nothing(tmp_path: Path) -> None:
         ({"scores": {"A": {"data_digest": "e" * 64}}}, "not comparable: data: eeeeeeee, dddddddd"),
     ],
 )  # fmt: skip
-def test_unlike_is_not_held_against_unlike(tmp_path: Path, more: dict[str, Any], why: str) -> None:
+def test_different_conditions_are_not_compared(
+    tmp_path: Path, more: dict[str, Any], why: str
+) -> None:
     table = two(tmp_path, FAIR, GOOD, **more)
     assert bold(table) == []
     assert why_not(table) == {why}

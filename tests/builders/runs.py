@@ -65,7 +65,10 @@ def _part(kind: Callable[..., Any], facts: dict[str, Any]) -> Any:
 
 def failure(benchmark: str, message: str = "no module named foo") -> Failure:
     return Failure(
-        benchmark=benchmark, stage="score", message=message, remedy="kit.log has the whole story"
+        benchmark=benchmark,
+        stage="score",
+        message=message,
+        remedy="kit.log has the whole story",  # words: data
     )
 
 
