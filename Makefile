@@ -51,6 +51,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tools/lint_words.py
 
 lint-words: install  ## words that make prose hard to read
 	$(BIN)/python tools/lint_words.py

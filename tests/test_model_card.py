@@ -32,7 +32,7 @@ model-index:
     dataset: {type: cais/mmlu, name: MMLU}
     metrics:
     - {type: acc, value: 61.5, verified: true, verifyToken: abc}
-    source: {name: Somebody, url: "https://example.org"}
+    source: {name: Another, url: "https://example.org"}
 """
 
 

@@ -256,7 +256,7 @@ def mvbench() -> list[Row]:
         ("Moving Count", clevrer, "video", False, None, None, "five.mp4", "How many?", "1",
          ["0", "1", "2"]),
         ("Episodic Reasoning", frames, "frame", True, 1.0, 3.5, "folder_a", "Who?", "It's “he”.",
-         ["It's “he”.", "She's gone.", "Nobody"]),
+         ["It's “he”.", "She's gone.", "Nobody"]),  # words: data
         ("Unexpected Action", "video/funqa/", "gif", False, None, None, "six.gif",
          "Which way?", "Up.", up),
         ("Object Interaction", star, *clip, 2.0, 3.0, "one.mp4", "Which way?", "Up.", up),
@@ -397,7 +397,7 @@ def tempcompass_captioning() -> list[Row]:
     """Captions to write, which only a judge can score."""
     rows = [
         ("tc-a", "direction", "Which way does it go?\nA. left\nB. right", "B. right"),
-        ("tc-c", "action", "What does it do?\nA. fall\nB. rise\nC. stand", "A. fall"),
+        ("tc-c", "action", "What does it do?\nA. fall\nB. rise\nC. stop", "A. fall"),
     ]
     asks = "Please describe the video “briefly”.\nInclude the direction."
     return numbered(
