@@ -23,8 +23,8 @@ demo: $(RUN)  ## evaluate both bundled checkpoints on all bundled benchmarks
 	$(BIN)/evalsuite run --ckpt demo --ckpt demo:early
 	$(BIN)/evalsuite leaderboard
 
-# tests/conftest.py groups the tests: those that need VLMEvalKit share one process, all others go by file.
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+# Tests go to the two processes by file, because module fixtures are expensive.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: install  ## all tests that need neither a browser nor many minutes
 	$(PYTEST)

@@ -53,18 +53,10 @@ INTEGRATION_FIXTURES = {"bench", "kit", "reference", "vlmeval"}
 """A test that needs one of these starts VLMEvalKit or a worker."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start VLMEvalKit or a worker, and give them to one process.
-
-    With ``--dist loadgroup`` only that process starts VLMEvalKit and makes the reference run. All
-    other tests go to the processes by file.
-    """
-    for item in items:
-        if INTEGRATION_FIXTURES & set(getattr(item, "fixturenames", ())):
-            item.add_marker("integration")
-        group = "kit" if item.get_closest_marker("integration") else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests that start VLMEvalKit or a worker."""
+    if INTEGRATION_FIXTURES & set(getattr(item, "fixturenames", ())):
+        item.add_marker("integration")
 
 
 @pytest.fixture(scope="session", autouse=True)
