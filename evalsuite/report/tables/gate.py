@@ -12,7 +12,7 @@ from evalsuite.comparison.comparison import MEAN, Difference
 from evalsuite.comparison.gate import Assessment, Finding, GateResult, Verdict
 from evalsuite.comparison.pairing import Paired
 from evalsuite.comparison.power import DetectableEffect
-from evalsuite.report.format import ABSENT, counted, percent, signed, written_p
+from evalsuite.report.format import ABSENT, over, percent, signed, written_p
 from evalsuite.report.model.column import Column
 from evalsuite.report.model.notes import UNANSWERED, Notes
 from evalsuite.report.tables import gate_sensitivity
@@ -215,7 +215,7 @@ def _remarks(assessment: Assessment) -> Iterator[str]:
             f"{100 * (1 - terms.alpha):g} % confidence"
         )
         yield (
-            f"p: one-sided, Holm-adjusted over {counted(count, 'benchmark')} and the mean; "
+            f"p: one-sided, Holm-adjusted over {over(count)}; "
             f"regression: p below {terms.alpha:g} and a drop larger than the margin"
         )
         yield (
