@@ -74,7 +74,11 @@ class GateReport:
     @property
     def headline(self) -> str:
         """The verdict as a line."""
-        return f"verdict: {self.verdict}"
+        parts = [each.assessment for each in self.assessments if each.assessment.unpaired]
+        if not parts:
+            return f"verdict: {self.verdict}"
+        compared, samples = min((part.coverage for part in parts), key=lambda c: c[0] / c[1])
+        return f"verdict: {self.verdict} (on {compared} of {samples} samples)"
 
     @property
     def lines(self) -> tuple[str, ...]:
