@@ -1,4 +1,4 @@
-"""A benchmark of photo-like images with several questions each, made on the spot."""
+"""A generated benchmark of photo-like images with several questions each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evalsuite.smolvlm.profiler import QUESTIONS, photo
 
 NAME = "Photos"
 ANSWERS = str(["a lake"] * 10)
-"""Ten people's, as its metric wants; nobody cares whether they are right."""
+"""Ten annotators' answers, which the metric requires; correctness does not matter."""
 YAML = """\
 benchmarks:
   {name}:
@@ -31,7 +31,7 @@ benchmarks:
 def make(
     directory: Path, images: int, questions: int, size: tuple[int, int], new_tokens: int
 ) -> Benchmark:
-    """Write `images` images of `size` with so many questions each; returns the benchmark."""
+    """Write `images` images of `size` with `questions` questions each; return the benchmark."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "photos.tsv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, delimiter="\t")
@@ -41,8 +41,8 @@ def make(
             encoded = base64.b64encode(path.read_bytes()).decode()
             for asked in range(questions):
                 words = QUESTIONS[asked % len(QUESTIONS)]
-                again = f" Look {asked} times." if asked >= len(QUESTIONS) else ""
-                table.writerow([number * questions + asked, encoded, words + again, ANSWERS])
+                suffix = f" Look {asked} times." if asked >= len(QUESTIONS) else ""
+                table.writerow([number * questions + asked, encoded, words + suffix, ANSWERS])
     file_ = directory / "benchmarks.yaml"
     file_.write_text(YAML.format(name=NAME, new_tokens=new_tokens))
     (benchmark,) = catalogue.load(file_).select([NAME])

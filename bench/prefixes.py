@@ -1,10 +1,10 @@
-"""Questions about one video: their shared beginning read once, or every prompt read whole.
+"""Questions about one video: with shared prefixes, or with every prompt processed completely.
 
     python -m bench.side_by_side --video --shape 256M [--device cpu] [--dtype float32] [--rounds 2]
 
-The same engine, weights, frames and questions, all questions in one batch, taking turns. Text
-seconds are what the text model took (prefill, decode, tokenising), end to end also reads, cuts and
-encodes the frames.
+Both use the same engine, weights, frames and questions, all questions in one batch, in alternating
+order. Text seconds are those of the text model (prefill, decode, tokenization). End-to-end seconds
+also include reading, cutting and encoding the frames.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from evalsuite.smolvlm.settings import EngineSettings
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """All questions answered once."""
+    """Result of answering all questions once."""
 
     text_seconds: float
     seconds: float
@@ -39,7 +39,7 @@ class Turn:
 
 
 def video(directory: Path, frames: int, questions: int, new_tokens: int) -> list[Question]:
-    """Questions about one made video."""
+    """Return questions about one generated video."""
     paths = [photo(directory / f"{n}.jpg", (640, 360), n) for n in range(frames)]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
     medium = Frames(tuple(map(str, paths)), tuple(float(n) for n in range(frames)), digest)
@@ -81,9 +81,9 @@ def turn(
 def measure(
     directory: Path, device: str, dtype: str, asked: Sequence[Question], rounds: int
 ) -> list[tuple[Turn, Turn]]:
-    """Let the two take turns: ``(whole, shared)`` for each round."""
+    """Run both in alternating order; return ``(whole, shared)`` for each round."""
     model = load(directory, device, dtype)
-    turn(directory, model, device, asked[:1], share=True)  # kernels chosen, files in the page cache
+    turn(directory, model, device, asked[:1], share=True)  # warm up kernels and page cache
     turns = []
     for number in range(rounds):
         pair = {}
@@ -116,5 +116,5 @@ def table(turns: Sequence[tuple[Turn, Turn]]) -> str:
 
 
 def same(whole: Turn, shared: Turn) -> int:
-    """How many texts are."""
+    """Return the number of equal texts."""
     return sum(shared.texts[id_] == text for id_, text in whole.texts.items())

@@ -1,13 +1,14 @@
-"""How a run grows: with workers, and with samples.
+"""How a run scales with workers and with samples.
 
     python -m bench.scaling workers [--shape 256M] [--images 10] [--rounds 2] [--write]
     python -m bench.scaling samples [--images 200] [--rounds 1] [--write]
 
-``workers``: one worker with one thread, then two with one thread each, on the same data, taking
-turns; seconds from the first sample built to the last line of the journal, loading included, and
-from the first line to the last, which says little where a worker answers all at once. ``samples``:
-one worker on some images and on ten times as many, with the most memory each process had.
-Photo-like images with four questions each (`bench.photos`). Nothing else should be running.
+``workers``: one worker with one thread, then two with one thread each, on the same data, in
+alternating order. Reports the seconds from the first built sample to the last line of the journal,
+including loading, and from its first to its last line, which is not meaningful if a worker answers
+everything in one batch. ``samples``: one worker on a number of images and on ten times as many,
+with the peak memory of each process. Photo-like images with four questions each (`bench.photos`).
+Run nothing else at the same time.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ from pathlib import Path
 from tabulate import tabulate
 
 from bench import photos
-from bench.side_by_side import Stopwatch, rate, setting, subject, write
+from bench.results import rate, setting, write
+from bench.side_by_side import Stopwatch, subject
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import RunConfig
+from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
-from evalsuite.runner.source import SampleSource
 from evalsuite.system.devices import resampling
 from evalsuite.vlmevalkit.client import Kit
 
@@ -43,25 +45,25 @@ PROCESSES = {"worker": b"evalsuite.runner.workers.worker", "kit": b"evalsuite.vl
 
 
 @dataclass(frozen=True, slots=True)
-class Took:
-    """What one run took."""
+class RunCost:
+    """Time and memory of one run."""
 
     samples: int
     first_to_last: float
-    """Seconds, from the first line of the journal to the last."""
+    """Seconds from the first line of the journal to the last."""
     whole: float
-    """Seconds, from the first sample built to the last line."""
+    """Seconds from the first built sample to the last line."""
     memory: dict[str, int]
-    """Most resident bytes of a process, by kind."""
+    """Peak resident bytes by kind of process."""
 
 
 def run(
     checkpoint: Checkpoint, benchmark: Benchmark, workers: int, threads: int | None, new: Path
-) -> Took:
-    """Predict and score `benchmark`, from nothing."""
+) -> RunCost:
+    """Predict and score `benchmark` with empty caches."""
     watch = Stopwatch()
     options = ResolvedConfig(
-        # No reruns: their number does not grow with the run, which would distort the ratio.
+        # No reruns: their number is constant and would distort the ratio.
         config=RunConfig(output_dir=new / "results", command="bench", noise=0),
         devices=("cpu",) * workers,
         dtype="float32",
@@ -70,12 +72,12 @@ def run(
     )
     with (
         Kit(work=new / "kit", media=new / "media", log=new / "log") as kit,
-        watching() as memory,
+        peak_memory() as memory,
     ):
         (done,) = evaluate_all([checkpoint], [benchmark], options, SampleSource(kit), watch)
     if done.failures:
         sys.exit(f"the run failed: {done.failures[0].message}")
-    return Took(
+    return RunCost(
         samples=done.scores[0].n,
         first_to_last=watch.last_at - watch.first_at,
         whole=watch.last_at - watch.planned_at,
@@ -84,27 +86,27 @@ def run(
 
 
 @contextmanager
-def watching() -> Iterator[dict[str, int]]:
-    """Look at the memory of this process's children, twice a second."""
-    most = dict.fromkeys((*PROCESSES, "parent"), 0)
+def peak_memory() -> Iterator[dict[str, int]]:
+    """Measure the memory of this process's children twice a second."""
+    peaks = dict.fromkeys((*PROCESSES, "parent"), 0)
     stop = threading.Event()
 
-    def look() -> None:
+    def poll() -> None:
         while not stop.wait(0.5):
             for kind, bytes_ in _memory():
-                most[kind] = max(most[kind], bytes_)
+                peaks[kind] = max(peaks[kind], bytes_)
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=poll)
     thread.start()
     try:
-        yield most
+        yield peaks
     finally:
         stop.set()
         thread.join()
 
 
 def _memory() -> Iterator[tuple[str, int]]:
-    """Kind and most resident bytes of this process and its children of a known kind."""
+    """Yield kind and peak resident bytes of this process and its known children."""
     yield "parent", _peak(Path("/proc/self"))
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
@@ -118,7 +120,7 @@ def _memory() -> Iterator[tuple[str, int]]:
                 if module in command:
                     yield kind, _peak(process)
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it has just ended
+            continue  # the process has just ended
 
 
 def _peak(process: Path) -> int:
@@ -128,20 +130,20 @@ def _peak(process: Path) -> int:
 
 def workers(
     checkpoint: Checkpoint, benchmark: Benchmark, rounds: int, directory: Path
-) -> list[tuple[Took, Took]]:
-    """``(one worker, two workers)`` for each round."""
+) -> list[tuple[RunCost, RunCost]]:
+    """Return ``(one worker, two workers)`` for each round."""
     turns = []
     for number in range(rounds):
         pair = {}
         for count in (1, 2) if number % 2 == 0 else (2, 1):
-            _say(f"round {number + 1}: {count} with one thread each ...")
+            _log(f"round {number + 1}: {count} with one thread each ...")
             with tempfile.TemporaryDirectory(dir=directory) as new:
                 pair[count] = run(checkpoint, benchmark, count, 1, Path(new))
         turns.append((pair[1], pair[2]))
     return turns
 
 
-def workers_table(turns: Sequence[tuple[Took, Took]]) -> str:
+def workers_table(turns: Sequence[tuple[RunCost, RunCost]]) -> str:
     """All rounds as a markdown table."""
     return tabulate(
         [
@@ -161,22 +163,22 @@ def workers_table(turns: Sequence[tuple[Took, Took]]) -> str:
     )
 
 
-def samples_table(turns: Sequence[Took]) -> str:
-    """Runs of different sizes as a markdown table; ratios are to the first."""
+def samples_table(turns: Sequence[RunCost]) -> str:
+    """Runs of different sizes as a markdown table, with ratios to the first."""
     first = turns[0]
     return tabulate(
         [
             {
-                "samples": took.samples,
-                "seconds": f"{took.whole:.1f}",
-                "ratio": f"{took.whole / first.whole:.2f}",
-                "samples/s": rate(took.samples / took.whole),
+                "samples": cost.samples,
+                "seconds": f"{cost.whole:.1f}",
+                "ratio": f"{cost.whole / first.whole:.2f}",
+                "samples/s": rate(cost.samples / cost.whole),
                 **{
                     f"{kind}, MB": f"{bytes_ / 1e6:,.0f} ({bytes_ / first.memory[kind]:.2f})"
-                    for kind, bytes_ in took.memory.items()
+                    for kind, bytes_ in cost.memory.items()
                 },
             }
-            for took in turns
+            for cost in turns
         ],
         headers="keys",
         tablefmt="github",
@@ -184,36 +186,36 @@ def samples_table(turns: Sequence[Took]) -> str:
     )
 
 
-def grow(
+def measure_sizes(
     checkpoint: Checkpoint, arguments: Namespace, directory: Path, size: tuple[int, int]
-) -> list[Took]:
-    """So many images, and ten times as many."""
+) -> list[RunCost]:
+    """Run with `images` images and with ten times as many."""
     turns = []
     for images in (arguments.images, 10 * arguments.images):
         data = photos.make(
             directory / f"{images}-images", images, QUESTIONS, size, arguments.new_tokens
         )
-        _say(f"{images} images ...")
+        _log(f"{images} images ...")
         with tempfile.TemporaryDirectory(dir=directory) as new:
             turns.append(run(checkpoint, data, 1, None, Path(new)))
     return turns
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    """Measure, print, and with ``--write`` put it into RESULTS.md."""
+    """Measure, print, and with ``--write`` update RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("what", choices=("workers", "samples"))
     parser.add_argument("--ckpt", default="demo")
     parser.add_argument("--shape", default="demo")
     parser.add_argument("--images", type=int, default=200)
-    parser.add_argument("--size", default="320x240", help="of an image")
+    parser.add_argument("--size", default="320x240", help="image size, WIDTHxHEIGHT")
     parser.add_argument("--new-tokens", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--write", action="store_true", help="put the result into RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="write the result to RESULTS.md")
     arguments = parser.parse_args()
     arguments.questions, arguments.benchmarks = QUESTIONS, ""
     width, _, height = arguments.size.partition("x")
@@ -225,7 +227,7 @@ def main() -> None:
             )  # fmt: skip
             shown = workers_table(workers(checkpoint, data, arguments.rounds, Path(name)))
         else:
-            shown = samples_table(grow(checkpoint, arguments, Path(name), size))
+            shown = samples_table(measure_sizes(checkpoint, arguments, Path(name), size))
     command = shlex.join(["python", "-m", "bench.scaling", *sys.argv[1:]])
     report = f"{setting(command, 'no GPU, float32')}\n\n{shown}\n"
     print(report)

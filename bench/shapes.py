@@ -1,15 +1,15 @@
-"""Checkpoints with random weights and the true shapes of SmolVLM2: what speed depends on, no skill.
+"""Checkpoints with random weights and the dimensions of SmolVLM2, for measuring speed.
 
     python -m bench.shapes 256M DIRECTORY [--seed 0]
 
-Recalled, not read from published files (none are at hand): layers, widths, heads, tile and patch
+The dimensions are from memory, not from published files: layers, widths, heads, tile and patch
 sizes, pixel shuffle, image sizes, vocabulary and positions of SmolVLM2-256M-Video-Instruct,
-SmolVLM2-500M-Video-Instruct and SmolVLM2-2.2B-Instruct. In their favour: the 256,484,928 and
-507,482,304 weights they give are the published numbers, recalled as well; the 2.2B comes to
-2,246,784,880. Positions and the base of the rotary embedding, which cost nothing, are the 256M's
-throughout. The tokenizer is the demo's, filled up to the true vocabulary with tokens that no text
-is ever cut into; so prompts come out longer than with the true one (some 2 tokens a word), the same
-on both sides of a comparison.
+SmolVLM2-500M-Video-Instruct and SmolVLM2-2.2B-Instruct. They give 256,484,928 and 507,482,304
+weights, which are the published numbers (also from memory), and 2,246,784,880 for the 2.2B.
+Positions and the base of the rotary embedding, which do not affect speed, are always those of the
+256M. The tokenizer is the demo's, extended to the true vocabulary with unused tokens. Prompts are
+therefore longer than with the true tokenizer (about 2 tokens per word), equally on both sides of a
+comparison.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ POSITIONS = 8_192
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """One of SmolVLM2's sizes."""
+    """Dimensions of one size of SmolVLM2."""
 
     vision: dict[str, int]
     text: dict[str, int]
     scale_factor: int
     longest_edge: int
-    """Images are enlarged to this before they are cut into tiles."""
+    """Images are resized to this before they are cut into tiles."""
 
     @property
     def tile(self) -> int:
-        """Pixels along a tile."""
+        """Tile size in pixels."""
         return self.vision["image_size"]
 
     @property
     def tokens_per_tile(self) -> int:
-        """Tokens the text model gets of a tile."""
+        """Tokens of the text model per tile."""
         return (self.tile // self.vision["patch_size"] // self.scale_factor) ** 2
 
 
@@ -88,23 +88,23 @@ SIZES = {
         longest_edge=1536,
     ),
 }  # fmt: skip
-"""SmolLM2's 135M, 360M and 1.7B behind SigLIP's base-patch16-512 and so400m-patch14-384."""
+"""SmolLM2's 135M, 360M and 1.7B with SigLIP's base-patch16-512 and so400m-patch14-384."""
 
 
 def make(shape: Size, directory: Path, seed: int = 0) -> Path:
-    """Write a checkpoint of `shape` into `directory`, in bfloat16, the same for the same seed."""
+    """Write a checkpoint of `shape` in bfloat16 into `directory`, deterministic for a seed."""
     import torch
     from transformers import GenerationConfig, SmolVLMForConditionalGeneration
 
     tokenizer = build_tokenizer()
     torch.manual_seed(seed)
-    # In bfloat16 from the start: a checkpoint of 2.2B weights takes 4.5 GB.
+    # In bfloat16, because a checkpoint of 2.2B weights takes 4.5 GB.
     model = SmolVLMForConditionalGeneration(config(shape, tokenizer)).to(torch.bfloat16)
     with torch.no_grad():
         for name, weights in model.named_parameters():
             if weights.dim() > 1:
-                # So large that answers depend on image and question, and that the winner of the
-                # vocabulary is clear of rounding.
+                # Large enough that answers depend on image and question, and that rounding does
+                # not change the most likely token.
                 spread = 1.0 if "embed" in name else 1.5 / weights[0].numel() ** 0.5
                 weights.normal_(0, spread)
     model.generation_config = GenerationConfig(
@@ -118,7 +118,7 @@ def make(shape: Size, directory: Path, seed: int = 0) -> Path:
 
 
 def config(shape: Size, tokenizer: Any) -> Any:
-    """The configuration of a checkpoint of `shape`."""
+    """Return the configuration of a checkpoint of `shape`."""
     from transformers import SmolVLMConfig
 
     return SmolVLMConfig(
@@ -143,13 +143,13 @@ def config(shape: Size, tokenizer: Any) -> Any:
 
 
 def build_tokenizer() -> Any:
-    """The demo's tokenizer with as many tokens as SmolVLM2's."""
+    """Return the demo's tokenizer with the size of SmolVLM2's vocabulary."""
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     plain = json.loads((TOOLS / "tokenizer.json").read_text())
     vocabulary = plain["model"]["vocab"]
-    # No merge leads to these, so they cost nothing but their rows.
+    # No merge creates these tokens, so they are never used.
     vocabulary |= {f"<filler_{i}>": i for i in range(len(vocabulary), VOCABULARY)}
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(json.dumps(plain)),
@@ -186,8 +186,10 @@ def _processor(shape: Size, tokenizer: Any) -> Any:
 
 
 def main() -> None:
-    """Make one."""
-    parser = argparse.ArgumentParser(description="A checkpoint of random weights in a true shape.")
+    """Write a checkpoint."""
+    parser = argparse.ArgumentParser(
+        description="Write a checkpoint with random weights and true dimensions."
+    )
     parser.add_argument("size", choices=SIZES)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,28 +1,26 @@
-"""VLMEvalKit's own SmolVLM2 class and loop beside ours: same data, same checkpoint, one run.
+"""Compare the speed of VLMEvalKit's SmolVLM2 class and loop with evalsuite.
 
     python -m bench.side_by_side [--ckpt demo] [--rounds 2] [--benchmarks A,B] [--write]
     python -m bench.side_by_side --shape 256M|500M|2.2B [--images 2] [--questions 4]
                                  [--device cpu|cuda] [--dtype float32|bfloat16|default]
     python -m bench.side_by_side --video --shape 256M          (see bench.prefixes)
 
-The two take turns, each in fresh processes with cold caches. Samples a second are workload from the
-first sample to the last prediction: building prompts, writing and reading images, and everything
-the model does are inside, reading the data is outside. Loading the model is outside for VLMEvalKit;
-ours is charged whatever of it is not over when the data has been read. Both get the same thread
-settings. Time to the first prediction counts from the start of the process. Nothing else should be
-running.
+Both run in alternating order, each in new processes with empty caches and with the same thread
+settings. Samples per second are measured from the first sample to the last prediction. This
+includes building prompts, writing and reading images, and the model; it excludes reading the data.
+Loading the model is excluded for VLMEvalKit; for evalsuite it counts unless it ends before the data
+has been read. The time to the first prediction starts with the process. Run nothing else at the
+same time.
 
-A shape is a checkpoint of random weights in SmolVLM2's true shape (`bench.shapes`) with photo-like
-images (`bench.photos`). ``--dtype default`` is what each does unasked: VLMEvalKit's class float32,
-ours bfloat16 on CUDA. The floor is what our side's operations and bytes would take at this device's
-measured matrix rate and bandwidth (`evalsuite.smolvlm.roofline`).
+A shape is a checkpoint with random weights and the dimensions of SmolVLM2 (`bench.shapes`), with
+photo-like images (`bench.photos`). ``--dtype default`` uses each side's default: float32 in
+VLMEvalKit's class, bfloat16 for evalsuite on CUDA. The minimum time is computed from our operations
+and bytes and the device's measured rates (`evalsuite.smolvlm.roofline`).
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -31,12 +29,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from tabulate import tabulate
 
 from bench import photos, shapes
+from bench.results import rate, setting, write
 from evalsuite.benchmarks import catalogue as catalogue
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import locate
@@ -44,9 +42,9 @@ from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import Event, RunPlanned, SamplesPredicted
+from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
-from evalsuite.runner.source import SampleSource
 from evalsuite.runs.layout import run_paths
 from evalsuite.runs.records import Run
 from evalsuite.runs.storage import read_samples
@@ -57,56 +55,54 @@ from evalsuite.system.devices import resampling, resolve
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.reference import ReferenceTask, run_reference
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
-
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """What both sides run on."""
+class DeviceSetting:
+    """Device and number formats of both sides."""
 
     device: str
     dtype: str
-    """Ours."""
-    their_dtype: str
+    """evalsuite's number format."""
+    vlmevalkit_dtype: str
 
     @property
     def comparable(self) -> bool:
-        """Whether predictions must be the same."""
-        return self.dtype == self.their_dtype == "float32"
+        """Whether predictions must be equal."""
+        return self.dtype == self.vlmevalkit_dtype == "float32"
 
 
-def setting_of(device: str, dtype: str) -> Setting:
+def setting_of(device: str, dtype: str) -> DeviceSetting:
     """Resolve ``--device`` and ``--dtype``; raises `UsageError`."""
     device, ours_unasked = resolve(device, "auto")
     if dtype == "default":
-        return Setting(device, ours_unasked, "float32")
-    return Setting(device, *[resolve(device, dtype)[1]] * 2)
+        return DeviceSetting(device, ours_unasked, "float32")
+    return DeviceSetting(device, *[resolve(device, dtype)[1]] * 2)
 
 
 @dataclass(frozen=True, slots=True)
-class Measurement:
-    """One side's work on all benchmarks."""
+class LoopResult:
+    """Result of one side for all benchmarks."""
 
     seconds: float
     """From the first sample to the last prediction."""
     first: float
-    """From the start of the process to the first prediction."""
+    """From process start to the first prediction."""
     peak_memory_bytes: int
-    """Of the process that holds the model."""
+    """Of the process with the model."""
     predictions: dict[tuple[str, str], str]
     workload: Workload | None = None
-    """What was asked and answered; ours alone knows."""
+    """Known for evalsuite only."""
 
 
 class Stopwatch:
-    """Notes when work begins, when the first prediction comes and when the last one does."""
+    """Records when planning ends and when the first and last predictions arrive."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.planned_at = self.first_at = self.last_at = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Keep the time of `event`."""
+        """Record the time of `event`."""
         match event:
             case RunPlanned():  # the first sample is about to be built
                 self.planned_at = time.monotonic()
@@ -115,13 +111,13 @@ class Stopwatch:
                 self.first_at = self.first_at or self.last_at
 
 
-def ours(
-    checkpoint: Checkpoint, chosen: Sequence[Benchmark], on: Setting, directory: Path
-) -> Measurement:
-    """Our road, from nothing: kit process, worker, journal, scoring."""
+def run_evalsuite(
+    checkpoint: Checkpoint, chosen: Sequence[Benchmark], on: DeviceSetting, directory: Path
+) -> LoopResult:
+    """Run evalsuite: kit process, worker, journal, scoring."""
     watch = Stopwatch()
     options = ResolvedConfig(
-        # No reruns: VLMEvalKit's loop asks everything once.
+        # No reruns: VLMEvalKit's loop asks each question once.
         config=RunConfig(output_dir=directory / "results", command="bench", noise=0),
         devices=(on.device,),
         dtype=on.dtype,
@@ -130,9 +126,9 @@ def ours(
     with Kit(work=directory / "kit", media=directory / "media", log=directory / "log") as kit:
         (run,) = evaluate_all([checkpoint], chosen, options, SampleSource(kit), watch)
     if run.failures:
-        sys.exit(f"our own road failed: {run.failures[0].message}")
+        sys.exit(f"evalsuite failed: {run.failures[0].message}")
     where = run_paths(options.config.output_dir, checkpoint, options.settings, None)
-    return Measurement(
+    return LoopResult(
         seconds=watch.last_at - watch.planned_at,
         first=watch.first_at - watch.started,
         peak_memory_bytes=max(score.cost.peak_memory_bytes or 0 for score in run.scores),
@@ -141,12 +137,12 @@ def ours(
             for b in chosen
             for row in read_samples(where.samples(b.name))
         },
-        workload=_counted(run),
+        workload=_workload_of(run),
     )
 
 
-def _counted(run: Run) -> Workload:
-    """What all benchmarks took together; weights are charged once."""
+def _workload_of(run: Run) -> Workload:
+    """Return the work of all benchmarks; weights count once."""
     tokens = {
         kind: sum(score.cost.tokens[kind] for score in run.scores)
         for kind in ("tiles", "prompt", "read", "generated")
@@ -160,25 +156,25 @@ def _counted(run: Run) -> Workload:
     )
 
 
-def theirs(
-    checkpoint: Checkpoint, chosen: Sequence[Benchmark], on: Setting, directory: Path
-) -> Measurement:
-    """VLMEvalKit's road, with fresh model and dataset objects for each benchmark."""
-    assignment = ReferenceTask(
+def run_vlmevalkit(
+    checkpoint: Checkpoint, chosen: Sequence[Benchmark], on: DeviceSetting, directory: Path
+) -> LoopResult:
+    """Run VLMEvalKit's loop, with new model and dataset objects for each benchmark."""
+    task = ReferenceTask(
         checkpoint=checkpoint.path,
         base=checkpoint.base_path,
         processor=checkpoint.processor_path,
         family=checkpoint.family,
         tile_size=checkpoint.tile_size,
         device=on.device,
-        dtype=on.their_dtype,
+        dtype=on.vlmevalkit_dtype,
         benchmarks=tuple(chosen),
         work=directory / "reference",
     )
-    results = list(run_reference(assignment))
+    results = list(run_reference(task))
     if failed := [r.error for r in results if r.error and not r.error.startswith("evaluate:")]:
-        sys.exit(f"VLMEvalKit's own loop failed: {failed[0]}")
-    return Measurement(
+        sys.exit(f"VLMEvalKit's loop failed: {failed[0]}")
+    return LoopResult(
         seconds=sum(result.seconds for result in results),
         first=results[0].first_prediction_seconds,
         peak_memory_bytes=max(result.peak_memory_bytes for result in results),
@@ -191,22 +187,24 @@ def theirs(
 
 
 def measure(
-    checkpoint: Checkpoint, chosen: Sequence[Benchmark], on: Setting, rounds: int
-) -> list[tuple[Measurement, Measurement]]:
-    """Let the two take turns; ``(theirs, ours)`` for each round."""
+    checkpoint: Checkpoint, chosen: Sequence[Benchmark], on: DeviceSetting, rounds: int
+) -> list[tuple[LoopResult, LoopResult]]:
+    """Run both in alternating order; return ``(VLMEvalKit, evalsuite)`` for each round."""
     turns = []
     for turn in range(rounds):
         pair = {}
-        # Who goes first alternates, so that neither always finds the warmer machine.
-        for side in (theirs, ours) if turn % 2 == 0 else (ours, theirs):
+        # The order alternates, so that neither side always runs on the warmer machine.
+        for side in (
+            (run_vlmevalkit, run_evalsuite) if turn % 2 == 0 else (run_evalsuite, run_vlmevalkit)
+        ):
             with tempfile.TemporaryDirectory() as name:
                 print(f"round {turn + 1}: {side.__name__} ...", file=sys.stderr, flush=True)
                 pair[side.__name__] = side(checkpoint, chosen, on, Path(name))
-        turns.append((pair["theirs"], pair["ours"]))
+        turns.append((pair["run_vlmevalkit"], pair["run_evalsuite"]))
     return turns
 
 
-def table(turns: Sequence[tuple[Measurement, Measurement]]) -> str:
+def table(turns: Sequence[tuple[LoopResult, LoopResult]]) -> str:
     """All rounds as a markdown table."""
     rows = []
     for number, (their, our) in enumerate(turns, start=1):
@@ -228,15 +226,10 @@ def table(turns: Sequence[tuple[Measurement, Measurement]]) -> str:
     return tabulate(rows, headers="keys", tablefmt="github")
 
 
-def rate(per_second: float) -> str:
-    """`per_second` to three digits or one place."""
-    return f"{per_second:.1f}" if per_second >= 10 else f"{per_second:.3g}"
-
-
-def floor(
-    checkpoint: Checkpoint, on: Setting, turns: Sequence[tuple[Measurement, Measurement]]
+def roofline_summary(
+    checkpoint: Checkpoint, on: DeviceSetting, turns: Sequence[tuple[LoopResult, LoopResult]]
 ) -> str:
-    """How far from what the hardware allows our best round was."""
+    """Compare our best round with the minimum time of the hardware."""
     from transformers import AutoConfig
 
     rates = rates_of(checkpoint, on)
@@ -245,22 +238,24 @@ def floor(
     shape = shape_of(AutoConfig.from_pretrained(checkpoint.base_path or checkpoint.path))
     needed = minimum_work(shape, best.workload, BYTES_PER_WEIGHT[on.dtype])
     stages = {name: w.seconds(rates.matrix, rates.bandwidth) for name, w in needed.items()}
-    least = sum(stages.values())
+    minimum = sum(stages.values())
     operations = sum(w.operations for w in needed.values())
     return (
-        f"Floor: {least:.3g} s for our side's work ("
+        f"Minimum time: {minimum:.3g} s for evalsuite's work ("
         + ", ".join(f"{name} {seconds:.3g}" for name, seconds in stages.items())
-        + f"), our best round took {best.seconds:.3g} s, {best.seconds / least:.1f} times that. "
+        + f"). The best round took {best.seconds:.3g} s, "
+        f"{best.seconds / minimum:.1f} times as long. "
         f"{operations / 1e12:.3g} TFLOP: {best.workload.tiles:,} tiles, "
-        f"{best.workload.prefill_tokens:,} of {best.workload.prompt_tokens:,} prompt tokens read, "
+        f"{best.workload.prefill_tokens:,} of {best.workload.prompt_tokens:,} prompt tokens "
+        "processed, "
         f"{best.workload.generated:,} generated; at {rates.matrix / 1e12:.3g} TFLOP/s and "
         f"{rates.bandwidth / 1e9:.3g} GB/s as measured on {rates.device} in {on.dtype}, "
         f"{operations / best.seconds / rates.matrix:.0%} of the matrix rate."
     )
 
 
-def rates_of(checkpoint: Checkpoint, on: Setting) -> DeviceRates:
-    """What the device can do in our number format."""
+def rates_of(checkpoint: Checkpoint, on: DeviceSetting) -> DeviceRates:
+    """Measure the device's rates in our number format."""
     with tempfile.NamedTemporaryFile(suffix=".log") as log:
         rates = measure_device(
             ProfileTask(
@@ -272,25 +267,13 @@ def rates_of(checkpoint: Checkpoint, on: Setting) -> DeviceRates:
     return rates
 
 
-def setting(command: str, device: str) -> str:
-    """Where and with what this was measured; `device` says what the model was on."""
-    versions = ", ".join(
-        f"{name} {version(name)}"
-        for name in ("torch", "torchvision", "transformers", "ms-vlmeval", "evalsuite")
-    )
-    return (
-        f"`{command}`\n\n{os.cpu_count()} CPU cores ({_cpu()}), {device}; "
-        f"Python {platform.python_version()}, {versions}; {time.strftime('%Y-%m-%d')}."
-    )
-
-
-def _dtypes(on: Setting) -> str:
-    if on.dtype == on.their_dtype:
+def _dtypes(on: DeviceSetting) -> str:
+    if on.dtype == on.vlmevalkit_dtype:
         return f"{on.dtype} on both sides"
-    return f"VLMEvalKit in {on.their_dtype}, evalsuite in {on.dtype}: each one's default"
+    return f"VLMEvalKit in {on.vlmevalkit_dtype}, evalsuite in {on.dtype}: each one's default"
 
 
-def _gpu(on: Setting) -> str:
+def _gpu(on: DeviceSetting) -> str:
     if on.device == "cpu":
         return "no GPU"
     shown = subprocess.run(
@@ -300,15 +283,9 @@ def _gpu(on: Setting) -> str:
     return shown.strip().splitlines()[0] if shown.strip() else on.device
 
 
-def _cpu() -> str:
-    shown = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
-    names = [line.partition(":")[2].strip() for line in shown.splitlines() if "Model name" in line]
-    return names[0] if names else platform.machine()
-
-
 @contextmanager
 def subject(arguments: argparse.Namespace) -> Iterator[tuple[Checkpoint, list[Benchmark]]]:
-    """The checkpoint and benchmarks to measure with."""
+    """Yield the checkpoint and the benchmarks."""
     if arguments.shape == "demo":
         known = catalogue.load()
         names = [name for name in arguments.benchmarks.split(",") if name]
@@ -330,18 +307,18 @@ def subject(arguments: argparse.Namespace) -> Iterator[tuple[Checkpoint, list[Be
         yield checkpoints.read(str(made)), [benchmark]
 
 
-def compare(arguments: argparse.Namespace, on: Setting) -> tuple[str, bool]:
-    """Both sides: the report, and whether predictions that must be the same are."""
+def compare(arguments: argparse.Namespace, on: DeviceSetting) -> tuple[str, bool]:
+    """Run both; return the report, and whether predictions are equal where they must be."""
     with subject(arguments) as (checkpoint, chosen):
         turns = measure(checkpoint, chosen, on, arguments.rounds)
-        report = f"{table(turns)}\n\n{floor(checkpoint, on, turns)}"
+        report = f"{table(turns)}\n\n{roofline_summary(checkpoint, on, turns)}"
     same = all(their.predictions == our.predictions for their, our in turns)
     return report, same or not on.comparable
 
 
-def compare_prefixes(arguments: argparse.Namespace, on: Setting) -> tuple[str, bool]:
-    """One video: prefixes shared beside every prompt read whole."""
-    from bench import prefixes  # torch, which otherwise only child processes load
+def compare_prefixes(arguments: argparse.Namespace, on: DeviceSetting) -> tuple[str, bool]:
+    """Compare shared prefixes with complete processing, for one video."""
+    from bench import prefixes  # imports torch, which otherwise only child processes do
 
     with subject(arguments) as (checkpoint, _), tempfile.TemporaryDirectory() as name:
         asked = prefixes.video(
@@ -352,53 +329,42 @@ def compare_prefixes(arguments: argparse.Namespace, on: Setting) -> tuple[str, b
     return prefixes.table(turns), same or on.dtype != "float32"
 
 
-def write(section: str, report: str) -> None:
-    """Put `report` into RESULTS.md in place of the section's last, or at the end."""
-    begin, end = f"<!-- {section} -->", f"<!-- /{section} -->"
-    text = RESULTS.read_text()
-    if begin not in text:
-        text += f"\n## {section}\n\n{begin}\n{end}\n"
-    before, _, rest = text.partition(begin)
-    _, _, after = rest.partition(end)
-    RESULTS.write_text(f"{before}{begin}\n{report}{end}{after}")
-
-
-def section_of(arguments: argparse.Namespace, on: Setting) -> str:
-    """What a section of RESULTS.md is called; the demo's has no more to its name."""
+def section_of(arguments: argparse.Namespace, on: DeviceSetting) -> str:
+    """Return the section name in RESULTS.md; the demo's name has no details."""
     kind = "shared prefixes" if arguments.video else "side-by-side"
-    if arguments.shape == "demo" and on == Setting("cpu", "float32", "float32"):
+    if arguments.shape == "demo" and on == DeviceSetting("cpu", "float32", "float32"):
         return kind
     questions = "" if arguments.video else f", {arguments.questions} questions an image"
     return f"{kind}: {arguments.shape}, {on.device}, {arguments.dtype}{questions}"
 
 
 def main() -> None:
-    """Measure, print, and with ``--write`` put it into RESULTS.md."""
+    """Measure, print, and with ``--write`` update RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--ckpt", default="demo")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--benchmarks", default="")
-    parser.add_argument("--write", action="store_true", help="put the result into RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="write the result to RESULTS.md")
     parser.add_argument("--shape", default="demo", choices=("demo", *shapes.SIZES))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "default"))
     parser.add_argument("--images", type=int, default=2)
-    parser.add_argument("--questions", type=int, help="an image (4); a video (8)")
-    parser.add_argument("--size", default="1024x768", help="of an image")
+    parser.add_argument("--questions", type=int, help="questions per image [4] or per video [8]")
+    parser.add_argument("--size", default="1024x768", help="image size, WIDTHxHEIGHT")
     parser.add_argument("--new-tokens", type=int, default=8)
-    parser.add_argument("--video", action="store_true", help="prefixes, shared or not")
+    parser.add_argument("--video", action="store_true", help="measure prefix sharing")
     parser.add_argument("--frames", type=int, default=64)
     arguments = parser.parse_args()
     arguments.questions = arguments.questions or (8 if arguments.video else 4)
     on = setting_of(arguments.device, arguments.dtype)
-    measured: Callable[[argparse.Namespace, Setting], tuple[str, bool]]
-    measured = compare_prefixes if arguments.video else compare
-    shown, good = measured(arguments, on)
+    run: Callable[[argparse.Namespace, DeviceSetting], tuple[str, bool]]
+    run = compare_prefixes if arguments.video else compare
+    tables, equal = run(arguments, on)
     command = shlex.join(["python", "-m", "bench.side_by_side", *sys.argv[1:]])
-    report = f"{setting(command, f'{_gpu(on)}, {_dtypes(on)}')}\n\n{shown}\n"
+    report = f"{setting(command, f'{_gpu(on)}, {_dtypes(on)}')}\n\n{tables}\n"
     print(report)
-    if not good:
-        sys.exit("the predictions differ: speeds of different work are no comparison")
+    if not equal:
+        sys.exit("the predictions differ, so the speeds are not comparable")
     if arguments.write:
         write(section_of(arguments, on), report)
 

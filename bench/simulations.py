@@ -1,9 +1,10 @@
-"""Whether the intervals and verdicts hold what they promise, on made answers whose truth is known.
+"""Simulations: whether intervals and verdicts keep their stated error rates.
 
     python -m bench.simulations [--write] [--replicates 10000] [--suites 2000]
 
-``--write`` puts the tables into docs/evidence/simulations.md. Everything goes through the functions
-that `evalsuite compare` and the gate use; the seed is fixed. Some minutes on one core.
+``--write`` updates the tables in docs/evidence/simulations.md. Everything uses the functions of
+`evalsuite compare` and the gate, on simulated answers with a known truth; the seed is fixed. Takes
+some minutes on one core.
 """
 
 from __future__ import annotations
@@ -32,42 +33,42 @@ from evalsuite.stats.tango import Flips
 PAGE = Path(__file__).parents[1] / "docs" / "evidence" / "simulations.md"
 SEED = 20_260
 REPLICATES, SUITES = 10_000, 2_000
-_AT_ONCE = 2_000_000
-"""So many clusters are held in memory at a time."""
+_MAX_CLUSTERS = 2_000_000
+"""Clusters in memory at the same time."""
 
 
 # Intervals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One kind of benchmark, and two checkpoints on it."""
+class Setting:
+    """A simulated benchmark and two checkpoints."""
 
     clusters: int
     questions: tuple[int, int]
-    """The fewest and the most a cluster, every number between them as likely."""
+    """Minimum and maximum per cluster, uniformly distributed."""
     baseline: float
     """Accuracy."""
     candidate: float
     icc: float
-    """How answers to one image correlate; those of the two checkpoints do not."""
+    """Intraclass correlation of a checkpoint's answers to one image."""
     shared: float
-    """Of the questions, those that both answer alike."""
+    """Share of questions that both checkpoints answer alike."""
 
     @property
     def size(self) -> str:
-        """Questions a cluster, in words."""
+        """Questions per cluster, as text."""
         low, high = self.questions
         return str(low) if low == high else f"{low}-{high}"
 
     @property
     def truth(self) -> float:
-        """The drop."""
+        """True drop."""
         return (1 - self.shared) * (self.baseline - self.candidate)
 
 
-def grid() -> Iterator[Cell]:
-    """All cells: those the promise is about, then sparser, smaller and more lopsided ones."""
+def grid() -> Iterator[Setting]:
+    """All settings with stated coverage: dense ones, then sparse, small and unbalanced ones."""
     sizes = ((1, 1), (5, 5), (20, 20), (1, 20))
     accuracies = ((0.3, 0.3), (0.5, 0.5), (0.7, 0.6))
     for shared, counts in ((0.0, (100, 500, 2000)), (0.7, (100, 500))):
@@ -75,13 +76,15 @@ def grid() -> Iterator[Cell]:
             counts, sizes, (0.0, 0.2, 0.5), accuracies
         ):
             if questions != (1, 1) or icc == 0:
-                yield Cell(clusters=clusters, questions=questions, baseline=baseline,
+                yield Setting(clusters=clusters, questions=questions, baseline=baseline,
                            candidate=candidate, icc=icc, shared=shared)  # fmt: skip
 
 
-def beyond() -> Iterator[Cell]:
-    """What the promise is not about: few clusters, rare differences, nearly everything right."""
-    usual = Cell(clusters=100, questions=(1, 1), baseline=0.5, candidate=0.5, icc=0.0, shared=0.0)
+def outside_the_promise() -> Iterator[Setting]:
+    """Settings without stated coverage: few clusters, rare differences, high accuracy."""
+    usual = Setting(
+        clusters=100, questions=(1, 1), baseline=0.5, candidate=0.5, icc=0.0, shared=0.0
+    )
     for clusters, questions in itertools.product((20, 30, 50), ((1, 1), (20, 20), (1, 20))):
         icc = 0.0 if questions == (1, 1) else 0.5
         yield replace(usual, clusters=clusters, questions=questions, icc=icc)
@@ -94,31 +97,33 @@ def beyond() -> Iterator[Cell]:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Replicates of a benchmark, answers counted by cluster."""
+    """Replicates of a benchmark: answers counted by cluster."""
 
     worse: Array
     better: Array
     sizes: Array
 
 
-def covered(cell: Cell, replicates: int, rng: np.random.Generator) -> float:
-    """How often the 95 % interval holds the true drop."""
-    most = max(1, _AT_ONCE // cell.clusters)
+def coverage_of(setting: Setting, replicates: int, rng: np.random.Generator) -> float:
+    """Return how often the 95 % interval contains the true drop."""
+    most = max(1, _MAX_CLUSTERS // setting.clusters)
     hits, left = 0, replicates
     while left:
         now = min(left, most)
-        hits += _hits(_answers(cell, now, rng), cell.truth)
+        hits += _covering_intervals(_answers(setting, now, rng), setting.truth)
         left -= now
     return hits / replicates
 
 
-def _answers(cell: Cell, replicates: int, rng: np.random.Generator) -> Counts:
-    """Each checkpoint has a skill for each image, beta-distributed so that answers correlate."""
-    low, high = cell.questions
-    shape = (replicates, cell.clusters)
+def _answers(setting: Setting, replicates: int, rng: np.random.Generator) -> Counts:
+    """Draw answers; a checkpoint's accuracy per image is beta-distributed."""
+    low, high = setting.questions
+    shape = (replicates, setting.clusters)
     sizes = rng.integers(low, high + 1, shape)
-    own = rng.binomial(sizes, 1 - cell.shared) if cell.shared else sizes
-    before, after = (_skill(rate, cell.icc, shape, rng) for rate in (cell.baseline, cell.candidate))
+    own = rng.binomial(sizes, 1 - setting.shared) if setting.shared else sizes
+    before, after = (
+        _skill(rate, setting.icc, shape, rng) for rate in (setting.baseline, setting.candidate)
+    )
     worse_rate, better_rate = before * (1 - after), (1 - before) * after
     worse = rng.binomial(own, worse_rate)
     rest = np.minimum(better_rate / np.maximum(1 - worse_rate, 1e-300), 1.0)
@@ -133,8 +138,8 @@ def _skill(rate: float, icc: float, shape: tuple[int, int], rng: np.random.Gener
     return rng.beta(rate * weight, (1 - rate) * weight, shape)
 
 
-def _hits(counts: Counts, truth: float) -> int:
-    """Intervals that hold `truth`: all at once where they are Student's, else one by one."""
+def _covering_intervals(counts: Counts, truth: float) -> int:
+    """Count intervals that contain `truth`; Student intervals at once, others one by one."""
     found = moments(counts.worse - counts.better, counts.sizes)
     flips = (counts.worse + counts.better).sum(axis=1)
     plain = (flips >= SPARSE * counts.sizes.sum(axis=1)) & (found.variance > 0)
@@ -147,7 +152,7 @@ def _hits(counts: Counts, truth: float) -> int:
 
 
 def _drop(counts: Counts, found: Moments, row: int) -> Drop:
-    """The drop of one replicate."""
+    """Return the drop of one replicate."""
     sizes = counts.sizes[row] if counts.sizes.ndim > 1 else counts.sizes
     df, effective = (np.broadcast_to(of, found.mean.shape)[row]
                      for of in (found.df, found.effective_clusters))  # fmt: skip
@@ -166,7 +171,7 @@ def _drop(counts: Counts, found: Moments, row: int) -> Drop:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many questions a benchmark asks, about how many images or videos."""
+    """Questions and clusters (images or videos) of a benchmark."""
 
     questions: int
     clusters: int
@@ -188,20 +193,20 @@ PAPER: Mapping[str, Size] = {
     "WorldSense": Size(3172, 1662),
     "TempCompass": Size(5536, 410),
 }
-"""The paper's benchmarks: numbers of questions as recalled, of images and videos roughly. The data
-could not be had where this was written."""
+"""The paper's benchmarks, from memory: numbers of questions, approximate numbers of images and
+videos. The data were not available when this was written."""
 ICC = 0.1
-"""How differences about one image correlate in the simulated suites."""
+"""Intraclass correlation of differences about one image in the simulated suites."""
 DISCORDANCE = (0.05, 0.15, 0.25)
 
 
 def design_effect(size: Size) -> float:
-    """1 + (m - 1) icc for m questions a cluster."""
+    """Return 1 + (m - 1) icc for m questions per cluster."""
     return 1 + (size.questions / size.clusters - 1) * ICC
 
 
 def _sizes(size: Size) -> Array:
-    """Questions by cluster: as equal as they can be."""
+    """Return questions by cluster, as equal as possible."""
     each, more = divmod(size.questions, size.clusters)
     return each + (np.arange(size.clusters) < more).astype(float)
 
@@ -209,7 +214,7 @@ def _sizes(size: Size) -> Array:
 def drops(
     size: Size, discordance: float, drop: float, count: int, rng: np.random.Generator
 ) -> list[Drop]:
-    """Estimates of a true `drop` when `discordance` of the answers differ, `count` times over."""
+    """Return `count` estimates of a true `drop` if `discordance` of the answers differ."""
     discordance = max(discordance, abs(drop))
     sizes = _sizes(size)
     worse_rate, better_rate = (discordance + drop) / 2, (discordance - drop) / 2
@@ -222,7 +227,7 @@ def drops(
         # Dirichlet by cluster, so that differences correlate by ICC; drawn as two betas.
         weight = (1 - ICC) / ICC
         differ = rng.beta(discordance * weight, (1 - discordance) * weight, shape)
-        leaning = _leaning(worse_rate * weight, better_rate * weight, shape, rng)
+        leaning = _worse_share(worse_rate * weight, better_rate * weight, shape, rng)
         flips = rng.binomial(sizes.astype(int), differ)
         lost = rng.binomial(flips, leaning)
         worse, better = lost.astype(float), (flips - lost).astype(float)
@@ -231,7 +236,7 @@ def drops(
     return [_drop(counts, found, row) for row in range(count)]
 
 
-def _leaning(
+def _worse_share(
     worse: float, better: float, shape: tuple[int, int], rng: np.random.Generator
 ) -> Array:
     if min(worse, better) <= 0:
@@ -241,7 +246,7 @@ def _leaning(
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is true of a suite."""
+    """True drops of a suite."""
 
     name: str
     discordance: float
@@ -249,7 +254,7 @@ class Scenario:
 
 
 def decisions(scenario: Scenario, suites: int, rng: np.random.Generator) -> list[Decision]:
-    """Judge so many made suites of the paper's benchmarks by the default policy."""
+    """Apply the default policy to `suites` simulated suites of the paper's benchmarks."""
     made = {
         name: drops(size, scenario.discordance, scenario.drops[name], suites, rng)
         for name, size in PAPER.items()
@@ -262,19 +267,19 @@ def decisions(scenario: Scenario, suites: int, rng: np.random.Generator) -> list
 
 
 def equal(discordance: float) -> Scenario:
-    """Two checkpoints that are as good on every benchmark."""
+    """Two checkpoints with equal accuracy on every benchmark."""
     return Scenario("equal", discordance, dict.fromkeys(PAPER, 0.0))
 
 
 def at_cliff(discordance: float, name: str) -> Scenario:
-    """One benchmark exactly at its cliff, all others two points better."""
+    """One benchmark exactly at its limit, all others two points better."""
     return Scenario(
         f"{name} at its cliff", discordance, {**dict.fromkeys(PAPER, -0.02), name: CLIFF}
     )
 
 
 def at_margin(discordance: float) -> Scenario:
-    """The mean exactly at its margin, as every benchmark is down by that much."""
+    """The mean exactly at its margin, with the same drop on every benchmark."""
     return Scenario("the mean at its margin", discordance, dict.fromkeys(PAPER, MARGIN))
 
 
@@ -282,18 +287,18 @@ LEVEL = Level(tests=len(PAPER) + 1)
 
 
 def planned(discordance: float, name: str) -> float:
-    """The standard error one would plan with."""
+    """Return the planned standard error of a benchmark."""
     size = PAPER[name]
     return power.planned_error(discordance, size.questions, design_effect(size))
 
 
 def planned_mean(discordance: float) -> float:
-    """That of the mean over the benchmarks."""
+    """Return the planned standard error of the mean over the benchmarks."""
     return power.mean_error([planned(discordance, name) for name in PAPER])
 
 
 def planned_drop(discordance: float, name: str) -> float:
-    """The smallest detectable drop one would state."""
+    """Return the stated minimum detectable drop."""
     size = PAPER[name]
     return power.planned_detectable_drop(
         discordance, size.questions, CLIFF, LEVEL, design_effect(size)
@@ -301,13 +306,13 @@ def planned_drop(discordance: float, name: str) -> float:
 
 
 def detectable(discordance: float, name: str) -> Scenario:
-    """One benchmark down by its stated smallest detectable drop, the others equal."""
+    """One benchmark with its stated minimum detectable drop, the others equal."""
     drop = planned_drop(discordance, name)
     return Scenario(f"{name} down", discordance, {**dict.fromkeys(PAPER, 0.0), name: drop})
 
 
 def detectable_mean(discordance: float) -> Scenario:
-    """All down by the stated smallest detectable drop of the mean."""
+    """All benchmarks with the stated minimum detectable drop of the mean."""
     drop = power.detectable_drop(planned_mean(discordance), MARGIN, LEVEL)
     return Scenario("all down", discordance, dict.fromkeys(PAPER, drop))
 
@@ -318,9 +323,9 @@ def detectable_mean(discordance: float) -> Scenario:
 def lost_images(
     clusters: int, questions: tuple[int, int], flips: float, count: int, rng: np.random.Generator
 ) -> float:
-    """How often a drop exactly at the cliff passes it if whole images are lost, each as likely.
+    """Return how often a drop at the limit passes if whole images are lost at random.
 
-    Of the answers about other images a share `flips` differs by luck, either way.
+    Of the answers about other images, a share of `flips` differs randomly in both directions.
     """
     low, high = questions
     sizes = rng.integers(low, high + 1, (count, clusters))
@@ -339,7 +344,7 @@ def lost_images(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A figure, and what it must be."""
+    """A simulated share and its stated range."""
 
     what: str
     discordance: float
@@ -350,17 +355,17 @@ class Row:
 
     @property
     def holds(self) -> bool:
-        """Whether it is as promised."""
+        """Whether the share is within the range."""
         return self.least <= self.share <= self.most
 
 
 def allowance(probability: float, count: int) -> float:
-    """Three Monte-Carlo errors of a share."""
+    """Return three Monte Carlo standard errors of a share."""
     return 3 * math.sqrt(probability * (1 - probability) / count)
 
 
 def verdict_rows(suites: int) -> list[Row]:
-    """Every promise about verdicts, with the share that came out."""
+    """Return all stated rates of verdicts with the simulated shares."""
     most = ALPHA + allowance(ALPHA, suites)
     rows = []
     for number, discordance in enumerate(DISCORDANCE):
@@ -395,24 +400,24 @@ def verdict_rows(suites: int) -> list[Row]:
     return rows
 
 
-def coverage(cells: Sequence[Cell], replicates: int) -> list[tuple[Cell, float]]:
-    """The coverage of each cell."""
+def coverage(settings: Sequence[Setting], replicates: int) -> list[tuple[Setting, float]]:
+    """Return the coverage of each setting."""
     return [
-        (cell, covered(cell, replicates, np.random.default_rng((SEED, index))))
-        for index, cell in enumerate(cells)
+        (setting, coverage_of(setting, replicates, np.random.default_rng((SEED, index))))
+        for index, setting in enumerate(settings)
     ]
 
 
 LEAST, MOST = 0.935, 0.965
 
 
-def coverage_table(found: Sequence[tuple[Cell, float]]) -> str:
-    """A line for each kind of cell, a column for each accuracy."""
-    rates = list(dict.fromkeys((cell.baseline, cell.candidate) for cell, _ in found))
+def coverage_table(found: Sequence[tuple[Setting, float]]) -> str:
+    """A row for each kind of setting, a column for each accuracy."""
+    rates = list(dict.fromkeys((setting.baseline, setting.candidate) for setting, _ in found))
     rows: dict[tuple[object, ...], dict[tuple[float, float], float]] = {}
-    for cell, share in found:
-        key = (cell.shared, cell.clusters, cell.size, cell.icc)
-        rows.setdefault(key, {})[cell.baseline, cell.candidate] = share
+    for setting, share in found:
+        key = (setting.shared, setting.clusters, setting.size, setting.icc)
+        rows.setdefault(key, {})[setting.baseline, setting.candidate] = share
     return tabulate(
         [
             [f"{shared:.0%}", clusters, size, icc,
@@ -431,7 +436,7 @@ def _share(share: float) -> str:
 
 
 def lost_table(count: int) -> str:
-    """A line for each size of a benchmark, a column for each share of other answers that differ."""
+    """A row for each benchmark size, a column for each share of differing answers."""
     shares = (0.0, *DISCORDANCE)
     rng = np.random.default_rng(SEED)
     return tabulate(
@@ -447,7 +452,7 @@ def lost_table(count: int) -> str:
 
 
 def verdict_table(rows: Sequence[Row]) -> str:
-    """A line a promise."""
+    """A row for each stated rate."""
     return tabulate(
         [
             [row.what, f"{row.discordance:.0%}", f"{row.share:.1%}", row.wanted,
@@ -461,7 +466,7 @@ def verdict_table(rows: Sequence[Row]) -> str:
 
 
 def policy_table() -> str:
-    """What the default policy can find and lets pass, by discordance."""
+    """Minimum detectable drops and pass probabilities of the default policy, by discordance."""
     rows = []
     for discordance in DISCORDANCE:
         errors = [planned(discordance, name) for name in PAPER]
@@ -487,7 +492,7 @@ def policy_table() -> str:
 
 
 def write(parts: Mapping[str, str], page: Path = PAGE) -> None:
-    """Put each table between its markers in the page."""
+    """Replace the tables between their markers in the page."""
     text = page.read_text(encoding="utf-8")
     for name, part in parts.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
@@ -503,15 +508,17 @@ def write(parts: Mapping[str, str], page: Path = PAGE) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run everything; 1 if a promise does not hold."""
+    """Run all simulations; return 1 if a stated rate is not met."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
-    parser.add_argument("--replicates", type=int, default=REPLICATES, help="of each interval")
-    parser.add_argument("--suites", type=int, default=SUITES, help="of each kind")
+    parser.add_argument("--write", action="store_true", help=f"write the tables to {PAGE.name}")
+    parser.add_argument(
+        "--replicates", type=int, default=REPLICATES, help="replicates per interval"
+    )
+    parser.add_argument("--suites", type=int, default=SUITES, help="simulated suites per scenario")
     given = parser.parse_args(arguments)
     started = time.monotonic()
     promised = coverage(list(grid()), given.replicates)
-    further = coverage(list(beyond()), given.replicates)
+    further = coverage(list(outside_the_promise()), given.replicates)
     verdicts = verdict_rows(given.suites)
     minutes = (time.monotonic() - started) / 60
     parts = {

@@ -1,8 +1,8 @@
-"""Evaluate SmolVLM checkpoints under VLMEvalKit's own prompts and metrics, fast and trustworthily.
+"""Evaluate SmolVLM checkpoints with VLMEvalKit's prompts and metrics.
 
 >>> import evalsuite
 >>> run = evalsuite.run("demo", limit=50)
->>> {score.benchmark: score.score for score in run.scores}
+>>> {score.benchmark: score.value for score in run.scores}
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from evalsuite.api import compare as compare
     from evalsuite.api import gate as gate
     from evalsuite.api import run as run
+    from evalsuite.api import to_dataframe as to_dataframe
     from evalsuite.benchmarks.benchmark import Benchmark as Benchmark
     from evalsuite.checkpoint.checkpoint import Checkpoint as Checkpoint
     from evalsuite.comparison.comparison import Comparison as Comparison
@@ -31,7 +32,8 @@ _HOME = {
     "run": ("evalsuite.api", "run"),
     "compare": ("evalsuite.api", "compare"),
     "gate": ("evalsuite.api", "gate"),
-    "load_run": ("evalsuite.runs.records", "read_run"),
+    "to_dataframe": ("evalsuite.api", "to_dataframe"),
+    "load_run": ("evalsuite.runs.storage", "read_run"),
     "register": ("evalsuite.vlmevalkit.adapter", "register"),
     "Benchmark": ("evalsuite.benchmarks.benchmark", "Benchmark"),
     "Checkpoint": ("evalsuite.checkpoint.checkpoint", "Checkpoint"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalsuite.benchmarks.catalogue import load
 from evalsuite.comparison import comparison, policy
@@ -14,8 +14,11 @@ from evalsuite.runner.config import OPTIONS, RunConfig
 from evalsuite.runner.events import OnEvent, ignore
 from evalsuite.runner.session import run_all
 from evalsuite.runs.baseline import find_baseline
-from evalsuite.runs.find import find_one
+from evalsuite.runs.find import find, find_one
 from evalsuite.runs.records import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run(ckpt: str | Path, *, on_event: OnEvent = ignore, **options: Any) -> Run:
@@ -109,3 +112,19 @@ def gate(
     )
     found = find_one(str(candidate), results)
     return gating.gate(against.baseline, found, allowed, known, against.anchor, partial=partial)
+
+
+def to_dataframe(*runs: str | Path, output_dir: str | Path = "results") -> pd.DataFrame:
+    """Return the results of `runs`, or of all runs under `output_dir`, as a pandas data frame.
+
+    It has a row for each run and benchmark and the columns of ``evalsuite report --format csv``
+    (docs/reference/reports.md). Scores and standard errors are in points.
+
+    Raises `evalsuite.errors.UsageError` if there is no such run.
+    """
+    from evalsuite.report.model.columns import RESULT, results
+    from evalsuite.report.model.select import tables
+    from evalsuite.report.writers.dataframe import to_dataframe
+
+    found = find([str(run) for run in runs], Path(output_dir))
+    return to_dataframe(list(RESULT.values()), results(tables(found)))

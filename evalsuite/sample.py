@@ -1,7 +1,7 @@
-"""What is asked: a question, the images or frames it is about, and what they have in common.
+"""A sample: a question with its images or video frames.
 
-A sample holds references to media, never pixels: it crosses process boundaries cheaply, and the
-same picture is recognised by its digest wherever it turns up.
+A sample has paths and digests of media, no pixels: it is cheap to send to another process, and
+equal images are recognised by their digest.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 Ended = Literal["stop", "length", "error"]
-"""How a prediction ended: at the end token, at the token limit, or without an answer."""
+"""How a prediction ended: at the end token, at the token limit, or with an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Words in a message."""
+    """Text in a message."""
 
     text: str
     role: str = ""
-    """``system``, ``user``, ``assistant``, or empty where the dataset names none."""
+    """``system``, ``user``, ``assistant``, or empty if the dataset has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +34,18 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """The frames shown of one video, in order, on disk."""
+    """The frames of one video that are in the prompt, in order, on disk."""
 
     paths: tuple[str, ...]
     times: tuple[float, ...]
-    """When each frame is shown, in seconds from the start of the video."""
+    """Time of each frame, in seconds from the start of the video."""
     digest: str
     """SHA-256 over the frames' bytes, in hex."""
     numbers: tuple[int, ...] = ()
-    """Which of the frames the benchmark's rule picks each is, from 0: of a long video only some
-    are shown. Left out: all of them."""
+    """Index of each frame among those that the benchmark's rule selects, from 0: of a long video
+    only some are in the prompt. Default: all."""
     seconds: float = 0.0
-    """How long the video, or the clip of it, is. Left out: till its last frame."""
+    """Duration of the video or of its clip. Default: time of the last frame."""
 
     def __post_init__(self) -> None:
         if not self.numbers:
@@ -62,23 +62,23 @@ Message = Text | Image | Frames
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One question put to a checkpoint."""
+    """One question of a benchmark."""
 
     id: str
     """Unique within its benchmark, and the same in every run over the same data."""
     messages: tuple[Message, ...]
-    """Text and media in the order the dataset gives them."""
+    """Text and media in the order of the dataset."""
     cluster: str
-    """What several questions have in common: the image or the video they are about."""
+    """The image or video of the question; several samples may share it."""
     part: str = ""
-    """The key of the dataset it comes from, where a benchmark is made of several."""
+    """Key of the dataset, if a benchmark combines several."""
     category: str = ""
     labels: tuple[tuple[str, str], ...] = ()
-    """Further columns that the score is broken down by, with their values: split, duration, …"""
+    """Further columns of the breakdown with their values: split, duration, …"""
     question: str = ""
-    """The question alone, for people to read."""
+    """The question alone, for display."""
     target: str = ""
-    """The expected answer, for people to read; scoring goes by the dataset itself."""
+    """The expected answer, for display; scoring uses the dataset itself."""
 
     @property
     def media(self) -> tuple[Media, ...]:
@@ -87,31 +87,31 @@ class Sample:
 
 
 def blinded(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The words alone: what is asked of a checkpoint that is not to see anything.
+    """The text alone, for the text-only baseline.
 
-    Where an image stood between words, white space keeps them apart.
+    White space replaces an image between two texts.
     """
     words: list[Text] = []
-    parted = False
+    separated = False
     for message in messages:
         if not isinstance(message, Text):
-            parted = bool(words)
-        elif parted and words[-1].role == message.role:
+            separated = bool(words)
+        elif separated and words[-1].role == message.role:
             before, after = words[-1].text, message.text
             spaced = before[-1:].isspace() or after[:1].isspace()
             words[-1] = Text(f"{before}{'' if spaced else ' '}{after}", message.role)
-            parted = False
+            separated = False
         else:
             words.append(message)
-            parted = False
+            separated = False
     return tuple(words)
 
 
 def prompt_digest(prompt: str, media: tuple[Media, ...]) -> str:
-    """Identify what was asked: the prompt before image tokens are expanded, and the media shown.
+    """Identify a prompt: its text before image tokens are expanded, and its media.
 
-    Free of anything that belongs to the checkpoint (tile size, tokens a tile), so that runs of
-    checkpoints of different sizes can be compared sample by sample.
+    Independent of the checkpoint (tile size, tokens per tile), so that runs of different
+    checkpoints can be compared sample by sample.
     """
     digest = hashlib.sha256(prompt.encode("utf-8", "surrogatepass"))
     for item in media:

@@ -178,4 +178,5 @@ def test_public_names() -> None:
         "load_run",
         "register",
         "run",
+        "to_dataframe",
     ]

@@ -1,4 +1,4 @@
-"""What is measured with: checkpoints of true shapes, made images, both ways to read a prompt."""
+"""The benchmarks of speed: generated checkpoints and images, and both measurements."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from transformers import AutoProcessor, SmolVLMForConditionalGeneration
 
 from bench import photos, prefixes, shapes, side_by_side
 from bench.shapes import SIZES, Size
-from bench.side_by_side import Measurement, Setting
+from bench.side_by_side import DeviceSetting, LoopResult
 from evalsuite.checkpoint import checkpoint
 from evalsuite.smolvlm import roofline
 from evalsuite.smolvlm.engine import Engine
@@ -47,7 +47,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("name", "weights", "tokens_per_tile"),
     [("256M", 256_484_928, 64), ("500M", 507_482_304, 64), ("2.2B", 2_246_784_880, 81)],
 )
-def test_shapes_are_the_true_ones(name: str, weights: int, tokens_per_tile: int) -> None:
+def test_shapes_have_the_published_sizes(name: str, weights: int, tokens_per_tile: int) -> None:
     size = SIZES[name]
     config = shapes.config(size, shapes.build_tokenizer())
     with torch.device("meta"):
@@ -58,26 +58,26 @@ def test_shapes_are_the_true_ones(name: str, weights: int, tokens_per_tile: int)
     shape = roofline.shape_of(config)
     assert shape.tokens_per_tile == tokens_per_tile
     assert shape.vocabulary == 49_280
-    # All matrices; what is left are embeddings, norms and biases.
+    # All matrices. The rest are embeddings, norms and biases.
     workload = roofline.vision_weights(shape) + roofline.connector_weights(shape)
     workload += roofline.text_weights(shape) + 2 * roofline.head_weights(shape)
     assert workload == pytest.approx(weights, rel=0.01)
 
 
-def test_a_made_checkpoint_is_a_whole_one(tiny: Path, tmp_path: Path) -> None:
+def test_a_generated_checkpoint_is_complete(tiny: Path, tmp_path: Path) -> None:
     read = checkpoint.read(str(tiny))
     assert read.warnings == ()
     assert (read.tile_size, read.tokens_per_tile, read.longest_edge) == (32, 4, 96)
     tokenizer = AutoProcessor.from_pretrained(tiny).tokenizer
     assert len(tokenizer) == 49_280
-    assert max(tokenizer("What is in the picture?")["input_ids"]) < 1000, "fillers cost nothing"
+    assert max(tokenizer("What is in the picture?")["input_ids"]) < 1000, "filler tokens are unused"
     with Engine(tiny) as engine:
         asked = questions(8, (96, 72), 6, tmp_path)
         answers = [answer for batch in engine.answer(asked) for answer in batch]
     assert len({answer.text for answer in answers}) == 8, "answers depend on the image"
 
 
-def test_sharing_prefixes_changes_no_text(tiny: Path, tmp_path: Path) -> None:
+def test_prefix_sharing_does_not_change_texts(tiny: Path, tmp_path: Path) -> None:
     asked = prefixes.video(tmp_path, frames=5, questions=6, new_tokens=4)
     ((whole, shared),) = prefixes.measure(tiny, "cpu", "float32", asked, rounds=1)
     assert whole.texts == shared.texts
@@ -90,7 +90,7 @@ def test_sharing_prefixes_changes_no_text(tiny: Path, tmp_path: Path) -> None:
     assert "6 of 6" in shown
 
 
-def test_made_photos_are_a_benchmark(tmp_path: Path) -> None:
+def test_generated_photos_are_a_benchmark(tmp_path: Path) -> None:
     made = photos.make(tmp_path, images=2, questions=5, size=(64, 48), new_tokens=3)
     lines = (tmp_path / "photos.tsv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 5
@@ -109,21 +109,21 @@ def test_made_photos_are_a_benchmark(tmp_path: Path) -> None:
 )
 def test_number_formats_of_both_sides(dtype: str, ours: str, theirs: str, comparable: bool) -> None:
     on = side_by_side.setting_of("cpu", dtype)
-    assert on == Setting("cpu", ours, theirs)
+    assert on == DeviceSetting("cpu", ours, theirs)
     assert on.comparable is comparable
 
 
-def test_both_sides_answer_alike(tiny: Path, tmp_path: Path) -> None:
+def test_both_sides_give_equal_predictions(tiny: Path, tmp_path: Path) -> None:
     benchmark = photos.make(tmp_path, images=2, questions=2, size=(96, 72), new_tokens=4)
     on = side_by_side.setting_of("cpu", "float32")
     read = checkpoint.read(str(tiny))
     turns = side_by_side.measure(read, [benchmark], on, rounds=1)
     ((theirs, ours),) = turns
-    assert isinstance(theirs, Measurement)
+    assert isinstance(theirs, LoopResult)
     assert theirs.predictions == ours.predictions
     assert len(ours.predictions) == 4
     assert ours.workload is not None
     # 96 x 72 pixels are 3 x 3 tiles and a global one; each image is encoded once.
     assert ours.workload.tiles == 2 * 10
     assert "4 of 4" in side_by_side.table(turns)
-    assert "20 tiles" in side_by_side.floor(read, on, turns)
+    assert "20 tiles" in side_by_side.roofline_summary(read, on, turns)

@@ -1,4 +1,4 @@
-"""benchmarks.yaml is checked at the edge: what is wrong is named with where and what to do."""
+"""Reading benchmarks files: valid ones, and one-line errors for invalid ones."""
 
 import dataclasses
 from pathlib import Path
@@ -10,7 +10,7 @@ from evalsuite.benchmarks.benchmark import METRICS, PROMPT_FORMATS, FrameRule
 from evalsuite.benchmarks.catalogue import load, override
 from evalsuite.errors import UsageError
 from evalsuite.runs.comparable import JudgeId
-from evalsuite.smolvlm.prompts import FORMATS
+from evalsuite.smolvlm.formats import FORMATS
 
 GOOD = """
   Mine:
@@ -54,7 +54,7 @@ def test_a_file_may_extend_ours(tmp_path: Path) -> None:
     assert ocr == load().benchmarks["DemoOCR"]
 
 
-def test_benchmarks_are_found_whatever_their_case_and_once() -> None:
+def test_names_ignore_case_and_repetition() -> None:
     names = [b.name for b in load().select(["demoocr", "DemoDigits", "DEMOOCR"])]
     assert names == ["DemoOCR", "DemoDigits"]
 
@@ -89,7 +89,7 @@ def test_benchmarks_are_found_whatever_their_case_and_once() -> None:
         (f"benchmarks:{GOOD}    cliff: 1.0e-320", "Mine: cliff: .*not 1e-320"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+def test_invalid_files(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint) as caught:
         load(write(tmp_path, text))
     assert "\n" not in str(caught.value)

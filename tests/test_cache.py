@@ -1,4 +1,4 @@
-"""The cache is kept small without taking anything from those at work."""
+"""Pruning and deleting the cache without removing entries in use."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def clip(root: Path, name: str, size: int, hours: float) -> Path:
     return aged(folder, hours)
 
 
-def test_kinds_are_counted_apart(root: Path) -> None:
+def test_kinds_are_counted_separately(root: Path) -> None:
     image(root, "aa1", 100, 5)
     image(root, "ab2", 50, 3)
     clip(root, "cc3", 200, 7)
@@ -69,7 +69,7 @@ def test_kinds_are_counted_apart(root: Path) -> None:
     assert images.oldest == pytest.approx(time.time() - 5 * HOUR, abs=5)
 
 
-def test_the_longest_unused_goes_first(root: Path) -> None:
+def test_the_least_recently_used_is_deleted_first(root: Path) -> None:
     new, old = image(root, "aa1", 100, 1), image(root, "bb2", 100, 9)
     middle, oldest = clip(root, "cc3", 100, 5), clip(root, "dd4", 100, 20)
     assert cache.prune(1000) == cache.Deleted(0, 0, 0)
@@ -78,14 +78,14 @@ def test_the_longest_unused_goes_first(root: Path) -> None:
     assert not list((root / "media").rglob(".gone-*"))
 
 
-def test_what_is_used_is_touched_and_stays(root: Path) -> None:
+def test_used_entries_are_kept(root: Path) -> None:
     used, unused = clip(root, "cc3", 100, 50), clip(root, "dd4", 100, 40)
     os.utime(used / "frame-00000.jpg")  # any of its files will do
     cache.prune(100)
     assert (used.exists(), unused.exists()) == (True, False)
 
 
-def test_old_drafts_are_swept(root: Path) -> None:
+def test_old_drafts_are_deleted(root: Path) -> None:
     clip(root, "cc3", 100, 1)
     old, new = (root / "media" / "frames" / "cc" / f".draft-{n}" for n in (1, 2))
     for draft in (old, new):
@@ -95,8 +95,8 @@ def test_old_drafts_are_swept(root: Path) -> None:
     assert (old.exists(), new.exists()) == (False, True)
 
 
-def test_a_session_keeps_what_it_uses(root: Path) -> None:
-    # What is used is touched unless it was within the hour: so an hour old may be in use.
+def test_a_session_keeps_its_entries(root: Path) -> None:
+    # A used entry is touched once an hour, so one that is an hour old may be in use.
     used, unused = image(root, "aa1", 100, 1), image(root, "bb2", 100, 3)
     with cache.session():
         fresh = image(root, "cc3", 100, 0)
@@ -127,7 +127,7 @@ with cache.session():
 """
 
 
-def test_another_processs_session_counts_until_it_dies(root: Path) -> None:
+def test_a_session_of_another_process_counts_until_it_ends(root: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", SESSION], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -142,7 +142,7 @@ def test_another_processs_session_counts_until_it_dies(root: Path) -> None:
     assert list((root / "sessions").iterdir()) == []
 
 
-def test_a_cache_that_cannot_be_written_costs_nothing(
+def test_a_cache_that_cannot_be_written_is_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -151,7 +151,7 @@ def test_a_cache_that_cannot_be_written_costs_nothing(
         assert cache.prune(0) == cache.Deleted(0, 0, 0)
 
 
-def test_a_limit_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache.limit_bytes() == 100 * 10**9
     monkeypatch.setenv("EVALSUITE_CACHE_LIMIT", "50GB")
     assert cache.limit_bytes() == 50 * 10**9
@@ -163,7 +163,7 @@ def test_a_limit_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         pass
 
 
-def test_what_is_being_unpacked_is_not_emptied(root: Path) -> None:
+def test_data_that_is_being_unpacked_is_not_deleted(root: Path) -> None:
     draft, ready = root / "data" / ".MLVU-0.draft", root / "data" / "MLVU-1"
     for folder in (draft, ready):
         folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What a checkpoint is asked so that it can be held against a baseline."""
+"""The configuration that evaluates a checkpoint like a baseline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def baseline(tmp: Path, scores: dict[str, Any] | None = None, **more: Any) -> Fo
     return stored(tmp, "old", {"DemoOCR": rows, "DemoVideo": rows}, scores=scores, **more)
 
 
-def test_everything_that_decides_comes_from_the_baseline(tmp_path: Path) -> None:
+def test_the_conditions_come_from_the_baseline(tmp_path: Path) -> None:
     found = baseline(
         tmp_path,
         {"DemoVideo": {"frames": "8", "max_new_tokens": 5}},
@@ -41,26 +41,26 @@ def test_everything_that_decides_comes_from_the_baseline(tmp_path: Path) -> None
     )  # fmt: skip
 
 
-def test_named_benchmarks_are_run_alone(tmp_path: Path) -> None:
+def test_only_named_benchmarks_are_run(tmp_path: Path) -> None:
     assert as_run(baseline(tmp_path), ASKED, ["DemoVideo"]).benchmarks == ("DemoVideo",)
     with pytest.raises(UsageError, match=r"no score of 'DemoOCD' \(did you mean 'DemoOCR'\?\)"):
         as_run(baseline(tmp_path), ASKED, ["DemoOCD"])
 
 
-def test_what_is_asked_for_stays(tmp_path: Path) -> None:
+def test_explicit_options_are_kept(tmp_path: Path) -> None:
     asked = RunConfig(ckpt=("new",), command="", limit="20", dtype="float16")
     config = as_run(baseline(tmp_path, limit="40"), asked)
     assert (config.limit, config.dtype) == ("20", "float16")
 
 
-def test_a_judge_is_asked_where_it_was(tmp_path: Path) -> None:
+def test_the_judge_keeps_its_base_url(tmp_path: Path) -> None:
     judged = {"DemoOCR": {"judge": JudgeId("some-model", "http://localhost:8000/v1")}}
     config = as_run(baseline(tmp_path, judged), ASKED)
     assert config.judge == "some-model"
     assert config.judge_base_url == "http://localhost:8000/v1"
 
 
-def test_beside_a_blind_baseline_the_candidate_is_blind(tmp_path: Path) -> None:
+def test_the_candidate_of_a_text_only_baseline_is_text_only(tmp_path: Path) -> None:
     assert as_run(baseline(tmp_path, settings=settings(blind=True)), ASKED).blind
     assert not as_run(baseline(tmp_path), ASKED).blind
 

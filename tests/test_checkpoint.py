@@ -1,4 +1,4 @@
-"""Checkpoints: made by hand, byte by byte, and read; each way to be wrong has its one line."""
+"""Reading checkpoints: names, digests, warnings, and one-line errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def tiny(tmp_path: Path) -> Path:
 pytestmark = pytest.mark.usefixtures("offline")
 
 
-# What is read
+# Fields
 
 
 def test_every_field(tiny: Path) -> None:
@@ -140,7 +140,7 @@ def test_shards_count_like_one_file(tiny: Path) -> None:
     assert "model.safetensors.index.json: no 'weight_map'" in error_for(tiny)
 
 
-# Its name and step
+# Name and step
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_demo_is_a_reserved_word(tmp_path: Path) -> None:
     assert "available are demo and demo:early" in error_for("demo:late")
 
 
-# Its digest
+# Digest
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_large_weights_are_hashed_once(tiny: Path, tmp_path: Path) -> None:
     assert read(str(tiny), cache=tmp_path / "other").digest == first.digest
 
 
-# What makes answers doubtful
+# Warnings
 
 
 @pytest.mark.parametrize(
@@ -318,13 +318,13 @@ def test_embeddings_padded_to_a_round_number_are_fine(tiny: Path) -> None:
         assert len(read(str(tiny)).warnings) == count
 
 
-def test_weights_twice(tiny: Path) -> None:
+def test_single_file_and_index(tiny: Path) -> None:
     write(tiny, "model.safetensors.index.json", {"weight_map": {}})
     (warning,) = read(str(tiny)).warnings
     assert "model.safetensors and model.safetensors.index.json" in warning
 
 
-# What is wrong with it
+# Errors
 
 
 def test_missing_paths(tiny: Path) -> None:
@@ -338,7 +338,7 @@ def test_missing_paths(tiny: Path) -> None:
     assert "a directory, org/name or demo" in error_for("")
 
 
-def test_a_file_as_checkpoint(tiny: Path) -> None:
+def test_a_file_is_not_a_checkpoint(tiny: Path) -> None:
     for name in ("model.safetensors", "config.json"):
         message = error_for(tiny / name)
         assert message.startswith(f"{tiny / name}: is a file")
@@ -350,7 +350,7 @@ def test_an_empty_directory(tmp_path: Path) -> None:
     assert "empty: the directory is empty" in error_for("./empty")
 
 
-def test_a_directory_of_something_else(tmp_path: Path) -> None:
+def test_a_directory_without_weights(tmp_path: Path) -> None:
     write(tmp_path / "notes", "a.txt", "text")
     assert "no weights, only a.txt" in error_for("./notes")
 
@@ -401,7 +401,7 @@ def test_an_unsupported_model_is_named_before_its_weights_or_processor(tmp_path:
         ),
     ],
 )
-def test_impossible_configs(tiny: Path, changes: Mapping[str, object], expected: str) -> None:
+def test_invalid_configs(tiny: Path, changes: Mapping[str, object], expected: str) -> None:
     change(tiny / "config.json", **changes)
     assert expected in error_for(tiny)
 
@@ -422,7 +422,7 @@ def test_no_processor(tiny: Path, lost: tuple[str, ...]) -> None:
     assert "--processor PATH or --processor org/name" in message
 
 
-def test_a_processor_that_is_not_there(tiny: Path, tmp_path: Path) -> None:
+def test_a_missing_processor_directory(tiny: Path, tmp_path: Path) -> None:
     assert "nowhere: no such directory" in error_for(tiny, processor="nowhere")
     assert "an empty name" in error_for(tiny, processor="")
     (tmp_path / "bare").mkdir()
@@ -475,17 +475,17 @@ def test_damaged_safetensors(tiny: Path) -> None:
     assert "a Git LFS pointer" in error_for(tiny)
 
 
-def test_a_link_into_nothing(tiny: Path) -> None:
+def test_a_link_without_a_target(tiny: Path) -> None:
     (tiny / "model.safetensors").unlink()
     (tiny / "model.safetensors").symlink_to("gone")
     assert "model.safetensors: cannot be read: No such file or directory" in error_for(tiny)
 
 
 @pytest.fixture
-def nobody() -> Iterator[Path]:
-    """A directory anyone may enter, and a user who is not root, who may read everything."""
+def readable_directory() -> Iterator[Path]:
+    """A directory that every user can enter; tests switch from root, who can read everything."""
     user = os.geteuid()
-    # Not among pytest's own, which nobody else may enter.
+    # Not below pytest's directory, which other users cannot enter.
     with tempfile.TemporaryDirectory(dir="/tmp") as directory:
         Path(directory).chmod(0o755)
         yield Path(directory)
@@ -494,8 +494,8 @@ def nobody() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", [".", "config.json", "model.safetensors", "chat_template.jinja"])
-def test_permission_denied(nobody: Path, name: str) -> None:
-    path = make(nobody / "tiny")
+def test_permission_denied(readable_directory: Path, name: str) -> None:
+    path = make(readable_directory / "tiny")
     (path / name).chmod(0)
     if os.geteuid() == 0:
         os.seteuid(65534)
@@ -574,7 +574,7 @@ def test_deepspeed(tmp_path: Path) -> None:
     assert "python -m deepspeed.utils.zero_to_fp32 . out --safe_serialization" in error_for(path)
 
 
-def test_gathered_deepspeed_weights_are_read(tiny: Path) -> None:
+def test_consolidated_deepspeed_weights_are_read(tiny: Path) -> None:
     write(tiny / "global_step500", "mp_rank_00_model_states.pt", "x")
     write(tiny, "zero_to_fp32.py", "x")
     assert read(str(tiny)).parameters == PARAMETERS

@@ -1,4 +1,4 @@
-"""Models from the Hub: against a Hub of our own on this machine, and against its absence."""
+"""Models from the Hub, with a fake Hub on this machine and without a network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATTERNS = ("*.safetensors", "*.json")
 
 
 class FakeHub(Hub):
-    """`org/NAME` answers as NAME says."""
+    """The answer depends on the name of the model."""
 
     files = FILES
 
@@ -98,7 +98,7 @@ def test_hub_ids(source: str, repo: str | None, revision: str | None, name: str)
 @pytest.mark.parametrize(
     "source", ["name", "./a/b", "../b", "/a/b", "~/b", "a/b/c", "a/", "a b/c", "a/b@", "a/../b", ""]
 )
-def test_what_is_no_hub_id(source: str) -> None:
+def test_other_names_are_not_hub_ids(source: str) -> None:
     assert parse_hub_id(source) is None
 
 
@@ -112,7 +112,7 @@ def test_only_matching_top_level_files_are_downloaded(cache: Path) -> None:
     assert snapshot.warnings == ()
 
 
-def test_a_cached_model_without_a_network_is_used_and_said(cache: Path) -> None:
+def test_a_cached_model_is_used_without_a_network(cache: Path) -> None:
     snapshot = put_into_cache(cache)
     used = download(MODEL, PATTERNS)
     assert used.path == snapshot

@@ -1,4 +1,4 @@
-"""What a pattern of checkpoints names."""
+"""Patterns of checkpoint directories."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def test_a_pattern_names_directories_by_step(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_what_is_no_pattern_stays_as_it_is(tmp_path: Path) -> None:
+def test_other_names_are_unchanged(tmp_path: Path) -> None:
     assert expand("org/name") == ["org/name"]
     assert expand("demo:early") == ["demo:early"]
     odd = tmp_path / "run[1]"
@@ -25,6 +25,6 @@ def test_what_is_no_pattern_stays_as_it_is(tmp_path: Path) -> None:
     assert expand(str(odd)) == [str(odd)]
 
 
-def test_a_pattern_that_nothing_fits(tmp_path: Path) -> None:
+def test_a_pattern_without_matches(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"checkpoint-\*: no directory"):
         expand(f"{tmp_path}/checkpoint-*")

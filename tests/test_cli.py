@@ -44,7 +44,7 @@ def test_quick(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "--help"]])
-def test_light(arguments: list[str]) -> None:
+def test_imports_no_heavy_package(arguments: list[str]) -> None:
     code = (
         f"import sys; from evalsuite.cli import main; main({arguments!r})\n"
         "heavy = {'torch', 'transformers', 'vlmeval', 'pandas', 'numpy'} & set(sys.modules)\n"
@@ -54,7 +54,7 @@ def test_light(arguments: list[str]) -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_help_is_worth_reading() -> None:
+def test_help_names_the_options() -> None:
     text = evalsuite("run", "--help").stdout
     for word in ("--ckpt", "demo:early", "--limit", "--batch-size", "--dry-run", "--set"):
         assert word in text
@@ -91,16 +91,16 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
         "mode": (["--ckpt", "demo", "--mode", "both"], "--mode both"),
         "set": (["--ckpt", "demo", "--set", "DemoOCR.metric=x"], "'metric' cannot be set"),
         "suite and benchmarks": (
-            ["--ckpt", "demo", "--suite", "demo", "-b", "DemoOCR"], "exclude each other"),
+            ["--ckpt", "demo", "--suite", "demo", "-b", "DemoOCR"], "--suite and --benchmarks"),
         "data dir": (["--ckpt", "demo", "--data-dir", str(tmp / "none")], "--data-dir"),
-        "frames of images": (["--ckpt", "demo", "--set", "DemoOCR.frames=4"], "about images"),
+        "frames of images": (["--ckpt", "demo", "--set", "DemoOCR.frames=4"], "DemoOCR has images"),
         "config": (["--config", str(config)], "unknown key 'limits' (did you mean 'limit'?)"),
         "config twice": (["--config", str(twice)], "line 2 is not valid YAML: duplicate key"),
         "config in two spellings": (["--config", str(spelled)], "duplicate option 'batch-size'"),
         "no checkpoint": ([], "--ckpt"),
         "one name for two": (["--ckpt", "demo", "--ckpt", "demo:early", "--name", "x"], "--name"),
         "a base for a whole checkpoint": (
-            ["--ckpt", "demo", "--base", "demo:early"], "--base demo:early: goes with a LoRA"),
+            ["--ckpt", "demo", "--base", "demo:early"], "--base demo:early: demo is not a LoRA"),
         "no suite for it": (
             ["--ckpt", str(checkpoint.read("demo").path), "--benchmarks-file", str(few)],
             "--suite"),
@@ -108,7 +108,7 @@ def bad_inputs(tmp: Path) -> dict[str, tuple[list[str], str]]:
         "an address without a judge": (
             ["--ckpt", "demo", "--judge-base-url", "http://localhost:1/v1"], "--judge MODEL"),
         "half an address": (
-            ["--ckpt", "demo", "--judge", "m", "--judge-base-url", "localhost"], "whole address"),
+            ["--ckpt", "demo", "--judge", "m", "--judge-base-url", "localhost"], "'localhost'"),
         "a key in the address": (
             ["--ckpt", "demo", "--judge", "m", "--judge-base-url", "http://k:s@host/v1"],
             "EVALSUITE_JUDGE_KEY"),
@@ -161,7 +161,7 @@ def test_missing_data_without_a_network(tmp_path: Path) -> None:
     result = evalsuite_process(*two, environment=elsewhere)
     assert result.returncode == 4
     *notes, last = result.stderr.splitlines()
-    assert "the data of 2 of 2 benchmarks cannot be used" in last
+    assert "the data of 2 of 2 benchmarks" in last
     assert any("OCRBench" in note and "evalsuite fetch -b OCRBench" in note for note in notes)
     assert any("MVBench" in note and "17 GB" in note for note in notes)
     one = ["run", "--ckpt", "demo", "-b", "OCRBench", "--data-dir", str(tmp_path), *output]
@@ -172,7 +172,7 @@ def test_missing_data_without_a_network(tmp_path: Path) -> None:
     assert "https://" in line
 
 
-def test_available_runs_what_is_there(tmp_path: Path) -> None:
+def test_available_skips_missing_data(tmp_path: Path) -> None:
     elsewhere = {**NO_NETWORK, "LMUData": str(tmp_path)}
     result = evalsuite_process(
         "run", "--ckpt", "demo", "-b", "OCRBench,DemoOCR", "--available", "--limit", "2",
@@ -192,7 +192,7 @@ def test_an_output_directory_that_cannot_be_written(tmp_path: Path) -> None:
     assert "cannot be written" in line
 
 
-def test_results_of_a_newer_evalsuite_are_left_alone(tmp_path: Path) -> None:
+def test_results_of_a_newer_version_are_not_changed(tmp_path: Path) -> None:
     record = demo_directory(tmp_path) / "run.json"
     record.parent.mkdir(parents=True)
     record.write_text('{"schema": 99, "from": "the future"}')
@@ -215,10 +215,10 @@ def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert f"pid {os.getpid()} on " in line
-    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["lock"]
+    assert not [p.name for p in tmp_path.rglob("*") if p.is_file()]
 
 
-def test_a_dry_run_says_what_is_left_and_writes_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     result = evalsuite("run", "--ckpt", "demo", "-b", "DemoOCR", "--dry-run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     (row,) = [line.split() for line in result.stderr.splitlines() if "DemoOCR" in line]
@@ -257,7 +257,7 @@ def test_a_damaged_record_is_named(outcomes: str, tmp_path: Path) -> None:
     assert "changed by hand" in line
 
 
-def test_both_spellings_of_a_flag(tmp_path: Path) -> None:
+def test_flags_with_underscores(tmp_path: Path) -> None:
     for flag in ("--batch_size", "--batch-size"):
         result = evalsuite("run", "--ckpt", "demo", flag, "none", cwd=tmp_path)
         assert "--batch-size none" in result.stderr
@@ -265,7 +265,7 @@ def test_both_spellings_of_a_flag(tmp_path: Path) -> None:
         assert "--batch-size no_ne" in result.stderr
 
 
-def test_a_config_file_fills_in_and_the_command_line_wins(tmp_path: Path) -> None:
+def test_the_command_line_takes_precedence_over_a_config_file(tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text("ckpt: [demo]\nbenchmarks: [DemoOCR, DemoVideo]\nlimit: 7\nbatch_size: x\n")
     result = evalsuite("run", "--config", str(config), cwd=tmp_path)
@@ -284,7 +284,7 @@ def test_the_package_has_a_version() -> None:
     assert shown == f"evalsuite {package.__version__}\n"
 
 
-def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     command = f"{sys.executable} -m evalsuite list | head -1"
     result = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, cwd=tmp_path
@@ -297,7 +297,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", [["list"], ["power", "--sizes", "MMStar=1500"]], ids=lambda words: words[0]
 )
-def test_an_output_that_is_full_is_one_line(arguments: list[str], tmp_path: Path) -> None:
+def test_a_full_disk_at_standard_output_is_one_line(arguments: list[str], tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(
             [sys.executable, "-m", "evalsuite", *arguments],

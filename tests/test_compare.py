@@ -96,7 +96,7 @@ def test_a_missing_score_is_explained(tmp_path: Path) -> None:
     baseline, candidate = two(tmp_path)
     broken = dataclasses.replace(candidate.run, outcomes=(failure("DemoDigits", "no such file"),))
     said = why(baseline, FoundRun(candidate.path, broken))
-    assert said == "the candidate second has no score of it: no such file"
+    assert said == "the candidate second has no score: no such file"
 
 
 def test_samples_with_different_prompts_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_samples_with_different_prompts_are_left_out_and_counted(tmp_path: Path)
     assert isinstance(found, Paired)
     assert (len(found.samples), found.left_out, found.different_prompts) == (98, 1, 1)
     nothing = stored(tmp_path, "none", {"DemoDigits": samples(HARD, prompt_digest="otherwise")})
-    assert why(two(tmp_path)[0], nothing) == "every sample was asked otherwise"
+    assert why(two(tmp_path)[0], nothing) == "the prompts of all samples differ"
 
 
 def test_samples_that_do_not_count_are_left_out(tmp_path: Path) -> None:
@@ -398,7 +398,7 @@ def test_nothing_comparable_exits_with_4(
         (["A", "B", "--format", "cvs"], "did you mean 'csv'?"),
         (["A", "B", "-b", "DemoDigit"], "did you mean 'DemoDigits'?"),
         (["A", "B", "--samples", "-1"], "'--samples'"),
-        (["A", "B", "--group"], "names no two runs"),
+        (["A", "B", "--group"], "fewer than two runs"),
         (["A,B", "A,B", "--group"], "named twice"),
         (["A,B", "C,D", "--group", "--samples", "3"], "one run per side"),
         (["A,B", "C"], "no such run"),
@@ -508,10 +508,10 @@ def test_an_unfinished_run_is_noted(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("\\xff", "is damaged"),
-        ("[1]\n", "a line is no sample"),
-        ("null\n", "a line is no sample"),
+        ("[1]\n", "a line is not an object"),
+        ("null\n", "a line is not an object"),
         ("[" * 100_000, "is damaged"),
-        ("", "0 samples that count, and run.json says 50"),
+        ("", "0 counted samples, but n in run.json is 50"),
     ],
     ids=["no text", "a list", "null", "deep", "empty"],
 )
@@ -546,9 +546,9 @@ def test_samples_must_match_the_score(tmp_path: Path) -> None:
     a, b = (stored(tmp_path, name, {"A": samples(EASY)}) for name in "ab")
     lines = b.samples("A").read_text().splitlines(keepends=True)
     for kept, said in (
-        (lines[: len(lines) // 2], f"{len(lines) // 2} samples that count"),
-        ([*lines[1:], lines[-1]], "an id twice"),
-        ([line.replace('"value":0.0', '"value":1.0') for line in lines], "is not of the score"),
+        (lines[: len(lines) // 2], f"{len(lines) // 2} counted samples"),
+        ([*lines[1:], lines[-1]], "a duplicate id"),
+        ([line.replace('"value":0.0', '"value":1.0') for line in lines], "does not give the score"),
     ):
         b.samples("A").write_text("".join(kept))
         with pytest.raises(UsageError, match=said):

@@ -124,3 +124,12 @@ def test_wrong_options_of_the_python_function(given: dict[str, Any], said: str) 
 def test_the_python_function_shows_its_options() -> None:
     names = set(inspect.signature(evalsuite.run).parameters)
     assert names == {*OPTIONS, "on_event"} - {"dry_run"}
+
+
+def test_defaults_are_visible_in_help() -> None:
+    """Rich would hide an unescaped [default: …]."""
+    group = typer.main.get_command(app)
+    for command in group.commands.values():  # type: ignore[attr-defined]
+        for parameter in command.params:
+            text = getattr(parameter, "help", None) or ""
+            assert "[default" not in text.replace("\\[default", ""), (command.name, text)

@@ -176,8 +176,8 @@ def test_runs_with_different_conditions_are_named_and_left_out() -> None:
     found = curves([*kept, limited, native, stepless, empty, frames])
     assert steps(found) == {"s": [1, 2]}
     assert why(found) == {
-        "stepless": "it has no training step",
-        "empty": "it has no score yet",
+        "stepless": "no training step",
+        "empty": "no score yet",
         "limited": "limit 50, the others none",
         "native": "prompts native, the others vlmevalkit",
         "frames": "A: frames 8, the others none",
@@ -199,9 +199,7 @@ def test_a_different_definition_is_reported() -> None:
     other = at("a-checkpoint-2", 2, "a/checkpoint-2")
     changed = (score("A", 9.0, definition="other"),)
     found = curves([usual, FoundRun(other.path, dataclasses.replace(other.run, outcomes=changed))])
-    assert why(found) == {
-        "a-checkpoint-2": "A: another definition in the benchmarks file than the others"
-    }
+    assert why(found) == {"a-checkpoint-2": "A: another definition in the benchmarks file"}
 
 
 def test_one_run_per_step_with_the_usual_settings() -> None:
@@ -212,7 +210,7 @@ def test_one_run_per_step_with_the_usual_settings() -> None:
         at("y2", 2, "a/checkpoint-2", 51.0),
     ])  # fmt: skip
     assert [point.mean for point in found.curves[0].points] == [40.0, 51.0]
-    assert why(found) == {"x2": "another run stands for step 2"}
+    assert why(found) == {"x2": "step 2 has another run"}
     assert found.notes == ()
 
 
@@ -228,7 +226,7 @@ def test_different_settings_are_noted() -> None:
 
 
 def test_runs_without_step_are_an_error() -> None:
-    with pytest.raises(UsageError, match="a step is read from a directory named checkpoint-500"):
+    with pytest.raises(UsageError, match="checkpoint-500"):
         curves([at("demo", None, "demo", 40.0)])
 
 

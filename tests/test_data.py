@@ -48,7 +48,7 @@ def put(path: Path, text: str = TEXT) -> Path:
     return path
 
 
-def test_own_data_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_own_data_is_used_unchanged(tmp_path: Path) -> None:
     path = put(tmp_path / "mine.tsv")
     found = locate(own(path), tmp_path / "not used")
     assert isinstance(found, Benchmark)
@@ -59,7 +59,7 @@ def test_own_data_is_taken_as_it_is(tmp_path: Path) -> None:
     assert "'data' in the benchmarks file" in gone.remedy
 
 
-def test_images_lie_in_the_data_directory_or_where_vlmevalkit_has_them(tmp_path: Path) -> None:
+def test_images_are_in_the_data_directory_or_in_vlmevalkits(tmp_path: Path) -> None:
     missing = locate(benchmark(), None)
     assert isinstance(missing, Failure)
     assert missing.message == f"no data at {tmp_path / 'LMU' / 'MMStar.tsv'}"
@@ -74,7 +74,7 @@ def test_images_lie_in_the_data_directory_or_where_vlmevalkit_has_them(tmp_path:
     assert "add http://127.0.0.1:9/MMStar.tsv (about 60.0 MB)" in elsewhere.remedy
 
 
-def test_another_table_needs_leave(tmp_path: Path) -> None:
+def test_a_modified_table_requires_the_option(tmp_path: Path) -> None:
     path = put(tmp_path / "dir" / "MMStar.tsv", TEXT + "2\tabc\tand now?\tB\n")
     refused = locate(benchmark(), tmp_path / "dir")
     assert isinstance(refused, Failure)
@@ -95,7 +95,7 @@ def test_a_table_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
     assert "MMStar.tsv: cannot be read: Is a directory" in refused.message
 
 
-def test_the_digest_of_a_table_alone_is_its_own(tmp_path: Path) -> None:
+def test_the_digest_of_a_single_table(tmp_path: Path) -> None:
     path = put(tmp_path / "a.tsv")
     assert data_digest(own(path)) == hashlib.sha256(TEXT.encode()).hexdigest()
     renamed = put(tmp_path / "b.tsv")
@@ -169,7 +169,7 @@ def test_a_layout_needs_its_columns(tmp_path: Path) -> None:
         data_digest(mine)
 
 
-def test_the_demo_video_is_known_by_content(tmp_path: Path) -> None:
+def test_the_demo_video_is_hashed_by_content(tmp_path: Path) -> None:
     demo = load().benchmarks["DemoVideo"]
     assert demo.data is not None
     (tmp_path / "link").symlink_to(demo.data)
@@ -187,6 +187,6 @@ def test_sizes_are_read(text: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "5 parsecs", "nan", "1e9", "9" * 400])
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_invalid_sizes_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--limit: expected a size like 50GB"):
         read_size(text, "--limit")

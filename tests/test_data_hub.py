@@ -74,7 +74,7 @@ def command(
     )  # fmt: skip
 
 
-def test_a_repository_is_loaded_and_made_ready(tmp_path: Path, tree: Path) -> None:
+def test_a_repository_is_downloaded_and_prepared(tmp_path: Path, tree: Path) -> None:
     with hub(tree) as (url, asked):
         done = command(url, tmp_path, tree, "org/made")
         asked_once = list(asked)
@@ -95,7 +95,7 @@ def test_a_repository_is_loaded_and_made_ready(tmp_path: Path, tree: Path) -> No
     assert looked.returncode == 0, looked.stdout
 
 
-def test_what_is_gated_says_how_to_get_in(tmp_path: Path, tree: Path) -> None:
+def test_a_gated_repository(tmp_path: Path, tree: Path) -> None:
     with hub(tree) as (url, _):
         done = command(url, tmp_path, tree, "org/gated")
     assert done.returncode == 4
@@ -104,14 +104,14 @@ def test_what_is_gated_says_how_to_get_in(tmp_path: Path, tree: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_what_is_not_on_the_hub(tmp_path: Path, tree: Path) -> None:
+def test_an_unknown_repository(tmp_path: Path, tree: Path) -> None:
     with hub(tree) as (url, _):
         done = command(url, tmp_path, tree, "org/gone")
     assert done.returncode == 4
     assert "the Hub has no such dataset" in done.stderr
 
 
-def test_a_hub_that_went_away(tmp_path: Path, tree: Path) -> None:
+def test_a_lost_connection(tmp_path: Path, tree: Path) -> None:
     done = command("http://127.0.0.1:9", tmp_path, tree, "org/made")
     assert done.returncode == 4
     assert "about 500.0 kB" in done.stderr

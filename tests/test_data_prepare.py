@@ -75,7 +75,7 @@ def failure(benchmark: Benchmark, folder: Path, **options: Any) -> Failure:
 
 
 @pytest.mark.parametrize("dataset", MODULES)
-def test_tables_and_videos_are_those_vlmevalkit_makes(
+def test_tables_and_videos_equal_vlmevalkits(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = made_trees.make(dataset, tmp_path / "data")
@@ -119,7 +119,7 @@ def _let_vlmevalkit_prepare(dataset: str, tree: Path, monkeypatch: pytest.Monkey
         made(dataset=cls.replace("VideoMME", "Video-MME"), nframe=8)
 
 
-def test_what_is_ready_is_used_as_it_lies(tmp_path: Path, cache: Path) -> None:
+def test_complete_data_is_used_in_place(tmp_path: Path, cache: Path) -> None:
     tree = made_trees.make("MVBench_MP4", tmp_path / "data")
     mine = benchmark("MVBench_MP4", tree)
     write_table("MVBench_MP4", tree, tree / "MVBench_MP4.tsv")
@@ -144,7 +144,7 @@ def test_a_read_only_tree_is_prepared_once(tmp_path: Path) -> None:
         path.chmod(0o755)
 
 
-def test_the_name_of_the_benchmark_will_do_and_the_likely_one_wins(tmp_path: Path) -> None:
+def test_a_directory_can_have_the_name_of_the_benchmark(tmp_path: Path) -> None:
     # DIR/MVBench is the plain dataset's folder, and the name of the benchmark of the mp4 one.
     plain = made_trees.make("MVBench", tmp_path / "data")
     mp4 = made_trees.make("MVBench_MP4", tmp_path / "elsewhere")
@@ -172,7 +172,7 @@ def test_missing_videos_are_counted_and_named(tmp_path: Path) -> None:
     assert not located(mine, tmp_path / "data").modified
 
 
-def test_a_video_put_beside_unpacked_ones_is_found(tmp_path: Path) -> None:
+def test_a_video_added_to_unpacked_ones_is_found(tmp_path: Path) -> None:
     tree = made_trees.make("MVBench", tmp_path / "data")
     mine = benchmark("MVBench", tree)
     pose = tree / "video" / "nturgbd" / "Fine-grainedPose.mp4"
@@ -184,7 +184,7 @@ def test_a_video_put_beside_unpacked_ones_is_found(tmp_path: Path) -> None:
     assert (ours / "video/nturgbd/Fine-grainedPose.mp4").read_bytes() == pose.read_bytes()
 
 
-def test_a_changed_zip_is_unpacked_anew(tmp_path: Path) -> None:
+def test_a_changed_zip_is_unpacked_again(tmp_path: Path) -> None:
     tree = made_trees.make("WorldSense", tmp_path / "data")
     mine = benchmark("WorldSense", tree)
     before = Path(located(mine, tmp_path / "data").data or "")
@@ -196,7 +196,7 @@ def test_a_changed_zip_is_unpacked_anew(tmp_path: Path) -> None:
     assert (before / "videos/one.mp4").read_bytes() == made_trees.video("one")
 
 
-def test_a_stopped_unpacking_is_continued(tmp_path: Path) -> None:
+def test_interrupted_unpacking_is_continued(tmp_path: Path) -> None:
     tree = made_trees.make("WorldSense", tmp_path / "data")
     mine = benchmark("WorldSense", tree)
     steps = []
@@ -257,7 +257,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
     assert "leads out of the archive" in failure(mine, tmp_path / "data").message
 
 
-def test_another_table_is_named_with_both_digests_and_left_alone(tmp_path: Path) -> None:
+def test_a_modified_table_is_reported_with_both_digests_and_kept(tmp_path: Path) -> None:
     tree = made_trees.make("MVBench_MP4", tmp_path / "data")
     mine = benchmark("MVBench_MP4", tree)
     write_table("MVBench_MP4", tree, tree / "MVBench_MP4.tsv")
@@ -277,7 +277,7 @@ def test_another_table_is_named_with_both_digests_and_left_alone(tmp_path: Path)
     assert path.read_bytes() == changed
 
 
-def test_a_repository_that_changed_since_is_told_apart(tmp_path: Path) -> None:
+def test_a_changed_repository_is_reported(tmp_path: Path) -> None:
     tree = made_trees.make("MVBench_MP4", tmp_path / "data")
     found = failure(BENCHMARKS["MVBench_MP4"], tmp_path / "data")
     assert "made from the repository's files" in found.message
@@ -301,13 +301,13 @@ def test_a_repository_that_changed_since_is_told_apart(tmp_path: Path) -> None:
         (lambda p: p.write_text("[1]"), "repository's files (TypeError"),
     ],
 )
-def test_sources_that_are_none(tmp_path: Path, spoil: Any, said: str) -> None:
+def test_invalid_sources(tmp_path: Path, spoil: Any, said: str) -> None:
     tree = made_trees.make("MVBench_MP4", tmp_path / "data")
     spoil(tree / "test.json")
     assert said in failure(BENCHMARKS["MVBench_MP4"], tmp_path / "data").message
 
 
-def test_the_hubs_cache_is_looked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hub_cache_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("LMUData", str(tmp_path / "LMU"))
     made = made_trees.make("MVBench_MP4", tmp_path / "made")
@@ -326,7 +326,7 @@ def test_the_hubs_cache_is_looked_in(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (Path(found.data or "") / "videos").resolve() == repository / "snapshots/c0ffee/videos"
 
 
-def test_the_digest_follows_content_not_place(tmp_path: Path) -> None:
+def test_the_digest_depends_on_content_only(tmp_path: Path) -> None:
     first = made_trees.make("TempCompass", tmp_path / "first")
     shutil.copytree(first, tmp_path / "second" / "TempCompass")
     mine = benchmark("TempCompass", first)
@@ -337,7 +337,7 @@ def test_the_digest_follows_content_not_place(tmp_path: Path) -> None:
     assert data_digest(located(mine, tmp_path / "first")) not in digests
 
 
-def test_examine_reads_no_media(tmp_path: Path) -> None:
+def test_inspection_reads_no_media(tmp_path: Path) -> None:
     tree = made_trees.make("WorldSense", tmp_path / "data")
     (tmp_path / "scratch").mkdir()
     contents = inspect_tree("WorldSense", tree, tmp_path / "scratch")

@@ -1,4 +1,4 @@
-"""What the doctor finds, without touching anything and within seconds."""
+"""The doctor: fast, and without changes to any data."""
 
 from __future__ import annotations
 
@@ -80,13 +80,13 @@ def test_a_large_table_is_hashed_only_when_asked(
     found = look(images(large), None)
     assert (found.status, found.checked) == ("ready", False)
     assert look(images(large), None, verify=True).status == "modified"
-    # From then on it is known.
+    # The hash is remembered.
     assert look(images(large), None).status == "modified"
     path.write_text(large)
     assert look(images(large), None).checked is False
 
 
-def test_a_tree_is_looked_at_without_preparing_it(tmp_path: Path) -> None:
+def test_a_repository_is_inspected_without_preparing_it(tmp_path: Path) -> None:
     tree = made_trees.make("WorldSense", tmp_path / "data")
     mine = videos(tree)
     found = look(mine, tmp_path / "data")
@@ -147,13 +147,13 @@ def test_all_benchmarks_without_a_network_in_seconds(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
 
 
-def test_what_is_ready_is_exit_0() -> None:
+def test_ready_data_is_exit_0() -> None:
     done = command("-b", "DemoVideo,DemoOCR")
     assert done.returncode == 0
     assert "data of 2 of 2 benchmarks is ready" in done.stdout
 
 
-def test_wrong_words_are_exit_2(tmp_path: Path) -> None:
+def test_wrong_arguments_are_exit_2(tmp_path: Path) -> None:
     assert command("-b", "DemoVidoe").returncode == 2
     done = command("--data-dir", str(tmp_path / "none"))
     assert done.returncode == 2
@@ -171,12 +171,12 @@ def test_the_doctor_loads_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_every_layout_can_be_looked_at(tmp_path: Path) -> None:
+def test_every_layout_can_be_inspected(tmp_path: Path) -> None:
     for dataset in LAYOUTS:
         made_trees.make(dataset, tmp_path / "data")
     chosen = [b for b in load().benchmarks.values() if b.dataset in LAYOUTS and b.data is None]
     found = {b.dataset: look(b, tmp_path / "data") for b in chosen}
-    # Made data is not what was published, and that is all there is to say.
+    # Generated data differs from the published data.
     assert {state.status for state in found.values()} == {"modified"}
     assert set(found) == set(LAYOUTS)
     shutil.rmtree(tmp_path / "data")

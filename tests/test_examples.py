@@ -24,7 +24,7 @@ def scores(run: Run) -> dict[str, Score]:
 
 def test_the_example(bench: Bench, tmp_path: Path) -> None:
     run = scores(bench.run(tmp_path, own()))
-    # What the demo checkpoint was trained for; the clips are worded otherwise than its own.
+    # What the demo checkpoint was trained for; the questions about clips have another wording.
     assert run["Digits"].value == 100
     assert run["Colours"].value == 100
     assert run["Clips"].value > 25
@@ -38,7 +38,7 @@ def test_the_example(bench: Bench, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_samples_do_not_depend_on_where_the_data_lies(bench: Bench, tmp_path: Path) -> None:
+def test_samples_do_not_depend_on_the_location_of_the_data(bench: Bench, tmp_path: Path) -> None:
     run = bench.run(tmp_path, own()[:1])
     assert not run.failures
     rows = read_samples(bench.directory(tmp_path) / "Digits" / "samples.jsonl")

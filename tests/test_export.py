@@ -222,7 +222,7 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
     one = FoundRun(tmp_path / "run.json", run("a", score("P", 50.0)))
     told: list[str] = []
     assert len(lm_eval.write([none, one], tmp_path, told.append)) == 1
-    assert told[0] == "left out: none: it has no score yet"
+    assert told[0] == "left out: none: no score yet"
     with pytest.raises(UsageError, match="ended at the same moment"):
         lm_eval.write([one, one], tmp_path, quiet)
     odd = FoundRun(tmp_path / "run.json", run("a", score("P", 50.0), started="yesterday"))

@@ -1,4 +1,4 @@
-"""Several workers, checkpoints, shards: the same files as one worker writes, whatever happens."""
+"""Several workers, checkpoints and shards write the same files as one worker."""
 
 import dataclasses
 import itertools
@@ -50,7 +50,7 @@ def wanted(reference: Reference) -> dict[str, object]:
 
 
 class Counting(Watched):
-    """Counts predictions written; may send a signal to a worker at the first of them."""
+    """Counts predictions; kills a worker at the first ones if `kill` is true."""
 
     def __init__(self, *, kill: bool = False) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Counting(Watched):
             os.kill(min(self.workers), signal.SIGKILL)
 
 
-def test_two_workers_write_what_one_does(
+def test_two_workers_write_the_same_files_as_one(
     bench: Bench, reference: Reference, tmp_path: Path
 ) -> None:
     watched = Counting()
@@ -82,7 +82,7 @@ def test_two_workers_write_what_one_does(
     assert dict(watched.counts) == {s.benchmark: s.n for s in run.scores}, "nothing twice"
 
 
-def test_a_worker_that_is_killed_costs_what_it_held(
+def test_only_the_questions_of_a_killed_worker_are_retried(
     bench: Bench, reference: Reference, tmp_path: Path
 ) -> None:
     watched = Counting(kill=True)
@@ -91,11 +91,13 @@ def test_a_worker_that_is_killed_costs_what_it_held(
     assert [note for note in watched.notes if "was killed" in note and "starting another" in note]
     assert scores(run) == wanted(reference)
     same_files(tmp_path, bench, reference, NAMES)
-    # What was on disk is not asked again: every sample was written once.
+    # Predictions on disk are not repeated: every sample is written once.
     assert dict(watched.counts) == {s.benchmark: s.n for s in run.scores}
 
 
-def test_two_checkpoints_are_one_queue(bench: Bench, reference: Reference, tmp_path: Path) -> None:
+def test_two_checkpoints_share_the_workers(
+    bench: Bench, reference: Reference, tmp_path: Path
+) -> None:
     early = checkpoint.read("demo:early")
     alone = bench.of(early).run(tmp_path / "alone", demo("DemoOCR"), limit="150")
     watched = Counting()
@@ -127,7 +129,7 @@ def test_two_checkpoints_are_one_queue(bench: Bench, reference: Reference, tmp_p
     assert all(whole[row.id] == row for row in rows)
 
 
-def test_one_worker_does_one_checkpoint_after_the_other(bench: Bench, tmp_path: Path) -> None:
+def test_one_worker_evaluates_several_checkpoints(bench: Bench, tmp_path: Path) -> None:
     for step in (1000, 500, 50):
         shutil.copytree(bench.checkpoint.path, tmp_path / "sft" / f"checkpoint-{step}")
     chain = [checkpoint.read(found) for found in expand(f"{tmp_path}/sft/checkpoint-*")]
@@ -260,7 +262,7 @@ def test_a_signal_ends_two_workers_within_seconds(
     same_files(tmp_path, bench, reference, NAMES)
 
 
-def test_three_shards_and_then_the_score(
+def test_three_shards_are_scored_together(
     bench: Bench, reference: Reference, tmp_path: Path
 ) -> None:
     shards = [start(tmp_path, "--shard", f"{i}/3", "--workers", "1") for i in (1, 2)]
@@ -310,10 +312,10 @@ def test_three_shards_and_then_the_score(
         (["--shard", "1/2", "--mode", "eval"], "leave it out of --mode eval"),
         (["--workers", "0"], "--workers 0: expected auto or a number"),
         (["--workers", "many"], "--workers many"),
-        (["--ckpt", "no/such/checkpoint-*"], "no/such/checkpoint-*: no directory fits"),
+        (["--ckpt", "no/such/checkpoint-*"], "no/such/checkpoint-*: no directory matches"),
     ],
 )
-def test_what_is_refused(
+def test_refused_options(
     arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from evalsuite.cli import main

@@ -1,4 +1,4 @@
-"""Downloads from a real server: resumed, checked, and never over what is there."""
+"""Downloads from an HTTP server: resumed, checked, and without overwriting files."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def beside(target: Path) -> list[str]:
     return sorted(path.name for path in target.parent.iterdir())
 
 
-def test_a_table_is_loaded_checked_and_named(target: Path) -> None:
+def test_a_table_is_downloaded_checked_and_renamed(target: Path) -> None:
     steps: list[Step] = []
     with serving(Files(DATA)) as server:
         (wanted,) = missing([benchmark(server.url)], None)
@@ -85,7 +85,7 @@ def test_nothing_is_missing_in_a_data_directory(tmp_path: Path) -> None:
     assert missing([benchmark("http://127.0.0.1:9/")], tmp_path) == []
 
 
-def test_what_was_loaded_is_continued(target: Path) -> None:
+def test_a_partial_download_is_continued(target: Path) -> None:
     begin(target, DATA[:100_000])
     with serving(Files(DATA)) as server:
         (wanted,) = missing([benchmark(server.url)], None)
@@ -102,8 +102,8 @@ def test_a_server_without_ranges_starts_again(target: Path) -> None:
     assert target.read_bytes() == DATA
 
 
-def test_cut_connections_are_taken_up_again(target: Path) -> None:
-    # More cuts than tries: each brings something, so none of them counts.
+def test_interrupted_connections_are_resumed(target: Path) -> None:
+    # More interruptions than attempts: each attempt received data, so none counts as failed.
     with serving(Files(DATA, cut_after=70_000, cuts=5)) as server:
         download(server.url, target, MD5, "B", no_progress, PATIENT)
         assert [wanted for _, wanted in server.asked][:3] == [
@@ -112,7 +112,7 @@ def test_cut_connections_are_taken_up_again(target: Path) -> None:
     assert target.read_bytes() == DATA
 
 
-def test_a_busy_server_is_asked_again(target: Path) -> None:
+def test_a_busy_server_is_retried(target: Path) -> None:
     with serving(Files(DATA, failures=2)) as server:
         download(server.url, target, MD5, "B", no_progress, PATIENT)
         assert len(server.asked) == 3
@@ -126,7 +126,7 @@ def test_a_body_of_unknown_length(target: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [404, 403, 410])
-def test_what_is_not_there_is_not_asked_for_twice(target: Path, status: int) -> None:
+def test_a_missing_file_is_not_retried(target: Path, status: int) -> None:
     with (
         serving(Files(DATA, status=status)) as server,
         pytest.raises(DataError, match=f"the server answers {status}"),
@@ -136,7 +136,7 @@ def test_what_is_not_there_is_not_asked_for_twice(target: Path, status: int) -> 
     assert beside(target) == []
 
 
-def test_a_slow_server_is_given_up_and_what_came_is_kept(target: Path) -> None:
+def test_a_slow_server_times_out_and_the_partial_file_is_kept(target: Path) -> None:
     with (
         serving(Files(DATA, slow_seconds=2.0)) as server,
         pytest.raises(DataError, match="did not answer in time") as caught,
@@ -148,7 +148,7 @@ def test_a_slow_server_is_given_up_and_what_came_is_kept(target: Path) -> None:
     assert partial_path(target, MD5).stat().st_size >= len(DATA) // 2
 
 
-def test_a_wrong_file_is_not_kept(target: Path) -> None:
+def test_a_file_with_another_md5_is_deleted(target: Path) -> None:
     with (
         serving(Files(b"something else")) as server,
         pytest.raises(DataError) as caught,
@@ -160,7 +160,7 @@ def test_a_wrong_file_is_not_kept(target: Path) -> None:
 
 
 @pytest.mark.parametrize("beginning", [b"of another file", b"longer" * 100_000])
-def test_the_beginning_of_another_file_is_no_obstacle(target: Path, beginning: bytes) -> None:
+def test_a_partial_file_of_another_version_is_replaced(target: Path, beginning: bytes) -> None:
     begin(target, beginning)
     with serving(Files(DATA)) as server:
         download(server.url, target, MD5, "B", no_progress, PATIENT)
@@ -168,13 +168,13 @@ def test_the_beginning_of_another_file_is_no_obstacle(target: Path, beginning: b
     assert beside(target) == ["MMStar.tsv"]
 
 
-def test_what_is_there_is_not_overwritten(target: Path) -> None:
+def test_existing_files_are_not_overwritten(target: Path) -> None:
     target.parent.mkdir()
     target.write_bytes(b"mine")
     with serving(Files(DATA)) as server:
         assert missing([benchmark(server.url)], None) == []
         download(server.url, target, MD5, "B", no_progress, PATIENT)
-        # Nor when it appears while the file is on its way.
+        # Nor if it appears during the download.
         target.unlink()
         download(server.url, target, MD5, "B", lambda _: target.write_bytes(b"mine"), PATIENT)
     assert target.read_bytes() == b"mine"
@@ -194,7 +194,7 @@ def other_process(url: str, target: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", FETCH, url, str(target), MD5])
 
 
-def test_two_processes_load_it_once(target: Path) -> None:
+def test_two_processes_download_a_file_once(target: Path) -> None:
     with serving(Files(DATA, slow_seconds=1.0)) as server:
         both = [other_process(server.url, target) for _ in range(2)]
         assert [process.wait(30) for process in both] == [0, 0]
@@ -203,7 +203,7 @@ def test_two_processes_load_it_once(target: Path) -> None:
     assert beside(target) == ["MMStar.tsv"]
 
 
-def test_what_a_killed_process_loaded_is_continued(target: Path) -> None:
+def test_a_killed_download_is_continued(target: Path) -> None:
     with serving(Files(DATA, slow_seconds=30.0)) as server:
         process = other_process(server.url, target)
         part = partial_path(target, MD5)
@@ -213,13 +213,13 @@ def test_what_a_killed_process_loaded_is_continued(target: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait(10)
         server.slow_seconds = 0.0
-        # Its lock died with it.
+        # The lock was released when the process ended.
         download(server.url, target, MD5, "B", no_progress, PATIENT)
     assert target.read_bytes() == DATA
     assert beside(target) == ["MMStar.tsv"]
 
 
-def test_ctrl_c_keeps_what_was_loaded(target: Path) -> None:
+def test_ctrl_c_keeps_the_partial_file(target: Path) -> None:
     def stop(step: Step) -> None:
         if step.done:
             raise KeyboardInterrupt
@@ -230,7 +230,7 @@ def test_ctrl_c_keeps_what_was_loaded(target: Path) -> None:
     assert beside(target) == [partial_path(target, MD5).name]
 
 
-def test_an_unreachable_server_is_told_before_anything_starts(target: Path) -> None:
+def test_an_unreachable_server_is_reported_before_the_download(target: Path) -> None:
     (wanted,) = missing([benchmark("http://127.0.0.1:9/x.tsv", about=7_000_000)], None)
     assert (wanted.bytes, wanted.about) == (7_000_000, True)
     assert wanted.unreachable == "Connection refused"
@@ -240,20 +240,20 @@ def test_an_unreachable_server_is_told_before_anything_starts(target: Path) -> N
     assert not target.parent.exists()
 
 
-def test_a_server_that_tells_no_size_is_no_obstacle() -> None:
+def test_a_server_without_sizes() -> None:
     with serving(Files(DATA, head_status=405)) as server:
         (wanted,) = missing([benchmark(server.url)], None)
     assert (wanted.bytes, wanted.about, wanted.unreachable) == (480_000, True, None)
 
 
-def test_addresses_other_than_web_addresses_are_refused(tmp_path: Path) -> None:
+def test_other_addresses_than_http_are_refused(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_bytes(DATA)
     (wanted,) = missing([benchmark((tmp_path / "t.tsv").as_uri())], None)
     assert wanted.unreachable is not None
-    assert "not a web address" in wanted.unreachable
+    assert "not an HTTP address" in wanted.unreachable
 
 
-def test_a_certificate_nobody_signed_is_not_trusted(tmp_path: Path) -> None:
+def test_a_self_signed_certificate_is_refused(tmp_path: Path) -> None:
     import ssl
 
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
@@ -267,7 +267,7 @@ def test_a_certificate_nobody_signed_is_not_trusted(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "c.pem", tmp_path / "k.pem")
     before = ssl._create_default_https_context
-    # As VLMEvalKit's import leaves it.
+    # VLMEvalKit sets this on import.
     ssl._create_default_https_context = ssl._create_unverified_context
     try:
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -302,7 +302,7 @@ def wanted(count: int, target: Path) -> Missing:
 
 
 def test_the_disk_must_have_room(target: Path) -> None:
-    with pytest.raises(IncompleteError, match=r"1000 TB to download and unpack, .* free"):
+    with pytest.raises(IncompleteError, match=r"1.0 PB to download and unpack, .* free"):
         fetch([wanted(10**15, target)], yes=True)
 
 
@@ -314,9 +314,9 @@ def test_a_large_download_requires_yes(target: Path) -> None:
     with pytest.raises(UsageError, match=LARGE):
         fetch(large)
     assert not target.parent.exists()
-    (failed,) = fetch(large, yes=True, patience=HURRIED)
+    (failed,) = fetch(large, yes=True, retries=HURRIED)
     assert "Connection refused" in failed.message
-    (failed,) = fetch([wanted(4_000_000_000, target)], patience=HURRIED)
+    (failed,) = fetch([wanted(4_000_000_000, target)], retries=HURRIED)
     assert "Connection refused" in failed.message
 
 
@@ -355,7 +355,7 @@ def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
     )  # fmt: skip
 
 
-def test_the_command_says_what_it_loads_then_loads_it(tmp_path: Path, target: Path) -> None:
+def test_the_command_prints_the_downloads_then_downloads(tmp_path: Path, target: Path) -> None:
     with serving(Files(DATA)) as server:
         file = catalogue(tmp_path / "b.yaml", server.url)
         done = command("fetch", "-b", "Mine", "--benchmarks-file", str(file))
@@ -365,9 +365,9 @@ def test_the_command_says_what_it_loads_then_loads_it(tmp_path: Path, target: Pa
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
     (row,) = [n for n, line in enumerate(lines) if line.startswith("Mine ")]
-    for said in ("480 kB", "MIT & more", server.url, str(target)):
+    for said in ("480.0 kB", "MIT & more", server.url, str(target)):
         assert said in lines[row]
-    (loading,) = [n for n, line in enumerate(lines) if "downloading 480 kB of 480 kB" in line]
+    (loading,) = [n for n, line in enumerate(lines) if "downloading 480.0 kB of 480.0 kB" in line]
     assert row < loading
     assert lines[-1] == "data of 1 of 1 benchmark is ready"
     assert again.returncode == 0
@@ -384,7 +384,7 @@ def test_without_a_network_there_is_one_table_and_exit_4(tmp_path: Path) -> None
         HF_HUB_CACHE=str(tmp_path / "hub"), HF_ENDPOINT="http://127.0.0.1:9",
     )  # fmt: skip
     assert done.returncode == 4
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60, "a dead network is not waited for"
     assert "Traceback" not in done.stderr
     troubles = [line for line in done.stderr.splitlines() if "Connection refused" in line]
     assert len(troubles) <= 2
@@ -399,7 +399,7 @@ def test_plain_lines_tell_rate_and_time_left() -> None:
     for done in (0, 1, 2_000_000, 10_000_000, 10_000_000):
         plain.say(Step("B", "downloading", done, 10_000_000))
     assert out.getvalue() == textwrap.dedent("""\
-        B: downloading 0 bytes of 10 MB
-        B: downloading 2.0 MB of 10 MB, 100 kB/s, 1:20 left
-        B: downloading 10 MB of 10 MB
+        B: downloading 0 bytes of 10.0 MB
+        B: downloading 2.0 MB of 10.0 MB, 100.0 kB/s, 1:20 left
+        B: downloading 10.0 MB of 10.0 MB
         """)

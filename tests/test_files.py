@@ -46,13 +46,13 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_path_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DiskError, match="cannot be written"):
         write_atomically(tmp_path / "file" / "run.json", "text")
 
 
-def test_a_link_stays_one(tmp_path: Path) -> None:
+def test_a_link_is_kept(tmp_path: Path) -> None:
     target, link = tmp_path / "real" / "run.json", tmp_path / "run.json"
     target.parent.mkdir()
     link.symlink_to(target)
@@ -64,7 +64,7 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
 
 
 def test_a_pipe_is_written_into_and_not_replaced(tmp_path: Path) -> None:
-    """As are /dev/stdout and /dev/null, which root would otherwise take from everybody."""
+    """As are /dev/stdout and /dev/null, which root could replace for all processes."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
@@ -85,7 +85,7 @@ def test_standard_output_may_be_a_file_with_something_in_it(tmp_path: Path) -> N
     assert Path("/dev/stdout").is_symlink()
 
 
-def test_memory_is_a_disk_like_any_other() -> None:
+def test_a_file_system_in_memory() -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         path = Path(directory) / "run.json"
         for text in ("first", "second"):

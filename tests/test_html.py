@@ -65,7 +65,7 @@ def test_lines_of_a_group_are_a_body_of_their_own_and_a_summary_is_the_foot() ->
     assert shown(tree.find(".//caption")).startswith("demo (01234567")
 
 
-def test_the_best_stands_out_and_headings_may_lead_somewhere() -> None:
+def test_the_best_is_bold_and_headings_can_be_links() -> None:
     drawn = Grid(headings=(Heading("a", numeric=False), Heading("b", link="b.html?x=1&y=2")),
                  lines=(Line((Entry("x"), Entry("1.0", ("c",), 1.0, best=True))),))  # fmt: skip
     tree = read(drawn)
@@ -111,7 +111,7 @@ def test_any_name_is_text(name: str) -> None:
     check(name)
 
 
-def test_a_page_stands_alone_and_allows_nothing_else() -> None:
+def test_a_page_is_self_contained_and_allows_nothing_else() -> None:
     page = html.document_fromstring(document("<b>&", [run.detail(one())]))
     assert page.findtext(".//title") == "<b>&"
     [style] = page.iter("style")

@@ -31,7 +31,7 @@ def prediction(id_: str, text: str = "yes", ended: str = "stop") -> Prediction:
     )
 
 
-def test_whatever_was_said_comes_back_exactly(tmp_path: Path) -> None:
+def test_predictions_are_read_as_written(tmp_path: Path) -> None:
     wanted = [prediction(str(i), text) for i, text in enumerate(AWKWARD)]
     journal = Journal(tmp_path, HEADER)
     journal.append(wanted)
@@ -53,7 +53,7 @@ def test_any_text_survives(text: str) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_a_journal_cut_anywhere_keeps_its_whole_lines(data: st.DataObject) -> None:
+def test_a_truncated_journal_keeps_its_complete_lines(data: st.DataObject) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as name:
@@ -83,7 +83,7 @@ def test_the_last_answer_to_a_sample_counts(tmp_path: Path) -> None:
     assert Journal(tmp_path, HEADER).predictions["1"].text == "better"
 
 
-def test_a_finished_journal_does_not_tell_how_it_was_filled(tmp_path: Path) -> None:
+def test_a_finished_journal_does_not_depend_on_its_sessions(tmp_path: Path) -> None:
     contents = []
     for name, order in (("a", "132"), ("b", "213")):
         journal = Journal(tmp_path / name, HEADER)
@@ -98,7 +98,7 @@ def test_a_finished_journal_does_not_tell_how_it_was_filled(tmp_path: Path) -> N
     assert contents[0].count(b"\n") == 4
 
 
-def test_predictions_under_other_settings_are_set_aside_and_found_again(tmp_path: Path) -> None:
+def test_predictions_under_another_header_are_moved_and_reused(tmp_path: Path) -> None:
     first = Journal(tmp_path, HEADER)
     first.append([prediction("1", "eight tokens")])
     first.close()
@@ -112,7 +112,7 @@ def test_predictions_under_other_settings_are_set_aside_and_found_again(tmp_path
     assert Journal(tmp_path, longer).predictions["1"].text == "sixteen tokens"
 
 
-def test_shards_write_beside_each_other_and_are_taken_in(tmp_path: Path) -> None:
+def test_journals_of_shards_are_merged(tmp_path: Path) -> None:
     whole = Journal(tmp_path, HEADER)
     whole.append([prediction("1", "known"), prediction("2", "", "error")])
     whole.close()
@@ -146,7 +146,7 @@ def test_shards_write_beside_each_other_and_are_taken_in(tmp_path: Path) -> None
     assert (tmp_path / "predictions.jsonl").read_bytes().count(b"\n") == 6
 
 
-def test_a_newer_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_newer_journal_is_refused_and_not_changed(tmp_path: Path) -> None:
     text = '{"schema": 99, "benchmark": "B"}\n{"id": "1"}\n'
     (tmp_path / "predictions.jsonl").write_text(text)
     with pytest.raises(UsageError, match=r"newer evalsuite.*schema 99"):
@@ -171,7 +171,7 @@ except DiskError as error:
 """
 
 
-def test_a_full_disk_leaves_whole_lines_and_a_clear_word(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_complete_lines(tmp_path: Path) -> None:
     out = subprocess.run(
         [sys.executable, "-c", FILL, str(tmp_path)], capture_output=True, text=True, check=True
     ).stdout

@@ -166,7 +166,7 @@ def test_captions_of_tempcompass(bench: JudgeBench, tmp_path: Path) -> None:
         assert asked.system == "You are an AI assistant for question answering."
         assert "Which?\nA. up\nB. down" in asked.prompt
         if "falls" in asked.prompt.split("Video Description:")[-1]:
-            return "Reasoning: it says so.\nAnswer: B. down"
+            return "Reasoning: it falls.\nAnswer: B. down"
         return "" if "nothing" in asked.prompt else "Answer: A. up"
 
     bench.answer = answer
@@ -247,7 +247,7 @@ def judged_run(
     return FoundRun(path, read_run(path))
 
 
-def test_a_judge_is_the_same_whether_it_was_asked_or_not(bench: JudgeBench, tmp_path: Path) -> None:
+def test_a_judge_that_was_not_asked_is_comparable(bench: JudgeBench, tmp_path: Path) -> None:
     """Rules read all answers of one run; one answer of the other needs the judge."""
     bench.answer = lambda _: "A"
     rows = [{"question": f"judged {n}?"} for n in range(3)]
@@ -265,7 +265,7 @@ def test_a_judge_is_the_same_whether_it_was_asked_or_not(bench: JudgeBench, tmp_
         assert [difference.points for difference in compared.differences] == [0]
 
 
-def test_a_candidate_is_judged_where_the_baseline_was(bench: JudgeBench, tmp_path: Path) -> None:
+def test_a_candidate_keeps_the_judge_of_the_baseline(bench: JudgeBench, tmp_path: Path) -> None:
     bench.answer = lambda _: "A"
     row = {"question": "judged alone?"}
     benchmark = replace(MAKERS["choice"](tmp_path / "data", [row]), judge=bench.judge)

@@ -1,9 +1,9 @@
-"""Ten moments at which a run may be killed, and the files equal an uninterrupted run's.
+"""A run killed at ten different writes resumes, and its files equal those of a run without kills.
 
-The program under test is the real command; only the operating system's ``fsync`` is wrapped, to act
-at the n-th write of a certain file: the worst moment, with data written and not named. Three times
-it sends SIGKILL. At the seven other moments it copies the results as they lie, which is what a kill
-would leave, and goes on; each copy is continued as well.
+The tests run the real command. Only the operating system's ``fsync`` is wrapped, to act at the n-th
+write of a file: the worst moment, with data written but not yet renamed. Three times it sends
+SIGKILL. At seven other moments it copies the results directory, which is what a kill would leave,
+and continues; each copy is resumed too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def fsync(handle):
                 try:
                     shutil.copytree(output, moment["copy"])
                 except shutil.Error:
-                    pass  # the kit process does not stand still: a file of its own is gone again
+                    pass  # the kit process has deleted a temporary file meanwhile
             elif moment["write"] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
     real(handle)
@@ -100,14 +100,14 @@ def run_at(
     copied: Mapping[Path, Moment],
     killed: Moment | None,
     output: Path,
-    # When benchmarks are asked again, one by one, depends on the clock.
+    # The time of the reruns depends on the clock.
     more: Sequence[str] = ("--noise", "0"),
 ) -> int:
-    """Run the command, copy `output` at those moments, and kill it at that one."""
+    """Run the command, copy `output` at the moments `copied`, and kill it at `killed`."""
     told = [{**asdict(moment), "copy": str(path)} for path, moment in copied.items()]
     if killed is not None:
         told.append({**asdict(killed), "copy": ""})
-    # Small batches, so that there are many lines to be killed at.
+    # Small batches write many lines.
     command = [sys.executable, "-c", AT, json.dumps(told), *COMMAND, *more]
     command += ["--output-dir", str(output)]
     return subprocess.run(command, capture_output=True, check=False).returncode
@@ -124,7 +124,7 @@ def only_run(output: Path) -> tuple[Path, Run]:
 
 
 def answers(output: Path) -> int:
-    """How many are in the journals."""
+    """Number of predictions in the journals."""
     return sum(len(read_predictions(path)) for path in output.glob("*/*/*/predictions.jsonl"))
 
 
@@ -140,7 +140,9 @@ def as_uninterrupted(output: Path, reference: Reference) -> None:
     assert not [name for name in left if name.startswith(".")], "scratch files were left behind"
 
 
-def test_ten_moments_to_be_killed_at(bench: Bench, reference: Reference, tmp_path: Path) -> None:
+def test_a_run_resumes_after_a_kill_at_ten_different_writes(
+    bench: Bench, reference: Reference, tmp_path: Path
+) -> None:
     output, lines = tmp_path / "killed", 0
     for number, (copied, killed) in enumerate(RUNS):
         copies = {tmp_path / f"{number}.{n}": moment for n, moment in enumerate(copied)}
@@ -152,7 +154,7 @@ def test_ten_moments_to_be_killed_at(bench: Bench, reference: Reference, tmp_pat
             assert known >= lines, "an answer was lost"
             bench.run(copy, demo(*BENCHMARKS), progress=watched, noise=0)
             (plan,) = watched.plans
-            assert sum(benchmark.done for benchmark in plan) == known, "asked again"
+            assert sum(benchmark.done for benchmark in plan) == known, "predicted twice"
             as_uninterrupted(copy, reference)
         assert answers(output) >= lines, "an answer was lost"
         lines = answers(output)
@@ -179,7 +181,7 @@ def test_ten_moments_to_be_killed_at(bench: Bench, reference: Reference, tmp_pat
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_killed_while_samples_are_asked_again(bench: Bench, tmp_path: Path) -> None:
+def test_a_run_resumes_after_a_kill_during_reruns(bench: Bench, tmp_path: Path) -> None:
     some = ["-b", "DemoOCR", "--limit", "40"]
     killed = Moment("DemoOCR/rerun.jsonl", 5, LINE)
     assert run_at({}, killed, tmp_path / "killed", some) == -signal.SIGKILL
@@ -229,7 +231,7 @@ def test_a_signal_ends_a_run_within_seconds(how: signal.Signals, tmp_path: Path)
     assert only_run(tmp_path)[1].finished is None
 
 
-def test_a_full_disk_ends_a_run_with_a_clear_word_and_it_continues(
+def test_a_run_resumes_after_a_full_disk(
     bench: Bench, reference: Reference, tmp_path: Path
 ) -> None:
     code = (

@@ -2,12 +2,14 @@
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalsuite.api import to_dataframe
 from evalsuite.report import format as words
 from evalsuite.report.model import select
 from evalsuite.report.model.columns import RESULT, results
@@ -15,6 +17,7 @@ from evalsuite.report.writers.csv import field, to_csv
 from evalsuite.runs.records import Run
 from tests.builders.hostile import HOSTILE
 from tests.builders.runs import found, one, run, score, settings, several
+from tests.builders.stored_runs import samples, stored
 
 
 def lines(runs: list[Run]) -> list[dict[str, Any]]:
@@ -94,3 +97,16 @@ def test_any_text_is_read_back(name: str) -> None:
     [row] = lines([run(name, score("A", 1.0))])
     assert row["checkpoint"] == field(name)
     assert row["checkpoint"].removeprefix("'") in (words.visible(name), words.visible(name)[1:])
+
+
+def test_a_data_frame_has_the_same_columns_and_numbers(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    stored(results, "new", {"A": samples([1, 1, 0]), "B": samples([1, 0])})
+    stored(results, "old", {"A": samples([1, 0, 0])})
+    frame = to_dataframe(output_dir=results)
+    assert list(frame.columns) == list(RESULT)
+    assert list(zip(frame["checkpoint"], frame["benchmark"], strict=True)) == [
+        ("new", "A"), ("new", "B"), ("old", "A"),
+    ]  # fmt: skip
+    assert list(frame["score"]) == pytest.approx([200 / 3, 50.0, 100 / 3])
+    assert list(frame["n"]) == [3, 2, 3]

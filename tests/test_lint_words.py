@@ -44,6 +44,12 @@ def test_plain_words_pass(root: Path, text: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="the command asks git for the files")
+def test_lines_that_are_marked_as_data_pass(root: Path) -> None:
+    assert found(root / "module.py", 'A = "Nobody"  # words: data\nB = "Nobody"\n') == [
+        (2, "Nobody")
+    ]
+
+
 def test_the_command_counts_and_fails(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import subprocess
 

@@ -114,7 +114,7 @@ def test_the_digest_covers_adapter_and_base(adapter: Path, tmp_path: Path, file:
     assert read(str(adapter)).digest != before
 
 
-def test_the_digest_does_not_depend_on_where_the_base_lies(
+def test_the_digest_does_not_depend_on_the_directory_of_the_base(
     adapter: Path, base: Path, tmp_path: Path
 ) -> None:
     before = read(str(adapter)).digest

@@ -392,7 +392,7 @@ def test_what_is_not_ours_is_neither_written_to_nor_removed(
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "index.html").write_text("mine")
-    with pytest.raises(UsageError, match="not empty and not a page of ours"):
+    with pytest.raises(UsageError, match="is not empty"):
         written(one, theirs)
     assert files(theirs) == {"index.html"}
     file = tmp_path / "file"
@@ -417,7 +417,8 @@ def test_what_is_not_ours_is_neither_written_to_nor_removed(
 
 
 @pytest.mark.parametrize(
-    ("marker", "said"), [("{", "is damaged"), ('{"schema": 9, "pages": []}', "newer evalsuite")]
+    ("marker", "said"),
+    [("{", "is not valid JSON"), ('{"schema": 9, "pages": []}', "newer evalsuite")],
 )
 def test_a_marker_that_cannot_be_understood(tmp_path: Path, marker: str, said: str) -> None:
     (tmp_path / MARKER).write_text(marker)
@@ -520,9 +521,9 @@ def test_wrong_arguments_are_one_line(tmp_path: Path) -> None:
     (mine / "file").write_text("")
     for arguments, said in (
         (["--images", "thumbnail"], "did you mean 'thumbnails'"),
-        (["-o", str(mine)], "not a page of ours"),
+        (["-o", str(mine)], "is not empty"),
         (["nothing"], "no such run"),
-        (["--output-dir", str(mine)], "holds no runs"),
+        (["--output-dir", str(mine)], "contains no runs"),
     ):
         done = evalsuite("page", "--output-dir", results, *arguments)
         assert (done.returncode, done.stdout) == (2, ""), done

@@ -1,4 +1,4 @@
-"""Whole runs over the paper's benchmarks on made data: order, pieces, judges, prompts."""
+"""Complete runs of the paper's benchmarks on generated data: order, resume, judges, prompts."""
 
 import csv
 import dataclasses
@@ -86,7 +86,7 @@ def test_every_benchmark_has_a_score(whole: Whole) -> None:
     assert whole.score("MLVU").macro_average is not None
 
 
-def test_the_order_of_samples_changes_nothing(bench: Bench, whole: Whole, tmp_path: Path) -> None:
+def test_the_order_of_samples_does_not_matter(bench: Bench, whole: Whole, tmp_path: Path) -> None:
     made = paper_data.make(tmp_path / "data")
     for table in (tmp_path / "data").rglob("*.tsv"):
         # The parts of MLVU and TempCompass are numbered through in the order they are read.
@@ -103,7 +103,7 @@ def test_the_order_of_samples_changes_nothing(bench: Bench, whole: Whole, tmp_pa
         assert score.breakdown == pytest.approx(whole.score(name).breakdown)
 
 
-def test_in_pieces_and_in_another_order_of_benchmarks(
+def test_resuming_in_another_order_of_benchmarks(
     bench: Bench, whole: Whole, tmp_path: Path
 ) -> None:
     chosen = short(whole.made)[::-1]
@@ -120,7 +120,7 @@ def test_in_pieces_and_in_another_order_of_benchmarks(
         assert score.value == whole.score(name).value
 
 
-def test_only_a_judge_could_score_what_was_chosen(
+def test_samples_that_only_a_judge_can_score_are_an_error(
     bench: Bench, whole: Whole, tmp_path: Path
 ) -> None:
     judged = dataclasses.replace(
@@ -147,7 +147,7 @@ def judged_run(whole: Whole, output: Path, url: str, names: list[str]) -> Run:
     )
 
 
-def test_a_judge_scores_the_rest(
+def test_a_judge_scores_the_remaining_parts(
     whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EVALSUITE_JUDGE_KEY", "sk-secret-of-mine")
@@ -164,7 +164,7 @@ def test_a_judge_scores_the_rest(
         run = judged_run(whole, tmp_path, server.base_url, names)
         asked = len(server.asked)
         again = judged_run(whole, tmp_path, server.base_url, names)
-        assert len(server.asked) == asked, "a finished run asks nobody"
+        assert len(server.asked) == asked, "a finished run sends no requests"
     assert not run.failures, run.failures
     scores = {score.benchmark: score for score in run.scores}
     for name in ("MLVU", "TempCompass", "MathVista_MINI", "MMStar"):
@@ -181,13 +181,13 @@ def test_a_judge_scores_the_rest(
         assert not path.is_file() or b"sk-secret-of-mine" not in path.read_bytes(), path
 
 
-def test_a_judge_that_is_not_there_costs_nothing(whole: Whole, tmp_path: Path) -> None:
+def test_a_missing_judge_stops_the_run_early(whole: Whole, tmp_path: Path) -> None:
     with pytest.raises(EvalsuiteError, match=r"127\.0\.0\.1:9"):
         judged_run(whole, tmp_path, "http://127.0.0.1:9/v1", ["MLVU"])
     assert not list(tmp_path.rglob("predictions.jsonl"))
 
 
-def test_native_prompts_are_another_run(whole: Whole, tmp_path: Path) -> None:
+def test_native_prompts_are_a_separate_run(whole: Whole, tmp_path: Path) -> None:
     names = ["AI2D_TEST", "MMMU_DEV_VAL", "Video-MME", "MVBench", "WorldSense", "TempCompass"]
     run = evalsuite.run(
         "demo",

@@ -19,7 +19,7 @@ class Item:
 DATA = [Item(str(i), f"image {i % 40}") for i in range(200)]  # 40 clusters of 5, interleaved
 
 
-def test_reading_a_limit() -> None:
+def test_read_a_limit() -> None:
     assert read_limit("50") == Limit(count=50)
     assert read_limit("1") == Limit(count=1)
     assert read_limit("0.1") == Limit(share=0.1)
@@ -43,7 +43,7 @@ def test_limits_are_nested_and_exact() -> None:
     assert chosen[100][:50] == chosen[50]
 
 
-def test_clusters_are_taken_whole_and_side_by_side() -> None:
+def test_clusters_are_whole_and_their_samples_neighbours() -> None:
     cluster = {item.id: item.cluster for item in DATA}
     ids = choose(DATA, Limit(count=50))
     runs = [cluster[i] for i in ids]
@@ -52,7 +52,7 @@ def test_clusters_are_taken_whole_and_side_by_side() -> None:
     assert len([1 for a, b in itertools.pairwise(everything) if a != b]) == 39
 
 
-def test_a_limit_does_not_lean_on_the_front_of_the_data() -> None:
+def test_a_limit_chooses_from_all_of_the_data() -> None:
     ids = {int(i) % 40 for i in choose(DATA, Limit(count=50))}
     assert min(ids) < 20 < max(ids)
     assert ids != set(range(10))
@@ -63,12 +63,12 @@ def test_a_choice_does_not_depend_on_the_order_of_the_data() -> None:
     assert set(choose(again, Limit(count=50))) == set(choose(DATA, Limit(count=50)))
 
 
-def test_a_share() -> None:
+def test_a_fraction() -> None:
     assert len(choose(DATA, Limit(share=0.1))) == 20
     assert len(choose(DATA, Limit(share=0.0001))) == 1
 
 
-def test_reading_a_shard() -> None:
+def test_read_a_shard() -> None:
     assert read_shard("2/8") == Shard(2, 8)
     assert read_shard(None) is None
     assert str(Shard(2, 8)) == "2/8"
@@ -80,7 +80,7 @@ def test_refused_shards(text: str) -> None:
         read_shard(text)
 
 
-def test_shards_share_out_whole_clusters() -> None:
+def test_shards_have_whole_clusters() -> None:
     cluster = {item.id: item.cluster for item in DATA}
     for limit in (None, Limit(count=60)):
         chosen = choose(DATA, limit)
@@ -93,7 +93,7 @@ def test_shards_share_out_whole_clusters() -> None:
     assert part_of(DATA, choose(DATA, Limit(count=3)), Shard(2, 2)) == []
 
 
-def test_pieces_hold_whole_clusters_in_order() -> None:
+def test_pieces_have_whole_clusters_in_order() -> None:
     chosen = choose(DATA, None)
     pieces = list(cut(DATA, chosen, 12, 48))
     assert [len(piece) for piece in pieces] == [10] * 20

@@ -53,8 +53,8 @@ def test_a_child_that_hangs_is_killed(echo: str) -> None:
     assert gone(child.pid)
 
 
-@pytest.mark.parametrize(("how", "epitaph"), [("crash", "exit code 7"), ("kill", "was killed")])
-def test_a_child_that_dies_says_how(echo: str, how: str, epitaph: str) -> None:
+@pytest.mark.parametrize(("how", "reason"), [("crash", "exit code 7"), ("kill", "was killed")])
+def test_the_reason_why_a_child_ended(echo: str, how: str, reason: str) -> None:
     child = Child(echo)
     child.send("hello")
     child.receive(timeout=30)
@@ -62,7 +62,7 @@ def test_a_child_that_dies_says_how(echo: str, how: str, epitaph: str) -> None:
         child.send("crash")
     else:
         os.kill(child.pid, signal.SIGKILL)
-    with pytest.raises(ChildDied, match=epitaph):
+    with pytest.raises(ChildDied, match=reason):
         child.receive(timeout=30)
     child.kill()
 
@@ -79,7 +79,7 @@ time.sleep(60)
 """
 
 
-def test_a_child_dies_with_its_parent_even_when_busy(echo: str) -> None:
+def test_a_busy_child_ends_with_its_parent(echo: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True
     ) as parent:
@@ -95,14 +95,14 @@ def test_a_child_dies_with_its_parent_even_when_busy(echo: str) -> None:
     assert echo == "echo_child"
 
 
-def test_ctrl_c_is_for_the_parent(echo: str) -> None:
+def test_only_the_parent_handles_ctrl_c(echo: str) -> None:
     """A terminal's Ctrl-C goes to a process group; a child has its own from the start."""
     child = Child(echo)
     assert os.getpgid(child.pid) != os.getpgid(0)
     child.kill()
 
 
-def test_the_folder_one_is_in_does_not_matter(
+def test_modules_of_the_current_directory_are_not_imported(
     echo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A clone of another VLMEvalKit, or a file called random.py, must not be what a child runs."""

@@ -77,7 +77,7 @@ def said(console: Console, start: int) -> list[str]:
     return written(console)[start:].splitlines()
 
 
-def test_what_will_be_done_is_said_first() -> None:
+def test_the_plan_is_printed_first() -> None:
     console = pipe()
     with make(console) as shown:
         shown(RunPlanned("", checkpoint(warnings=("no chat\ntemplate",)), PLACE, PLAN))
@@ -111,7 +111,7 @@ def test_plain_lines_are_few() -> None:
         assert said(console, start)[1:] == ["Fresh: 61.2 ± 2.2 (300 samples, 2 failed, 1 unparsed)"]
 
 
-def test_slow_work_is_not_silent_for_long() -> None:
+def test_slow_work_prints_a_line_each_minute() -> None:
     console, clock = pipe(), Clock()
     with Plain(console, clock) as shown:
         shown(RunPlanned("", checkpoint(), PLACE, PLAN))
@@ -127,7 +127,7 @@ def test_slow_work_is_not_silent_for_long() -> None:
     ]
 
 
-def test_a_failure_says_why_and_what_to_do() -> None:
+def test_a_failure_has_a_reason_and_a_remedy() -> None:
     console = pipe()
     with make(console) as shown:
         # A benchmark whose data cannot be read fails before anything is planned.
@@ -180,7 +180,7 @@ def test_bars() -> None:
     assert "Begun: 61.2 ± 2.2 (300 samples)\n" in written(console)
 
 
-def test_what_is_asked_again_is_work_of_its_own() -> None:
+def test_reruns_have_their_own_bar() -> None:
     console, clock = terminal(), Clock()
     shown = Live(console, clock)
     shown(RunPlanned("", checkpoint(), PLACE, PLAN))
@@ -224,14 +224,14 @@ def test_the_terminal_is_left_as_it_was(error: type[BaseException]) -> None:
     assert console._live_stack == []
 
 
-def test_a_log_with_colours_is_still_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_with_colours_has_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert type(make(Console(file=io.StringIO()))) is Plain
     monkeypatch.setenv("TERM", "dumb")
     assert type(make(Console(file=Terminal()))) is Plain
 
 
-def test_results_stay_apart(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     with make() as shown:
         shown(RunPlanned("", checkpoint(), PLACE, PLAN))
         shown(Note("hello"))

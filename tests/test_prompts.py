@@ -5,10 +5,9 @@ import pytest
 
 from evalsuite.errors import UsageError
 from evalsuite.sample import Frames, Image, Message, Text, prompt_digest
+from evalsuite.smolvlm.formats import FORMATS, VIDEO_FORMATS
 from evalsuite.smolvlm.prompts import (
-    FORMATS,
     MAX_FRAMES,
-    VIDEO_FORMATS,
     Prompt,
     PromptOptions,
     build,

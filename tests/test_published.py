@@ -103,9 +103,9 @@ def test_in_csv_and_json(known: Catalogue) -> None:
     }  # fmt: skip
 
 
-def test_the_paper_is_at_hand() -> None:
-    """What benchmarks.yaml holds of the paper averages to what the paper's table says."""
-    # It has one number for ScienceQA, which stands at the half it is likelier about.
+def test_the_papers_average() -> None:
+    """The paper's scores in benchmarks.yaml have the average that the paper states."""
+    # The paper has one score of ScienceQA, listed for the more likely split.
     asked = [b for b in load().suite("paper") if b.name != "ScienceQA_VAL"]
     ours = [score(b.name, 10.0, dataset=b.dataset, modality=b.modality) for b in asked]
     table = table_of([run("ours", *ours)], load())

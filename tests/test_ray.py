@@ -1,4 +1,4 @@
-"""Workers on a Ray cluster of two machines: the same files as one worker, whatever happens."""
+"""Workers on a Ray cluster of two machines write the same files as one local worker."""
 
 import base64
 import contextlib
@@ -87,7 +87,7 @@ def alone(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Alone:
 
 
 class Counting(Watched):
-    """Counts predictions written; at each, does what is to be done next, if its time has come."""
+    """Counts predictions; at each one, tries the next of `steps`."""
 
     def __init__(self, *steps: Callable[[list[str]], bool]) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def settings(bench: Bench, log: Path) -> WorkerSettings:
 
 
 def said(worker: Worker) -> "queue.SimpleQueue[object]":
-    """What `worker` says, the error at its end included."""
+    """The messages of `worker`, and the error at its end."""
     heard: queue.SimpleQueue[object] = queue.SimpleQueue()
 
     def listen() -> None:
@@ -149,7 +149,7 @@ def test_auto_without_a_cluster_is_refused(
     from ray._private.services import find_gcs_addresses
 
     if find_gcs_addresses():
-        pytest.skip("somebody has a Ray cluster on this machine")
+        pytest.skip("there is a Ray cluster on this machine")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert refused(tmp_path, "--ray", "auto", "--workers", "2") == 2
     assert capsys.readouterr().err == (
@@ -179,7 +179,7 @@ def refused(tmp_path: Path, *arguments: str) -> int:
         (["--ray", "auto", "--shard", "1/2"], "--shard and --ray exclude each other"),
     ],
 )
-def test_what_is_refused(
+def test_refused_options(
     arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refused(tmp_path, *arguments) == 2
@@ -188,7 +188,7 @@ def test_what_is_refused(
     assert error.count("\n") == 1
 
 
-def test_the_environment_names_a_cluster(
+def test_the_address_from_the_environment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
@@ -199,10 +199,10 @@ def test_the_environment_names_a_cluster(
     assert "$RAY_ADDRESS is ray://head:10001; expected" in capsys.readouterr().err
 
 
-def test_without_ray_it_says_what_to_install(
+def test_ray_is_not_installed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)  # Python's way to say: not to be had
+    monkeypatch.setitem(sys.modules, "ray", None)  # Python then raises ImportError
     assert refused(tmp_path, "--ray", "auto") == 2
     assert capsys.readouterr().err == (
         "evalsuite: --ray needs ray, which is not installed: pip install 'evalsuite[ray]'\n"
@@ -245,7 +245,7 @@ def test_worker_devices(
 
 
 @pytest.mark.parametrize("key", ["evalsuite", "engine", "resampling"])
-def test_another_evalsuite_will_not_do(key: str) -> None:
+def test_a_machine_must_have_the_same_version(key: str) -> None:
     here = node.traits()
     assert node.problem(NodeReport(here), here) is None
     other = NodeReport({**here, key: "other"})
@@ -254,7 +254,7 @@ def test_another_evalsuite_will_not_do(key: str) -> None:
     )
 
 
-def test_other_packages_are_noted() -> None:
+def test_other_package_versions_are_noted() -> None:
     here = node.traits()
     other = NodeReport(
         {**here, "torch": "2.11.0", "peft": None, "decord": "0.1", "platform": "Linux"}
@@ -263,7 +263,7 @@ def test_other_packages_are_noted() -> None:
     assert node.differences(other, here) == {"torch": "2.11.0", "peft": None}
 
 
-def test_a_machine_sees_the_checkpoint(bench: Bench, tmp_path: Path) -> None:
+def test_a_machine_must_see_the_checkpoint(bench: Bench, tmp_path: Path) -> None:
     right = node.required_checkpoint(bench.checkpoint)
     seen = tmp_path / "sign"
     seen.touch()
@@ -277,10 +277,10 @@ def test_a_machine_sees_the_checkpoint(bench: Bench, tmp_path: Path) -> None:
     assert none.startswith(f"cannot read the checkpoint: {tmp_path}/none: no such directory")
 
 
-def test_a_machine_without_our_files_is_refused(
+def test_a_machine_without_the_shared_files_is_refused(
     bench: Bench, cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every process has its own /proc/self/cwd: ours is none of theirs."""
+    """Every process has its own /proc/self/cwd."""
     monkeypatch.chdir(tmp_path)
     given = options(bench, Path("/proc/self/cwd/out"), cluster.address)
     with pytest.raises(UsageError) as refusal:
@@ -296,7 +296,7 @@ def test_a_machine_without_our_files_is_refused(
 # Runs
 
 
-def test_two_machines_write_what_one_worker_does(
+def test_two_machines_write_the_same_files_as_one_worker(
     alone: Alone, bench: Bench, cluster: RayCluster, tmp_path: Path
 ) -> None:
     raylets: set[int] = set()
@@ -319,7 +319,7 @@ def test_two_machines_write_what_one_worker_does(
     until(lambda: not cluster.workers(), 20)
 
 
-def test_a_worker_and_then_a_machine_are_killed_and_the_machine_comes_back(
+def test_a_run_survives_a_killed_worker_and_a_killed_machine(
     alone: Alone, bench: Bench, cluster: RayCluster, tmp_path: Path
 ) -> None:
     def on(raylet: int) -> list[int]:
@@ -351,7 +351,7 @@ def test_a_worker_and_then_a_machine_are_killed_and_the_machine_comes_back(
     run = bench.evaluate(demo(*NAMES), given, watched)
     assert watched.steps == [], watched.notes
     alone.same(run, bench.directory(tmp_path))
-    # What was on disk is not asked again: every sample was written once.
+    # Predictions on disk are not repeated: every sample is written once.
     assert dict(watched.counts) == {s.benchmark: s.n for s in run.scores}
     host = os.uname().nodename
     assert (
@@ -364,7 +364,7 @@ def test_a_worker_and_then_a_machine_are_killed_and_the_machine_comes_back(
     )
 
 
-def test_an_interrupted_run_leaves_no_worker_and_is_continued(
+def test_an_interrupted_run_leaves_no_worker_and_can_be_resumed(
     alone: Alone, bench: Bench, cluster: RayCluster, tmp_path: Path
 ) -> None:
     given = options(bench, tmp_path, cluster.address, workers=1)
@@ -401,7 +401,7 @@ def test_an_interrupted_run_leaves_no_worker_and_is_continued(
 
 
 def answers(output: Path) -> int:
-    """How many are in the journals, whose first lines are none."""
+    """Number of predictions in the journals, whose first lines are headers."""
     return sum(
         max(0, journal.read_bytes().count(b"\n") - 1)
         for journal in output.glob("*/*/*/predictions.jsonl")
@@ -442,7 +442,7 @@ def children(parent: int, module: str) -> list[int]:
 # Workers alone
 
 
-def test_no_room_no_image_and_no_actor_are_told_apart(
+def test_messages_for_no_free_device_missing_image_and_killed_actor(
     bench: Bench, cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with contextlib.closing(Connection(cluster.address, tmp_path / "ray.log", 60)) as busy:
@@ -488,7 +488,7 @@ def test_no_room_no_image_and_no_actor_are_told_apart(
     until(lambda: not cluster.workers(), 20)
 
 
-def test_a_machine_with_another_evalsuite_is_done_without(
+def test_a_machine_with_another_version_is_excluded(
     bench: Bench, cluster: RayCluster, tmp_path: Path
 ) -> None:
     (tmp_path / "other" / "evalsuite").mkdir(parents=True)

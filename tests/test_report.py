@@ -3,6 +3,7 @@
 `make golden` writes tests/golden anew; read the diff.
 """
 
+import csv
 import io
 import json
 import subprocess
@@ -17,7 +18,7 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from evalsuite.benchmarks.catalogue import load
-from evalsuite.cli import report
+from evalsuite.cli import main, report
 from evalsuite.errors import UsageError
 from evalsuite.report import format as words
 from evalsuite.report.model import notes, select, table
@@ -532,7 +533,7 @@ def test_a_run_named_twice_counts_once_and_order_is_kept(results: Path) -> None:
         ("nowhere", r"nowhere: no such run, here or in .*results; 'evalsuite list runs'"),
         ("{}", "is a results directory, not a run"),
         ("{}/../model", "is a checkpoint, not a run"),
-        ("{}/../empty", "holds no run.json"),
+        ("{}/../empty", "contains no run.json"),
     ],
 )
 def test_what_names_no_single_run(results: Path, argument: str, complaint: str) -> None:
@@ -545,7 +546,7 @@ def test_what_names_no_single_run(results: Path, argument: str, complaint: str) 
 
 
 def test_no_runs_at_all(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no runs; make one with 'evalsuite run'"):
+    with pytest.raises(UsageError, match="contains no runs; make one with 'evalsuite run'"):
         find.find([], tmp_path / "results")
 
 
@@ -563,7 +564,7 @@ def test_runs_of_a_newer_evalsuite_are_left_out_aloud(results: Path) -> None:
 
 def shown_list(what: str, results: Path) -> str:
     console = terminal(80)
-    text.print_grids([listing.grid(what, results, None)], console)
+    text.print_grids([listing.listing(what, results, None).grid], console)
     return written(console)
 
 
@@ -583,7 +584,7 @@ def test_list_suites(tmp_path: Path) -> None:
 def test_a_list_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "none.yaml").write_text("benchmarks: {}\n")
     console = pipe()
-    text.print_grids([listing.grid("suites", tmp_path, tmp_path / "none.yaml")], console)
+    text.print_grids([listing.listing("suites", tmp_path, tmp_path / "none.yaml").grid], console)
     assert written(console).splitlines()[0].split() == ["suite", "benchmarks"]
 
 
@@ -593,9 +594,28 @@ def test_list_runs(results: Path) -> None:
                                 "float32", "2026-11-22"]  # fmt: skip
 
 
+@pytest.mark.parametrize("what", listing.SUBJECTS)
+def test_lists_as_csv_and_json(
+    what: str, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["list", what, "--output-dir", str(results), "--format"]
+    assert main([*command, "json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert main([*command, "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [list(row) for row in rows] == [list(record) for record in records]
+    key = {"runs": "run"}.get(what, what.rstrip("s"))
+    assert [row[key] for row in rows] == [record[key] for record in records]
+    if what == "benchmarks":
+        [video] = [record for record in records if record["benchmark"] == "DemoVideo"]
+        assert (video["frames"], video["modality"]) == ("1fps", "video")
+    if what == "runs":
+        assert [record["average"] for record in records] == [1.0, 10.0, 2.0, 3.0]
+
+
 def test_list_of_what(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'runs'"):
-        listing.grid("run", tmp_path, None)
+        listing.listing("run", tmp_path, None)
 
 
 # What it costs

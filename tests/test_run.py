@@ -1,4 +1,4 @@
-"""Whole runs on the demo: order, batches, limits, continuing, and what goes wrong."""
+"""Whole runs of the demo: order, batch sizes, limits, resuming and failures."""
 
 import base64
 import dataclasses
@@ -55,7 +55,7 @@ def test_the_demo_suite(reference: Reference) -> None:
     assert read_run(reference.directory / "run.json") == run
 
 
-def test_what_each_benchmark_cost_is_in_the_record(reference: Reference) -> None:
+def test_the_record_has_the_cost_of_each_benchmark(reference: Reference) -> None:
     stages = {"predict", "build", "read", "tiles", "wait"}
     stages |= {"vision", "prefill", "decode", "other", "score"}
     for score in reference.run.scores:
@@ -75,7 +75,7 @@ def test_what_each_benchmark_cost_is_in_the_record(reference: Reference) -> None
 
 
 @pytest.mark.parametrize("batch_size", [7, 64])
-def test_the_batch_size_changes_nothing(
+def test_batch_size_does_not_change_results(
     bench: Bench, reference: Reference, tmp_path: Path, batch_size: int
 ) -> None:
     run = bench.run(tmp_path, demo(), batch_size=batch_size, noise=0)
@@ -83,8 +83,10 @@ def test_the_batch_size_changes_nothing(
     same_files(tmp_path, bench, reference, [b.name for b in demo()])
 
 
-def test_one_at_a_time_changes_nothing(bench: Bench, reference: Reference, tmp_path: Path) -> None:
-    """A fifth of the samples: one at a time takes long."""
+def test_batch_size_1_does_not_change_results(
+    bench: Bench, reference: Reference, tmp_path: Path
+) -> None:
+    """A fifth of the samples, because batch size 1 is slow."""
     run = bench.run(tmp_path, demo(), batch_size=1, limit="0.2", noise=0)
     assert [score.benchmark for score in run.scores] == [b.name for b in demo()]
     for score in run.scores:
@@ -102,7 +104,7 @@ def test_one_at_a_time_changes_nothing(bench: Bench, reference: Reference, tmp_p
     [["DemoVideo", "DemoShapes"], ["DemoShapes", "DemoVideo", "DemoYesNo"], ["DemoDigits"]],
     ids=["video first", "video between", "alone"],
 )
-def test_order_and_company_change_nothing(
+def test_order_and_batch_neighbours_do_not_change_results(
     bench: Bench, reference: Reference, tmp_path: Path, names: list[str]
 ) -> None:
     run = bench.run(tmp_path, demo(*names))
@@ -110,7 +112,7 @@ def test_order_and_company_change_nothing(
     same_files(tmp_path, bench, reference, names)
 
 
-def test_benchmarks_asked_for_one_by_one_merge(
+def test_separate_runs_of_benchmarks_are_merged(
     bench: Bench, reference: Reference, tmp_path: Path
 ) -> None:
     bench.run(tmp_path, demo("DemoOCR"))
@@ -145,7 +147,7 @@ def test_a_limit_is_nested_and_shares_the_journal(
     assert len(journal) == 60
 
 
-def test_predict_now_and_score_later(bench: Bench, reference: Reference, tmp_path: Path) -> None:
+def test_predict_first_and_score_later(bench: Bench, reference: Reference, tmp_path: Path) -> None:
     early = bench.run(tmp_path, demo("DemoOCR"), mode="eval")
     assert early.failures[0].stage == "predict"
     assert "360 of 360 samples have no prediction" in early.failures[0].message
@@ -155,9 +157,7 @@ def test_predict_now_and_score_later(bench: Bench, reference: Reference, tmp_pat
     assert scores(scored) == {"DemoOCR": scores(reference.run)["DemoOCR"]}
 
 
-def test_a_sample_that_cannot_be_read_fails_alone_and_is_tried_again(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_an_unreadable_sample_fails_alone_and_is_retried(bench: Bench, tmp_path: Path) -> None:
     images = [png((200, 0, 0)), base64.b64encode(b"noise" * 60).decode(), png((0, 0, 200))]
     benchmark = own(tmp_path / "Broken.tsv", images)
     first = bench.run(tmp_path / "out", [benchmark]).scores[0]
@@ -172,7 +172,7 @@ def test_a_sample_that_cannot_be_read_fails_alone_and_is_tried_again(
     assert watched.plans[0][0].done == 2
 
 
-def test_a_benchmark_that_cannot_be_loaded_fails_and_the_others_go_on(
+def test_a_benchmark_that_cannot_be_loaded_does_not_stop_the_others(
     bench: Bench, tmp_path: Path
 ) -> None:
     benchmark = own(tmp_path / "Headless.tsv", [png((1, 2, 3))])
@@ -189,8 +189,8 @@ def test_a_benchmark_that_cannot_be_loaded_fails_and_the_others_go_on(
     assert plain["outcomes"][0].keys() == {"benchmark", "failure"}
 
 
-def test_other_data_is_another_question(bench: Bench, tmp_path: Path) -> None:
-    """A TSV changed in place is asked anew, with its new pixels."""
+def test_changed_data_is_predicted_again(bench: Bench, tmp_path: Path) -> None:
+    """A TSV that is changed in place is predicted again with its new images."""
     path = tmp_path / "Changing.tsv"
     bench.run(tmp_path / "out", [own(path, [png((200, 0, 0)), png((0, 200, 0))])])
     directory = bench.directory(tmp_path / "out") / "Changing"
@@ -204,10 +204,10 @@ def test_other_data_is_another_question(bench: Bench, tmp_path: Path) -> None:
         assert image.getpixel((0, 0)) == (0, 0, 200)
 
 
-def test_a_processor_from_elsewhere_answers_the_same(
+def test_the_processor_of_another_directory_gives_the_same_answers(
     bench: Bench, reference: Reference, tmp_path: Path
 ) -> None:
-    """A directory as a trainer leaves it, weights and config only, and another's processor."""
+    """A trainer writes only weights and config; the processor comes from another directory."""
     bare = tmp_path / "sft" / "checkpoint-500"
     bare.mkdir(parents=True)
     for name in ("config.json", "generation_config.json", "model.safetensors"):
@@ -220,7 +220,7 @@ def test_a_processor_from_elsewhere_answers_the_same(
     assert scores(run) == {"DemoOCR": scores(reference.run)["DemoOCR"]}
 
 
-def test_from_python(tmp_path: Path) -> None:
+def test_run_from_python(tmp_path: Path) -> None:
     run = evalsuite.run("demo", benchmarks=["DemoOCR"], limit=5, output_dir=tmp_path)
     assert isinstance(run, evalsuite.Run)
     assert [(s.benchmark, s.n) for s in run.scores] == [("DemoOCR", 5)]
@@ -228,7 +228,7 @@ def test_from_python(tmp_path: Path) -> None:
     assert evalsuite.load_run(path) == run
 
 
-def test_fresh_forgets_what_it_asks_again_and_no_more(bench: Bench, tmp_path: Path) -> None:
+def test_fresh_discards_only_the_predictions_of_this_run(bench: Bench, tmp_path: Path) -> None:
     bench.run(tmp_path, demo("DemoOCR"), limit="40")
     journal = bench.directory(tmp_path) / "DemoOCR" / "predictions.jsonl"
     spoilt = journal.read_bytes().replace(b'"tokens":', b'"tokens":9')
@@ -240,7 +240,7 @@ def test_fresh_forgets_what_it_asks_again_and_no_more(bench: Bench, tmp_path: Pa
     assert (tokens.count(False), tokens.count(True)) == (20, 20)
 
 
-def test_scoring_afresh_keeps_the_predictions(bench: Bench, tmp_path: Path) -> None:
+def test_fresh_scoring_keeps_the_predictions(bench: Bench, tmp_path: Path) -> None:
     first = bench.run(tmp_path, demo("DemoOCR"), limit="20")
     again = bench.run(tmp_path, demo("DemoOCR"), limit="20", mode="eval", fresh=True)
     assert scores(again) == scores(first)
@@ -250,7 +250,7 @@ def test_scoring_afresh_keeps_the_predictions(bench: Bench, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "change", [{"split": "dev"}, {"metric": "choice"}, {"max_new_tokens": 3}, {"prompt": "brief"}]
 )
-def test_another_definition_is_another_score(
+def test_a_changed_definition_is_scored_again(
     bench: Bench, reference: Reference, change: dict[str, Any]
 ) -> None:
     (benchmark,) = demo("DemoOCR")
@@ -266,7 +266,7 @@ def test_another_definition_is_another_score(
     assert bench.checkpoint.name == "demo"
 
 
-def test_pictures_beside_a_table_count_as_its_data(tmp_path: Path) -> None:
+def test_image_files_of_a_table_are_part_of_its_data(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
     (tmp_path / "t.tsv").write_text("index\timage_path\tquestion\n1\ta.png\tWhat?\n")
     benchmark = dataclasses.replace(demo("DemoShapes")[0], data=str(tmp_path / "t.tsv"))
@@ -318,7 +318,7 @@ def test_a_directory_in_use_is_refused(bench: Bench, tmp_path: Path) -> None:
         bench.run(tmp_path, demo("DemoOCR"))
 
 
-def test_no_answer_at_all_is_no_score(bench: Bench, tmp_path: Path) -> None:
+def test_a_benchmark_without_answers_has_no_score(bench: Bench, tmp_path: Path) -> None:
     table = tmp_path / "noise.tsv"
     noise = base64.b64encode(b"noise" * 40).decode()
     table.write_text(f"index\timage\tquestion\tanswer\n0\t{noise}\twhat?\tred\n")
@@ -329,11 +329,11 @@ def test_no_answer_at_all_is_no_score(bench: Bench, tmp_path: Path) -> None:
     run = bench.run(tmp_path / "out", [benchmark])
     (failure,) = run.failures
     assert failure.stage == "predict"
-    assert failure.message.startswith("none of 1 samples could be answered: 0: ")
+    assert failure.message.startswith("all 1 samples failed: 0: ")
     assert not run.scores
 
 
-def test_failed_samples_say_why(bench: Bench, tmp_path: Path) -> None:
+def test_failed_samples_have_reasons(bench: Bench, tmp_path: Path) -> None:
     table = tmp_path / "half.tsv"
     noise = base64.b64encode(b"noise" * 40).decode()
     picture = io.BytesIO()
@@ -351,7 +351,7 @@ def test_failed_samples_say_why(bench: Bench, tmp_path: Path) -> None:
     assert reason == "0, 1, 3 and 2 more: its image: 200 bytes that are no image"
 
 
-def test_predicting_alone_takes_no_score_away(bench: Bench, tmp_path: Path) -> None:
+def test_predicting_keeps_earlier_scores(bench: Bench, tmp_path: Path) -> None:
     (benchmark,) = demo("DemoOCR")
     before = bench.run(tmp_path, [benchmark], limit="4")
     other = dataclasses.replace(benchmark, judge=JudgeId("some-model", "http://localhost/v1"))
@@ -359,7 +359,7 @@ def test_predicting_alone_takes_no_score_away(bench: Bench, tmp_path: Path) -> N
     assert after.scores == before.scores
 
 
-def test_a_benchmark_that_failed_whole_is_asked_again(bench: Bench, tmp_path: Path) -> None:
+def test_a_failed_benchmark_is_retried(bench: Bench, tmp_path: Path) -> None:
     (benchmark,) = demo("DemoOCR")
     (wanted,) = bench.run(tmp_path / "whole", [benchmark], limit="4").scores
     whole = bench.directory(tmp_path / "whole") / "DemoOCR" / "predictions.jsonl"

@@ -602,7 +602,7 @@ def check_texts(kit: Kit, benchmark: Benchmark, texts: Sequence[str], out: Path)
     cells = hits(out, f"{re.sub('[^A-Za-z0-9_-]', '_', benchmark.dataset)}.tsv", "prediction")
     placeholder = next(word for word in ("∅", "⌀") if word not in texts)
     for text, sample in zip(texts, got.values, strict=True):
-        expected = made_rows.said_in_table(text) if text else placeholder
+        expected = made_rows.cell_of(text) if text else placeholder
         assert cells[sample.id] == expected or (not text.strip() and cells[sample.id])
     if metric in VALUE_COLUMNS:
         pattern, column = VALUE_COLUMNS[metric]

@@ -146,7 +146,7 @@ def test_a_benchmark_that_failed(tmp_path: Path) -> None:
     facts = {key: getattr(found.run, key) for key in found.run.__dataclass_fields__}
     run = type(found.run)(**{**facts, "outcomes": (failure("Bench"),)})
     write_run(FoundRun(found.path, run).path, run)
-    with pytest.raises(IncompleteError, match="a has no score of it: no module named foo"):
+    with pytest.raises(IncompleteError, match="a has no score: no module named foo"):
         shown(tmp_path, "a")
 
 

@@ -1,4 +1,4 @@
-"""The stated error rates of intervals and verdicts hold in simulations."""
+"""Stated error rates of intervals and verdicts hold in simulations."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from bench import simulations
-from bench.simulations import PAPER, Cell, Size
+from bench.simulations import PAPER, Setting, Size
 from evalsuite.stats.paired_difference import estimate_drop, with_runs
 
-CELL = Cell(clusters=40, questions=(1, 9), baseline=0.6, candidate=0.5, icc=0.3, shared=0.2)
+SETTING = Setting(clusters=40, questions=(1, 9), baseline=0.6, candidate=0.5, icc=0.3, shared=0.2)
 
 
-def test_answers_have_the_rates_of_the_cell() -> None:
-    """The share of losses and gains, and how answers to one image correlate."""
-    cell = replace(CELL, clusters=400, questions=(2, 2), shared=0.0)
-    made = simulations._answers(cell, 500, np.random.default_rng(1))
+def test_simulated_answers_follow_the_setting() -> None:
+    """Checks the shares of losses and gains, and the correlation within an image."""
+    setting = replace(SETTING, clusters=400, questions=(2, 2), shared=0.0)
+    made = simulations._answers(setting, 500, np.random.default_rng(1))
     per_question = made.sizes.sum()
     assert made.worse.sum() / per_question == pytest.approx(0.6 * 0.5, abs=0.005)
     assert made.better.sum() / per_question == pytest.approx(0.4 * 0.5, abs=0.005)
@@ -28,15 +28,17 @@ def test_answers_have_the_rates_of_the_cell() -> None:
     assert spread / (2 * one) - 1 == pytest.approx(0.3, abs=0.01)
 
 
-@pytest.mark.parametrize("cell", [CELL, replace(CELL, questions=(1, 1), icc=0.0, shared=0.8)])
-def test_vectorised_intervals_equal_single_intervals(cell: Cell) -> None:
-    made = simulations._answers(cell, 60, np.random.default_rng(2))
+@pytest.mark.parametrize(
+    "setting", [SETTING, replace(SETTING, questions=(1, 1), icc=0.0, shared=0.8)]
+)
+def test_vectorised_intervals_equal_single_ones(setting: Setting) -> None:
+    made = simulations._answers(setting, 60, np.random.default_rng(2))
     found = simulations.moments(made.worse - made.better, made.sizes)
     one_by_one = 0
     for row in range(60):
         low, high = simulations._drop(made, found, row).interval(0.95)
-        one_by_one += low <= cell.truth <= high
-    assert simulations._hits(made, cell.truth) == one_by_one
+        one_by_one += low <= setting.truth <= high
+    assert simulations._covering_intervals(made, setting.truth) == one_by_one
 
 
 @pytest.mark.parametrize("size", [Size(1000, 1000), Size(3000, 500)])
@@ -52,17 +54,17 @@ def test_simulated_drops_have_the_planned_error(size: Size, drop: float) -> None
     assert np.mean([each.standard_error for each in drops]) == pytest.approx(error, rel=0.05)
 
 
-def test_a_few_suites_of_equal_checkpoints_pass() -> None:
+def test_suites_of_equal_checkpoints_pass() -> None:
     made = simulations.decisions(simulations.equal(0.05), 20, np.random.default_rng(4))
     assert [decision.verdict for decision in made].count("pass") >= 18
 
 
-def test_the_page_has_the_detectable_drops() -> None:
+def test_the_page_contains_the_policy_table() -> None:
     assert simulations.policy_table() in simulations.PAGE.read_text()
     assert len(PAPER) == 14
 
 
-def test_tables_are_put_between_their_markers(tmp_path: Path) -> None:
+def test_tables_are_written_between_their_markers(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- x:begin -->\nold\n<!-- x:end -->\nb\n")
     simulations.write({"x": "| new |"}, page)
@@ -75,23 +77,25 @@ def test_tables_are_put_between_their_markers(tmp_path: Path) -> None:
 def test_intervals_have_the_stated_coverage() -> None:
     found = simulations.coverage(list(simulations.grid()), simulations.REPLICATES)
     outside = [
-        (cell, share) for cell, share in found if not simulations.LEAST <= share <= simulations.MOST
+        (setting, share)
+        for setting, share in found
+        if not simulations.LEAST <= share <= simulations.MOST
     ]
     assert outside == []
 
 
 @pytest.mark.slow
-def test_verdicts_have_the_stated_error_rates() -> None:
+def test_verdicts_have_the_stated_rates() -> None:
     rows = simulations.verdict_rows(simulations.SUITES)
     assert [row for row in rows if not row.holds] == []
 
 
-def test_only_groups_cover_the_variance_between_seeds() -> None:
-    """Two recipes that are equal on average; training seeds move a run by three points or so."""
+def test_intervals_over_seeds_cover_and_single_runs_do_not() -> None:
+    """Two recipes with equal means; training seeds change a run by about three points."""
     rng = np.random.default_rng(5)
     held = {1: 0, 3: 0}
     for _ in range(600):
-        hard = rng.normal(0, 1, 400)  # what both recipes find hard
+        hard = rng.normal(0, 1, 400)  # difficulty for both recipes
         skill = rng.normal(0, 0.15, (2, 3))
         right = (skill[:, :, None] + rng.normal(0, 1, (2, 3, 400)) > hard).astype(float)
         for runs in held:

@@ -9,7 +9,7 @@ from evalsuite.cli import main
 from evalsuite.runs.records import Run
 from evalsuite.runs.storage import read_run, read_samples
 from evalsuite.sample import Frames, Image, Text, blinded
-from evalsuite.smolvlm.prompts import FORMATS
+from evalsuite.smolvlm.formats import FORMATS
 from tests.conftest import Bench, Reference
 
 CHANCE = {"DemoYesNo": 50, "DemoShapes": 25, "DemoVideo": 25}

@@ -1,4 +1,4 @@
-"""`evalsuite verify`: both roads from nothing, and what is said of them."""
+"""`evalsuite verify`: both implementations, and the table of their comparison."""
 
 import io
 from pathlib import Path
@@ -11,21 +11,21 @@ from evalsuite.report.tables import verify as verified
 from evalsuite.report.writers.terminal import print_grids
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import ignore
-from evalsuite.runner.verify import Compared, Difference, Verified, verify
+from evalsuite.runner.verify import BenchmarkAgreement, Difference, Verification, verify
 from tests.builders import paper_tables as paper_data
 from tests.builders.checkpoints import train_adapter
 
 pytestmark = pytest.mark.integration
 
 
-def text_of(found: Verified) -> str:
+def text_of(found: Verification) -> str:
     console = Console(file=io.StringIO(), width=200)
     print_grids([verified.grid(found)], console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
-def test_both_roads_agree(tmp_path: Path) -> None:
+def test_both_implementations_agree(tmp_path: Path) -> None:
     paper_data.make(tmp_path / "data", ["AI2D_TEST", "MathVista_MINI", "TempCompass"])
     config = RunConfig(
         ckpt=("demo",),
@@ -51,8 +51,8 @@ def test_both_roads_agree(tmp_path: Path) -> None:
     assert found.seconds > 0
     assert found.their_seconds > 0
     text = text_of(found)
-    assert "same answer" in text
-    assert "samples a second" in text
+    assert "same prediction" in text
+    assert "samples/s" in text
     assert not list(tmp_path.glob("results*"))
 
 
@@ -67,9 +67,11 @@ def test_a_lora_adapter_against_one_that_peft_merged(tmp_path: Path) -> None:
     assert (compared.n, compared.differences, compared.stopped) == (8, (), None)
 
 
-def compared(name: str, n: int, *different: Difference, stopped: str | None = None) -> Compared:
+def compared(
+    name: str, n: int, *different: Difference, stopped: str | None = None
+) -> BenchmarkAgreement:
     score = None if n == 0 else 50.0
-    return Compared(
+    return BenchmarkAgreement(
         benchmark=name, n=n, differences=different, score=score, their_score=score, stopped=stopped
     )
 
@@ -77,16 +79,16 @@ def compared(name: str, n: int, *different: Difference, stopped: str | None = No
 @pytest.mark.parametrize(
     ("benchmarks", "dtype", "said"),
     [
-        ((compared("A", 5),), "float32", "every answer is the same: 5 samples"),
+        ((compared("A", 5),), "float32", "equal: 5 samples"),
         (
             (compared("A", 5, Difference("3", "x", "y")),),
             "bfloat16",
-            "VLMEvalKit reads or shows wrong: in bfloat16 batches round differently",
+            "--dtype float32",
         ),
         (
             (compared("A", 5, Difference("3", "x" * 99, "y")),),
             "float32",
-            f"A 3: ours '{'x' * 60}…', VLMEvalKit's 'y'",
+            f"A 3: evalsuite '{'x' * 60}…', VLMEvalKit 'y'",
         ),
         (
             (compared("A", 0, stopped="predict: ValueError: two images"),),
@@ -95,8 +97,8 @@ def compared(name: str, n: int, *different: Difference, stopped: str | None = No
         ),
     ],
 )
-def test_what_is_said(benchmarks: tuple[Compared, ...], dtype: str, said: str) -> None:
-    found = Verified(
+def test_what_is_said(benchmarks: tuple[BenchmarkAgreement, ...], dtype: str, said: str) -> None:
+    found = Verification(
         checkpoint="demo", device="cpu", dtype=dtype, benchmarks=benchmarks, seconds=1.0,
         their_seconds=10.0,
     )  # fmt: skip

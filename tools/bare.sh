@@ -3,7 +3,7 @@
 # Does what a new user does, in a fresh clone and in a Debian that has Python, venv, make and certificates
 # and nothing else: no compiler, no headers, no git, no graphics libraries. bookworm has Python 3.11, trixie
 # 3.13. Parts, in the order given, each in a clone of its own:
-#   demo   make demo, twice; the scores must be those of tools/bare_scores.csv
+#   demo   make demo, twice; the scores must be those of README's table
 #   light  pip install . and the commands that read results, on those of an earlier demo
 #   pip    pip install '.[run]' as README has it, then a short run
 #   uv     the same with uv

@@ -1,15 +1,14 @@
-"""What the demo benchmarks show and ask, and the training data that looks like them.
+"""Images and questions of the demo benchmarks, and training data like them.
 
 Three sources, each with its own held-out part:
 
-* easy-VQA pictures: the package's own train and test split;
+* easy-VQA images: the package's own train and test split;
 * strings of handwritten digits from scikit-learn's ``load_digits``: split by the digit's index;
-* clips of one moving shape, drawn here: split by seed.
+* clips of one moving shape (`demo_clips`): split by seed.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import random
@@ -31,24 +30,24 @@ Split = Literal["train", "dev", "test"]
 Pixels = npt.NDArray[np.uint8]
 
 SIDE = 64
-"""Every picture and every frame is a square of this many pixels."""
+"""Images and frames are squares of this many pixels."""
 
 LETTERS = "ABCD"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question about a picture or a clip."""
+    """One question about an image or a clip."""
 
     text: str
     answer: str
     category: str
     options: tuple[str, ...] = ()
-    """The choices behind A to D; ``answer`` is then a letter."""
+    """The choices A to D; ``answer`` is then a letter."""
 
 
 # --------------------------------------------------------------------------------------------------
-# What a checkpoint is asked, word for word
+# Prompts
 # --------------------------------------------------------------------------------------------------
 
 VIDEO_INSTRUCTION = """
@@ -61,12 +60,12 @@ STILL = sample.Image(path="", digest="")
 
 
 def still_prompt(text: str) -> str:
-    """The prompt of one picture and the words a dataset puts beside it."""
+    """Return the prompt of one image and a dataset's text."""
     return prompts.build("default", [STILL, sample.Text(text)]).text
 
 
 def choice_text(question: Question) -> str:
-    """A multiple-choice question as VLMEvalKit's ``ImageMCQDataset`` words it."""
+    """Return a multiple-choice question in the format of VLMEvalKit's ``ImageMCQDataset``."""
     options = "".join(f"{k}. {v}\n" for k, v in zip(LETTERS, question.options, strict=True))
     return (
         f"Question: {question.text}\nOptions:\n{options}"
@@ -75,17 +74,17 @@ def choice_text(question: Question) -> str:
 
 
 def short_answer_text(question: Question) -> str:
-    """An open question as VLMEvalKit's ``ImageVQADataset`` words it."""
+    """Return an open question in the format of VLMEvalKit's ``ImageVQADataset``."""
     return question.text + "\nAnswer the question using a single word or phrase."
 
 
 def lettered(options: Sequence[str]) -> list[str]:
-    """Options as Video-MME writes them."""
+    """Return options in the format of Video-MME."""
     return [f"{k}. {v}" for k, v in zip(LETTERS, options, strict=True)]
 
 
 def video_prompt(question: Question, n_frames: int) -> str:
-    """The prompt of a Video-MME question over `n_frames` frames."""
+    """Return the prompt of a Video-MME question with `n_frames` frames."""
     frames = sample.Frames(
         paths=tuple(str(i) for i in range(n_frames)),
         times=tuple(float(i) for i in range(n_frames)),
@@ -103,12 +102,12 @@ def video_prompt(question: Question, n_frames: int) -> str:
 
 
 def choice(text: str, right: str, options: Sequence[str], category: str) -> Question:
-    """A multiple-choice question whose options stand in the order given."""
+    """Return a multiple-choice question with options in the given order."""
     return Question(text, LETTERS[options.index(right)], category, tuple(options))
 
 
 def spelled_out(question: Question) -> Question:
-    """The same question without its options, to be answered in words. For training only."""
+    """Return the question without options, with a text as the answer. For training only."""
     answer = question.options[LETTERS.index(question.answer)]
     return Question(question.text, answer, question.category)
 
@@ -157,20 +156,20 @@ _ABSENT = (
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What one easy-VQA picture shows; it answers every question of the dataset."""
+    """The content of one easy-VQA image, which answers all questions of the dataset."""
 
     shape: str
     color: str
 
 
 def easy_vqa_rows(split: Literal["train", "test"]) -> list[tuple[str, str, int]]:
-    """The dataset's own (question, answer, image id) rows."""
+    """Return the dataset's (question, answer, image id) rows."""
     rows = json.loads((_easy_vqa_folder() / split / "questions.json").read_text())
     return [(str(q), str(a), int(i)) for q, a, i in rows]
 
 
 def easy_vqa_png(split: Literal["train", "test"], image_id: int) -> bytes:
-    """One of the dataset's pictures, as stored."""
+    """Return one of the dataset's image files."""
     return (_easy_vqa_folder() / split / "images" / f"{image_id}.png").read_bytes()
 
 
@@ -181,12 +180,12 @@ def _easy_vqa_folder() -> Path:
 
 
 def is_yes_no(answer: str) -> bool:
-    """Whether `answer` answers a yes/no question."""
+    """Return whether `answer` answers a yes/no question."""
     return answer in ("yes", "no")
 
 
 def easy_vqa_scenes() -> dict[int, Scene]:
-    """Training pictures whose shape and colour follow from their own questions and answers."""
+    """Return training images whose shape and colour follow from their questions and answers."""
     shapes: dict[int, str] = {}
     colors: dict[int, str] = {}
     for question, answer, image_id in easy_vqa_rows("train"):
@@ -202,10 +201,10 @@ def easy_vqa_scenes() -> dict[int, Scene]:
 
 
 def scene_questions(scene: Scene, n_open: int, n_yes_no: int, rng: random.Random) -> list[Question]:
-    """Questions in easy-VQA's wordings.
+    """Return questions in easy-VQA's wordings.
 
-    Yes and no are equally frequent behind every yes/no wording, unlike in the dataset, where the
-    wording alone gives 82.5 % of the answers away: this way only looking pays.
+    Yes and no are equally frequent for every wording. In the dataset the wording alone determines
+    82.5 % of the answers.
     """
     asked = []
     for _ in range(n_open):
@@ -230,27 +229,29 @@ def _yes_no_question(scene: Scene, rng: random.Random) -> Question:
 
 
 def draw_scene(scene: Scene, rng: random.Random) -> Pixels:
-    """A picture in easy-VQA's style: one flat shape anywhere on a pale ground."""
-    image = Image.new("RGB", (SIDE, SIDE), _pale(rng))
+    """Draw an image in easy-VQA's style: one flat shape on a pale background."""
+    image = Image.new("RGB", (SIDE, SIDE), pale_color(rng))
     width, height = rng.randint(8, 32), rng.randint(8, 32)
     if scene.shape != "rectangle":
         height = width
     left, top = rng.randint(0, SIDE - width), rng.randint(0, SIDE - height)
     box = (left, top, left + width, top + height)
-    _draw_shape(ImageDraw.Draw(image), scene.shape, box, COLORS[scene.color])
+    draw_shape(ImageDraw.Draw(image), scene.shape, box, COLORS[scene.color])
     return np.asarray(image)
 
 
-def _pale(rng: random.Random) -> tuple[int, int, int]:
+def pale_color(rng: random.Random) -> tuple[int, int, int]:
+    """Return a random pale colour."""
     return (rng.randint(230, 255), rng.randint(230, 255), rng.randint(230, 255))
 
 
-def _draw_shape(
+def draw_shape(
     draw: ImageDraw.ImageDraw,
     shape: str,
     box: tuple[float, float, float, float],
     color: tuple[int, int, int],
 ) -> None:
+    """Draw a filled shape into `box` (left, top, right, bottom)."""
     left, top, right, bottom = box
     middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
     if shape == "circle":
@@ -279,7 +280,7 @@ def _draw_shape(
 
 NUMBER = "Digit String Recognition"
 SINGLE = "Handwriting Recognition"
-"""OCRBench's own names of the two kinds of question asked about digit strings."""
+"""OCRBench's names for the two kinds of question about digit strings."""
 
 _STRING_QUESTIONS = {
     "What number is written in the image?": NUMBER,
@@ -301,7 +302,7 @@ def _digits() -> Any:
 
 
 def digit_indices(split: Split) -> list[int]:
-    """Which of scikit-learn's digits belong to a split: a third is held out."""
+    """Return the indices of a split of scikit-learn's digits; a third is held out."""
     every = range(len(_digits().target))
     if split == "test":
         return [i for i in every if i % 3 == 0]
@@ -309,7 +310,7 @@ def digit_indices(split: Split) -> list[int]:
 
 
 def draw_digits(indices: Sequence[int], rng: random.Random) -> tuple[Pixels, str]:
-    """Handwritten digits side by side, each a little turned, and the string they spell."""
+    """Draw handwritten digits side by side, slightly rotated; return image and string."""
     paper = tuple(rng.randint(205, 255) for _ in range(3))
     ink = tuple(rng.randint(0, 90) for _ in range(3))
     image = Image.new("RGB", (SIDE, SIDE), paper)
@@ -327,7 +328,7 @@ def draw_digits(indices: Sequence[int], rng: random.Random) -> tuple[Pixels, str
 
 
 def string_questions(string: str) -> list[Question]:
-    """The OCRBench-shaped questions about a digit string."""
+    """Return OCRBench questions about a digit string."""
     answers = (string, string[0], string[-1])
     return [
         Question(text, answer, category)
@@ -336,9 +337,9 @@ def string_questions(string: str) -> list[Question]:
 
 
 def pair_questions(pair: str, rng: random.Random) -> list[Question]:
-    """The multiple-choice questions about two digits; "larger" only where one is.
+    """Return multiple-choice questions about two digits; "larger" only if they differ.
 
-    Digit d always stands behind the letter number d mod 4, beside digits of the other remainders.
+    Digit d always has letter number d mod 4, among digits with other remainders.
     """
     asked = []
     for text, category in _PAIR_QUESTIONS.items():
@@ -346,168 +347,8 @@ def pair_questions(pair: str, rng: random.Random) -> list[Question]:
         if category == "larger" and pair[0] == pair[1]:
             continue
         options = [rng.choice("0123456789"[remainder::4]) for remainder in range(len(LETTERS))]
-        # The other digit of the picture is a choice wherever its letter is free.
+        # The image's other digit is a choice if its letter is free.
         for digit in (*pair, right):
             options[int(digit) % 4] = digit
         asked.append(choice(text, right, options, category))
     return asked
-
-
-# --------------------------------------------------------------------------------------------------
-# Clips
-# --------------------------------------------------------------------------------------------------
-
-FPS = 8
-CLIP_SHAPES = ("circle", "square", "triangle", "star")
-DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
-SIZES = {
-    "It grows": (7, 14),
-    "It shrinks": (14, 7),
-    "It stays the same": (10, 10),
-}
-"""How a clip's shape changes: half its side at the start and at the end."""
-
-_GROWS_AND_SHRINKS = "It grows, then shrinks"
-"""A wrong choice always: no clip does it."""
-
-CLIP_CATEGORIES = (
-    "Action Recognition",
-    "Object Recognition",
-    "Temporal Perception",
-    "Temporal Reasoning",
-    "Attribute Perception",
-)
-"""Video-MME's own names of the task types, in the order in which `clip_questions` asks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """One shape that moves, changes its colour half-way and maybe its size."""
-
-    shape: str
-    direction: str
-    size: str
-    first_color: str
-    last_color: str
-    seconds: int
-    ground: tuple[int, int, int]
-    drift: float
-    """How far off the middle the path runs, in pixels."""
-    turn: float
-    """When the colour changes, as a share of the clip."""
-
-
-def random_clip(rng: random.Random) -> Clip:
-    """A clip in which shape, direction, size and colours are independent."""
-    first, last = rng.sample(sorted(COLORS), 2)
-    return Clip(
-        shape=rng.choice(CLIP_SHAPES),
-        direction=rng.choice(sorted(DIRECTIONS)),
-        size=rng.choice(sorted(SIZES)),
-        first_color=first,
-        last_color=last,
-        seconds=rng.randint(5, 8),
-        ground=_pale(rng),
-        drift=rng.uniform(-12, 12),
-        turn=rng.uniform(0.35, 0.65),
-    )
-
-
-def draw_clip(clip: Clip) -> list[Pixels]:
-    """All frames of a clip."""
-    n = clip.seconds * FPS
-    return [_draw_frame(clip, i / (n - 1)) for i in range(n)]
-
-
-def _draw_frame(clip: Clip, at: float) -> Pixels:
-    image = Image.new("RGB", (SIDE, SIDE), clip.ground)
-    x, y, half, color = _at(clip, at)
-    box = (x - half, y - half, x + half, y + half)
-    _draw_shape(ImageDraw.Draw(image), clip.shape, box, COLORS[color])
-    return np.asarray(image)
-
-
-def _at(clip: Clip, at: float) -> tuple[float, float, float, str]:
-    """Middle, half the side and colour of a clip's shape when a share `at` of it has passed."""
-    start, end = SIZES[clip.size]
-    dx, dy = DIRECTIONS[clip.direction]
-    along = (at - 0.5) * 34
-    x = SIDE / 2 + dx * along + (clip.drift if dy else 0)
-    y = SIDE / 2 + dy * along + (clip.drift if dx else 0)
-    color = clip.first_color if at < clip.turn else clip.last_color
-    return x, y, start + (end - start) * at, color
-
-
-FRAME_CLASSES = (len(CLIP_SHAPES), len(COLORS), 8, 8, 4)
-"""How many values each of `frame_facts` can take."""
-
-
-def frame_facts(clip: Clip, second: int) -> tuple[int, ...]:
-    """Shape, colour, column, row and size seen in one frame, as class numbers."""
-    x, y, half, color = _at(clip, second * FPS / (clip.seconds * FPS - 1))
-    column, row = (int(min(7, max(0, (v - 14) / 36 * 8))) for v in (x, y))
-    size = int(min(3, (half - 7) / 7 * 4))
-    return CLIP_SHAPES.index(clip.shape), list(COLORS).index(color), column, row, size
-
-
-def clip_questions(clip: Clip) -> list[Question]:
-    """Every question there is about a clip. A choice always stands behind the same letter."""
-    asked: list[tuple[str, str, Sequence[str]]] = [
-        ("In which direction does the shape move?", clip.direction, tuple(DIRECTIONS)),
-        ("Which shape is moving?", clip.shape, CLIP_SHAPES),
-        (
-            "Which color does the shape have at the start?",
-            clip.first_color,
-            _palette(clip.first_color),
-        ),
-        ("Which color does the shape have at the end?", clip.last_color, _palette(clip.last_color)),
-        ("How does the size of the shape change?", clip.size, (*SIZES, _GROWS_AND_SHRINKS)),
-    ]
-    task_types = (
-        CLIP_CATEGORIES[0],
-        CLIP_CATEGORIES[1],
-        CLIP_CATEGORIES[2],
-        CLIP_CATEGORIES[2],
-        CLIP_CATEGORIES[3],
-    )
-    return [
-        choice(text, right, choices, task)
-        for (text, right, choices), task in zip(asked, task_types, strict=True)
-    ]
-
-
-def _palette(color: str) -> Sequence[str]:
-    """The four colours asked about together with `color`: the first or the last by name."""
-    names = sorted(COLORS)
-    return names[:4] if color in names[:4] else names[4:]
-
-
-def encode_clip(frames: Sequence[Pixels]) -> bytes:
-    """An h264 mp4 of the frames."""
-    import av
-
-    target = io.BytesIO()
-    with av.open(target, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"crf": "20"})
-        stream.width = stream.height = SIDE
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.thread_count = 1
-        for pixels in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
-    return target.getvalue()
-
-
-def shown_frames(mp4: bytes) -> list[Pixels]:
-    """The frames a checkpoint is shown: one a second, through a JPEG as VLMEvalKit saves it."""
-    import av
-
-    with av.open(io.BytesIO(mp4), "r") as container:
-        frames = [f.to_image() for f in container.decode(video=0)]
-    return [_through_jpeg(frames[i]) for i in range(0, len(frames), FPS)][: len(frames) // FPS]
-
-
-def _through_jpeg(frame: Image.Image) -> Pixels:
-    buffer = io.BytesIO()
-    frame.save(buffer, "JPEG")
-    return np.asarray(Image.open(buffer).convert("RGB"))

@@ -1,4 +1,4 @@
-"""A SmolVLM2-shaped checkpoint small enough to train on two CPU cores, and its files."""
+"""A SmolVLM2 checkpoint that is small enough to train on two CPU cores."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import demo_clips
 import demo_data
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -23,17 +24,17 @@ from transformers import (
 from transformers.models.smolvlm.processing_smolvlm import DEFAULT_CHAT_TEMPLATE
 
 TILE = 32
-"""Pixels along a tile: a 64-pixel picture becomes 2 x 2 tiles and a global one."""
+"""Tile size in pixels: a 64-pixel image becomes 2 x 2 tiles and a global one."""
 PATCH = 8
 SCALE = 2
 """Pixel shuffle: 2 x 2 patches become one token."""
 IMAGE_TOKENS = (TILE // PATCH // SCALE) ** 2
 TOKENIZER = Path(__file__).with_name("tokenizer.json")
 VOCABULARY = 768
-"""At most; the few wordings there are need fewer."""
+"""Maximum; the questions need fewer tokens."""
 INITIAL_SPREAD = 0.06
-"""Of the weights before training. At the usual 0.02 so narrow a model does not begin to look at
-the picture for hundreds of steps."""
+"""Standard deviation of the initial weights. With the usual 0.02, this narrow model ignores the
+image for hundreds of steps."""
 
 UNKNOWN, START, PAD = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 FAKE, IMAGE, GLOBAL = "<fake_token_around_image>", "<image>", "<global-img>"
@@ -51,7 +52,7 @@ SPECIAL_TOKENS = [
 
 
 def _corpus() -> Iterator[str]:
-    """Every wording the checkpoint will meet."""
+    """Yield all texts for the tokenizer."""
     rng = random.Random(0)
     for shape in demo_data.SHAPES:
         for color in demo_data.COLORS:
@@ -65,12 +66,12 @@ def _corpus() -> Iterator[str]:
             yield demo_data.still_prompt(demo_data.choice_text(question)) + f" {question.answer}"
         for question in demo_data.string_questions(pair):
             yield demo_data.still_prompt(question.text) + f" {question.answer}"
-        for question in demo_data.clip_questions(demo_data.random_clip(rng)):
+        for question in demo_clips.clip_questions(demo_clips.random_clip(rng)):
             yield demo_data.video_prompt(question, rng.randint(5, 8)) + f" {question.answer}"
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer in `TOKENIZER`, with the names SmolVLM's processor asks for."""
+    """Return the tokenizer in `TOKENIZER`, with the token names of SmolVLM's processor."""
     if not TOKENIZER.exists():
         learn_tokenizer().save(str(TOKENIZER))
     return PreTrainedTokenizerFast(
@@ -92,10 +93,10 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def learn_tokenizer() -> Tokenizer:
-    """A byte-level BPE with SmolVLM's special tokens, one token a digit; how `TOKENIZER` was made.
+    """Learn a byte-level BPE with SmolVLM's special tokens and one token per digit.
 
-    It is kept as a file because its token numbers depend on every word of the corpus: a question
-    reworded would make all weights worthless.
+    The result is stored in `TOKENIZER`, because token numbers depend on every word of the corpus: a
+    changed question would make all weights useless.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -116,7 +117,7 @@ def learn_tokenizer() -> Tokenizer:
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> SmolVLMProcessor:
-    """SmolVLM's processor at this checkpoint's tile size, image splitting on."""
+    """Return SmolVLM's processor with this checkpoint's tile size and image splitting."""
     edge = {"longest_edge": TILE}
     return SmolVLMProcessor(
         image_processor=SmolVLMImageProcessor(
@@ -130,7 +131,7 @@ def build_processor(tokenizer: PreTrainedTokenizerFast) -> SmolVLMProcessor:
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast) -> SmolVLMConfig:
-    """SmolVLM2's configuration with small numbers."""
+    """Return SmolVLM2's configuration with small dimensions."""
     return SmolVLMConfig(
         image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
         scale_factor=SCALE,
@@ -168,7 +169,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> SmolVLMConfig:
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> SmolVLMForConditionalGeneration:
-    """The untrained model, in float32."""
+    """Return the untrained model in float32."""
     torch.manual_seed(seed)
     return SmolVLMForConditionalGeneration(build_config(tokenizer))
 
@@ -179,7 +180,7 @@ def save_checkpoint(
     weights: dict[str, torch.Tensor],
     processor: SmolVLMProcessor,
 ) -> None:
-    """Write what `from_pretrained` reads, weights in bfloat16."""
+    """Write the files for `from_pretrained`, with weights in bfloat16."""
     model = SmolVLMForConditionalGeneration(config)
     model.load_state_dict(weights)
     model = model.to(torch.bfloat16)
@@ -197,7 +198,7 @@ def save_checkpoint(
 
 
 def _as_published(folder: Path) -> None:
-    """Name the processor class in ``preprocessor_config.json``, as SmolVLM2's own files do."""
+    """Set the processor class in ``preprocessor_config.json``, as in SmolVLM2's files."""
     path = folder / "preprocessor_config.json"
     settings: dict[str, Any] = json.loads(path.read_text())
     settings["processor_class"] = "SmolVLMProcessor"

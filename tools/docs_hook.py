@@ -36,7 +36,7 @@ def _table(headings: list[str], rows: list[list[str]]) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """Help without rich's markup, the pages that it names as links."""
-    text = re.sub(r"\[/?(?:bold|italic|dim)\]", "", text)
+    text = re.sub(r"(?<!\\)\[/?(?:bold|italic|dim)\]", "", text).replace("\\[", "[")
     return re.sub(r"docs/([\w/-]+\.md)", lambda page: f"[{page[1]}](../{page[1]})", text)
 
 
@@ -145,17 +145,13 @@ def catalogue() -> str:
         [
             [
                 f"`{name}`", found.model, f"{found.score:g}", found.source,
-                "" if _verified(found) else "to check",
+                "" if found.verified else "to check",
             ]
             for name, benchmark in known.benchmarks.items()
             for found in benchmark.references
         ],
     )  # fmt: skip
     return "\n".join(lines)
-
-
-def _verified(reference: Any) -> bool:
-    return bool(getattr(reference, "verified", getattr(reference, "read", False)))
 
 
 def _copy(path: str) -> Callable[[], str]:

@@ -33,7 +33,7 @@ BANNED: dict[str, str] = {
     r"is had|to be had|be had": "available",
     r"(?:held|holds?|holding) (?:\w+ ){0,3}against": "compared with",
     r"roads?": "implementation, path",
-    r"nobody|somebody|whoever|whom": "name the actor, or use the passive",
+    r"nobody|somebody|whoever": "name the actor, or use the passive",
     r"if nobody says?|nobody says?|if not said|not said": "[default: …], by default",
     r"so (?:many|much|few)": "a number, N, this number of",
     r"mend(?:s|ed|ing)?|unmended": "fix, repair, workaround",
@@ -67,9 +67,12 @@ BANNED: dict[str, str] = {
 ALLOWED: tuple[str, ...] = (
     r"stands? for",
     r"(?:non|re)?understood|understands?",
-    r"in hand-?written",
+    r"stand-ins?",
 )
 """Phrases that are plain although they contain a banned word."""
+
+DATA = "# words: data"
+"""The end of a line whose texts are data, such as a question of a test."""
 
 _SPACES = r"[\s#]+"
 _PATTERNS = [
@@ -118,7 +121,8 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 
 def check(path: Path) -> Iterator[Finding]:
     """Find the banned words of one file; a name that repeats on a line counts once."""
-    seen: set[tuple[int, str]] = set()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    seen = {(line, "") for line, text in enumerate(lines, 1) if text.endswith(DATA)}
     for first, text in texts(path):
         if _ANY.search(text) is None:
             continue
@@ -129,7 +133,7 @@ def check(path: Path) -> Iterator[Finding]:
                     continue
                 line = first + text.count("\n", 0, match.start())
                 word = " ".join(match[0].replace("#", " ").split())
-                if (line, word) not in seen:
+                if (line, word) not in seen and (line, "") not in seen:
                     seen.add((line, word))
                     yield Finding(path, line, word, plain)
 

@@ -1,4 +1,4 @@
-"""Write the demo benchmarks, in VLMEvalKit's own formats, from held-out data and a seed.
+"""Write the demo benchmarks in VLMEvalKit's formats, from held-out data and a seed.
 
     python tools/make_demo_benchmarks.py --out evalsuite/demo/benchmarks
 
@@ -17,20 +17,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import demo_clips
 import demo_data
 from demo_data import Pixels, Question
 from PIL import Image
 
 TEST_SEED = 20_000
-"""Added to the seed: keeps the benchmarks' drawings apart from the training's."""
+"""Added to the seed, so that benchmarks and training have different drawings."""
 
 Row = dict[str, Any]
 Asked = tuple[bytes, Question]
-"""A picture file and a question about it."""
+"""An image file and a question about it."""
 
 
 def write_tsv(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows under their own column names."""
+    """Write rows with their column names."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), delimiter="\t", lineterminator="\n")
@@ -39,30 +40,30 @@ def write_tsv(path: Path, rows: Sequence[Row]) -> None:
 
 
 def picture_rows(asked: Iterable[Asked]) -> list[tuple[Row, Question]]:
-    """Index and image columns; a picture shown before is named by the row that shows it first."""
+    """Return index and image columns; a repeated image refers to its first row."""
     first: dict[bytes, int] = {}
     rows = []
     for index, (png, question) in enumerate(asked):
-        seen = first.setdefault(png, index)
-        image = base64.b64encode(png).decode() if seen == index else str(seen)
+        row = first.setdefault(png, index)
+        image = base64.b64encode(png).decode() if row == index else str(row)
         rows.append(({"index": index, "image": image}, question))
     return rows
 
 
 def png_of(pixels: Pixels) -> bytes:
-    """A picture file."""
+    """Encode an image as PNG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
 def same_answers(answer: str, times: int) -> str:
-    """A Python list literal of one answer, as VQA annotations are stored."""
+    """Return a Python list literal of one repeated answer, the format of VQA annotations."""
     return repr([answer] * times)
 
 
 def digit_choices(rng: random.Random, pictures: int) -> list[Row]:
-    """Multiple choice about pairs of held-out digits."""
+    """Multiple-choice questions about pairs of held-out digits."""
     asked = []
     for pixels, pair in _held_out_strings(rng, [2] * pictures):
         asked += [(png_of(pixels), question) for question in demo_data.pair_questions(pair, rng)]
@@ -79,10 +80,10 @@ def digit_choices(rng: random.Random, pictures: int) -> list[Row]:
 
 
 def digit_strings(rng: random.Random, pictures: int) -> list[Row]:
-    """OCRBench-shaped questions about strings of held-out digits."""
+    """OCRBench questions about strings of held-out digits."""
     asked = []
     for pixels, string in _held_out_strings(rng, [2 + i % 2 for i in range(2 * pictures)]):
-        # Where all answers are digits, VLMEvalKit reads a prediction 061 back as the number 61.
+        # If all answers are digits, VLMEvalKit reads a prediction 061 as the number 61.
         if string[0] == "0" or len(asked) == 3 * pictures:
             continue
         asked += [(png_of(pixels), question) for question in demo_data.string_questions(string)]
@@ -103,7 +104,7 @@ def _held_out_strings(rng: random.Random, lengths: Sequence[int]) -> list[tuple[
 
 
 def shape_questions(rng: random.Random, pictures: int) -> list[Row]:
-    """Open questions about held-out easy-VQA pictures, two or three a picture."""
+    """Open questions about held-out easy-VQA images, two or three per image."""
     open_questions = defaultdict(list)
     for question, answer, image_id in demo_data.easy_vqa_rows("test"):
         if not demo_data.is_yes_no(answer):
@@ -122,9 +123,9 @@ def shape_questions(rng: random.Random, pictures: int) -> list[Row]:
 
 
 def yes_no_questions(rng: random.Random, each: int) -> list[Row]:
-    """Held-out yes/no questions: of every wording, as many with yes as with no.
+    """Held-out yes/no questions, with equally many yes and no for every wording.
 
-    Pictures that were chosen before are preferred, so that questions share pictures.
+    Images that are already chosen are preferred, so that questions share images.
     """
     images: dict[tuple[str, str], list[int]] = defaultdict(list)
     for question, answer, image_id in demo_data.easy_vqa_rows("test"):
@@ -151,27 +152,27 @@ def yes_no_questions(rng: random.Random, each: int) -> list[Row]:
 
 
 def _kind(question: str) -> str:
-    """What a yes/no question asks for, and whether it is negated."""
+    """Return what a yes/no question asks about, and whether it is negated."""
     words = question.rstrip("?").split()
     thing = "color" if "shape" in words else "shape"
     return f"{thing} absent" if {"no", "not"} & set(words) else f"{thing} present"
 
 
 def clip_rows(rng: random.Random, clips: int, folder: Path) -> list[Row]:
-    """Video-MME-shaped questions, three a clip; writes the clips."""
+    """Video-MME questions, three per clip; writes the clips."""
     (folder / "video").mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     for number in range(clips):
-        clip = demo_data.random_clip(rng)
+        clip = demo_clips.random_clip(rng)
         name = f"clip-{number:03}"
-        frames = demo_data.draw_clip(clip)
-        (folder / "video" / f"{name}.mp4").write_bytes(demo_data.encode_clip(frames))
-        for question in rng.sample(demo_data.clip_questions(clip), 3):
+        frames = demo_clips.draw_clip(clip)
+        (folder / "video" / f"{name}.mp4").write_bytes(demo_clips.encode_clip(frames))
+        for question in rng.sample(demo_clips.clip_questions(clip), 3):
             rows.append(_clip_row(len(rows), name, clip, question))
     return rows
 
 
-def _clip_row(index: int, name: str, clip: demo_data.Clip, question: Question) -> Row:
+def _clip_row(index: int, name: str, clip: demo_clips.Clip, question: Question) -> Row:
     return {
         "index": index,
         "video": name,
@@ -188,7 +189,7 @@ def _clip_row(index: int, name: str, clip: demo_data.Clip, question: Question) -
 
 
 def main() -> None:
-    """Write all five."""
+    """Write all five benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=7)

@@ -1,8 +1,8 @@
-"""Measure saved demo checkpoints on held-out data, through transformers' own ``generate``.
+"""Evaluate saved demo checkpoints on held-out data with transformers' ``generate``.
 
     python tools/measure_demo.py evalsuite/demo
 
-Prints a Markdown table. Exact match of the whole completion, letter case aside.
+Prints a Markdown table with the exact match of the whole completion, ignoring case.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import demo_clips
 import demo_data
 import demo_model
 import torch
@@ -36,23 +37,23 @@ class Item:
     """One question of a benchmark."""
 
     question: str
-    """Without options: what a blind guess may go by."""
+    """Without options, for the text-only score."""
     prompt: str
     media: bytes
-    """A picture file or an mp4."""
+    """An image file or an mp4."""
     answer: str
     kind: str
 
 
 def read_tsv(path: Path) -> list[dict[str, str]]:
-    """The rows of a benchmark."""
+    """Return the rows of a benchmark."""
     csv.field_size_limit(1 << 30)
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
 def picture_items(path: Path) -> list[Item]:
-    """A benchmark of pictures, worded as VLMEvalKit words it."""
+    """Return an image benchmark with VLMEvalKit's prompts."""
     rows = read_tsv(path)
     stored = {row["index"]: row["image"] for row in rows}
     return [_picture_item(path.stem, row, stored) for row in rows]
@@ -75,19 +76,19 @@ def _picture_item(name: str, row: dict[str, str], stored: dict[str, str]) -> Ite
 
 
 def clip_items(path: Path) -> list[Item]:
-    """The video benchmark."""
+    """Return the video benchmark."""
     items = []
     for row in read_tsv(path):
         mp4 = (path.parent / row["video_path"]).read_bytes()
         options = tuple(option[3:] for option in ast.literal_eval(row["candidates"]))
         question = Question(row["question"], row["answer"], row["task_type"], options)
-        prompt = demo_data.video_prompt(question, len(demo_data.shown_frames(mp4)))
+        prompt = demo_data.video_prompt(question, len(demo_clips.shown_frames(mp4)))
         items.append(Item(row["question"], prompt, mp4, row["answer"], row["task_type"]))
     return items
 
 
 def easy_vqa_items() -> dict[str, list[Item]]:
-    """A sample of easy-VQA's whole test split, open questions and yes/no apart."""
+    """Return a sample of easy-VQA's test split, separated into open and yes/no questions."""
     rows = random.Random(0).sample(demo_data.easy_vqa_rows("test"), EASY_VQA_SAMPLE)
     found: dict[str, list[Item]] = {"easy-VQA test, open": [], "easy-VQA test, yes/no": []}
     for question, answer, image_id in rows:
@@ -101,10 +102,9 @@ def easy_vqa_items() -> dict[str, list[Item]]:
 
 
 def blind_score(items: Sequence[Item], others: Sequence[tuple[str, str]] = ()) -> float:
-    """Percentage right when each question's most frequent answer is always given.
+    """Return the percentage correct if each question gets its most frequent answer.
 
-    Frequencies are those of `others` or, without, of the benchmark itself: then the score is the
-    best that this can reach.
+    Frequencies come from `others`, or from the benchmark itself, which gives the maximum.
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for question, answer in others or [(item.question, item.answer) for item in items]:
@@ -150,20 +150,20 @@ class Checkpoint:
 
 
 def pictures(media: bytes, clip: bool) -> list[Image.Image]:
-    """The picture, or the frames shown of a clip."""
+    """Return the image, or the shown frames of a clip."""
     if clip:
-        return [Image.fromarray(frame) for frame in demo_data.shown_frames(media)]
+        return [Image.fromarray(frame) for frame in demo_clips.shown_frames(media)]
     return [Image.open(io.BytesIO(media)).convert("RGB")]
 
 
 def right_share(items: Sequence[Item], answers: Sequence[str]) -> float:
-    """Percentage of exact matches."""
+    """Return the percentage of exact matches."""
     right = [a.lower() == i.answer.lower() for i, a in zip(items, answers, strict=True)]
     return 100 * sum(right) / len(right)
 
 
 def by_kind(items: Sequence[Item], answers: Sequence[str]) -> str:
-    """Scores of each category, on one line."""
+    """Return the scores by category, on one line."""
     groups: dict[str, list[int]] = defaultdict(list)
     for i, item in enumerate(items):
         groups[item.kind].append(i)
@@ -173,8 +173,8 @@ def by_kind(items: Sequence[Item], answers: Sequence[str]) -> str:
     )
 
 
-def elsewhere(items: Sequence[Item]) -> list[Item]:
-    """The same questions, each asked about another one's picture or clip."""
+def with_wrong_media(items: Sequence[Item]) -> list[Item]:
+    """Return the same questions with the image or clip of another question."""
     media = [item.media for item in items]
     far = len(media) // 2
     return [
@@ -186,9 +186,9 @@ def elsewhere(items: Sequence[Item]) -> list[Item]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("demo", type=Path, help="holds benchmarks/ and checkpoints/")
-    parser.add_argument("--size", type=int, default=50, help="questions at a time")
-    parser.add_argument("--limit", type=int, help="questions of each benchmark")
+    parser.add_argument("demo", type=Path, help="directory with benchmarks/ and checkpoints/")
+    parser.add_argument("--size", type=int, default=50, help="batch size")
+    parser.add_argument("--limit", type=int, help="questions per benchmark")
     parser.add_argument("--only", nargs="*", default=["early", "demo"], help="checkpoints")
     args = parser.parse_args()
     torch.set_num_threads(2)
@@ -214,7 +214,7 @@ def main() -> None:
             scores.append(right_share(items, answers))
             print(f"{name}, {label}: {by_kind(items, answers)}", file=sys.stderr)
         if not clip:
-            wrong = checkpoint.answers(elsewhere(items), clip=False, size=args.size)
+            wrong = checkpoint.answers(with_wrong_media(items), clip=False, size=args.size)
             scores.append(right_share(items, wrong))
         blind = blind_score(items, train if name.startswith("easy-VQA") else ())
         shown = " | ".join(f"{score:.1f}" for score in scores)

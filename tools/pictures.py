@@ -1,7 +1,7 @@
-"""Draw the plots of docs/pictures: ``python -m tools.pictures [RESULTS]``, or ``make pictures``.
+"""Draw the plots in docs/pictures: ``python -m tools.pictures [RESULTS]``, or ``make pictures``.
 
-Memory, intervals and categories are of the demo's real runs under RESULTS. The demo has no training
-steps to show, so the learning curves are of made answers and are named so.
+Memory, intervals and categories show the demo's real runs in RESULTS. The demo has no training
+steps, so the learning curves show simulated answers and are labelled accordingly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _EASE = {"DocVQA": 1.1, "ChartQA": 0.95, "MMStar": 0.7, "Video-MME": 0.8}
 
 
 def main(results: Path) -> None:
-    """Draw everything; raises `EvalsuiteError` if the demo has not been run."""
+    """Draw all plots; raises `EvalsuiteError` if the demo has not been run."""
     demos = [f for f in find_all(results) if f.run.checkpoint.source in ("demo", "demo:early")]
     draw(demos, PICTURES, ["memory", "intervals", "categories"], print)
     with tempfile.TemporaryDirectory() as scratch:
@@ -36,7 +36,7 @@ def main(results: Path) -> None:
         ]
         draw(made, PICTURES, ["steps"], print)
     for path in PICTURES.glob("plot-categories-*"):
-        if "DemoVideo" not in path.name:  # one is enough to show
+        if "DemoVideo" not in path.name:  # one is enough
             path.unlink()
 
 

@@ -1,1 +1,1 @@
-"""Benchmarks."""
+"""Benchmarks: their definitions and their data."""

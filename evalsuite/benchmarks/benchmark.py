@@ -19,7 +19,7 @@ PROMPT_FORMATS = (
     *("default", "brief", "yes-no", "choices", "mmbench", "mmmu", "mathvista"),
     *("chartqa", "docvqa", "textvqa", "video", "video-choices", "video-letters", "mvbench"),
 )
-"""Keys of `evalsuite.smolvlm.prompts.FORMATS`; a test compares the two."""
+"""Keys of `evalsuite.smolvlm.formats.FORMATS`; a test compares the two."""
 METRICS = (
     *("choice", "mmmu", "yes-no", "vqa-accuracy", "relaxed-accuracy", "anls", "exact-match"),
     *("ocr-contains", "mathvista", "video-choice", "worldsense", "mvbench", "mlvu", "tempcompass"),

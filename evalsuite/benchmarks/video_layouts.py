@@ -1,6 +1,6 @@
-"""Where the videos of VLMEvalKit's datasets lie below their directory, and in which tables.
+"""Layouts of VLMEvalKit's video datasets: their tables, and the path of each row's video.
 
-Pure: who locates data and who reads it go by the same rules.
+Locating data and reading it use the same rules.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How one dataset lies on disk."""
+    """The files of one dataset, relative to its directory."""
 
     tables: tuple[str, ...]
-    """The tables, without ``.tsv``: one a part of the dataset."""
+    """The tables, without ``.tsv``: one for each part of the dataset."""
     video: Callable[[Row], str]
-    """A row's video, relative to the directory."""
+    """The path of a row's video."""
 
 
 def _in(folder: str) -> Callable[[Row], str]:
@@ -28,7 +28,7 @@ def _in(folder: str) -> Callable[[Row], str]:
 
 
 def _under_prefix(row: Row) -> str:
-    # Prefixes are written like ``./MLVU/video/1_plotQA``.
+    # A prefix has the form ``./MLVU/video/1_plotQA``.
     path = PurePosixPath(str(row["prefix"])) / f"{row['video']}{row.get('suffix', '')}"
     return str(path)
 
@@ -43,4 +43,4 @@ LAYOUTS: Mapping[str, Layout] = {
         ("TempCompass_MCQ", "TempCompass_Captioning", "TempCompass_YorN"), _under_prefix
     ),
 }
-"""By VLMEvalKit's dataset key. The parts of MLVU and TempCompass stand in VLMEvalKit's order."""
+"""By VLMEvalKit's dataset key. The parts of MLVU and TempCompass have VLMEvalKit's order."""

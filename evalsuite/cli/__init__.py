@@ -1,4 +1,4 @@
-"""Arguments in, calls, exit code out; nothing else lives here."""
+"""The command line: arguments in, exit code out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    # SIGTERM ends a run as Ctrl-C does: within seconds, with everything answered on disk.
+    # SIGTERM ends a run like Ctrl-C: within seconds, with all answers on disk.
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         return _run(_dashed(sys.argv[1:] if arguments is None else arguments))
@@ -40,34 +40,34 @@ def _run(words: list[str]) -> int:
     try:
         code = command.main(words, prog_name="evalsuite", standalone_mode=False)
         with printing():
-            pass  # what is buffered still: a full disk is to be noticed before the end
+            pass  # flushes buffered output, so that a full disk is noticed
     except EvalsuiteError as error:
         return say(str(error), error.exit_code)
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):
-            # The reader of our output (a pager, head) has gone, which is its right; to typer and
-            # rich that is exit 1, which here means a regression.
+            # The reader of the output (a pager, head) has gone. Typer and rich then exit with 1,
+            # which here means a regression.
             drop_output()
             return GOOD
         raise
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
-        # A file that is full is reported where it is written; this can only be our output.
+        # A full disk is reported where a file is written, so this is standard output.
         drop_output()
         return say("standard output cannot be written: the disk is full", INCOMPLETE)
     except Exception as error:
-        # typer does not export the class of its usage errors; this method is theirs alone.
+        # Typer does not export the class of its usage errors. Only they have this method.
         if not hasattr(error, "format_message"):
             raise
         return say(error.format_message(), USAGE)
-    if code == INTERRUPTED:  # typer's word for a KeyboardInterrupt, which it keeps to itself
+    if code == INTERRUPTED:  # typer returns it for a KeyboardInterrupt
         return say("interrupted; run the same command again to continue", INTERRUPTED)
     return code if isinstance(code, int) else GOOD
 
 
 def _dashed(words: list[str]) -> list[str]:
-    """``--batch_size`` as ``--batch-size``: both spellings are in use among harnesses."""
+    """Accept ``--batch_size`` for ``--batch-size``: other harnesses use either."""
     dashed = []
     for word in words:
         flag, equals, value = word.partition("=")
@@ -76,13 +76,13 @@ def _dashed(words: list[str]) -> list[str]:
 
 
 def run_safely() -> int:
-    """`main`, with an error of ours reported as such and its traceback kept in a file."""
-    # A terminal that cannot show a letter shows its number.
+    """Run `main`. An internal error is one line, and its traceback goes to a file."""
+    # Characters the terminal cannot show are escaped.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return main()
-    except Exception:  # noqa: BLE001 - the process boundary: whatever it was, it is ours
+    except Exception:  # noqa: BLE001 - the process boundary
         import tempfile
         import traceback
 

@@ -1,4 +1,4 @@
-"""The command line itself, before any command."""
+"""The application, and what is printed outside of commands."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MACHINE_PANEL = "Data and machine"
 
 app = typer.Typer(
     name="evalsuite",
-    help="Evaluate SmolVLM checkpoints under VLMEvalKit's own prompts and metrics.\n\n"
-    "Try it:  evalsuite run --ckpt demo\n\n"
-    "Exit codes: 0 good, 1 regression, 2 usage, 3 inconclusive, 4 incomplete, 70 internal error, "
-    "130 interrupted.",
+    help="Evaluate SmolVLM and SmolVLM2 checkpoints with VLMEvalKit's prompts and metrics.\n\n"
+    "First try:  evalsuite run --ckpt demo\n\n"
+    "Exit codes: 0 success, 1 regression, 2 usage, 3 inconclusive, 4 incomplete, "
+    "70 internal error, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -33,14 +33,14 @@ app = typer.Typer(
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Handle what goes before a command."""
+    """Handle options before a command."""
     if version:
         print(f"evalsuite {VERSION}")
         raise typer.Exit
 
 
 def say(message: str, code: int) -> int:
-    """Say one line on standard error; returns `code`."""
+    """Print one line on standard error; returns `code`."""
     from evalsuite.report.format import sentence, visible
 
     print(f"evalsuite: {visible(sentence(message))}", file=sys.stderr)
@@ -56,22 +56,22 @@ def note(line: str) -> None:
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """Print within: that a reader has gone is no error, that a disk is full a `DiskError`."""
+    """Context for printing: a closed pipe is no error, a full disk is a `DiskError`."""
     try:
         yield
-        if sys.stdout is not None:  # closed from the start
+        if sys.stdout is not None:  # it was closed from the start
             sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # rich exits then
+    except (BrokenPipeError, SystemExit):  # rich exits if the pipe is closed
         drop_output()
     except OSError as error:
         drop_output()
         raise DiskError(
-            f"standard output cannot be written: {error.strerror}; mend that and run the same "
+            f"standard output cannot be written: {error.strerror}; fix it and run the same "
             "command again"
         ) from error
 
 
 def drop_output() -> None:
-    """Send what is still to be printed nowhere: nobody reads it any more."""
+    """Discard all further output, because its reader has gone."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,7 +19,7 @@ def cache(
         list[str] | None,
         typer.Argument(
             metavar="[KIND]...",
-            help="images, frames, data, judge or digests  [default: all]",
+            help="images, frames, data, judge or digests  \\[default: all]",
             show_default=False,
         ),
     ] = None,

@@ -15,7 +15,7 @@ from evalsuite.cli.options import ResultsDir, to
 def card(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run, as for 'report'.")],
     output: Annotated[
-        Path | None, to("The model card, new or existing. [default: print it]", "README.md")
+        Path | None, to("The model card, new or existing. \\[default: print it]", "README.md")
     ] = None,
     output_dir: ResultsDir = Path("results"),
 ) -> None:

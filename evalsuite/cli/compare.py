@@ -35,11 +35,11 @@ def compare(
         bool, typer.Option("--by-category", help="Also show each benchmark by category.")
     ] = False,
     samples: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Show N changed answers of each benchmark.")
+        int, typer.Option(metavar="N", min=0, help="Show N changed predictions of each benchmark.")
     ] = 0,
     samples_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write every changed answer to FILE as JSON lines."),
+        typer.Option(metavar="FILE", help="Write every changed prediction to FILE as JSON lines."),
     ] = None,
     format_: Annotated[
         str, typer.Option("--format", help="table, markdown, html, json or csv.")

@@ -54,7 +54,7 @@ def doctor(
 
 
 def machine(data_dir: Path | None, results: Path) -> Iterator[tuple[str, str]]:
-    """What a run depends on besides its data, as names and values."""
+    """Names and values of everything a run depends on, except its data."""
     from rich.filesize import decimal
 
     from evalsuite.benchmarks.data import cache

@@ -16,7 +16,7 @@ def export(
     runs: Runs = None,
     format_: Annotated[str, typer.Option("--format", help="lm-eval.")] = "lm-eval",
     output: Annotated[
-        Path | None, to("Directory of the files. [default: lm-eval in the results]", "DIR")
+        Path | None, to("Directory of the files. \\[default: lm-eval in the results]", "DIR")
     ] = None,
     output_dir: ResultsDir = Path("results"),
 ) -> None:

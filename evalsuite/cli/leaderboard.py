@@ -13,7 +13,7 @@ from evalsuite.cli.options import ResultsDir, Runs, to
 def leaderboard(
     runs: Runs = None,
     output: Annotated[
-        Path | None, to("The markdown file. [default: LEADERBOARD.md in the results]")
+        Path | None, to("The markdown file. \\[default: LEADERBOARD.md in the results]")
     ] = None,
     output_dir: ResultsDir = Path("results"),
 ) -> None:

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from evalsuite.cli.app import app
-from evalsuite.cli.options import BenchmarksFile, ResultsDir
+from evalsuite.cli.options import BenchmarksFile, Output, ResultsDir
+
+FORMATS = ("table", "markdown", "html", "csv", "json")
 
 
 @app.command(name="list", rich_help_panel="Show")
@@ -16,11 +18,24 @@ def list_(
     what: Annotated[
         str, typer.Argument(metavar="[benchmarks|suites|runs]", help="What to list.")
     ] = "benchmarks",
+    format_: Annotated[
+        str, typer.Option("--format", help="table, markdown, html, csv or json.")
+    ] = "table",
+    output: Output = None,
     output_dir: ResultsDir = Path("results"),
     benchmarks_file: BenchmarksFile = None,
 ) -> None:
     """List the benchmarks, the suites or the runs."""
-    from evalsuite.report.tables import listing
-    from evalsuite.report.writers.terminal import print_grids
+    from evalsuite.report.model.column import to_records
+    from evalsuite.report.tables.listing import listing
+    from evalsuite.report.writers.csv import to_csv
+    from evalsuite.report.writers.output import check_format, write_grids
+    from evalsuite.system.files import to_json_text
 
-    print_grids([listing.grid(what, output_dir, benchmarks_file)])
+    check_format(format_, FORMATS)
+    found = listing(what, output_dir, benchmarks_file)
+    data = {
+        "csv": lambda: to_csv(found.columns, found.rows),
+        "json": lambda: to_json_text(to_records(found.columns, found.rows)),
+    }
+    write_grids([found.grid], format_, output, data)

@@ -1,4 +1,4 @@
-"""Options that several commands have, and how their texts are read."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -85,18 +85,18 @@ Runs = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[RUN]...",
-        help="Run directories, run.json files or checkpoint directories under the results; "
-        "all runs there if none is named.",
+        help="Runs: directories, run.json files, or names under the results directory "
+        "\\[default: all runs there].",
     ),
 ]
 
 
 def to(what: str, metavar: str | None = None) -> Any:
-    """Make the option that says where something is written."""
+    """The option for the file or directory to write to."""
     return typer.Option("-o", "--output", metavar=metavar, help=what)
 
 
-Output = Annotated[Path | None, to("Write there instead of printing.")]
+Output = Annotated[Path | None, to("Write to this file instead of printing.", "FILE")]
 PolicyFile = Annotated[
     Path | None,
     typer.Option(
@@ -145,7 +145,7 @@ def read_config(context: typer.Context, path: Path | None) -> Path | None:
     }
     defaults: dict[str, Any] = {}
     for key, value in options.items():
-        if value is None:  # a key with nothing behind it says nothing
+        if value is None:  # a key without a value
             continue
         key = "yes" if key is True else key  # YAML 1.1 reads the bare word as a boolean
         flag = str(key).replace("_", "-")
@@ -169,7 +169,7 @@ def typed() -> str:
 
 
 def names(text: str | None) -> tuple[str, ...]:
-    """Read what is separated by commas."""
+    """Names separated by commas."""
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 

@@ -22,7 +22,7 @@ LARGE_BYTES = 500_000_000
 def page(
     runs: Runs = None,
     output: Annotated[
-        Path | None, to("The folder of the page. [default: page in the results]", "DIR")
+        Path | None, to("The folder of the page. \\[default: page in the results]", "DIR")
     ] = None,
     images: Annotated[
         str,

@@ -15,14 +15,14 @@ from evalsuite.cli.options import ResultsDir, Runs, names, to
 def plot(
     runs: Runs = None,
     output: Annotated[
-        Path | None, to("Directory of the plots. [default: plots in the results]", "DIR")
+        Path | None, to("Directory of the plots. \\[default: plots in the results]", "DIR")
     ] = None,
     only: Annotated[
         str | None,
         typer.Option(
             metavar="NAMES",
             help="Plots to draw, separated by commas: memory, steps, intervals, categories. "
-            "[default: all]",
+            "\\[default: all]",
         ),
     ] = None,
     output_dir: ResultsDir = Path("results"),

@@ -39,7 +39,7 @@ def power(
         str,
         typer.Option(
             metavar="SHARES",
-            help="Shares of answers that differ between equally good checkpoints, 0 to 1.",
+            help="Shares of predictions that differ between equally good checkpoints, 0 to 1.",
         ),
     ] = "0.05,0.15,0.25",
     icc: Annotated[

@@ -30,7 +30,7 @@ def profile(
     output: Annotated[
         Path | None,
         to(
-            "Directory for profile.json and the plots; default: beside the checkpoint's runs.",
+            "Directory for profile.json and the plots \\[default: beside the checkpoint's runs].",
             "DIR",
         ),
     ] = None,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from evalsuite.comparison.difference import PairedDifference
 from evalsuite.comparison.pairing import Incomparable, Matched, Paired, Read, match, pair
 from evalsuite.errors import IncompleteError, UsageError, nearest
-from evalsuite.runs.records import FoundRun, group_name
+from evalsuite.runs.records import FoundRun, by_group, group_name
 from evalsuite.runs.storage import read_samples
 from evalsuite.stats import mean
 from evalsuite.stats.multiplicity import McNemar, holm, mcnemar
@@ -257,17 +257,12 @@ def _mcnemar(samples: Sequence[Matched]) -> McNemar | None:
 
 def category_differences(paired: Paired) -> tuple[Difference, ...]:
     """Return the difference by category, part and label, for those with several values."""
-    groups: dict[tuple[str, str], list[Matched]] = {}
-    for sample in paired.samples:
-        for group in dict.fromkeys(sample.known.groups):
-            groups.setdefault(group, []).append(sample)
-    several = {column for column, _ in groups if sum(c == column for c, _ in groups) > 1}
-    kept = {key: rows for key, rows in sorted(groups.items()) if key[0] in several}
-    drops = [_drop(rows) for rows in kept.values()]
+    groups = by_group(paired.samples, lambda sample: sample.known)
+    drops = [_drop(rows) for rows in groups.values()]
     adjusted = holm([drop.p for drop in drops])
     return tuple(
         _difference(group_name(*group), rows, drop, p)
-        for (group, rows), drop, p in zip(kept.items(), drops, adjusted, strict=True)
+        for (group, rows), drop, p in zip(groups.items(), drops, adjusted, strict=True)
     )
 
 

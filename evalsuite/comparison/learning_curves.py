@@ -1,7 +1,7 @@
-"""Learning curves: the checkpoints of a training run, by step, as far as they can be compared.
+"""Learning curves: the comparable checkpoints of a training run by step.
 
-What a training run is, is read from where its checkpoints lie. Every curve is about the same
-benchmarks asked in the same way; what was run otherwise is left out, and named.
+The training run of a checkpoint follows from its path. All points have the same benchmarks under
+the same conditions; other runs are left out, with the reason.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evalsuite.stats import mean, mean_standard_error
 from evalsuite.stats.multiplicity import selection_bias
 
 _PADDING = re.compile(r"(?:[-_.=]+|(?<=[A-Za-z]))0*$")
-"""What goes with a step at the end of a name: ``step_00500`` is of ``step``."""
+"""Separator and zeros before a step in a name: ``step_00500`` belongs to ``step``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A run that is on no curve."""
+    """A run that is not on a curve."""
 
     run: FoundRun
     why: str
@@ -58,19 +58,19 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curves:
-    """Training runs that can be held against each other."""
+    """Training runs that can be compared."""
 
     curves: tuple[Curve, ...]
     benchmarks: tuple[str, ...]
     averaged: tuple[str, ...]
-    """The benchmarks that every point has a whole score of: those of its mean."""
+    """The benchmarks of the mean: every point has a complete score."""
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Best:
-    """The best checkpoint of a curve, and what its lead is worth."""
+    """The best checkpoint of a curve, compared with the last."""
 
     best: Point
     last: Point
@@ -86,13 +86,13 @@ class Best:
 
 
 def curves(runs: Sequence[FoundRun]) -> Curves:
-    """Order `runs` into learning curves; raises `UsageError` if none has a training step."""
+    """Build learning curves of `runs`; raises `UsageError` if no run has a training step."""
     left_out: list[LeftOut] = []
     kept = _keep(runs, left_out, lambda run: _unfit(run.run))
     if not kept:
         raise UsageError(
-            "no run has a score and a training step, so there is no curve: a step is read from a "
-            "directory named checkpoint-500, or from the trainer_state.json in it"
+            "no run has a score and a training step; the step is read from a directory name like "
+            "checkpoint-500, or from its trainer_state.json"
         )
     kept = alike(kept, left_out)
     kept = _one_a_step(kept, left_out)
@@ -117,17 +117,17 @@ def curves(runs: Sequence[FoundRun]) -> Curves:
 
 
 def best_of(curve: Curve, averaged: Sequence[str]) -> Best | None:
-    """Hold the best checkpoint of `curve` against the last; None if there is nothing to choose.
+    """Compare the best checkpoint of `curve` with the last; None with fewer than two means.
 
-    Luck is computed as if all checkpoints were equally good and any two differed by chance as much
-    as the best and the last (the second best, if the last is the best). Checkpoints answer the same
-    questions, so that is the standard error of a paired difference, which is smaller than two
-    scores' errors make it look. Without samples.jsonl it is the unpaired one, which is too large.
+    The selection bias is the expected lead of the best if all checkpoints are equally good and any
+    two differ by the standard error of best minus last (minus second best, if the last is the
+    best). That error is paired, because all checkpoints answer the same questions. Without
+    samples.jsonl it is unpaired, which is too large.
     """
     points = [(point.mean, point) for point in curve.points if point.mean is not None]
     if len(points) < 2:
         return None
-    # Of equals the later: that is no choice at all.
+    # Of equal means take the later step: the last needs no selection.
     ranked = [point for _, point in sorted(points, key=lambda p: (p[0], p[1].step), reverse=True)]
     best, last = ranked[0], curve.points[-1]
     other = last if best is not last else ranked[1]
@@ -176,13 +176,13 @@ def _point(found: FoundRun, averaged: Sequence[str]) -> Point:
     )
 
 
-# What belongs on a curve
+# Which runs are on a curve
 
 
 def _keep(
     runs: Sequence[FoundRun], left_out: list[LeftOut], why: Callable[[FoundRun], str]
 ) -> list[FoundRun]:
-    """The runs that nothing speaks against; the others go to `left_out`."""
+    """The runs without a reason from `why`; the others are added to `left_out`."""
     kept = []
     for found in runs:
         if reason := why(found):
@@ -194,14 +194,14 @@ def _keep(
 
 def _unfit(run: Run) -> str:
     if run.checkpoint.step is None:
-        return "it has no training step"
-    return "" if run.scores else "it has no score yet"
+        return "no training step"
+    return "" if run.scores else "no score yet"
 
 
 def alike(runs: Sequence[FoundRun], left_out: list[LeftOut]) -> list[FoundRun]:
-    """The largest part of `runs` that was asked and scored alike.
+    """The largest subset of `runs` under the same conditions; the others go to `left_out`.
 
-    Whole runs before limited ones, then first come: where as many were run one way as the other.
+    Of equally large subsets: complete runs before limited ones, then the first.
     """
     settings = [_run_settings(found) for found in runs]
     usual = max(settings, key=lambda each: (settings.count(each), each["limit"] is None))
@@ -212,7 +212,7 @@ def alike(runs: Sequence[FoundRun], left_out: list[LeftOut]) -> list[FoundRun]:
 
 
 def _run_settings(found: FoundRun) -> dict[str, object]:
-    """What all benchmarks of a run share and all points of a curve must."""
+    """The settings that all points of a curve must share."""
     settings = found.run.settings
     return {
         "limit": found.run.limit,
@@ -222,7 +222,7 @@ def _run_settings(found: FoundRun) -> dict[str, object]:
 
 
 def _unusual(settings: Mapping[str, object], usual: Mapping[str, object]) -> str:
-    """How `settings` differ, as ``limit 50, the others none``."""
+    """Describe how `settings` differ, as ``limit 50, the others none``."""
     return "; ".join(
         f"{key} {_said(value)}, the others {_said(usual[key])}"
         for key, value in settings.items()
@@ -231,14 +231,13 @@ def _unusual(settings: Mapping[str, object], usual: Mapping[str, object]) -> str
 
 
 def _commonest(name: str, runs: Sequence[FoundRun]) -> Conditions:
-    """How most of `runs` asked and scored the benchmark `name`; of equals how the first did."""
+    """The most frequent conditions of benchmark `name` in `runs`; of equals the first."""
     known = [s.conditions for found in runs for s in found.run.scores if s.benchmark == name]
-    # First comes what is compared with most of the others.
     return max(known, key=lambda one: sum(not differing([one, other]) for other in known))
 
 
 def _unlike(run: Run, usual: Mapping[str, Conditions]) -> str:
-    """Say what of `run` was asked or scored in another way than usual, if anything was."""
+    """Describe the first score of `run` whose conditions are not the `usual`; empty if none."""
     for score in run.scores:
         if found := differing([score.conditions, usual[score.benchmark]]):
             return f"{score.benchmark}: {'; '.join(map(_otherwise, found))}"
@@ -246,9 +245,9 @@ def _unlike(run: Run, usual: Mapping[str, Conditions]) -> str:
 
 
 def _otherwise(found: Differing) -> str:
-    """Say how one point differs, as ``frames 8, the others 1fps``."""
+    """Describe a difference, as ``frames 8, the others 1fps``."""
     if found.name == DEFINITION:
-        return "another definition in the benchmarks file than the others"
+        return "another definition in the benchmarks file"
     ours, usual = found.values
     return f"{found.name} {ours}, the others {usual}"
 
@@ -258,7 +257,7 @@ def _said(value: object) -> str:
 
 
 def _one_a_step(runs: Sequence[FoundRun], left_out: list[LeftOut]) -> list[FoundRun]:
-    """One run a step: in the usual settings if it can be, then the one with most benchmarks."""
+    """One run per step: the most frequent settings first, then the most benchmarks."""
     settings = Counter(
         json.dumps(found.run.settings, sort_keys=True, default=str) for found in runs
     )
@@ -276,9 +275,7 @@ def _one_a_step(runs: Sequence[FoundRun], left_out: list[LeftOut]) -> list[Found
         runs,
         left_out,
         lambda found: (
-            ""
-            if id(found) in chosen
-            else f"another run stands for step {found.run.checkpoint.step}"
+            "" if id(found) in chosen else f"step {found.run.checkpoint.step} has another run"
         ),
     )
 
@@ -290,15 +287,15 @@ def _notes(runs: Sequence[FoundRun]) -> list[str]:
     return notes
 
 
-# Which training run it is
+# The training run of a checkpoint
 
 
 def _homes(runs: Sequence[FoundRun]) -> list[str]:
-    """The directory of each one's training run, as typed.
+    """The directory of the training run of each run, as typed.
 
-    ``sft/checkpoint-500`` is of ``sft``; so are ``sft`` and ``sft/final``, where a Trainer leaves
-    its last state, if such steps lie there. Otherwise a checkpoint with a trainer_state.json is of
-    what its name says but for its step (``sft/step_500``), or a training run of its own.
+    ``sft/checkpoint-500`` belongs to ``sft``; so do ``sft`` and ``sft/final``, where a Trainer
+    saves its last state, if such steps exist. Otherwise a checkpoint with a trainer_state.json
+    belongs to its name without the step (``sft/step_500``), or to a training run of its own.
     """
     sources = [os.path.normpath(found.run.checkpoint.source) for found in runs]
     known = {os.path.dirname(s) for s in sources if STEP.fullmatch(os.path.basename(s))}  # noqa: PTH119, PTH120 - as typed
@@ -323,7 +320,7 @@ def _home(source: str, run: Run, known: set[str]) -> str:
 
 
 def _labels(homes: Sequence[str]) -> dict[str, str]:
-    """What to call each: its last part, or all of it where that is not enough."""
+    """The name of each: its last part, or the whole path if the last part is not unique."""
     short = {home: os.path.basename(os.path.normpath(home)) or home for home in homes}  # noqa: PTH119
     shared = Counter(short.values())
     return {home: name if shared[name] == 1 else home for home, name in short.items()}

@@ -1,7 +1,7 @@
-"""Which samples of runs can be held against each other, and which benchmarks not at all.
+"""Pair the samples of runs, and find the benchmarks that cannot be compared.
 
-Like is compared with like: the same sample, asked in the same words about the same image, scored
-by the same rule. Where anything of that differs the benchmark is incomparable and says why.
+A pair is the same sample with the same prompt and the same media. A benchmark whose conditions
+differ (`evalsuite.runs.comparable`) is incomparable, with the reasons.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """One sample as each run answered it."""
+    """One sample with the predictions of all runs."""
 
     baseline: tuple[SampleScore, ...]
     candidate: tuple[SampleScore, ...]
@@ -31,18 +31,18 @@ class Matched:
 
     @property
     def known(self) -> SampleScore:
-        """Any of them, for what all share: id, cluster, category, target."""
+        """One of them, for the fields that all share: id, cluster, category, target."""
         return self.baseline[0]
 
     @property
     def failed(self) -> bool:
-        """Whether a run has no answer."""
+        """Whether a run has no prediction."""
         return any(row.ended == "error" for row in (*self.baseline, *self.candidate))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paired:
-    """A benchmark that can be compared, on the samples all runs have."""
+    """A benchmark that can be compared, with the samples that all runs have."""
 
     benchmark: str
     baseline: tuple[Score, ...]
@@ -65,7 +65,7 @@ class Incomparable:
 
     benchmark: str
     why: tuple[str, ...]
-    """What differs or is missing, a line each."""
+    """What differs or is missing, one line each."""
 
 
 Read = Callable[[Path], list[SampleScore]]
@@ -79,8 +79,8 @@ def pair(
 ) -> list[Paired | Incomparable]:
     """Pair the samples of every benchmark that any of the runs has, or of those in `only`.
 
-    Several runs on a side are training seeds of one recipe. `read` reads a samples.jsonl.
-    Raises `UsageError` where a run's samples cannot be read.
+    Several runs on one side are training seeds of one recipe. `read` reads a samples.jsonl.
+    Raises `UsageError` if the samples of a run cannot be read.
     """
     runs = [*baseline, *candidate]
     names = dict.fromkeys(o.benchmark for found in runs for o in found.run.outcomes)
@@ -94,7 +94,7 @@ def _pair(
     sides = ["baseline"] * len(baseline) + ["candidate"] * len(candidate)
     scores = [_score(found.run, name) for found in runs]
     missing = [
-        f"the {side} {found.run.checkpoint.name} has no score of it{_because(found.run, name)}"
+        f"the {side} {found.run.checkpoint.name} has no score{_because(found.run, name)}"
         for found, side, score in zip(runs, sides, scores, strict=True)
         if score is None
     ]
@@ -123,7 +123,7 @@ def _matched(
     together = [tuple(table[id_] for table in tables) for id_ in everywhere]
     alike = [rows for rows in together if _asked_alike(rows)]
     if not alike:
-        why = "every sample was asked otherwise" if together else "no sample is in all of the runs"
+        why = "the prompts of all samples differ" if together else "no sample is in all runs"
         return Incomparable(name, (why,))
     return Paired(
         benchmark=name,
@@ -136,26 +136,26 @@ def _matched(
 
 
 def _table(found: FoundRun, score: Score, read: Read) -> dict[str, SampleScore]:
-    """The samples of a score by id; raises `UsageError` if they are not those it was made of."""
+    """The samples of `score` by id; raises `UsageError` if they do not give that score."""
     path = found.samples(score.benchmark)
     rows = [row for row in read(path) if row.counts]
     table = {row.id: row for row in rows}
     if len(table) != score.n or len(rows) != score.n:
-        has = f"{len(rows)} samples that count" if len(rows) != score.n else "an id twice"
+        has = f"{len(rows)} counted samples" if len(rows) != score.n else "a duplicate id"
         raise UsageError(
-            f"{path}: is damaged: it has {has}, and {found.path.name} says {score.n}; score again "
-            "with --mode eval"
+            f"{path}: is damaged: it has {has}, but n in {found.path.name} is {score.n}; score "
+            "again with --mode eval"
         )
     if abs(100 * mean([row.value for row in rows]) - score.value) > _ROUNDING:
         raise UsageError(
-            f"{path}: is not of the score in {found.path.name}, {score.value:.2f}; score again "
+            f"{path}: does not give the score in {found.path.name}, {score.value:.2f}; score again "
             "with --mode eval"
         )
     return table
 
 
 def _asked_alike(rows: Sequence[SampleScore]) -> bool:
-    """Whether all were asked the same; a sample that could not be asked at all has no digest."""
+    """Whether all prompts are equal. A sample whose prompt could not be built has no digest."""
     digests = {row.prompt_digest for row in rows if row.prompt_digest or row.ended != "error"}
     return len(digests) <= 1 and len({row.cluster for row in rows}) == 1
 

@@ -1,4 +1,4 @@
-"""Whether a candidate leads a sweep on the very data it is then compared on."""
+"""Selection bias: whether the candidate was chosen on the data it is compared on."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def find_lead(comparison: Comparison, results: Path) -> Lead | None:
 
 
 def lead(comparison: Comparison, others: Sequence[FoundRun]) -> Lead | None:
-    """Whether the candidates are the best of their sweep among `others`, on what is compared.
+    """Return a `Lead` if the candidates are the best of their sweep on the compared benchmarks.
 
-    A sweep is what lies side by side: the steps of a training run, and those of the runs beside it
-    (``sweep/lr-1/checkpoint-500``). The baseline is not of it.
+    `others` are further runs. A sweep is all steps of the training runs in one directory
+    (``sweep/lr-1/checkpoint-500``), without the baseline.
     """
     sweeps = {name for found in comparison.candidate if (name := sweep_of(found)) is not None}
     named = {found.path.resolve() for found in (*comparison.baseline, *comparison.candidate)}
@@ -64,7 +64,7 @@ def lead(comparison: Comparison, others: Sequence[FoundRun]) -> Lead | None:
 
 
 def sweep_of(found: FoundRun) -> str | None:
-    """Name the directory in which its training run lies; None if it is no step of one."""
+    """The directory that contains the training run; None if `found` is not a step of one."""
     directory, name = os.path.split(os.path.normpath(found.run.checkpoint.source))
     return os.path.dirname(directory) if STEP.fullmatch(name) else None  # noqa: PTH120 - as typed
 

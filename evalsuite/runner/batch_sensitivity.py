@@ -1,8 +1,8 @@
-"""What batching does to a score: some samples are asked once more, alone, and compared.
+"""Batch-size sensitivity: repeat some samples at batch size 1 and compare the predictions.
 
-In exact arithmetic an answer does not depend on what else is in its batch. In bfloat16 sums round
-differently with the batch's shape, so that now and then another token leads: those answers, and
-the scores made of them, carry noise that no error bar over samples shows.
+In exact arithmetic a prediction does not depend on the other samples of its batch. In bfloat16 the
+rounding of sums depends on the shape of the batch, so that sometimes another token has the highest
+probability. The standard error over samples does not include this effect.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from evalsuite.system.files import disk_errors, to_json_line, write_atomically
 from evalsuite.vlmevalkit.client import Kit
 
 SAMPLES = 64
-"""Of a run, over all its benchmarks, unless it is told otherwise."""
+"""Default number of repeated samples of a run, over all benchmarks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Twice:
-    """One sample answered in company, and alone."""
+class RerunPair:
+    """One sample answered in a batch, and at batch size 1."""
 
     id: str
     cluster: str
@@ -38,15 +38,15 @@ class Twice:
     value_alone: float
 
     def __post_init__(self) -> None:
-        # It comes from disk, too. Also refuses NaN.
+        # Values also come from disk. Also refuses NaN.
         if not (0 <= self.value <= 1 and 0 <= self.value_alone <= 1):
             raise ValueError(f"{self.id}: values are not within 0-1")
         if not all(isinstance(text, str) for text in (self.id, self.cluster, self.alone)):
-            raise TypeError("id, cluster and answers are texts")
+            raise TypeError("id, cluster and answers must be strings")
 
 
 def shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
-    """Share out `total` samples among benchmarks of these sizes, as evenly as they allow."""
+    """Distribute `total` samples over benchmarks of these sizes, as evenly as possible."""
     found: dict[str, int] = {}
     for place, (size, name) in enumerate(sorted((size, name) for name, size in sizes.items())):
         found[name] = min(size, total // (len(sizes) - place))
@@ -55,21 +55,21 @@ def shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
 
 
 def pick(ids: Iterable[str], count: int) -> list[str]:
-    """Take `count` of `ids`: always the same, in an order that does not depend on `count`."""
+    """Choose `count` of `ids`, deterministically; a smaller choice is part of a larger one."""
     return sorted(ids, key=_draw)[:count]
 
 
-def look_again(
+def score_reruns(
     kit: Kit,
     benchmark: Benchmark,
     rows: Sequence[SampleScore],
     predictions: Mapping[str, Prediction],
     again: Mapping[str, Prediction],
-) -> list[Twice]:
-    """Hold the answers `again`, given alone, against the scored `rows` of all `predictions`.
+) -> list[RerunPair]:
+    """Compare the reruns `again` at batch size 1 with the scored `rows` of `predictions`.
 
-    Where an answer has changed, all are scored once more with it in its place, since there are
-    metrics that look at several answers together. What failed either time is left out. Raises
+    If an answer changed, all samples are scored once more with the changed answers, because some
+    metrics use several answers together. Samples that failed once are left out. Raises
     `KitError`, `DiskError`.
     """
     known = {
@@ -88,12 +88,12 @@ def look_again(
         replaced = {**{id_: predictions[id_] for id_ in ids}, **changed}
         with (
             disk_errors(Path(tempfile.gettempdir())),
-            tempfile.TemporaryDirectory(prefix="evalsuite-again-") as scratch,
+            tempfile.TemporaryDirectory(prefix="evalsuite-rerun-") as scratch,
         ):
             scored = kit.score(benchmark, ids, replaced, Path(scratch) / "vlmevalkit")
         alone = {id_: value.value for id_, value in zip(ids, scored.values, strict=True)}
     return [
-        Twice(
+        RerunPair(
             id=row.id,
             cluster=row.cluster,
             prediction=row.prediction,
@@ -106,9 +106,9 @@ def look_again(
     ]
 
 
-def write(path: Path, found: Sequence[Twice]) -> None:
+def write(path: Path, found: Sequence[RerunPair]) -> None:
     """Write batch_sensitivity.jsonl, a line a sample in data order. Raises `DiskError`."""
-    write_atomically(path, "".join(to_json_line(dataclasses.asdict(twice)) for twice in found))
+    write_atomically(path, "".join(to_json_line(dataclasses.asdict(pair)) for pair in found))
 
 
 def pool(
@@ -116,27 +116,27 @@ def pool(
 ) -> BatchSensitivity | None:
     """The batch sensitivity of a run, pooled over its benchmarks; None if nothing is known.
 
-    Of each benchmark as many samples count as is its share, so that it does not matter whether
+    Each benchmark contributes its share of samples, so that the result does not depend on whether
     benchmarks were run one by one or together.
     """
     from evalsuite.stats.paired_difference import estimate_drop  # scipy: only here
 
     wanted = shares(sizes, total)
     found = {
-        name: sorted(read(path), key=lambda twice: _draw(twice.id))[: wanted[name]]
+        name: sorted(read(path), key=lambda pair: _draw(pair.id))[: wanted[name]]
         for name, path in sorted(files.items())
         if path.exists()
     }
-    twices = [twice for some in found.values() for twice in some]
-    if not twices:
+    pairs = [pair for some in found.values() for pair in some]
+    if not pairs:
         return None
-    gains = [twice.value - twice.value_alone for twice in twices]
-    # Each benchmark has the same share, so that this is what happens to their mean.
-    clusters = [(name, twice.cluster) for name, some in found.items() for twice in some]
+    gains = [pair.value - pair.value_alone for pair in pairs]
+    # Each benchmark has the same share, so this is the effect on their mean.
+    clusters = [(name, pair.cluster) for name, some in found.items() for pair in some]
     low, high = estimate_drop(gains, clusters).interval()
     return BatchSensitivity(
         samples={name: len(some) for name, some in found.items() if some},
-        changed=sum(twice.prediction != twice.alone for twice in twices),
+        changed=sum(pair.prediction != pair.alone for pair in pairs),
         flipped=sum(gain != 0 for gain in gains),
         effect=100 * mean(gains),
         low=100 * low,
@@ -144,12 +144,12 @@ def pool(
     )
 
 
-def read(path: Path) -> list[Twice]:
-    """What `write` wrote; nothing if there is no file. Raises `UsageError` if it is damaged."""
+def read(path: Path) -> list[RerunPair]:
+    """Read a batch_sensitivity.jsonl; empty if missing. Raises `UsageError` if damaged."""
     if not path.exists():
         return []
     try:
-        return [Twice(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+        return [RerunPair(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
     except (ValueError, TypeError):
         raise UsageError(
             f"{path}: is damaged; delete it, and score again with --mode eval --fresh"
@@ -157,5 +157,5 @@ def read(path: Path) -> list[Twice]:
 
 
 def _draw(id_: str) -> bytes:
-    """A lot that has nothing to do with the order of the data."""
+    """A sort key that is independent of the order of the data."""
     return hashlib.sha256(f"again\0{id_}".encode(errors="surrogatepass")).digest()

@@ -1,4 +1,4 @@
-"""Run a checkpoint as a baseline was run, so that the two can be compared."""
+"""Evaluate a checkpoint under the conditions of a baseline, so that they can be compared."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from evalsuite.runs.records import FoundRun, Score
 def run_like(
     baseline: FoundRun, config: RunConfig, emit: OnEvent, only: Sequence[str] = ()
 ) -> FoundRun:
-    """Run the checkpoint of `config` on what `baseline` has scores of, or on those in `only`.
+    """Evaluate the checkpoint of `config` on the benchmarks of `baseline`, or on those in `only`.
 
-    What was done before is not done again. Raises what `evalsuite.runner.session.run_all`
+    Earlier work is continued. Raises what `evalsuite.runner.session.run_all`
     raises, and `UsageError` for several checkpoints.
     """
     prepared = prepare(as_run(baseline, config, only), emit)
@@ -32,10 +32,9 @@ def run_like(
 
 
 def as_run(baseline: FoundRun, config: RunConfig, only: Sequence[str] = ()) -> RunConfig:
-    """`config` with what decides whether answers can be compared taken from `baseline`.
+    """`config` with the benchmarks and conditions of `baseline`.
 
-    A limit or dtype that `config` names itself stays. Raises `UsageError` if `baseline` has no
-    score to be compared with.
+    An explicit limit or dtype of `config` is kept. Raises `UsageError` if `baseline` has no score.
     """
     settings = baseline.run.settings
     known = [score.benchmark for score in baseline.run.scores]

@@ -4,12 +4,13 @@ Values are kept as the user gave them. `evalsuite.runner.resolved` has what they
 machine.
 """
 
+# ruff: noqa: RUF009 - option() returns a dataclass field
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from evalsuite.errors import UsageError, nearest
 from evalsuite.smolvlm.prompts import PromptStyle
@@ -22,12 +23,17 @@ class Option:
     """How a field of `RunConfig` is given on the command line."""
 
     help: str
+    metavar: str | None = None
     aliases: tuple[str, ...] = ()
     """Further flags beside the field's own name."""
-    metavar: str | None = None
     minimum: int | None = None
     separated: bool = False
     """Whether several values are separated by commas. Otherwise the flag is repeated."""
+
+
+def option(default: Any, help: str, metavar: str | None = None, **more: Any) -> Any:
+    """A field with its `Option`."""
+    return field(default=default, metadata={"option": Option(help, metavar, **more)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,24 +42,17 @@ class CheckpointConfig:
 
     panel: ClassVar = "Checkpoint"
 
-    ckpt: Annotated[
-        tuple[str, ...],
-        Option(
-            "Checkpoint: a directory (also of a LoRA adapter), a Hub id, [bold]demo[/bold] or "
-            "[bold]demo:early[/bold]. Repeat it or give a pattern like 'sft/checkpoint-*' for "
-            "several.",
-            metavar="PATH|HUB_ID",
-        ),
-    ] = ()
-    name: Annotated[str | None, Option("Display name of the checkpoint.")] = None
-    base: Annotated[
-        str | None,
-        Option("Base model of a LoRA adapter.", metavar="PATH|HUB_ID"),
-    ] = None
-    processor: Annotated[
-        str | None,
-        Option("Read processor files missing in the checkpoint from here.", metavar="PATH|HUB_ID"),
-    ] = None
+    ckpt: tuple[str, ...] = option(
+        (),
+        "Checkpoint: a directory (also of a LoRA adapter), a Hub id, [bold]demo[/bold] or "
+        "[bold]demo:early[/bold]. Repeat it or give a pattern like 'sft/checkpoint-*' for several.",
+        "PATH|HUB_ID",
+    )
+    name: str | None = option(None, "Display name of the checkpoint.", "NAME")
+    base: str | None = option(None, "Base model of a LoRA adapter.", "PATH|HUB_ID")
+    processor: str | None = option(
+        None, "Read processor files missing in the checkpoint from here.", "PATH|HUB_ID"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,33 +61,22 @@ class BenchmarkConfig:
 
     panel: ClassVar = "Benchmarks"
 
-    suite: Annotated[
-        str | None,
-        Option("Suite of benchmarks; 'evalsuite list suites' shows them.", metavar="NAME"),
-    ] = None
-    benchmarks: Annotated[
-        tuple[str, ...],
-        Option(
-            "Benchmark names, separated by commas.",
-            aliases=("--tasks", "--data", "-b"),
-            metavar="NAMES",
-            separated=True,
-        ),
-    ] = ()
-    limit: Annotated[
-        str | None,
-        Option(
-            "Evaluate only N samples per benchmark (50) or a fraction (0.1).", metavar="N|FRACTION"
-        ),
-    ] = None
-    set: Annotated[
-        tuple[str, ...],
-        Option("Change frames or max_new_tokens of a benchmark.", metavar="BENCH.KEY=VALUE"),
-    ] = ()
-    benchmarks_file: Annotated[
-        Path | None,
-        Option("Use this benchmarks.yaml. It may extend the packaged one.", metavar="FILE"),
-    ] = None
+    suite: str | None = option(
+        None, "Suite of benchmarks; 'evalsuite list suites' shows them.", "NAME"
+    )
+    benchmarks: tuple[str, ...] = option(
+        (), "Benchmark names, separated by commas.", "NAMES",
+        aliases=("--tasks", "--data", "-b"), separated=True,
+    )  # fmt: skip
+    limit: str | None = option(
+        None, "Evaluate only N samples per benchmark (50) or a fraction (0.1).", "N|FRACTION"
+    )
+    set: tuple[str, ...] = option(
+        (), "Change frames or max_new_tokens of a benchmark.", "BENCH.KEY=VALUE"
+    )
+    benchmarks_file: Path | None = option(
+        None, "Use this benchmarks.yaml. It may extend the packaged one.", "FILE"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,24 +85,19 @@ class PromptConfig:
 
     panel: ClassVar = "Prompts"
 
-    prompts: Annotated[
-        PromptStyle,
-        Option(
-            "vlmevalkit: the prompts of VLMEvalKit's SmolVLM classes. native: the checkpoint's "
-            "chat template and its training video format.",
-            metavar="vlmevalkit|native",
-        ),
-    ] = "vlmevalkit"
-    blind: Annotated[
-        bool, Option("Text-only baseline: remove images and frames from the prompts.")
-    ] = False
-    max_new_tokens: Annotated[
-        int | None, Option("Maximum number of new tokens for every benchmark.", minimum=1)
-    ] = None
-    longest_edge: Annotated[
-        int | None,
-        Option("Resize images to this longest edge, in pixels.", metavar="PIXELS", minimum=1),
-    ] = None
+    prompts: PromptStyle = option(
+        "vlmevalkit",
+        "vlmevalkit: the prompts of VLMEvalKit's SmolVLM classes. native: the checkpoint's chat "
+        "template and its training video format.",
+        "vlmevalkit|native",
+    )
+    blind: bool = option(False, "Text-only baseline: remove images and frames from the prompts.")
+    max_new_tokens: int | None = option(
+        None, "Maximum number of new tokens for every benchmark.", "N", minimum=1
+    )
+    longest_edge: int | None = option(
+        None, "Resize images to this longest edge, in pixels.", "PIXELS", minimum=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,75 +106,53 @@ class InferenceConfig:
 
     panel: ClassVar = "Inference"
 
-    mode: Annotated[
-        Mode,
-        Option(
-            "all; infer: predict only; eval: score existing predictions only.",
-            metavar="all|infer|eval",
-        ),
-    ] = "all"
-    device: Annotated[str, Option("auto, cpu, cuda or cuda:N.", metavar="DEVICE")] = "auto"
-    dtype: Annotated[
-        str,
-        Option(
-            "auto (bfloat16 on CUDA, otherwise float32), float32, bfloat16 or float16.",
-            metavar="DTYPE",
-        ),
-    ] = "auto"
-    batch_size: Annotated[
-        str, Option("Batch size. Does not affect results in float32.", metavar="auto|N")
-    ] = "auto"
-    workers: Annotated[
-        str,
-        Option(
-            "Number of worker processes. auto: one per GPU, or one on the CPU.", metavar="auto|N"
-        ),
-    ] = "auto"
-    ray: Annotated[
-        str | None,
-        Option(
-            "Run the workers on a Ray cluster: the one this machine belongs to (auto), or the one "
-            "with this head node. One worker per GPU, or --workers N with one CPU each.",
-            metavar="auto|HOST:PORT",
-        ),
-    ] = None
-    shard: Annotated[
-        str | None,
-        Option(
-            "Predict only part I of N, for example in a Slurm array. Score all parts later with "
-            "--mode eval.",
-            metavar="I/N",
-        ),
-    ] = None
-    noise: Annotated[
-        int | None,
-        Option(
-            "Repeat N samples at batch size 1 to measure batch-size sensitivity. Default: 64; 0 "
-            "disables it.",
-            metavar="N",
-            minimum=0,
-        ),
-    ] = None
+    mode: Mode = option(
+        "all", "all; infer: predict only; eval: score existing predictions only.", "all|infer|eval"
+    )
+    device: str = option("auto", "auto, cpu, cuda or cuda:N.", "DEVICE")
+    dtype: str = option(
+        "auto", "auto (bfloat16 on CUDA, otherwise float32), float32, bfloat16 or float16.", "DTYPE"
+    )
+    batch_size: str = option("auto", "Batch size. Does not affect results in float32.", "auto|N")
+    workers: str = option(
+        "auto", "Number of worker processes. auto: one per GPU, or one on the CPU.", "auto|N"
+    )
+    ray: str | None = option(
+        None,
+        "Run the workers on a Ray cluster: the one this machine belongs to (auto), or the one with "
+        "this head node. One worker per GPU, or --workers N with one CPU each.",
+        "auto|HOST:PORT",
+    )
+    shard: str | None = option(
+        None,
+        "Predict only part I of N, for example in a Slurm array. Score all parts later with --mode "
+        "eval.",
+        "I/N",
+    )
+    noise: int | None = option(
+        None,
+        "Repeat N samples at batch size 1 to measure batch-size sensitivity \\[default: 64; 0 "
+        "disables].",
+        "N",
+        minimum=0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeConfig:
-    """Who scores answers that rules cannot score."""
+    """Which model scores answers that rules cannot score."""
 
     panel: ClassVar = "Judge"
 
-    judge: Annotated[
-        str,
-        Option("exact: score with rules only. MODEL: use this judge model.", metavar="exact|MODEL"),
-    ] = "exact"
-    judge_base_url: Annotated[
-        str | None,
-        Option(
-            "OpenAI-compatible endpoint of the judge. Its key is read from $EVALSUITE_JUDGE_KEY "
-            "or $OPENAI_API_KEY.",
-            metavar="URL",
-        ),
-    ] = None
+    judge: str = option(
+        "exact", "exact: score with rules only. MODEL: use this judge model.", "exact|MODEL"
+    )
+    judge_base_url: str | None = option(
+        None,
+        "OpenAI-compatible endpoint of the judge. Its key is read from $EVALSUITE_JUDGE_KEY or "
+        "$OPENAI_API_KEY.",
+        "URL",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,26 +161,20 @@ class DataConfig:
 
     panel: ClassVar = "Data and results"
 
-    output_dir: Annotated[
-        Path, Option("Results directory.", aliases=("--output-path",), metavar="DIR")
-    ] = Path("results")
-    data_dir: Annotated[
-        Path | None,
-        Option(
-            "Use existing files in DIR; never download or write there (docs/reference/data.md).",
-            metavar="DIR",
-        ),
-    ] = None
-    available: Annotated[bool, Option("Skip benchmarks whose data is missing.")] = False
-    allow_modified_data: Annotated[
-        bool,
-        Option("Accept data that differs from the published data; the score gets a footnote."),
-    ] = False
-    yes: Annotated[bool, Option("Download missing data even if it is larger than 5 GB.")] = False
-    fresh: Annotated[
-        bool, Option("Discard earlier predictions and scores of these benchmarks.")
-    ] = False
-    dry_run: Annotated[bool, Option("Print the plan and exit.")] = False
+    output_dir: Path = option(
+        Path("results"), "Results directory.", "DIR", aliases=("--output-path",)
+    )
+    data_dir: Path | None = option(
+        None, "Use existing files in DIR; never download or write there (docs/reference/data.md).",
+        "DIR",
+    )  # fmt: skip
+    available: bool = option(False, "Skip benchmarks whose data is missing.")
+    allow_modified_data: bool = option(
+        False, "Accept data that differs from the published data; the score gets a footnote."
+    )
+    yes: bool = option(False, "Download missing data even if it is larger than 5 GB.")
+    fresh: bool = option(False, "Discard earlier predictions and scores of these benchmarks.")
+    dry_run: bool = option(False, "Print the plan and exit.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +183,7 @@ class RunConfig(
 ):
     """All options of a run. A function that needs one part of them takes that part's class."""
 
-    command: str = field(default="", kw_only=True)
+    command: str = ""
     """The command line or call, for the record."""
 
     @classmethod
@@ -298,16 +253,17 @@ class RunOption:
 
 
 def _options() -> dict[str, RunOption]:
-    parts = [part for part in reversed(RunConfig.__mro__) if "panel" in vars(part)]
     found = {}
-    for part in parts:
+    for part in (p for p in reversed(RunConfig.__mro__) if "panel" in vars(p)):
+        panel: str = part.panel  # type: ignore[attr-defined]
         for item in fields(part):
-            kind, option = typing.get_args(item.type)
+            kind: Any = item.type
             if isinstance(kind, types.UnionType):  # X | None
                 kind = typing.get_args(kind)[0]
-            kind = typing.get_origin(kind) if typing.get_origin(kind) is tuple else kind
-            panel: str = part.panel  # type: ignore[attr-defined]
-            found[item.name] = RunOption(item.name, kind, item.default, panel, option)
+            kind = tuple if typing.get_origin(kind) is tuple else kind
+            found[item.name] = RunOption(
+                item.name, kind, item.default, panel, item.metadata["option"]
+            )
     return found
 
 

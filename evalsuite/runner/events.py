@@ -1,4 +1,4 @@
-"""What a run reports while it works. Whoever wants to know passes an `OnEvent` function.
+"""Events of a run in progress. They are passed to an `OnEvent` function.
 
 The field ``run`` is the checkpoint's name if several checkpoints are evaluated together, and empty
 otherwise.

@@ -1,12 +1,13 @@
-"""One benchmark's work, and what the threads of an evaluation report about it."""
+"""One benchmark of one run: its samples, its phase and its costs."""
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass, field
 
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.runner.workers.slot import WorkerMessage
+from evalsuite.runner.plan import Choice
 from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.journal import Journal
 from evalsuite.runs.records import Failure, Prediction, SampleScore, Score
@@ -14,89 +15,101 @@ from evalsuite.sample import Sample
 from evalsuite.smolvlm.requests import Answer, add_seconds
 from evalsuite.vlmevalkit.client import BrokenSample
 
-MOST_FRAMES = 64
-"""Of a video shown at so many frames a second, for guessing how long it takes."""
+MAX_FRAMES = 64
+"""Assumed number of frames of a video that is shown at a frame rate, to estimate durations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Samples that are built in one request, those about the same media together."""
+    """Samples built by one request: all that share their images or videos."""
 
     ids: list[str]
     unanswered: int
     """How many of them have no prediction yet."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Job:
-    """The state of one benchmark's work for one checkpoint."""
+@dataclass(slots=True)
+class Predicting:
+    """First phase: samples are built and predicted."""
 
-    run: int
-    """Which of the evaluation's runs it belongs to."""
-    benchmark: Benchmark
-    conditions: Conditions
-    """How it is asked and scored."""
-    chosen: list[str]
-    """Sample ids in the order they are asked: those of one cluster side by side."""
-    order: list[str]
-    """The same in data order."""
-    journal: Journal
-    whole: list[str]
-    """Of all shards, if this is one; otherwise as `chosen`."""
-    left_out: int
-    """Samples that only a judge could score."""
-    before: Score | None
-    """The score of an earlier session, if there was one."""
-    samples: dict[str, Sample | BrokenSample] = field(default_factory=dict)
-    pending: set[str] = field(default_factory=set)
-    """Ids of samples that were built and have no prediction."""
-    to_build: deque[Piece] = field(default_factory=deque)
+    to_build: deque[Piece]
     building: int = 0
-    """Pieces the kit process has been asked for."""
+    """Requested pieces that have not arrived."""
     coming: int = 0
-    """Samples without a prediction among both."""
-    asked: int = 0
-    """Questions put to workers in this session, those asked again aside."""
+    """Samples without a prediction that are not built yet."""
+    pending: set[str] = field(default_factory=set)
+    """Ids of samples that are built and have no prediction."""
     done: int = 0
-    """Samples of this run that have a prediction, for the progress display."""
-    began: float | None = None
-    """When the first worker turned to it: monotonic seconds."""
-    seconds: float | None = None
-    """Spent predicting; None if nothing was asked in this session."""
-    peak_memory_bytes: int | None = None
-    host_memory_bytes: int | None = None
-    spent: dict[str, float] = field(default_factory=dict)
-    """Seconds by stage, of the kit process and of the workers."""
-    tokens: dict[str, int] = field(default_factory=dict)
-    """Tokens and tiles by kind, as in `Cost.tokens`."""
-    score: Score | None = None
-    """Of this session."""
-    rows: list[SampleScore] = field(default_factory=list)
-    """What `score` was made of."""
-    again: Journal | None = None
-    """Answers given alone; None if none are wanted."""
-    wanted_again: list[str] = field(default_factory=list)
-    """Ids of the samples to be asked once more, alone."""
-    asked_again: bool = False
-    """Whether these were put in line, if there is anybody to ask."""
-    pending_again: set[str] = field(default_factory=set)
-    """Of these, those in line without an answer."""
+    """Samples with a prediction."""
 
     @property
     def built(self) -> bool:
-        """Whether all samples have been built."""
+        """Whether all samples are built."""
         return not (self.to_build or self.building)
 
-    @property
-    def weight(self) -> int:
-        """How long it may take, in images to be looked at."""
-        frames = self.benchmark.frames
-        return self.coming * ((frames.count or MOST_FRAMES) if frames else 1)
 
-    def charge(self, answer: Answer) -> None:
-        """Add what `answer` cost to the figures."""
+@dataclass(slots=True)
+class Scoring:
+    """Second phase: all samples have a prediction. Meanwhile some are repeated at batch size 1."""
+
+    score: Score | None = None
+    """None until it is computed."""
+    rows: list[SampleScore] = field(default_factory=list)
+    """The scored samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringReruns:
+    """Third phase: score and reruns exist, and the reruns are being scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Last phase: the benchmark has its outcome, or its run was given up."""
+
+
+Phase = Predicting | Scoring | ScoringReruns | Done
+
+
+@dataclass(slots=True)
+class Reruns:
+    """Samples that are repeated at batch size 1."""
+
+    journal: Journal | None
+    """None: nothing is repeated."""
+    ids: list[str] = field(default_factory=list)
+    started: bool = False
+    pending: set[str] = field(default_factory=set)
+    """Ids without an answer."""
+
+    @property
+    def predictions(self) -> dict[str, Prediction]:
+        """The answers so far."""
+        known = {} if self.journal is None else self.journal.predictions
+        return {id_: known[id_] for id_ in self.ids if id_ in known}
+
+
+@dataclass(slots=True)
+class PredictionCost:
+    """Time, tokens and memory of the predictions of this session."""
+
+    samples: int = 0
+    """Samples sent to workers, without reruns."""
+    began: float | None = None
+    """When the first worker started: monotonic seconds."""
+    predict_seconds: float | None = None
+    """From then to the last prediction; None if this session predicted nothing."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By stage, of the kit process and of the workers."""
+    tokens: dict[str, int] = field(default_factory=dict)
+    """Tokens and tiles by kind, as in `Cost.tokens`."""
+    peak_memory_bytes: int | None = None
+    host_memory_bytes: int | None = None
+
+    def add(self, answer: Answer) -> None:
+        """Add the cost of `answer`."""
         cost = answer.cost
-        add_seconds(self.spent, cost.seconds)
+        add_seconds(self.seconds, cost.seconds)
         counted = {
             "prompt": cost.prompt_tokens,
             "read": cost.prefill_tokens,
@@ -106,80 +119,89 @@ class Job:
         for kind, count in counted.items():
             self.tokens[kind] = self.tokens.get(kind, 0) + count
 
-    def measured(self, peak_memory_bytes: int | None, host_memory_bytes: int | None) -> None:
-        """Keep the memory of the worker that took most."""
-        self.peak_memory_bytes = _most(self.peak_memory_bytes, peak_memory_bytes)
-        self.host_memory_bytes = _most(self.host_memory_bytes, host_memory_bytes)
+    def add_batch(self, since: float, peak_bytes: int | None, host_bytes: int | None) -> None:
+        """Add a batch begun at `since` by a worker with this peak memory."""
+        self.began = since if self.began is None else min(self.began, since)
+        self.peak_memory_bytes = _max(self.peak_memory_bytes, peak_bytes)
+        self.host_memory_bytes = _max(self.host_memory_bytes, host_bytes)
 
-    def stop(self) -> None:
-        """Build no more; what has been asked may still be answered."""
-        self.to_build.clear()
-        self.coming = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A piece of a job has its prompts."""
-
-    job: Job
-    piece: Piece
-    samples: list[Sample | BrokenSample]
-    seconds: float
-    """What building them took."""
+    def finish(self) -> None:
+        """Stop the clock: the last prediction exists."""
+        if self.began is not None:
+            self.predict_seconds = time.monotonic() - self.began
 
 
-@dataclass(frozen=True, slots=True)
-class Unbuilt:
-    """The samples of a job cannot be had."""
+@dataclass(slots=True, kw_only=True, eq=False)
+class Job:
+    """The work on one benchmark for one checkpoint."""
 
-    job: Job
-    failure: Failure
+    run: int
+    """Index of its run."""
+    benchmark: Benchmark
+    conditions: Conditions
+    """How it is asked and scored."""
+    choice: Choice
+    """The samples; those of one cluster are neighbours."""
+    order: list[str]
+    """Their ids in the order of the data."""
+    journal: Journal
+    reruns: Reruns
+    phase: Phase
+    before: Score | None
+    """The score of an earlier session."""
+    samples: dict[str, Sample | BrokenSample] = field(default_factory=dict)
+    """Those that are built, by id."""
+    cost: PredictionCost = field(default_factory=PredictionCost)
 
+    @property
+    def name(self) -> str:
+        """Name of the benchmark."""
+        return self.benchmark.name
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A job has its score."""
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return isinstance(self.phase, Done)
 
-    job: Job
-    score: Score
-    rows: list[SampleScore]
-    """What it was made of."""
+    @property
+    def coming(self) -> int:
+        """Samples that workers may yet be asked."""
+        return self.phase.coming if isinstance(self.phase, Predicting) else 0
 
+    @property
+    def asking(self) -> bool:
+        """Whether samples are left to ask, or answers to arrive."""
+        return isinstance(self.phase, Predicting) or bool(self.reruns.pending)
 
-@dataclass(frozen=True, slots=True)
-class Unscored:
-    """A job can have no score."""
+    @property
+    def weight(self) -> int:
+        """Estimate of the time left, in images."""
+        frames = self.benchmark.frames
+        return self.coming * ((frames.count or MAX_FRAMES) if frames else 1)
 
-    job: Job
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class LookedAgain:
-    """What came of asking samples of a scored job again is written down."""
-
-    job: Job
-    asked_again: int
-    remark: str = ""
-    """Why nothing is, if so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Defect:
-    """A thread ended by an exception that nobody expected."""
-
-    error: BaseException
-
-
-Event = Built | Unbuilt | Scored | Unscored | LookedAgain | WorkerMessage | Defect
+    def close(self) -> None:
+        """Close the journals."""
+        self.journal.close()
+        if self.reruns.journal is not None:
+            self.reruns.journal.close()
 
 
 def failed_prediction(sample: BrokenSample) -> Prediction:
-    """What is kept of a sample that cannot be asked."""
+    """The prediction of a sample that cannot be asked."""
     return Prediction(
         id=sample.id, prompt_digest="", text="", tokens=0, ended="error", error=sample.reason
     )
 
 
-def _most(one: int | None, other: int | None) -> int | None:
+def unpredicted(job: Job, missing: int) -> Failure:
+    """The failure of a benchmark with `missing` predictions and no worker to make them."""
+    return Failure(
+        benchmark=job.name,
+        stage="predict",
+        message=f"{missing} of {len(job.choice.asked)} samples have no prediction",
+        remedy="run with --mode all or infer first, and every --shard there is",
+    )
+
+
+def _max(one: int | None, other: int | None) -> int | None:
     return max(one or 0, other or 0) or None

@@ -1,4 +1,4 @@
-"""Which samples of a benchmark a run is about, and where it keeps what it finds."""
+"""Choose the samples of a benchmark: limits, shards and pieces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evalsuite.runs.layout import Limit, Shard
 
 
 class Grouped(Protocol):
-    """A sample as far as choosing goes."""
+    """What choosing needs of a sample."""
 
     @property
     def id(self) -> str: ...  # noqa: D102
@@ -22,7 +22,7 @@ class Grouped(Protocol):
 
 
 class Listed(Grouped, Protocol):
-    """A sample of a benchmark that may be made of several datasets."""
+    """A sample of a benchmark that may have several datasets."""
 
     @property
     def part(self) -> str: ...  # noqa: D102
@@ -30,22 +30,22 @@ class Listed(Grouped, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The samples of a benchmark that a run is about."""
+    """The samples of a run for one benchmark."""
 
     asked: list[str]
-    """Their ids, those of one cluster side by side."""
+    """Their ids; those of one cluster are neighbours."""
     left_out: int
-    """How many more there would be, had somebody to score them."""
+    """How many more would be chosen if there were a judge to score them."""
     whole: list[str]
-    """The ids that all shards together ask."""
+    """The ids of all shards together."""
 
 
 def choose(samples: Sequence[Grouped], limit: Limit | None) -> list[str]:
-    """The ids of the samples a run with `limit` asks, those of one cluster side by side.
+    """The ids of the samples of a run with `limit`; those of one cluster are neighbours.
 
-    Clusters are taken whole, in an order that depends on nothing but their names, until the limit
-    is reached; only the last may be cut. So the choice under a smaller limit is part of the choice
-    under a larger one, and does not lean towards the front of the data.
+    Whole clusters are taken until the limit is reached; only the last one may be cut. Their order
+    depends only on their names. So the samples of a smaller limit are part of those of a larger
+    limit, and are not only from the start of the data.
     """
     clusters: dict[str, list[str]] = {}
     for sample in samples:
@@ -64,11 +64,10 @@ def choose_scorable(
     all_parts: bool,
     shard: Shard | None = None,
 ) -> Choice:
-    """`choose`, less the samples that only a judge could score if there is none.
+    """`choose` without the samples that only a judge can score, if there is no judge.
 
-    They are left out after choosing, so that a judge who comes later finds the same choice.
-    `all_parts` keeps them: predictions may be scored elsewhere. Of what is left, a `shard` asks
-    its part.
+    They are removed after choosing, so that a later run with a judge has the same choice.
+    `all_parts` keeps them: predictions may be scored later. A `shard` gets its part of the rest.
     """
     chosen = choose(samples, limit)
     parts = {sample.id: sample.part for sample in samples}
@@ -79,7 +78,7 @@ def choose_scorable(
 
 
 def part_of(samples: Iterable[Grouped], chosen: Sequence[str], shard: Shard) -> list[str]:
-    """The ids that `shard` asks: every `count`-th cluster, in the order a limit takes them."""
+    """The ids of `shard`: every `count`-th cluster, in the order of `choose`."""
     cluster = {sample.id: sample.cluster for sample in samples}
     present = {cluster[id_] for id_ in chosen}
     mine = set(_shuffled(present)[shard.index - 1 :: shard.count])
@@ -91,8 +90,7 @@ def cut(
 ) -> Iterator[list[str]]:
     """The `chosen` ids in pieces of about `size`.
 
-    A cluster is only parted if it is larger than `most`: what is asked about a video belongs into
-    one piece, as it is decoded and read once.
+    A cluster is split only if it is larger than `most`: a video is decoded once for each piece.
     """
     cluster = {sample.id: sample.cluster for sample in samples}
     piece: list[str] = []
@@ -110,7 +108,7 @@ def cut(
 
 
 def _shuffled(clusters: Iterable[str]) -> list[str]:
-    """Names in an order that has nothing to do with that of the data, always the same."""
+    """Names in a fixed order that is independent of the data's order."""
     return sorted(clusters, key=lambda name: hashlib.sha256(name.encode()).digest())
 
 

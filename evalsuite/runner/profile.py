@@ -27,7 +27,7 @@ from evalsuite.system.environment import versions
 from evalsuite.system.packages import require_run
 
 SCHEMA = 1
-"""The version of profile.json."""
+"""Version of profile.json."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +45,12 @@ class ProfileConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What was measured, on what, and with what."""
+    """The measurements of a checkpoint on one device."""
 
     checkpoint: CheckpointRecord
     command: str
     made: str
-    """When, in UTC."""
+    """Time of the measurement, in UTC."""
     device: str
     dtype: str
     rates: DeviceRates
@@ -62,15 +62,15 @@ class Profile:
 
     @property
     def measured(self) -> tuple[Measurement, ...]:
-        """The rows with figures."""
+        """The rows without the failed ones."""
         return tuple(row for row in self.rows if isinstance(row, Measurement))
 
 
 def profile(config: ProfileConfig, say: Callable[[str], None] = lambda _: None) -> Profile:
-    """Measure, one process a batch size.
+    """Measure each batch size in its own process.
 
-    Raises `UsageError` for wrong arguments and `IncompleteError` if not even the device's own
-    rates can be had.
+    Raises `UsageError` for wrong arguments and `IncompleteError` if the rates of the device cannot
+    be measured.
     """
     require_run()
     batch_sizes = _batch_sizes(config.batch_sizes)
@@ -116,7 +116,7 @@ def profile(config: ProfileConfig, say: Callable[[str], None] = lambda _: None) 
 
 
 def profile_to_plain(made: Profile) -> dict[str, Any]:
-    """`made` with all its figures, as profile.json has them."""
+    """The content of profile.json."""
     plain = {"schema": SCHEMA, **dataclasses.asdict(made)}
     plain["rows"] = [
         measurement_to_plain(row, made.rates)

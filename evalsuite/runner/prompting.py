@@ -46,7 +46,9 @@ class PendingQuestion:
         return self.question.unbatched
 
 
-def ask(job: Job, samples: Iterable[Sample], builder: PromptBuilder) -> Iterator[PendingQuestion]:
+def questions(
+    job: Job, samples: Iterable[Sample], builder: PromptBuilder
+) -> Iterator[PendingQuestion]:
     """Questions for those of `samples` that have no prediction, or one for another prompt."""
     for sample in samples:
         prompt = builder.build(sample, job.benchmark)
@@ -55,10 +57,10 @@ def ask(job: Job, samples: Iterable[Sample], builder: PromptBuilder) -> Iterator
             yield _pending(job, sample.id, digest, prompt, rerun=False)
 
 
-def ask_again(job: Job, builder: PromptBuilder) -> Iterator[PendingQuestion]:
+def rerun_questions(job: Job, builder: PromptBuilder) -> Iterator[PendingQuestion]:
     """Questions for the reruns without an answer, but for samples that failed the first time."""
-    known = {} if job.again is None else job.again.predictions
-    for id_ in job.wanted_again:
+    known = job.reruns.predictions
+    for id_ in job.reruns.ids:
         sample, first = job.samples[id_], job.journal.predictions[id_]
         if isinstance(sample, BrokenSample) or first.ended == "error":
             continue

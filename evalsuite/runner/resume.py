@@ -1,4 +1,4 @@
-"""What an earlier run left, and what of it stands."""
+"""Find the scores of an earlier run that need no update."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from evalsuite.runs.storage import read_run
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A run as it was found."""
+    """The state of a run on disk."""
 
     previous: Run | None
     standing: list[BenchmarkPlan]
-    """Benchmarks whose score need not be made again."""
+    """Benchmarks whose score needs no update."""
     todo: list[Benchmark]
     reopened: frozenset[str] = frozenset()
-    """Of these the names of those whose score is right, but says too little of noise."""
+    """Names of those whose score is current but has too few reruns at batch size 1."""
 
     @property
     def complete(self) -> bool:
-        """Whether nothing at all is left to do."""
+        """Whether nothing is left to do."""
         return self.previous is not None and self.previous.finished is not None and not self.todo
 
 
@@ -40,9 +40,9 @@ def look(
     fresh: bool,
     noise: int = 0,
 ) -> State:
-    """What is at `where` and what is left of `benchmarks`; raises `UsageError`.
+    """Compare the run at `where` with `benchmarks`; raises `UsageError`.
 
-    A score stands only if all that was to be asked once more was, and its share of `noise` samples.
+    A score is complete only if all its reruns are there, and at least its share of `noise` samples.
     """
     previous = read_run(where.run_json) if where.run_json.exists() else None
     scores = {s.benchmark: s for s in previous.scores} if previous and not fresh else {}
@@ -61,7 +61,7 @@ def look(
 
 
 def header(benchmark: Benchmark, conditions: Conditions) -> dict[str, Any]:
-    """What a prediction depends on besides its sample and the settings of the run."""
+    """The header of a journal: what predictions depend on, other than sample and settings."""
     return {
         "benchmark": benchmark.name,
         "dataset": conditions.dataset,

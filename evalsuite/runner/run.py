@@ -1,4 +1,4 @@
-"""Evaluate checkpoints on benchmarks: what is left to do, and doing it."""
+"""Evaluate checkpoints on benchmarks: find what is left to do, and do it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from evalsuite.checkpoint.adapter import require_peft
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import IncompleteError
 from evalsuite.runner.events import BenchmarkPlan, OnEvent, RunPlanned
+from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.loop import Evaluation
 from evalsuite.runner.plan import choose_scorable
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import State, header, look
 from evalsuite.runner.run_record import Assignment
 from evalsuite.runner.scoring import conditions_of
-from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers.slot import StartWorker
 from evalsuite.runner.workers.worker import Worker
 from evalsuite.runs.comparable import Conditions
@@ -38,13 +38,13 @@ def evaluate_all(
     *,
     start_worker: StartWorker = Worker,
 ) -> list[Run]:
-    """Run `checkpoints` on `benchmarks`, whose data is located; continue what was begun before.
+    """Run `checkpoints` on `benchmarks`, whose data is located. Earlier work is continued.
 
     Workers are started by `start_worker`, or on the Ray cluster of `options`.
-    Returns a run for each with all outcomes known so far, those of other benchmarks included; none
-    for a dry run. Raises `UsageError` (a directory is in use, a checkpoint cannot be loaded),
-    `IncompleteError` (the workers keep dying, the disk is full) and `InterruptedRun`; whatever was
-    answered before is on disk.
+    Returns a run for each checkpoint with all outcomes so far, also those of other benchmarks; no
+    runs for a dry run. Raises `UsageError` (a directory is in use, a checkpoint cannot be loaded),
+    `IncompleteError` (workers keep crashing, the disk is full) and `InterruptedRun`. Predictions
+    made before the error are on disk.
     """
     places = [
         run_paths(
@@ -52,7 +52,7 @@ def evaluate_all(
         )
         for checkpoint in checkpoints
     ]
-    # Two names of the same weights are one run.
+    # The same weights under two names are one run.
     named = dict(zip(places, checkpoints, strict=True))
     conditions = {b.name: conditions_of(b, data_digest(b), options.settings) for b in benchmarks}
     look_at = functools.partial(
@@ -75,11 +75,11 @@ def evaluate_all(
             if checkpoint.base_path is not None and options.config.mode != "eval":
                 require_peft()
             if options.config.dry_run:
-                left = _outlook(state, where, conditions, options, source)
+                left = _dry_run(state, where, conditions, options, source)
                 emit(RunPlanned("", checkpoint, where.directory, [*state.standing, *left]))
                 continue
             locks.enter_context(run_lock(where.directory, where.part))
-            # Whoever held the lock may have done some of it since.
+            # The previous owner of the lock may have done some of the work.
             state = look_at(where)
             todo.append(Assignment(checkpoint, benchmarks, conditions, where, state))
         if todo:
@@ -89,14 +89,14 @@ def evaluate_all(
     return [runs[where] for where in places if where in runs]
 
 
-def _outlook(
+def _dry_run(
     state: State,
     where: RunPaths,
     conditions: Mapping[str, Conditions],
     options: ResolvedConfig,
     source: SampleSource,
 ) -> list[BenchmarkPlan]:
-    """What a run would do, touching nothing. Raises `IncompleteError` for unreadable data."""
+    """What a run would do. Writes nothing. Raises `IncompleteError` for unreadable data."""
     plan = []
     for benchmark in state.todo:
         asked = conditions[benchmark.name]

@@ -1,4 +1,4 @@
-"""From predictions to a `Score`, with the samples a reader needs to check it."""
+"""Compute a `Score` and its sample scores from predictions."""
 
 from __future__ import annotations
 
@@ -8,12 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.runner.job import Job
+from evalsuite.runner.job import Job, PredictionCost
 from evalsuite.runs.comparable import Conditions
-from evalsuite.runs.records import Cost, Counts, Failure, Prediction, SampleScore, Score, group_name
+from evalsuite.runs.records import (
+    Cost,
+    Counts,
+    Failure,
+    Prediction,
+    SampleScore,
+    Score,
+    by_group,
+    group_name,
+)
 from evalsuite.sample import Frames, Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.system.environment import installed
+from evalsuite.system.text import first_few
 from evalsuite.vlmevalkit.client import BenchmarkScore, BrokenSample, Kit, SampleValue
 
 
@@ -24,11 +34,10 @@ def score_samples(
     predictions: Mapping[str, Prediction],
     evidence: Path,
 ) -> tuple[BenchmarkScore, list[SampleScore]]:
-    """Score `predictions` of `samples`, which are in data order; what VLMEvalKit writes becomes
-    `evidence`.
+    """Score `predictions` of `samples`, which are in data order; VLMEvalKit writes to `evidence`.
 
-    Raises `KitError` if VLMEvalKit cannot score them or its number and ours disagree.
-    """  # noqa: D205
+    Raises `KitError` if VLMEvalKit cannot score them or its score and ours disagree.
+    """
     wanted = {sample.id: predictions[sample.id] for sample in samples}
     scored = kit.score(benchmark, list(wanted), wanted, evidence)
     rows = [
@@ -47,7 +56,7 @@ def make_score(
     unscored: int,
     cost: Cost,
 ) -> Score:
-    """The score of `rows`, which were `scored` under `conditions`; `unscored` more were not."""
+    """Build the score of `rows`; `unscored` further samples need a judge."""
     counting = [row for row in rows if row.counts]
     values = [row.value for row in counting]
     clusters = [row.cluster for row in counting]
@@ -67,7 +76,10 @@ def make_score(
         modified_data=benchmark.modified,
         vlmevalkit_score=scored.vlmevalkit_score,
         deviations=scored.deviations,
-        breakdown=_breakdown(counting),
+        breakdown={
+            group_name(*group): 100 * mean([row.value for row in members])
+            for group, members in by_group(counting, lambda row: row).items()
+        },
         macro_average=scored.macro_average,
         extra=scored.extra,
         failure_reasons=tuple(why_failed(failed)),
@@ -78,7 +90,7 @@ def make_score(
 def conditions_of(
     benchmark: Benchmark, data_digest: str, settings: Mapping[str, Any]
 ) -> Conditions:
-    """How a run under `settings` asks and scores `benchmark` now."""
+    """The conditions of `benchmark` in a run with `settings`."""
     return Conditions(
         dataset=benchmark.dataset,
         data_digest=data_digest,
@@ -94,19 +106,19 @@ def conditions_of(
     )
 
 
-def cost_of(job: Job, score_seconds: float) -> Cost:
-    """What a score of `job` took; an earlier session's figures if nothing was predicted in this."""
+def cost_of(made: PredictionCost, before: Score | None, score_seconds: float) -> Cost:
+    """The cost of a score, or of the earlier score `before` if this session predicted nothing."""
     scoring = {"score": round(score_seconds, 3)}
-    if job.seconds is not None:
+    if (predicting := made.predict_seconds) is not None:
         return Cost(
-            seconds={"predict": round(job.seconds, 3), **_rounded(job.spent), **scoring},
-            samples_per_second=round(job.asked / job.seconds, 3),
-            tokens=job.tokens,
-            peak_memory_bytes=job.peak_memory_bytes,
-            host_memory_bytes=job.host_memory_bytes,
+            seconds={"predict": round(predicting, 3), **_rounded(made.seconds), **scoring},
+            samples_per_second=round(made.samples / predicting, 3),
+            tokens=made.tokens,
+            peak_memory_bytes=made.peak_memory_bytes,
+            host_memory_bytes=made.host_memory_bytes,
         )
-    before = Cost() if job.before is None else job.before.cost
-    return replace(before, seconds={**before.seconds, **scoring})
+    cost = Cost() if before is None else before.cost
+    return replace(cost, seconds={**cost.seconds, **scoring})
 
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
@@ -125,28 +137,27 @@ def _counts(rows: Sequence[SampleScore], unscored: int) -> Counts:
 
 
 def without_answer(job: Job) -> Failure | None:
-    """A failure if not one sample could be answered: nothing was evaluated, which is no 0."""
-    found = [job.journal.predictions[id_] for id_ in job.chosen]
+    """A failure if no sample has a prediction: nothing was evaluated, which is not a 0."""
+    found = [job.journal.predictions[id_] for id_ in job.choice.asked]
     if any(prediction.ended != "error" for prediction in found):
         return None
     reason = why_failed([(p.id, str(p.error)) for p in found], most=1)[0]
     return Failure(
-        benchmark=job.benchmark.name,
+        benchmark=job.name,
         stage="predict",
-        message=f"none of {len(found)} samples could be answered: {reason}",
-        remedy="mend that and run again",
+        message=f"all {len(found)} samples failed: {reason}",
+        remedy="fix it and run again",
     )
 
 
 def why_failed(failures: Sequence[tuple[str, str]], most: int = 5) -> list[str]:
-    """The reasons of failed samples, `(id, reason)` each: the commonest first, with some ids."""
+    """Summarise failures `(id, reason)` by reason, the most frequent first, with some ids."""
     by_reason: dict[str, list[str]] = {}
     for id_, reason in failures:
         by_reason.setdefault(reason, []).append(id_)
     lines = []
     for reason, ids in sorted(by_reason.items(), key=lambda item: -len(item[1]))[:most]:
-        more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
-        lines.append(f"{', '.join(ids[:3])}{more}: {reason}")
+        lines.append(f"{first_few(ids, 3)}: {reason}")
     if len(by_reason) > most:
         lines.append(f"and {len(by_reason) - most} more reasons: see samples.jsonl")
     return lines
@@ -175,17 +186,3 @@ def _row(sample: Sample | BrokenSample, prediction: Prediction, scored: SampleVa
         ended=prediction.ended,
         error=prediction.error,
     )
-
-
-def _breakdown(rows: Sequence[SampleScore]) -> dict[str, float]:
-    """Score by category, then by part and each of the labels; none that is the same everywhere."""
-    values: dict[str, dict[str, list[float]]] = {}
-    for row in rows:
-        for column, value in row.groups:
-            values.setdefault(column, {}).setdefault(value, []).append(row.value)
-    return {
-        group_name(column, value): 100 * mean(groups[value])
-        for column, groups in values.items()
-        if len(groups) > 1
-        for value in sorted(groups)
-    }

@@ -1,4 +1,4 @@
-"""A run command from beginning to end: check everything, then evaluate."""
+"""Run checkpoints on benchmarks: check all inputs, then evaluate."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from evalsuite.checkpoint.locate import DEMOS, expand
 from evalsuite.errors import UsageError
 from evalsuite.runner.config import CheckpointConfig, JudgeConfig, RunConfig
 from evalsuite.runner.events import DataProgress, Note, OnEvent
+from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
-from evalsuite.runner.source import SampleSource
 from evalsuite.runner.workers import ray_client
 from evalsuite.runner.workers.ray_messages import uses_gpu
 from evalsuite.runs.comparable import EXACT, JudgeId
 from evalsuite.runs.layout import RunPaths, read_limit, read_shard, run_paths
 from evalsuite.runs.records import FoundRun, Run
-from evalsuite.system import devices as device
+from evalsuite.system import devices
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.packages import require_run
 from evalsuite.vlmevalkit.client import Kit
@@ -41,16 +41,16 @@ class Evaluated:
 
     found: list[FoundRun]
     benchmarks: frozenset[str]
-    """Those that were asked for; a run may know outcomes of others."""
+    """Names of the requested benchmarks. A run may also have outcomes of others."""
 
     @property
     def runs(self) -> list[Run]:
-        """As they stand."""
+        """The runs without their paths."""
         return [item.run for item in self.found]
 
     @property
     def complete(self) -> bool:
-        """Whether everything asked for has a score."""
+        """Whether every requested benchmark has a score."""
         return not any(f.benchmark in self.benchmarks for r in self.runs for f in r.failures)
 
 
@@ -60,12 +60,12 @@ class Prepared:
 
     checkpoints: list[Checkpoint]
     benchmarks: list[Benchmark]
-    """With ``data`` located, and the judge that can help."""
+    """With ``data`` located, and with the judge where the metric uses one."""
     options: ResolvedConfig
     judge: JudgeId | None
 
     def paths(self, checkpoint: Checkpoint) -> RunPaths:
-        """Where the run of `checkpoint` lives."""
+        """Where the run of `checkpoint` is on disk."""
         options = self.options
         return run_paths(options.config.output_dir, checkpoint, options.settings, options.limit)
 
@@ -73,8 +73,8 @@ class Prepared:
 def run_all(config: RunConfig, emit: OnEvent) -> Evaluated:
     """Evaluate every checkpoint of `config`; a dry run returns no runs.
 
-    Nothing is written before everything the user gave has been checked. Raises `UsageError` for
-    what is wrong with it, `IncompleteError` for missing data, and what `evaluate_all` raises.
+    All inputs are checked before anything is written. Raises `UsageError` for wrong options,
+    `IncompleteError` for missing data, and the errors of `evaluate_all`.
     """
     prepared = prepare(config, emit)
     runs = evaluate_prepared(prepared, emit)
@@ -84,12 +84,12 @@ def run_all(config: RunConfig, emit: OnEvent) -> Evaluated:
 
 
 def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
-    """Find and check all that `config` names; raises `UsageError`, `IncompleteError`."""
+    """Find and check all inputs of `config`. Raises `UsageError`, `IncompleteError`."""
     require_run()
     options = _resolve(config, emit)
     judge = _judge(config)
     known = catalogue.load(config.benchmarks_file)
-    # What was named is checked before a checkpoint is fetched; what was not, after it was found.
+    # Benchmark names are checked before a checkpoint is downloaded. The default depends on it.
     named = known.named(config.suite, config.benchmarks)
     read = _read_checkpoints(config)
     if options.config.prompts == "native":
@@ -97,12 +97,14 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
             _check_template(checkpoint)
     check_data_dir(config.data_dir)
     chosen = _overridden(named or _default(known, config), config)
-    cache.limit_bytes()  # raises if it is set to what is no size
+    cache.limit_bytes()  # raises if the limit is not a size
     if not config.dry_run:
         _check_writable(config.output_dir, "--output-dir", "choose another")
     elif any(place.is_file() for place in (config.output_dir, *config.output_dir.parents)):
-        raise UsageError(f"--output-dir {config.output_dir}: is or is in a file; choose another")
-    _check_writable(cache_directory(), "the cache", "name another with $EVALSUITE_CACHE")
+        raise UsageError(
+            f"--output-dir {config.output_dir}: is a file or in a file; choose another"
+        )
+    _check_writable(cache_directory(), "the cache", "choose another with $EVALSUITE_CACHE")
     ready = ensure_data(
         chosen,
         config.data_dir,
@@ -122,10 +124,10 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
 
 
 def evaluate_prepared(prepared: Prepared, emit: OnEvent, *, media: Path | None = None) -> list[Run]:
-    """Do what was prepared; images and frames are kept in `media`, or else in the cache."""
+    """Evaluate; images and frames are written to `media`, or to the cache."""
     options = prepared.options
     with tempfile.TemporaryDirectory(prefix="evalsuite-") as scratch, cache.session():
-        # A dry run leaves nothing behind.
+        # A dry run writes nothing to the results.
         log = (Path(scratch) if options.config.dry_run else options.config.output_dir) / "kit.log"
         with Kit(
             work=Path(scratch),
@@ -141,15 +143,15 @@ def evaluate_prepared(prepared: Prepared, emit: OnEvent, *, media: Path | None =
 
 def _resolve(config: RunConfig, emit: OnEvent) -> ResolvedConfig:
     """Find the devices, and read limit, shard and batch size. Raises `UsageError`."""
-    devices, threads, dtype = _devices(config, emit)
+    chosen, threads, dtype = _devices(config, emit)
     shard = read_shard(config.shard)
     if shard is not None and config.mode == "eval":
         raise UsageError("--shard: a shard is not scored on its own; omit it with --mode eval")
     return ResolvedConfig(
         config=config,
-        devices=devices,
+        devices=chosen,
         dtype=dtype,
-        resampling=device.resampling(),
+        resampling=devices.resampling(),
         limit=read_limit(config.limit),
         shard=shard,
         batch_size=_batch_size(config.batch_size),
@@ -160,18 +162,20 @@ def _resolve(config: RunConfig, emit: OnEvent) -> ResolvedConfig:
 def _devices(config: RunConfig, emit: OnEvent) -> tuple[tuple[str, ...], int | None, str]:
     """The device of each worker, the CPU threads of each, and the dtype."""
     if config.ray is None:
-        first, dtype = device.resolve(config.device, config.dtype)
-        devices = device.spread(config.device, first, config.workers)
-        return devices, device.share_of_threads(len(devices)), dtype
-    device.check(config.device, config.dtype)
+        first, dtype = devices.resolve(config.device, config.dtype)
+        chosen = devices.spread(config.device, first, config.workers)
+        return chosen, devices.share_of_threads(len(chosen)), dtype
+    devices.check(config.device, config.dtype)
     if config.shard is not None:
-        raise UsageError("--shard and --ray exclude each other: a cluster has one queue; drop one")
-    devices, notes = ray_client.survey(config.ray, config.device, config.workers)
+        raise UsageError(
+            "--shard and --ray exclude each other: a cluster has one queue; omit one of them"
+        )
+    chosen, notes = ray_client.survey(config.ray, config.device, config.workers)
     for note in notes:
         emit(Note(note))
     # A CPU worker of the cluster has one CPU. Threads of a GPU worker depend on its machine.
-    threads = None if uses_gpu(devices[0]) else 1
-    return devices, threads, device.dtype_for(devices[0], config.dtype)
+    threads = None if uses_gpu(chosen[0]) else 1
+    return chosen, threads, devices.dtype_for(chosen[0], config.dtype)
 
 
 def _check_template(checkpoint: Checkpoint) -> None:
@@ -184,12 +188,12 @@ def _judge(config: JudgeConfig) -> JudgeId | None:
     if config.judge != EXACT:
         return read_settings(config.judge, config.judge_base_url)
     if config.judge_base_url is not None:
-        raise UsageError("--judge-base-url: goes with --judge MODEL, which was not given")
+        raise UsageError("--judge-base-url: requires --judge MODEL")
     return None
 
 
 def _judged(benchmark: Benchmark, judge: JudgeId | None) -> Benchmark:
-    """`benchmark` as scored with `judge`, if its metric has a use for one."""
+    """`benchmark` with `judge`, if its metric uses one."""
     if judge is None or benchmark.metric not in JUDGED_METRICS:
         return benchmark
     return dataclasses.replace(benchmark, judge=judge)
@@ -208,7 +212,7 @@ def _default(known: Catalogue, config: RunConfig) -> list[Benchmark]:
     if wanted in known.suites:
         return known.suite(wanted)
     raise UsageError(
-        "which benchmarks? name some with --benchmarks, or a suite with --suite "
+        "no benchmarks: name some with --benchmarks, or a suite with --suite "
         f"({known.path.name} has: {', '.join(known.suites)})"
     )
 
@@ -222,10 +226,10 @@ def _overridden(chosen: Sequence[Benchmark], config: RunConfig) -> list[Benchmar
 
 def _read_checkpoints(config: CheckpointConfig) -> list[Checkpoint]:
     if not config.ckpt:
-        raise UsageError("which checkpoint? name one with --ckpt (or try --ckpt demo)")
+        raise UsageError("no checkpoint: name one with --ckpt (for a first try: --ckpt demo)")
     sources = dict.fromkeys(found for given in config.ckpt for found in expand(given))
     if config.name is not None and len(sources) > 1:
-        raise UsageError("--name names one checkpoint, but several --ckpt were given")
+        raise UsageError("--name: names one checkpoint, but --ckpt gives several")
     return [
         checkpoints.read(source, processor=config.processor, base=config.base, name=config.name)
         for source in sources

@@ -1,7 +1,7 @@
-"""VLMEvalKit's own model class and loop beside ours: same checkpoint, data, device and dtype.
+"""Compare this engine with VLMEvalKit's own model class and loop: ``evalsuite verify``.
 
-The proof a new user wants before trusting us. Both roads start from nothing, in processes of their
-own, one after the other, and share no cache.
+Both use the same checkpoint, data, device and dtype. They run one after the other in separate
+processes and share no cache.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from evalsuite.vlmevalkit.reference import ReferenceResult, ReferenceTask, run_r
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A sample the two roads answer differently."""
+    """A sample with different predictions."""
 
     id: str
     ours: str
@@ -34,8 +34,8 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """One benchmark, on both roads."""
+class BenchmarkAgreement:
+    """The comparison of one benchmark."""
 
     benchmark: str
     n: int
@@ -43,9 +43,9 @@ class Compared:
     score: float | None
     """None if there is no sample to compare."""
     their_score: float | None
-    """VLMEvalKit's predictions, scored as ours are."""
+    """Score of VLMEvalKit's predictions, computed in the same way."""
     stopped: str | None = None
-    """What ended VLMEvalKit's own loop before its last sample."""
+    """The error that ended VLMEvalKit's loop before its last sample."""
 
     @property
     def same(self) -> int:
@@ -54,43 +54,43 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
-    """What came of both roads."""
+class Verification:
+    """The comparison of all benchmarks."""
 
     checkpoint: str
     device: str
     dtype: str
-    benchmarks: tuple[Compared, ...]
+    benchmarks: tuple[BenchmarkAgreement, ...]
     seconds: float
-    """Ours, from the first sample to the last prediction, with whatever of loading the model is
-    not over when the data has been read."""
+    """Time of this engine from the first sample to the last prediction. It includes the part of
+    loading the model that takes longer than reading the data."""
     their_seconds: float
-    """VLMEvalKit's, from the first sample to the last prediction, benchmark by benchmark; loading
-    model and data not counted."""
+    """Time of VLMEvalKit from the first sample to the last prediction of each benchmark, without
+    loading model and data."""
 
     @property
     def n(self) -> int:
-        """Samples in all."""
+        """Number of samples."""
         return sum(compared.n for compared in self.benchmarks)
 
     @property
     def identical(self) -> bool:
-        """Whether every prediction that both roads made is the same."""
+        """Whether all predictions that both made are the same."""
         return all(not compared.differences for compared in self.benchmarks)
 
     @property
     def complete(self) -> bool:
-        """Whether there was something to compare of every benchmark."""
+        """Whether every benchmark has samples to compare."""
         return all(compared.n for compared in self.benchmarks)
 
 
-def verify(config: RunConfig, emit: OnEvent) -> Verified:
-    """Run both roads over `config`'s checkpoint and benchmarks.
+def verify(config: RunConfig, emit: OnEvent) -> Verification:
+    """Evaluate the checkpoint and benchmarks of `config` with both implementations.
 
-    Raises what `evalsuite.runner.session.run_all` raises, and `IncompleteError` if a road fails.
+    Raises the errors of `evalsuite.runner.session.run_all`, and `IncompleteError` if one fails.
     """
     config = dataclasses.replace(
-        # VLMEvalKit's loop is one process, and asks everything once.
+        # VLMEvalKit's loop is one process and repeats nothing.
         config,
         prompts="vlmevalkit",
         mode="all",
@@ -111,12 +111,12 @@ def verify(config: RunConfig, emit: OnEvent) -> Verified:
         where = prepared.paths(checkpoint)
         ours = {b.name: read_samples(where.samples(b.name)) for b in prepared.benchmarks}
         emit(Note("running VLMEvalKit's own class and loop, one sample at a time"))
-        theirs = {r.benchmark: r for r in _their_road(prepared, ours, root / "theirs")}
+        theirs = {r.benchmark: r for r in _run_reference(prepared, ours, root / "theirs")}
         with Kit(work=root / "kit", media=root / "media", log=root / "kit.log") as kit:
             compared = tuple(
-                _compared(kit, b, ours[b.name], theirs[b.name], root) for b in prepared.benchmarks
+                _compare(kit, b, ours[b.name], theirs[b.name], root) for b in prepared.benchmarks
             )
-    return Verified(
+    return Verification(
         checkpoint=checkpoint.name,
         device=prepared.options.device,
         dtype=prepared.options.dtype,
@@ -126,7 +126,7 @@ def verify(config: RunConfig, emit: OnEvent) -> Verified:
     )
 
 
-def _their_road(
+def _run_reference(
     prepared: Prepared, ours: dict[str, list[SampleScore]], work: Path
 ) -> Iterator[ReferenceResult]:
     (checkpoint,) = prepared.checkpoints
@@ -140,7 +140,7 @@ def _their_road(
             device=prepared.options.device,
             dtype=prepared.options.dtype,
             benchmarks=tuple(prepared.benchmarks),
-            # A sample whose media cannot be read is a failed one of ours, and the end of its loop.
+            # A sample with unreadable media fails here, but would end VLMEvalKit's loop.
             ids={
                 name: tuple(row.id for row in rows if row.ended != "error")
                 for name, rows in ours.items()
@@ -150,12 +150,12 @@ def _their_road(
     )
 
 
-def _compared(
+def _compare(
     kit: Kit, benchmark: Benchmark, ours: Sequence[SampleScore], theirs: ReferenceResult, root: Path
-) -> Compared:
+) -> BenchmarkAgreement:
     answered = [row for row in ours if row.ended != "error" and row.id in theirs.predictions]
     ids = [row.id for row in answered]
-    # That it cannot score what it predicted (MathVista, for want of a judge) is no matter.
+    # That VLMEvalKit cannot score its predictions (MathVista without a judge) does not matter.
     ended = theirs.error if theirs.error and not theirs.error.startswith("evaluate:") else None
     scores = (
         []
@@ -168,7 +168,7 @@ def _compared(
             )
         ]
     )
-    return Compared(
+    return BenchmarkAgreement(
         benchmark=benchmark.name,
         n=len(ids),
         differences=tuple(

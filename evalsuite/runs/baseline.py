@@ -1,12 +1,11 @@
-"""The run that others are held against: results/baseline.json, made to be committed.
+"""The promoted baseline: results/baseline.json, a file to commit.
 
-The file names a run by its path under the results directory and by its checkpoint's digest, so that
-a run that was overwritten in the meantime is noticed.
+The file names a run by its path in the results directory and by its checkpoint's digest, so that
+a run that was overwritten later is detected.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,25 +15,25 @@ from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.runs.find import find_one
 from evalsuite.runs.records import FoundRun, now
 from evalsuite.runs.storage import read_run
-from evalsuite.system.files import to_json_text, write_atomically
+from evalsuite.system.files import read_json, to_json_text, write_atomically
 
 NAME = "baseline.json"
 SCHEMA = 1
-# Promoting does not replace it unread: it may name an anchor, which would be lost in silence.
-_REMEDY = "bring it back, or delete it and promote a run again"
+# A damaged file is not replaced: it may name an anchor, which would be lost silently.
+_REMEDY = "restore it, or delete it and promote a run again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pointer:
-    """One run, as the file names it."""
+    """A run in the file."""
 
     run: str
-    """Its run.json, from the directory of the file."""
+    """Its run.json, relative to the directory of the file."""
     checkpoint: str
     digest: str
-    """The checkpoint's."""
+    """Of the checkpoint."""
     promoted: str
-    """When, in UTC."""
+    """Time in UTC."""
 
     def __str__(self) -> str:
         return f"{self.checkpoint} ({self.digest[:8]}, {self.run})"
@@ -42,11 +41,11 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promoted:
-    """What the file says."""
+    """The content of the file."""
 
     baseline: Pointer
     anchor: Pointer | None = None
-    """A fixed run to be held against as well: many small losses add up."""
+    """A fixed reference run, which reveals many small losses that add up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +80,8 @@ def promote(
 ) -> tuple[Promoted, Promoted | None]:
     """Make `found` the baseline of `results`, and with `anchor` its anchor as well.
 
-    Returns what holds now and what did before. Raises `IncompleteError` for a run that is not
-    whole, `UsageError` if the file is none of ours, `DiskError`.
+    Returns the new and the previous content. Raises `IncompleteError` for an incomplete run,
+    `UsageError` if the file cannot be read, `DiskError`.
     """
     _check_whole(found)
     before = read(results)
@@ -100,39 +99,35 @@ def promote(
 
 
 def _check_whole(found: FoundRun) -> None:
-    """Refuse what no candidate could be held against."""
+    """Refuse a run that cannot be compared completely."""
     run = found.run
     if run.finished is None or not run.scores:
         raise IncompleteError(
-            f"{found.path}: is unfinished, so no baseline; run its command again: {run.command}"
+            f"{found.path}: is unfinished; to make it a baseline, run its command again: "
+            f"{run.command}"
         )
     if run.failures:
         first = run.failures[0]
         raise IncompleteError(
-            f"{found.path}: is no baseline, as {first.benchmark} has no score: {first.message}; "
-            "mend that and run it again"
+            f"{found.path}: {first.benchmark} has no score: {first.message}; "
+            "fix it and run again to make this a baseline"
         )
     for score in run.scores:
         path = found.samples(score.benchmark)
         if not path.is_file():
             raise IncompleteError(
-                f"{path}: is missing, and a gate compares samples; score again with --mode eval"
+                f"{path}: is missing, but a gate compares samples; score again with --mode eval"
             )
 
 
 def read(results: Path) -> Promoted | None:
-    """What was promoted in `results`; None if nothing was. Raises `UsageError`."""
+    """The promoted runs of `results`; None without a file. Raises `UsageError`."""
     path = results / NAME
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise UsageError(f"{path}: is not JSON; {_REMEDY}") from None
+    plain = read_json(path, _REMEDY)
     if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
-        raise UsageError(f"{path}: expected schema {SCHEMA}; made by another evalsuite? {_REMEDY}")
+        raise UsageError(f"{path}: schema is not {SCHEMA}; {_REMEDY}")
     try:
         anchor = plain["anchor"]
         return Promoted(
@@ -140,7 +135,7 @@ def read(results: Path) -> Promoted | None:
             anchor=None if anchor is None else _pointer(anchor),
         )
     except (KeyError, TypeError):
-        raise UsageError(f"{path}: was changed by hand? {_REMEDY}") from None
+        raise UsageError(f"{path}: has wrong or missing keys; {_REMEDY}") from None
 
 
 def _pointer(plain: Any) -> Pointer:
@@ -152,14 +147,15 @@ def _pointer(plain: Any) -> Pointer:
 def follow(pointer: Pointer, results: Path) -> FoundRun:
     """Read the run that `pointer` names. Raises `UsageError` if it is not the one promoted."""
     path = results / pointer.run
-    if not os.path.isfile(path):  # noqa: PTH113 - also takes what can be no path
+    if not os.path.isfile(path):  # noqa: PTH113 - also accepts an invalid path
         raise UsageError(
-            f"{results / NAME}: names {path}, which is gone; bring it back or promote another run"
+            f"{results / NAME}: names {path}, which does not exist; restore it or promote another "
+            "run"
         )
     run = read_run(path)
     if run.checkpoint.digest != pointer.digest:
         raise UsageError(
-            f"{results / NAME}: {path} is now of other weights ({run.checkpoint.digest[:8]}, "
-            f"promoted was {pointer.digest[:8]}); promote a run again"
+            f"{results / NAME}: {path} now has other weights ({run.checkpoint.digest[:8]}, "
+            f"promoted: {pointer.digest[:8]}); promote a run again"
         )
     return FoundRun(path, run)

@@ -1,4 +1,4 @@
-"""Which runs RUN arguments name, and which runs there are."""
+"""Find runs by RUN arguments, or all runs of a results directory."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from evalsuite.errors import UsageError
 from evalsuite.runs.layout import checkpoint_directories, run_directories, run_records
 from evalsuite.runs.records import FoundRun
 from evalsuite.runs.storage import read_run
-
-_SOME = 5
-"""So many candidates are named in a message."""
+from evalsuite.system.text import first_few
 
 
 def find(arguments: Sequence[str], results: Path) -> list[FoundRun]:
@@ -47,14 +45,14 @@ def find_sides(
     for text, names in zip((baseline, candidate), sides, strict=True):
         if len(names) < 2:
             raise UsageError(
-                f"--group: '{text}' names no two runs; give each side as A1,A2,A3, or leave out "
+                f"--group: '{text}' names fewer than two runs; give each side as A1,A2,A3, or omit "
                 "--group"
             )
     found = [[find_one(name, results) for name in names] for names in sides]
     seen: set[Path] = set()
     for item in itertools.chain(*found):
         if item.path.resolve() in seen:
-            raise UsageError(f"--group: {item.path} is named twice; each run counts once")
+            raise UsageError(f"--group: {item.path} is named twice; name each run once")
         seen.add(item.path.resolve())
     return found[0], found[1]
 
@@ -63,9 +61,8 @@ def find_all(results: Path, say: Callable[[str], None] | None = None) -> list[Fo
     """Find every run under `results`, checkpoint-500 before checkpoint-1000.
 
     A directory counts once: its run.json if there is one, otherwise the run@N.json with the most
-    samples. Files that cannot be read, because a newer evalsuite wrote them for example, are left
-    out, and `say` (to standard error, if not given) is told which. Raises `UsageError` if nothing
-    is left.
+    samples. Files that cannot be read are left out and reported to `say` (default: standard
+    error). Raises `UsageError` if no run is left.
     """
     found = []
     for directory in run_directories(results, 2):
@@ -77,14 +74,14 @@ def find_all(results: Path, say: Callable[[str], None] | None = None) -> list[Fo
             (say or _to_standard_error)(f"left out: {error}")
     if not found:
         raise UsageError(
-            f"{results}: holds no runs; make one with 'evalsuite run', or name another directory "
-            "with --output-dir"
+            f"{results}: contains no runs; make one with 'evalsuite run', or name another "
+            "directory with --output-dir"
         )
     return found
 
 
 def _named(argument: str, results: Path) -> Path:
-    """Find the one run.json that `argument` stands for."""
+    """Find the run.json that `argument` names."""
     path = _existing(argument, results)
     if path.is_file():
         return path
@@ -104,29 +101,26 @@ def _existing(argument: str, results: Path) -> Path:
     if named := checkpoint_directories(results, argument):
         return _only(argument, named, "checkpoints of this name")
     raise UsageError(
-        f"{argument}: no such run, here or in {results}; 'evalsuite list runs' shows what there is"
+        f"{argument}: no such run, here or in {results}; 'evalsuite list runs' shows all runs"
     )
 
 
 def _why_no_run(path: Path, results: Path) -> str:
     if path.resolve() == results.resolve() or run_directories(path, 2):
-        return "is a results directory, not a run; name one in it, or none to take all"
+        return "is a results directory, not a run; name a run in it, or omit the argument for all"
     if (path / "config.json").exists():
         return (
             f"is a checkpoint, not a run; name its directory under {results} "
             "('evalsuite list runs' shows them)"
         )
-    return "holds no run.json; name a run directory ('evalsuite list runs' shows them)"
+    return "contains no run.json; name a run directory ('evalsuite list runs' shows them)"
 
 
 def _only(argument: str, candidates: Sequence[Path], what: str) -> Path:
     if len(candidates) == 1:
         return candidates[0]
-    more = f" and {len(candidates) - _SOME} more" if len(candidates) > _SOME else ""
-    raise UsageError(
-        f"{argument}: {len(candidates)} {what}; name one of "
-        f"{', '.join(map(str, candidates[:_SOME]))}{more}"
-    )
+    named = first_few([str(path) for path in candidates])
+    raise UsageError(f"{argument}: {len(candidates)} {what}; name one of {named}")
 
 
 def _largest(candidates: Sequence[FoundRun]) -> FoundRun:

@@ -1,11 +1,11 @@
-"""Predictions on disk as they come, so that nothing is lost to a kill.
+"""Write predictions to disk after each batch, so that a killed process loses none.
 
-``predictions.jsonl`` is a header line, which says what the predictions are answers to, then a line
-a prediction. Lines are appended and synced a batch at a time; only the last one can be torn, and a
-torn line is cut off when the journal is opened again.
+``predictions.jsonl`` is a header line, which identifies the questions, then one line per
+prediction. Lines are appended and synced per batch. Only the last line can be incomplete; it is
+removed when the journal is opened again.
 
-A shard of a run has a journal of its own beside it, ``predictions.shard-1-of-4.jsonl``; who opens
-the whole's journal next takes in what shards left.
+A shard has its own journal, ``predictions.shard-1-of-4.jsonl``. Opening the journal of the whole
+run merges the journals of its shards.
 """
 
 from __future__ import annotations
@@ -32,10 +32,9 @@ class Journal:
     ) -> None:
         """Open the journal in `directory` for predictions under `header`.
 
-        Predictions made under another header (other data, frames or token limit) are set aside
-        under a name of their own, and found again when that header returns. `part` names a shard:
-        it knows what is in the journals beside its own, and never writes to them. `name` is the
-        file's.
+        Predictions under another header (other data, frames or token limit) are moved to a file of
+        their own, and used again when that header returns. `part` names a shard, which also reads
+        the journal of the run, and never writes to it. `name` is that of the file.
         Raises `UsageError` for a journal of a newer evalsuite, `DiskError` if it cannot be written.
         """
         self._name = name
@@ -72,11 +71,11 @@ class Journal:
         if read_header(wanted) == self._header:
             wanted.replace(self.path)
         else:
-            # Also replaces a file whose very header was torn: nothing follows a torn header.
+            # Also replaces a file with an incomplete header: nothing follows it.
             write_atomically(self.path, to_json_line(self._header))
 
     def _recover(self) -> dict[str, Prediction]:
-        """Cut off a torn last line; the last prediction of an id wins."""
+        """Remove an incomplete last line; the last prediction of an id counts."""
         raw = self.path.read_bytes()
         whole = raw.rfind(b"\n") + 1
         if whole < len(raw):
@@ -84,7 +83,7 @@ class Journal:
         return _parsed(raw[:whole], self.path)
 
     def append(self, predictions: Sequence[Prediction]) -> None:
-        """Add `predictions`; on return they have reached the disk. Raises `DiskError`."""
+        """Append `predictions` and sync them to disk. Raises `DiskError`."""
         data = b"".join(to_json_line(dataclasses.asdict(p)).encode() for p in predictions)
         start = self._file.seek(0, os.SEEK_END)
         try:
@@ -94,13 +93,13 @@ class Journal:
                     view = view[self._file.write(view) :]
                 os.fsync(self._file.fileno())
         except DiskError:
-            # Whole lines only: take back the part of this batch that did fit.
+            # Keep complete lines only: remove the part of this batch that was written.
             self._file.truncate(start)
             raise
         self.predictions.update((p.id, p) for p in predictions)
 
     def forget(self, ids: Iterable[str]) -> None:
-        """Drop the predictions of samples `ids`; those of others stay."""
+        """Delete the predictions of samples `ids`."""
         unwanted = set(ids)
         kept = {i: p for i, p in self.predictions.items() if i not in unwanted}
         if len(kept) < len(self.predictions):
@@ -108,9 +107,9 @@ class Journal:
             self.finish(kept)
 
     def finish(self, order: Iterable[str]) -> None:
-        """Rewrite the journal in `order`, one line a prediction, others behind.
+        """Rewrite the journal in `order`, one line per prediction, then the other predictions.
 
-        So the file does not tell in which order, or in how many attempts, it was filled.
+        The file is then independent of the order and number of sessions that wrote it.
         """
         rank = {id_: i for i, id_ in enumerate(order)}
         own = [p for p in self.predictions.values() if self._elsewhere.get(p.id) is not p]
@@ -128,14 +127,14 @@ class Journal:
             self._file = self.path.open("ab", buffering=0)
 
     def close(self) -> None:
-        """Close the file; a closed journal takes no more predictions."""
+        """Close the file."""
         self._file.close()
 
 
 def peek(
     directory: Path, header: Mapping[str, Any], name: str = PREDICTIONS
 ) -> dict[str, Prediction]:
-    """The predictions on disk under `header`, those of shards included, touching nothing."""
+    """Read the predictions under `header`, including those of shards, without any write."""
     wanted = {"schema": SCHEMA, **header}
     path = journal_path(directory, name)
     candidates = [path, _aside(path, wanted), *shard_journals(directory, name)]
@@ -144,7 +143,7 @@ def peek(
 
 
 def _merged(several: Iterable[Mapping[str, Prediction]]) -> dict[str, Prediction]:
-    """All of them; of two for one sample the later, unless only the earlier is an answer."""
+    """Merge predictions: of two for one sample the later, unless only the earlier is an answer."""
     merged: dict[str, Prediction] = {}
     for predictions in several:
         merged.update(
@@ -156,12 +155,12 @@ def _merged(several: Iterable[Mapping[str, Prediction]]) -> dict[str, Prediction
 
 
 def answered(predictions: Mapping[str, Prediction], id_: str) -> bool:
-    """Whether sample `id_` has a prediction that need not be tried again."""
+    """Whether sample `id_` has a prediction without error."""
     return id_ in predictions and predictions[id_].ended != "error"
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
-    """The predictions in a journal, whatever its header; raises `UsageError` if it is damaged."""
+    """Read all predictions of a journal with any header; raises `UsageError` if damaged."""
     raw = path.read_bytes()
     return _parsed(raw[: raw.rfind(b"\n") + 1], path)
 
@@ -189,13 +188,12 @@ def _object(line: bytes, path: Path) -> dict[str, Any]:
 
 def _damaged(path: Path, number: int = 1) -> UsageError:
     return UsageError(
-        f"{path}: line {number} is damaged, though not by evalsuite; "
-        "repair it, or move the file away to ask everything again"
+        f"{path}: line {number} is damaged; repair it, or move the file away to predict again"
     )
 
 
 def read_header(path: Path) -> dict[str, Any] | None:
-    """The header of a journal, or None if there is none or it is torn; refuses newer schemas."""
+    """The header of a journal; None if missing or incomplete. Refuses newer schemas."""
     try:
         with path.open("rb") as file:
             line = file.readline()

@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.layout import samples_path
 from evalsuite.sample import Ended
 
+Row = TypeVar("Row")
 SCHEMA = 2
 """The version of run.json and the journals. Other versions are not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a checkpoint answered to one sample."""
+    """The answer of a checkpoint to one sample."""
 
     id: str
     """The sample's id."""
     prompt_digest: str
-    """What was asked: `evalsuite.sample.prompt_digest`."""
+    """`evalsuite.sample.prompt_digest` of the prompt."""
     text: str
     tokens: int
     """Tokens generated, the end token not counted."""
     ended: Ended
-    """``stop``: the checkpoint ended its answer; ``length``: cut at the token limit;
-    ``error``: there is no answer, and `error` says why."""
+    """``stop``: at the end token; ``length``: at the token limit; ``error``: no answer, for the
+    reason in `error`."""
     error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleScore:
-    """How right one prediction is, with what a person needs to judge that."""
+    """The value of one prediction, with the fields to check it."""
 
     id: str
     cluster: str
@@ -44,17 +45,17 @@ class SampleScore:
     parsed: bool
     """Whether the benchmark's rule found an answer in the text."""
     counts: bool = True
-    """Whether the benchmark's score is about it: MLVU's is not about its open questions."""
+    """Whether it is part of the benchmark's score: MLVU's open questions are not."""
     prediction: str = ""
     target: str = ""
     part: str = ""
-    """The key of the dataset it comes from, where a benchmark is made of several."""
+    """Key of the dataset, if a benchmark combines several."""
     category: str = ""
     labels: tuple[tuple[str, str], ...] = ()
-    """Further columns the score is broken down by, with their values."""
+    """Further columns of the breakdown with their values."""
     question: str = ""
     media: tuple[str, ...] = ()
-    """Paths of the images or frames shown."""
+    """Paths of the images or frames in the prompt."""
     prompt_digest: str = ""
     ended: Ended = "stop"
     error: str | None = None
@@ -65,14 +66,34 @@ class SampleScore:
 
     @property
     def groups(self) -> tuple[tuple[str, str], ...]:
-        """What scores are broken down by: columns, the category's without a name, and values."""
+        """The groups of the sample: pairs of column and value; the category has an empty column."""
         columns = (("", self.category), ("part", self.part), *self.labels)
         return tuple((column, value or "none") for column, value in columns)
 
 
 def group_name(column: str, value: str) -> str:
-    """As a breakdown has it: ``chart`` of the categories, ``split: val`` of another column."""
+    """The name of a group in a breakdown: ``chart`` for a category, ``split: val`` otherwise."""
     return f"{column}: {value}" if column else value
+
+
+def by_group(
+    rows: Iterable[Row], sample: Callable[[Row], SampleScore]
+) -> dict[tuple[str, str], list[Row]]:
+    """Group `rows` by category, part and label; `sample` gives the sample of a row.
+
+    Keys are those of `SampleScore.groups`: columns in order of appearance, values sorted. Columns
+    with one value only are left out.
+    """
+    columns: dict[str, dict[str, list[Row]]] = {}
+    for row in rows:
+        for column, value in dict.fromkeys(sample(row).groups):
+            columns.setdefault(column, {}).setdefault(value, []).append(row)
+    return {
+        (column, value): groups[value]
+        for column, groups in columns.items()
+        if len(groups) > 1
+        for value in sorted(groups)
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +175,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a benchmark has no score; never a zero or a None among scores."""
+    """Why a benchmark has no score. A failure is never a score of zero."""
 
     benchmark: str
     stage: Literal["data", "predict", "score"]
@@ -195,7 +216,7 @@ class BatchSensitivity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointRecord:
-    """What a run keeps of its checkpoint."""
+    """The checkpoint of a run."""
 
     name: str
     source: str
@@ -204,7 +225,7 @@ class CheckpointRecord:
     parameters: int
     step: int | None
     base: str | None = None
-    """The model that an adapter was merged into, as it was named."""
+    """The base model of an adapter, as named."""
     warnings: tuple[str, ...] = ()
 
 
@@ -218,7 +239,7 @@ class Run:
     command: str
     started: str
     finished: str | None
-    """When the last outcome was written; None while it runs and after it was cut off."""
+    """When the last outcome was written; None for an unfinished run."""
     limit: str | None
     checkpoint: CheckpointRecord
     settings: Mapping[str, Any]
@@ -229,12 +250,12 @@ class Run:
 
     @property
     def scores(self) -> tuple[Score, ...]:
-        """The outcomes that are scores."""
+        """All scores."""
         return tuple(o for o in self.outcomes if isinstance(o, Score))
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """The outcomes that are failures."""
+        """All failures."""
         return tuple(o for o in self.outcomes if isinstance(o, Failure))
 
 
@@ -251,5 +272,5 @@ class FoundRun:
 
 
 def now() -> str:
-    """The time in UTC, as run.json has it."""
+    """The current time in UTC in the format of run.json."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

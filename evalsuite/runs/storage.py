@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from evalsuite.errors import UsageError
 from evalsuite.runs.records import SCHEMA, Failure, Outcome, Run, SampleScore
 from evalsuite.sample import Ended
-from evalsuite.system.files import to_json_line, to_json_text, write_atomically
+from evalsuite.system.files import read_json, to_json_line, to_json_text, write_atomically
+from evalsuite.system.text import one_line
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -31,12 +32,7 @@ def read_run(path: Path) -> Run:
     # Imported here, because commands that read no run do not need it.
     from pydantic import ValidationError
 
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise UsageError(f"{path}: is not JSON; name a run directory") from None
+    plain = read_json(path, "name a run directory")
     if not isinstance(plain, dict) or type(plain.get("schema")) is not int:
         raise UsageError(f"{path}: is not a run.json (no 'schema'); name a run directory")
     if plain["schema"] > SCHEMA:
@@ -99,7 +95,7 @@ def read_samples(path: Path) -> list[SampleScore]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        why = " ".join(str(error).split())
+        why = one_line(error)
         raise UsageError(f"{path}: is damaged: {why}; score again with --mode eval") from None
 
 

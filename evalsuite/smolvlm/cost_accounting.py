@@ -17,8 +17,8 @@ class CostShares:
 
     def __init__(self, window: Window, spent: Mapping[str, float]) -> None:
         """`spent` is seconds by stage, before the text model runs."""
-        fresh = {key: len(tiled.pixels) for key, tiled in window.tiles.items()}
-        self._tiles = _first_shown(window.questions, fresh)
+        new_tiles = {key: len(tiled.pixels) for key, tiled in window.tiles.items()}
+        self._tiles = _first_shown(window.questions, new_tiles)
         self._total_tiles = sum(self._tiles.values())
         self._spent = spent
         self._equal_share = 1 / len(window.questions)
@@ -42,13 +42,14 @@ class CostShares:
 
 
 def _first_shown(
-    questions: Sequence[Question], fresh: Mapping[MediaKey, int]
+    questions: Sequence[Question], new_tiles: Mapping[MediaKey, int]
 ) -> dict[QuestionId, int]:
     """Return new tiles by question id; those of a medium go to the first question that shows it."""
-    left = dict(fresh)
+    remaining = dict(new_tiles)
     return {
         question.id: sum(
-            left.pop((medium.digest, question.prompt.split), 0) for medium in question.prompt.media
+            remaining.pop((medium.digest, question.prompt.split), 0)
+            for medium in question.prompt.media
         )
         for question in questions
     }

@@ -19,12 +19,12 @@ from transformers import AutoProcessor
 from evalsuite.sample import Ended
 from evalsuite.smolvlm import batch_limits
 from evalsuite.smolvlm.cost_accounting import CostShares
+from evalsuite.smolvlm.formats import IMAGE_TOKEN
 from evalsuite.smolvlm.image_decoder import DECODE_TIMEOUT
 from evalsuite.smolvlm.image_processing import Tiler, normalisation_table
 from evalsuite.smolvlm.media_loader import MediaKey, MediaReader, Window, WindowLoader
 from evalsuite.smolvlm.memory import free_bytes, free_host_bytes, peak_bytes, peak_resident_bytes
 from evalsuite.smolvlm.model import Model, load
-from evalsuite.smolvlm.prompts import IMAGE_TOKEN
 from evalsuite.smolvlm.requests import Answer, Question, QuestionId, Stats
 from evalsuite.smolvlm.roofline import Shape, shape_of
 from evalsuite.smolvlm.scheduler import BatchScheduler, EncodedPrompt, Response
@@ -141,10 +141,10 @@ class Engine:
         """Encode the media of `window`; reuse features of the previous window, `before`."""
         features = {k: v for k, v in before.features.items() if k in window.grids}
         failed = {k: v for k, v in before.failed.items() if k in window.grids}
-        fresh, unencoded = self._encoder.encode(window.tiles)
+        new, unencoded = self._encoder.encode(window.tiles)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # so that its time is not counted as prefill
-        return EncodedMedia(features | fresh, {**window.failed, **failed, **unencoded})
+        return EncodedMedia(features | new, {**window.failed, **failed, **unencoded})
 
     def _answer_window(
         self, window: Window, encoded: EncodedMedia, shares: CostShares

@@ -166,11 +166,11 @@ def load(directory: Path, device: str, dtype: str, base: Path | None = None) -> 
     """
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
-    wanted: torch.dtype = getattr(torch, dtype)
+    torch_dtype: torch.dtype = getattr(torch, dtype)
     if base is None:
-        module = _load_whole(directory, wanted)
+        module = _load_whole(directory, torch_dtype)
     else:
-        module = merge(_load_whole(base, torch.float32), directory, wanted)
+        module = merge(_load_whole(base, torch.float32), directory, torch_dtype)
     target = torch.device(device)
     return Model(module.to(target).eval(), target)
 

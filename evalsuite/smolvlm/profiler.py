@@ -42,7 +42,7 @@ QUESTIONS = (
     "What is the person on the left side of the picture holding in the right hand?",
     "How many windows does the tall building behind the trees have on its front?",
     "Which of the colours in the lower half of this image appears most often?",
-    "What would somebody standing next to the bench see when looking at the lake?",
+    "What would somebody standing next to the bench see when looking at the lake?",  # words: data
 )
 """About 30 tokens each, including the prompt format."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evalsuite.sample import Frames, Media, Message, Text
-from evalsuite.smolvlm.formats import FORMATS, FORMATS_BY_FAMILY, IMAGE_TOKEN, VIDEO_FORMATS
+from evalsuite.smolvlm.formats import FORMATS_BY_FAMILY
 
 MAX_FRAMES = 64
 """Maximum number of video frames shown, evenly spaced, as in VLMEvalKit's adapter."""
@@ -47,7 +47,7 @@ DEFAULT_OPTIONS = PromptOptions()
 def build(
     prompt_format: str, messages: Sequence[Message], options: PromptOptions = DEFAULT_OPTIONS
 ) -> Prompt:
-    """Build the prompt of `messages` in one of the `FORMATS`.
+    """Build the prompt of `messages` in one of `formats.FORMATS`.
 
     The style ``native`` ignores the format and uses only the dataset's text. It raises `UsageError`
     if the checkpoint's chat template is missing or invalid.
@@ -73,17 +73,3 @@ def shown_frames(n: int) -> list[int]:
         return list(range(n))
     step = (n - 1) / (MAX_FRAMES - 1)
     return [int(i * step) for i in range(MAX_FRAMES - 1)] + [n - 1]
-
-
-__all__ = [
-    "DEFAULT_OPTIONS",
-    "FORMATS",
-    "IMAGE_TOKEN",
-    "MAX_FRAMES",
-    "VIDEO_FORMATS",
-    "Prompt",
-    "PromptOptions",
-    "PromptStyle",
-    "build",
-    "shown_frames",
-]

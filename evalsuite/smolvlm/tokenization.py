@@ -7,8 +7,8 @@ from typing import Any
 
 from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
 
+from evalsuite.smolvlm.formats import IMAGE_TOKEN
 from evalsuite.smolvlm.image_processing import Grid
-from evalsuite.smolvlm.prompts import IMAGE_TOKEN
 
 
 class PromptTokenizer:

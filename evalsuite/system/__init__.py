@@ -1,1 +1,1 @@
-"""System."""
+"""What evalsuite needs of the operating system and of the installed packages."""

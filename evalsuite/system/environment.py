@@ -1,4 +1,4 @@
-"""What a run was made with, found out without importing any of it."""
+"""Versions of evalsuite, Python and installed packages; none of them is imported."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from importlib.metadata import PackageNotFoundError, version
 
 try:
     VERSION = version("evalsuite")
-except PackageNotFoundError:  # running from a source tree that was never installed
+except PackageNotFoundError:  # a source tree that is not installed
     VERSION = "0+unknown"
 
 PACKAGES = (
     "ms-vlmeval", "torch", "torchvision", "transformers", "peft", "tokenizers", "pillow", "decord",
     "numpy",
 )  # fmt: skip
-"""Those that can change a prediction or a score."""
+"""Packages that can change a prediction or a score. Every run records their versions."""
 
 
 def versions() -> dict[str, str | None]:
-    """The versions of Python, the system and `PACKAGES`; None for one that is not installed."""
+    """Versions of Python, the system and `PACKAGES`; None for a package that is not installed."""
     found: dict[str, str | None] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -29,7 +29,7 @@ def versions() -> dict[str, str | None]:
 
 
 def installed(name: str) -> str | None:
-    """The version of package `name`, None if there is none."""
+    """The version of package `name`; None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -1,7 +1,7 @@
-"""Digests of files, remembered: a checkpoint or video of many gigabytes is hashed once.
+"""Digests of files. They are remembered, so that a file of many gigabytes is hashed once.
 
-What is remembered is only a shortcut. An entry counts while the file's path, inode, size and both
-times are what they were; without a cache, or with a spoilt one, the file is hashed again.
+An entry is valid while the file's path, inode, size and both times are unchanged. Without a valid
+entry the file is hashed again.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from evalsuite.errors import DiskError, UsageError
 from evalsuite.system.files import write_atomically
 
 Algorithm = Literal["sha256", "md5"]
-"""MD5 is only for comparing with what others published."""
+"""MD5 is used only to compare with published digests."""
 REMEMBERED_FROM_BYTES = 1 << 20
-"""Smaller files are hashed sooner than looked up."""
+"""Smaller files are always hashed: this is faster than reading an entry."""
 _SETTLED_NS = 50_000_000
-"""A file younger than a tick of its clock could change again and show the same times."""
+"""A file that changes again within a tick of the file system's clock keeps its times."""
 
 
 def cache_directory() -> Path:
-    """Where to keep what can be computed again: ``$EVALSUITE_CACHE`` or ``~/.cache/evalsuite``."""
+    """The directory of cached data: ``$EVALSUITE_CACHE`` or ``~/.cache/evalsuite``."""
     return Path(os.environ.get("EVALSUITE_CACHE") or "~/.cache/evalsuite").expanduser()
 
 
 def file_digest(
     path: Path, *, cache: Path | None = None, algorithm: Algorithm = "sha256", fresh: bool = False
 ) -> str:
-    """The digest of the content of `path`, in hex, remembered under `cache` (`cache_directory()`).
+    """The digest of the content of `path`, in hex; remembered in `cache`.
 
-    `fresh` hashes it whatever is remembered. Raises `UsageError` if the file cannot be read or is
-    still being written.
+    `cache` is `cache_directory()` by default; `fresh` ignores remembered digests. Raises
+    `UsageError` if the file cannot be read or changes meanwhile.
     """
     try:
         path = path.resolve(strict=True)
@@ -51,7 +51,7 @@ def file_digest(
         digest = _hash(path, algorithm)
         if _identity(path) != before:
             raise UsageError(
-                f"{path}: it changed while it was read; wait until it is written, then try again"
+                f"{path}: changed while it was read; wait until it is complete, then rerun"
             )
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
         reason = getattr(error, "strerror", None) or error
@@ -59,7 +59,7 @@ def file_digest(
             f"{path}: cannot be read: {reason}; check that it exists and that you may read it"
         ) from error
     if begun - max(before["mtime_ns"], before["ctime_ns"]) > _SETTLED_NS:
-        # An unwritable cache costs time, never the result.
+        # An unwritable cache costs time but never changes a result.
         with contextlib.suppress(DiskError):
             write_atomically(entry, json.dumps({**before, "path": str(path), algorithm: digest}))
     return digest
@@ -68,7 +68,7 @@ def file_digest(
 def remembered_digest(
     path: Path, *, cache: Path | None = None, algorithm: Algorithm = "sha256"
 ) -> str | None:
-    """What `file_digest` would say without reading `path`; None if it would have to."""
+    """The remembered digest of `path`; None if `file_digest` would have to read the file."""
     try:
         path = path.resolve(strict=True)
         identity = _identity(path)
@@ -85,12 +85,12 @@ def _hash(path: Path, algorithm: Algorithm) -> str:
 
 
 def _hasher(algorithm: Algorithm) -> hashlib._Hash:
-    # MD5 guards nothing here, and a hardened system gives it only for that.
+    # Hardened systems provide MD5 only for uses other than security.
     return hashlib.new(algorithm, usedforsecurity=False)
 
 
 def _identity(path: Path) -> dict[str, int]:
-    """Collect what changes when the file does."""
+    """Properties that change when the file changes."""
     stat = path.stat()
     return {
         "inode": stat.st_ino,
@@ -101,8 +101,8 @@ def _identity(path: Path) -> dict[str, int]:
 
 
 def _entry_path(path: Path, cache: Path, algorithm: Algorithm) -> Path:
-    """One small file a path, so that processes remember side by side without losing entries."""
-    # A path never ends in NUL and a name, so one algorithm's entry is never another's.
+    """The file of one path's digest: one file each, so that processes never overwrite others."""
+    # A path contains no NUL, so that entries of different algorithms never collide.
     salt = b"" if algorithm == "sha256" else f"\0{algorithm}".encode()
     key = hashlib.sha256(os.fsencode(path) + salt).hexdigest()
     return cache / "digests" / key[:2] / f"{key[:32]}.json"

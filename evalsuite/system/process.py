@@ -1,7 +1,7 @@
-"""Child processes that can be killed, and that die with the process that started them.
+"""Child processes that can be killed, and that end when their parent process ends.
 
-A child is ``python -m MODULE`` with a duplex connection to its parent. It is never forked, so it
-shares neither threads nor CUDA state, and it does not re-import the user's main script.
+A child is ``python -m MODULE`` with a duplex connection to its parent. It is not forked, so it
+shares neither threads nor CUDA state, and it does not import the user's main script.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 
 class ChildDied(Exception):
-    """The child is gone: it crashed, was killed, or ran out of memory."""
+    """The child ended: it crashed, was killed, or ran out of memory."""
 
 
 class ChildTimedOut(Exception):
@@ -30,29 +30,29 @@ class Child:
 
     def __init__(self, module: str, env: Mapping[str, str] | None = None) -> None:
         ours, theirs = Pipe()
-        # Nothing is ever written to the life line: it reads as closed once this process is gone,
-        # however it went.
-        life_read, self._life_line = os.pipe()
+        # Nothing is written to this pipe. The child reads its end of file when this process ends,
+        # for whatever reason.
+        lifetime_read, self._lifetime = os.pipe()
         self.name = module
         self.connection: Connection[Any, Any] = ours
         self._process = subprocess.Popen(
-            # -P: modules come from where they are installed, not from the folder the user is in.
-            [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(life_read)],
-            pass_fds=(theirs.fileno(), life_read),
+            # -P: modules are not imported from the current directory.
+            [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(lifetime_read)],
+            pass_fds=(theirs.fileno(), lifetime_read),
             env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
-            # Ctrl-C in a terminal reaches a whole process group; only the parent acts on it.
+            # Ctrl-C in a terminal reaches a whole process group; only the parent handles it.
             process_group=0,
         )
         theirs.close()
-        os.close(life_read)
+        os.close(lifetime_read)
 
     def send(self, message: object) -> None:
         """Send `message`; raises `ChildDied`."""
         try:
             self.connection.send(message)
         except OSError as error:
-            raise ChildDied(self._epitaph()) from error
+            raise ChildDied(self._exit_reason()) from error
 
     def receive(self, timeout: float | None = None) -> Any:
         """The next message; raises `ChildDied`, or `ChildTimedOut` after killing the child."""
@@ -62,13 +62,13 @@ class Child:
                 raise ChildTimedOut(f"no answer within {timeout:.0f} seconds")
             return self.connection.recv()
         except (EOFError, OSError) as error:
-            raise ChildDied(self._epitaph()) from error
+            raise ChildDied(self._exit_reason()) from error
 
     def kill(self) -> None:
-        """End the child at once and release what it held. May be called twice."""
-        if self._life_line >= 0:
-            os.close(self._life_line)
-            self._life_line = -1
+        """Kill the child and release its resources. Can be called twice."""
+        if self._lifetime >= 0:
+            os.close(self._lifetime)
+            self._lifetime = -1
         self._process.kill()
         self._process.wait()
         self.connection.close()
@@ -78,7 +78,7 @@ class Child:
         """The child's process id."""
         return self._process.pid
 
-    def _epitaph(self) -> str:
+    def _exit_reason(self) -> str:
         try:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -89,7 +89,7 @@ class Child:
 
 
 def write_to(log: Path) -> None:
-    """In the child: send whatever this process and its libraries print to the end of `log`."""
+    """In the child: append the output of this process and its libraries to `log`."""
     sys.stdout.flush()
     sys.stderr.flush()
     with log.open("ab") as file:
@@ -100,13 +100,13 @@ def write_to(log: Path) -> None:
 
 
 def serve() -> Connection[Any, Any]:
-    """In the child: the connection to the parent, from the command line `Child` made."""
+    """In the child: the connection to the parent, from the command line that `Child` set."""
     connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
-    life_line = int(sys.argv[2])
+    lifetime = int(sys.argv[2])
 
-    def die_with_parent() -> None:
-        os.read(life_line, 1)
+    def exit_with_parent() -> None:
+        os.read(lifetime, 1)
         os._exit(1)
 
-    threading.Thread(target=die_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     return connection

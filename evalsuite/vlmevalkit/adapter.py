@@ -24,6 +24,7 @@ from evalsuite.errors import UsageError
 from evalsuite.sample import Frames, Image, Message, Text
 from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.engine import Engine
+from evalsuite.smolvlm.formats import VIDEO_FORMATS
 from evalsuite.smolvlm.requests import Question
 from evalsuite.smolvlm.settings import EngineSettings
 
@@ -76,7 +77,7 @@ def shows_videos(dataset: str | None) -> bool:
     """
     kinds = vlmeval.dataset.VIDEO_DATASET
     listed = any(dataset in kind.supported_datasets() for kind in kinds)
-    return listed or prompt_format(dataset) in prompts.VIDEO_FORMATS
+    return listed or prompt_format(dataset) in VIDEO_FORMATS
 
 
 def prompt_of(

@@ -29,7 +29,7 @@ from evalsuite.vlmevalkit.judge import check
 Stage = Literal["data", "score"]
 
 START_REPLIES = 2
-"""The child says first that `server.check_packages` is done, then that VLMEvalKit is imported."""
+"""The child replies once after `server.check_packages` and once after importing VLMEvalKit."""
 
 
 class KitError(IncompleteError):
@@ -163,8 +163,8 @@ class Kit:
         self.media = self._settings.media
         self._lock = threading.Lock()
         self._child: Child | None = None
-        self._awaited = 0
-        """Replies to the start that are still to come, of `START_REPLIES`."""
+        self._pending_replies = 0
+        """Expected replies of the start, out of `START_REPLIES`."""
         self._closed = False
         self._judge_answered = False
         # Media that made a child crash or hang, by benchmark and cluster; never read again.
@@ -182,9 +182,9 @@ class Kit:
             self._start()
 
     def check_start(self) -> None:
-        """Start the child and wait until it has found the packages that often do not load.
+        """Start the child and wait for its check of packages; raises `KitStartError`.
 
-        That takes less than a second, where the whole start takes many. Raises `KitStartError`.
+        This takes less than a second; the complete start takes several.
         """
         with self._lock:
             try:
@@ -309,25 +309,25 @@ class Kit:
                 with disk_errors(folder):
                     folder.mkdir(parents=True, exist_ok=True)
             self._child = Child("evalsuite.vlmevalkit.server", _ENVIRONMENT)
-            self._awaited = START_REPLIES
+            self._pending_replies = START_REPLIES
             self._child.send(self._settings)
         return self._child
 
     def _await_start(self, child: Child, left: int) -> None:
-        """Wait until only `left` replies to the start are still to come; raises `KitStartError`."""
-        while self._awaited > left:
+        """Wait until at most `left` start replies are pending; raises `KitStartError`."""
+        while self._pending_replies > left:
             try:
-                good, refusal = child.receive(self.start_seconds)
+                good, failure = child.receive(self.start_seconds)
             except (ChildDied, ChildTimedOut) as error:
                 if self._closed:
                     raise
                 gave = "gave " if isinstance(error, ChildTimedOut) else ""
-                reason = f"its process {gave}{error}; {self.log} says more"
+                reason = f"its process {gave}{error}; see {self.log}"
                 raise KitStartError(f"VLMEvalKit cannot start: {reason}") from error
             if not good:
-                more = f"; {self.log} says more" if refusal.logged else ""
-                raise KitStartError(f"VLMEvalKit cannot start: {refusal.text}{more}")
-            self._awaited -= 1
+                log = f"; see {self.log}" if failure.logged else ""
+                raise KitStartError(f"VLMEvalKit cannot start: {failure.text}{log}")
+            self._pending_replies -= 1
 
     def _stop(self) -> None:
         if self._child is not None:

@@ -218,9 +218,7 @@ def _cluster_id(texts: list[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
-# --------------------------------------------------------------------------------------------------
 # Loading
-# --------------------------------------------------------------------------------------------------
 
 
 def _load(benchmark: Benchmark, store: MediaStore) -> LoadedDataset:

@@ -40,7 +40,7 @@ _ORIENTATION = 0x0112
 
 
 def re_encoded(data: bytes, suffix: str) -> bytes:
-    """Encode again as ``vlmeval/smp/vlm.py:decode_base64_to_image_file`` does."""
+    """Encode as ``vlmeval/smp/vlm.py:decode_base64_to_image_file`` does."""
     image = open_image(data)
     if image.mode in ("RGBA", "P", "LA"):
         image = image.convert("RGB")

@@ -1,7 +1,7 @@
-"""Packages that VLMEvalKit 0.0.20 asks for and evalsuite does not install, each with its reason.
+"""Packages that VLMEvalKit 0.0.20 requires and evalsuite does not install, with reasons.
 
-VLMEvalKit asks for 68 packages. Starting it imports about half of them; these are the others. Some
-have no wheel and need a compiler. ``make lock`` leaves them out of ``requirements.txt``.
+VLMEvalKit requires 68 packages and imports about half of them at its start. These are the others.
+Some have no wheel and need a compiler. ``make lock`` leaves them out of ``requirements.txt``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ class LeftOut:
     """A package that is not installed with evalsuite."""
 
     package: str
-    """Its name for pip."""
+    """Name for pip."""
     module: str
-    """Its name for import."""
+    """Name for import."""
     reason: str
     datasets: tuple[str, ...] = ()
-    """The classes of ``vlmeval.dataset`` whose scoring imports it."""
+    """Classes of ``vlmeval.dataset`` whose scoring imports it."""
 
 
 _SVG = "scores images made from code"
@@ -71,12 +71,12 @@ LEFT_OUT = (
 
 
 def absent() -> list[LeftOut]:
-    """Those that are not installed in another way either."""
+    """Return the packages that are not installed."""
     return [one for one in LEFT_OUT if not _importable(one.module)]
 
 
 def wanted(dataset_class: type) -> list[str]:
-    """Packages, by their names for pip, that scoring `dataset_class` needs and that are absent."""
+    """Return the pip names of missing packages that scoring `dataset_class` needs."""
     names = {base.__name__ for base in dataset_class.__mro__}
     return [one.package for one in absent() if names & set(one.datasets)]
 
@@ -84,5 +84,5 @@ def wanted(dataset_class: type) -> list[str]:
 def _importable(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # of a parent, as google
+    except ModuleNotFoundError:  # of a parent package such as google
         return False

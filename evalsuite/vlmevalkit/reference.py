@@ -123,9 +123,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-# --------------------------------------------------------------------------------------------------
 # Functions of the child process
-# --------------------------------------------------------------------------------------------------
 
 
 def _run(
@@ -185,8 +183,8 @@ def _run(
 def _keep(dataset: Any, chosen: tuple[str, ...] | None) -> None:
     """Restrict `dataset` to the samples `chosen`, in its order."""
     if chosen is not None:
-        wanted = set(chosen)
-        dataset.data = dataset.data[[str(id) in wanted for id in dataset.data["index"]]].copy()
+        ids = set(chosen)
+        dataset.data = dataset.data[[str(id) in ids for id in dataset.data["index"]]].copy()
 
 
 def _infer(model: Any, benchmark: Benchmark, dataset: Any) -> str:

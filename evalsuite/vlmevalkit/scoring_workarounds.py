@@ -58,9 +58,7 @@ def apply() -> None:
     parse_judge_marks()
 
 
-# --------------------------------------------------------------------------------------------------
 # Changes to VLMEvalKit: both scores use the same rule
-# --------------------------------------------------------------------------------------------------
 
 
 def parse_cells_safely() -> None:
@@ -113,16 +111,16 @@ def show_options_to_judge() -> None:
     """
     from vlmeval.dataset.utils import videomme, worldsense
 
-    def patched(theirs: Callable[..., str]) -> Callable[..., str]:
+    def wrapped(original: Callable[..., str]) -> Callable[..., str]:
         def extract_option(model: Any, input_item: dict[str, Any], dataset_name: str) -> str:
             if model is not None:
                 input_item = input_item | _lettered(input_item["candidates"])
-            return theirs(model, input_item, dataset_name)
+            return original(model, input_item, dataset_name)
 
         return extract_option
 
     for module in (videomme, worldsense):
-        module.extract_option = patched(module.extract_option)
+        module.extract_option = wrapped(module.extract_option)
 
 
 def _lettered(candidates: str) -> dict[str, str]:
@@ -137,11 +135,11 @@ def tolerate_unlabelled_captions() -> None:
     """
     from vlmeval.dataset.utils import tempcompass
 
-    theirs = tempcompass.eval_rule_caption_matching
+    original = tempcompass.eval_rule_caption_matching
 
     def eval_rule_caption_matching(line: Any) -> Any:
         try:
-            return theirs(line)
+            return original(line)
         except IndexError:
             return "fail"
 
@@ -157,10 +155,10 @@ def parse_judge_marks() -> None:
     """
     from vlmeval.dataset.utils import mlvu
 
-    def patched(theirs: Callable[[str], list[float]], keys: Sequence[str]) -> Callable[..., Any]:
+    def wrapped(original: Callable[[str], list[float]], keys: Sequence[str]) -> Callable[..., Any]:
         def extract_scores(text: str) -> list[float]:
             try:
-                marks = theirs(text)
+                marks = original(text)
             except ValueError:
                 marks = []
             if len(marks) < len(keys) or not all(map(math.isfinite, marks)):
@@ -169,10 +167,10 @@ def parse_judge_marks() -> None:
 
         return extract_scores
 
-    mlvu.extract_scores_summary = patched(
+    mlvu.extract_scores_summary = wrapped(
         mlvu.extract_scores_summary, ("score_completeness", "score_reliability")
     )
-    mlvu.extract_scores_sub_scene = patched(
+    mlvu.extract_scores_sub_scene = wrapped(
         mlvu.extract_scores_sub_scene, ("score_accuracy", "score_relevance")
     )
 
@@ -214,8 +212,8 @@ def use_judge(model: JudgeLike) -> Iterator[None]:
             module.build_judge = build_judge
         yield
     finally:
-        for module, theirs in zip(modules, before, strict=True):
-            module.build_judge = theirs
+        for module, original in zip(modules, before, strict=True):
+            module.build_judge = original
 
 
 def normalise_judge_answer(text: str) -> str:
@@ -227,15 +225,13 @@ def normalise_judge_answer(text: str) -> str:
     """
     if not text.strip() or "Failed to obtain answer via API" in text:
         return NO_OPTION
-    return _UNWRITABLE.sub("\ufffd", text)
+    return UNWRITABLE.sub("\ufffd", text)
 
 
-_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 
 
-# --------------------------------------------------------------------------------------------------
 # Changes to our value only: named in a score's deviations
-# --------------------------------------------------------------------------------------------------
 
 
 def is_failure_text(text: str) -> bool:

@@ -49,7 +49,7 @@ def _reply(what: str, work: Callable[..., Any], *arguments: Any) -> tuple[bool, 
 
 
 def check_packages() -> None:
-    """Import the package of VLMEvalKit's that most often fails to; raises `KitStartError`."""
+    """Import OpenCV, the package that most often fails to load; raises `KitStartError`."""
     try:
         import cv2  # noqa: F401
     except ImportError as error:

@@ -12,6 +12,7 @@ from typing import Any
 
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.video_layouts import LAYOUTS
+from evalsuite.vlmevalkit import workarounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,7 @@ class ProcessorInput:
     """Width, height and, if requested, the SHA-256 of the RGB pixels."""
 
 
-# --------------------------------------------------------------------------------------------------
 # The model
-# --------------------------------------------------------------------------------------------------
 
 
 def merged(adapter: Path, base: Path, into: Path) -> Path:
@@ -129,18 +128,14 @@ def _show_frames_as_videos(model: Any) -> None:
 
 def peak_memory_bytes(device: str) -> int:
     """See `reference.ReferenceResult`."""
-    if device.startswith("cuda"):
-        import torch
+    import torch
 
-        return int(torch.cuda.max_memory_allocated(device))
-    import resource
+    from evalsuite.smolvlm.memory import peak_bytes
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_bytes(torch.device(device))
 
 
-# --------------------------------------------------------------------------------------------------
 # The data
-# --------------------------------------------------------------------------------------------------
 
 
 def dataset(benchmark: Benchmark, root: Path) -> Any:
@@ -193,7 +188,7 @@ def _provide_videos(dataset: str, data: Path, repository: Path) -> None:
         module.get_cache_path = lambda *_, **__: str(repository)  # type: ignore[attr-defined]
         pin = "MP4_MD5" if hasattr(kind, "MP4_MD5") else "MD5"
         setattr(kind, pin, md5(str(repository / f"{table}.tsv")))
-    _allow_concat_datasets()
+    workarounds.allow_concat_datasets()
 
 
 def _link(data: Path, into: Path) -> None:
@@ -206,14 +201,3 @@ def _link(data: Path, into: Path) -> None:
         below.mkdir(parents=True)
         for name in files:
             (below / name).symlink_to(Path(folder) / name)
-
-
-def _allow_concat_datasets() -> None:
-    import abc
-
-    from vlmeval.dataset import mlvu, tempcompass, video_concat_dataset
-
-    joined = video_concat_dataset.ConcatVideoDataset
-    joined.prepare_dataset = lambda *_: None
-    for kind in (joined, mlvu.MLVU, tempcompass.TempCompass):
-        abc.update_abstractmethods(kind)

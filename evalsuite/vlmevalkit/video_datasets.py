@@ -194,7 +194,7 @@ def _build_parts_with(ours: Callable[[Any], Any]) -> Iterator[None]:
 
     ``video_concat_dataset.py:18`` imports the function by name when an object is created.
     """
-    theirs = vlmeval.dataset.build_dataset
+    original = vlmeval.dataset.build_dataset
 
     def build_dataset(dataset: str, **arguments: Any) -> Any:
         kinds = (k for k in vlmeval.dataset.DATASET_CLASSES if dataset in k.supported_datasets())
@@ -204,7 +204,7 @@ def _build_parts_with(ours: Callable[[Any], Any]) -> Iterator[None]:
     try:
         yield
     finally:
-        vlmeval.dataset.build_dataset = theirs
+        vlmeval.dataset.build_dataset = original
 
 
 def _clip_spec(row: Row, video: Path, rule: FrameRule, *, segment_middles: bool) -> ClipSpec:

@@ -37,7 +37,6 @@ Some defects need no function, because neighbouring modules avoid the code:
 from __future__ import annotations
 
 import abc
-import re
 import string
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -235,8 +234,5 @@ def prediction_cell(
     pickle).
     """
     if text.strip() or (text and wrong(text)):
-        return _UNWRITABLE.sub("\ufffd", text)
+        return scoring_workarounds.UNWRITABLE.sub("\ufffd", text)
     return next(filter(wrong, placeholders), placeholders[0])
-
-
-_UNWRITABLE = re.compile("[\0\ud800-\udfff]")

@@ -32,7 +32,7 @@ class Browser:
         self.until(lambda: self.js(ready))
 
     def browse(self, page: Path, slug: str, hash_: str = "") -> None:
-        """Open the samples, and wait until they stand there."""
+        """Open the samples, and wait until they are shown."""
         self.open(page / "samples" / f"{slug}.html", hash_)
         self.until(
             lambda: self.js("return performance.getEntriesByName('evalsuite:first-view').length")

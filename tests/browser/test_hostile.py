@@ -134,7 +134,7 @@ def test_the_policy_stops_what_is_slipped_in(
         f"const p = {{ createScriptURL: (x) => x }};"
         f"try {{ {INJECTED[what]} }}"
         " catch (error) { seen.push(`threw ${error.name}: ${error.message}`); }"
-        # Until it is reported and has had time to run all the same, or for three seconds.
+        # Until it is reported and has had time to run, or for three seconds.
         "const end = performance.now() + 3000; const wait = () =>"
         " seen.some((line) => !line.startsWith('threw')) || performance.now() > end"
         " ? setTimeout(() => done(seen), 100) : setTimeout(wait, 20); wait();",
@@ -167,6 +167,6 @@ def test_only_data_of_the_page_is_loaded(browser: Browser, page: Path) -> None:
             address,
         )
         assert "not data of this page" in said
-    # A file that nobody asked for is not taken.
+    # A file that was not requested is ignored.
     assert browser.js("evalsuite.take('Bench/index', '[]'); return document.title")
     assert browser.js("return Object.isFrozen(evalsuite)")

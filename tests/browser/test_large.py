@@ -88,7 +88,7 @@ def test_filters_and_search(browser: Browser, page: Path) -> None:
 
     kinds = ("wrong", "failed", "unparsed", "flipped", "worse", "better", "all")
     with_texts = {
-        # Now with no texts at hand but the first.
+        # Now with no texts loaded except the first.
         kind: took(browser, click(kind), f"{pressed(kind)} && {NO_TEXT_MISSING}")
         for kind in kinds
     }
@@ -107,7 +107,7 @@ def test_filters_and_search(browser: Browser, page: Path) -> None:
         typed("", "50,000 samples")
         rounds.append(each)
     filters = {name: min(each[name] for each in rounds) for name in rounds[0]}
-    for what, times in (("filter", filters), ("until its texts stand there", with_texts)):
+    for what, times in (("filter", filters), ("until its texts are shown", with_texts)):
         print(f"{what}: " + ", ".join(f"{name} {ms:.0f}" for name, ms in times.items()) + " ms")
     print(f"first search, its index loaded: {first:.0f} ms; then {size(memory(browser))} of memory")
     assert max(filters.values()) < FILTER_MS, filters

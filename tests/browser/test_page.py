@@ -75,7 +75,7 @@ def test_the_table_sorts_by_any_column(browser: Browser, page: Path) -> None:
     assert (names(), state(3)) == (["third", "first", "second"], "descending")
     headings[3].find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
     assert (names(), state(3)) == (["first", "second", "third"], "ascending")
-    # Bench: 98.75 and less; the third has none, and stands last either way.
+    # Bench: 98.75 and less; the third has none, and is last in both orders.
     headings[2].find_element(By.TAG_NAME, "button").send_keys(Keys.SPACE)
     assert (names(), state(2), state(3)) == (["first", "second", "third"], "descending", None)
     headings[2].find_element(By.TAG_NAME, "button").click()
@@ -243,7 +243,7 @@ def test_the_address_says_what_is_shown(browser: Browser, page: Path) -> None:
     browser.js("location.hash = '#show=failed'")
     browser.until(lambda: browser.shown_ids() == ["7"])
     assert browser.detail is None
-    # Whatever somebody wrote there.
+    # Any text in the address.
     browser.browse(page, "Bench", "#show=constructor&in=x&cat=__proto__&sample=none&nth=-3")
     assert browser.shown_ids() == []
     browser.browse(page, "Bench", "#%E0%A4%A&&=&show=toString")

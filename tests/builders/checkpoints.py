@@ -1,4 +1,4 @@
-"""Make a tiny SmolVLM checkpoint with random weights: real files, a real processor, no meaning."""
+"""Write tiny SmolVLM checkpoints with random weights and real files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small benchmarks made for tests: tables, images and videos of known content."""
+"""Small benchmarks for tests: tables, images and videos with known content."""
 
 import atexit
 import base64
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 @functools.cache
 def kit() -> Kit:
-    """One kit process for all tests: its import takes seconds."""
+    """Return one kit process for all tests, since its import takes seconds."""
     root = Path(tempfile.mkdtemp(prefix="evalsuite-tests-"))
     kit = Kit(work=root / "work", media=root / "media", log=root / "kit.log")
     kit.start()
@@ -36,7 +36,7 @@ def kit() -> Kit:
 
 
 def asked(kit: Kit, benchmark: Benchmark) -> list[Sample]:
-    """What a benchmark asks, all of which can be asked."""
+    """Return all samples of a benchmark without broken ones."""
     found = kit.samples(benchmark, [item.id for item in kit.outline(benchmark)])
     assert not [sample for sample in found if isinstance(sample, BrokenSample)]
     return [sample for sample in found if isinstance(sample, Sample)]
@@ -44,12 +44,12 @@ def asked(kit: Kit, benchmark: Benchmark) -> list[Sample]:
 
 @functools.cache
 def vlmevalkit() -> Any:
-    """VLMEvalKit in this process; what its import changes for everybody is put back."""
+    """Import VLMEvalKit in this process and undo its global changes."""
     import ssl
 
     import torch
 
-    kit()  # imports it as well: side by side
+    kit()  # imports it too, in parallel
     grad, context = torch.is_grad_enabled(), ssl._create_default_https_context
     import vlmeval.dataset.image_vqa
     import vlmeval.dataset.utils.multiple_choice
@@ -62,22 +62,22 @@ def vlmevalkit() -> Any:
 
 
 def picture(seed: int = 0, side: int = 24, mode: str = "RGB") -> Image.Image:
-    """Noise: no two seeds alike, and no two pixels of one by chance."""
+    """Return noise that depends on the seed."""
     noise = np.random.default_rng(seed).integers(0, 256, (side, side + 8, 3), dtype=np.uint8)
     return Image.fromarray(noise).convert(mode)
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> str:
-    """An image as tables hold it."""
+    """Return an image in base64, as in tables."""
     buffer = io.BytesIO()
-    # Not Pillow's own level: so a file kept as it is can be told from one written again.
+    # Not Pillow's default level, so that a re-encoded file differs.
     level = {"compress_level": 1} if kind == "PNG" else {}
     image.save(buffer, format=kind, **level, **options)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
 def table(path: Path, rows: Sequence[Row], end: str = "\n", encoding: str = "utf-8") -> Path:
-    """Write `rows` as a TSV; a key a row lacks is an empty cell."""
+    """Write `rows` as a TSV; missing keys become empty cells."""
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with path.open("w", newline="", encoding=encoding) as file:
@@ -88,7 +88,7 @@ def table(path: Path, rows: Sequence[Row], end: str = "\n", encoding: str = "utf
 
 
 def video(path: Path, n_frames: int, per_second: float = 10, side: int = 64) -> Path:
-    """A video whose every frame is brighter than the one before."""
+    """Write a video in which each frame is brighter than the one before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(
         str(path), cv2.VideoWriter.fourcc(*"mp4v"), per_second, (side, side), isColor=True
@@ -103,7 +103,7 @@ def video(path: Path, n_frames: int, per_second: float = 10, side: int = 64) -> 
 def benchmark(
     name: str, dataset_class: str | None, metric: str, data: Path, **fields: Any
 ) -> Benchmark:
-    """A benchmark with what tests do not care about filled in."""
+    """Return a benchmark with defaults for the other fields."""
     defaults: dict[str, Any] = {
         "dataset": name, "modality": "image", "prompt": "default", "max_new_tokens": 8
     }  # fmt: skip
@@ -117,7 +117,7 @@ def benchmark(
 
 
 def choices(folder: Path, rows: Sequence[Row], name: str = "Choices", **fields: Any) -> Benchmark:
-    """A multiple-choice benchmark; a row lacks only what it does not care about."""
+    """A multiple-choice benchmark; rows need only the relevant columns."""
     filled = [
         {
             "index": number, "image": encoded(picture(number)), "question": f"which {number}?",
@@ -140,7 +140,7 @@ def yes_no(folder: Path, rows: Sequence[Row]) -> Benchmark:
 
 
 def open_questions(folder: Path, rows: Sequence[Row]) -> Benchmark:
-    """Open questions with the answers of ten people."""
+    """Open questions with the answers of ten annotators."""
     filled = [
         {
             "index": n, "image": encoded(picture(n)), "question": f"what is {n}?",
@@ -153,7 +153,7 @@ def open_questions(folder: Path, rows: Sequence[Row]) -> Benchmark:
 
 
 def texts_to_read(folder: Path, rows: Sequence[Row]) -> Benchmark:
-    """Texts to read, in OCRBench's form."""
+    """Questions in OCRBench's format."""
     filled = [
         {
             "index": n, "image": encoded(picture(n)), "question": f"what does {n} say?",
@@ -166,7 +166,7 @@ def texts_to_read(folder: Path, rows: Sequence[Row]) -> Benchmark:
 
 
 def videos(folder: Path, rows: Sequence[Row], rule: FrameRule, **fields: Any) -> Benchmark:
-    """Questions about videos, in Video-MME's form; the videos are the caller's."""
+    """Questions about videos in Video-MME's format, without the video files."""
     filled = [
         {
             "index": n, "video": "a", "video_path": "./video/a.mp4", "duration": "short",
@@ -186,7 +186,7 @@ def videos(folder: Path, rows: Sequence[Row], rule: FrameRule, **fields: Any) ->
 def video_rows(dataset: str) -> dict[str, list[Row]]:
     """Rows of one of VLMEvalKit's video datasets in its real schema, by table.
 
-    They are about the videos of `video_files`.
+    They refer to the videos of `video_files`.
     """
     asked = {"question": "what happens?", "answer": "dog", "candidates": "['cat', 'dog', 'N/A']"}
     lettered = {"answer": "B", "candidates": "['A. up', 'B. down', 'C. None', 'D. 007']"}
@@ -258,7 +258,7 @@ def video_rows(dataset: str) -> dict[str, list[Row]]:
 
 
 def video_files(folder: Path) -> None:
-    """Every file that `video_rows` names."""
+    """Write every file that `video_rows` names."""
     for number, name in enumerate(
         (
             *("videos/a.mp4", "video/a/a.mp4", "video/b/a.mp4", "MLVU/video/1_plotQA/a.mp4"),
@@ -280,7 +280,7 @@ def video_files(folder: Path) -> None:
 
 
 def video_set(folder: Path, dataset: str, rule: FrameRule, **fields: Any) -> Benchmark:
-    """One of VLMEvalKit's video benchmarks over `folder`, whose videos are the caller's."""
+    """One of VLMEvalKit's video benchmarks in `folder`, without the video files."""
     for name, rows in video_rows(dataset).items():
         table(folder / f"{name}.tsv", rows)
     metric = {"WorldSense": "worldsense", "MLVU": "mlvu", "TempCompass": "tempcompass"}
@@ -291,7 +291,7 @@ def video_set(folder: Path, dataset: str, rule: FrameRule, **fields: Any) -> Ben
 
 
 def predictions(texts: Sequence[str | None]) -> dict[str, Prediction]:
-    """Predictions for the samples 0, 1, …; None is a failed one."""
+    """Return predictions for the samples 0, 1, …; None is a failed one."""
     return {
         str(number): Prediction(
             id=str(number),

@@ -1,4 +1,4 @@
-"""Images in the forms that tables hold, and VLMEvalKit's own way to write them."""
+"""Images in the formats of tables, and VLMEvalKit's way to write them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A benchmark for every metric, of small rows: what a row leaves out is filled in.
+"""A benchmark for every metric, with small rows; missing columns are filled in.
 
-The videos are not there: scoring asks for none.
+The videos do not exist, since scoring does not read them.
 """
 
 import re
@@ -15,7 +15,7 @@ from tests.builders.kit_data import Row
 Maker = Callable[[Path, Sequence[Row]], Benchmark]
 
 OPEN = {"A": "", "B": "", "C": "", "D": ""}
-"""An open question among MMMU's."""
+"""An open question in MMMU."""
 
 
 def _table(folder: Path, name: str, rows: Sequence[Row], common: Row) -> Path:
@@ -28,32 +28,32 @@ def _table(folder: Path, name: str, rows: Sequence[Row], common: Row) -> Path:
 
 
 def mmmu(folder: Path, rows: Sequence[Row]) -> Benchmark:
-    """Questions with options A to D; merge `OPEN` into a row for one without."""
+    """Questions with options A to D; merge `OPEN` into a row to make it open."""
     common = {"A": "cat", "B": "dog", "C": "None", "D": "007", "answer": "B", "split": "validation"}
     path = _table(folder, "MMMU_DEV_VAL", rows, common)
     return made.benchmark("MMMU_DEV_VAL", None, "mmmu", path, split="validation")
 
 
 def charts(folder: Path, rows: Sequence[Row]) -> Benchmark:
-    """Questions about charts; the answer is 14."""
+    """Questions about charts with the answer 14."""
     path = _table(folder, "ChartQA_TEST", rows, {"answer": "14", "split": "test_human"})
     return made.benchmark("ChartQA_TEST", None, "relaxed-accuracy", path)
 
 
 def documents(folder: Path, rows: Sequence[Row]) -> Benchmark:
-    """Questions about documents; the answer is ``hello`` or ``hallo du``."""
+    """Questions about documents with the answers ``hello`` and ``hallo du``."""
     path = _table(folder, "DocVQA_VAL", rows, {"answer": "['hello', 'hallo du']"})
     return made.benchmark("DocVQA_VAL", None, "anls", path)
 
 
 def titles(folder: Path, rows: Sequence[Row]) -> Benchmark:
-    """Open questions with one answer, ``The Sea``."""
+    """Open questions with the answer ``The Sea``."""
     path = _table(folder, "OCRVQA_TESTCORE", rows, {"answer": "The Sea"})
     return made.benchmark("OCRVQA_TESTCORE", None, "exact-match", path)
 
 
 def mathematics(folder: Path, rows: Sequence[Row]) -> Benchmark:
-    """Questions in MathVista's form; the answer is the integer 14."""
+    """Questions in MathVista's format with the integer answer 14."""
     common = {
         "question_type": "free_form", "answer_type": "integer", "answer": "14", "choices": "",
         "answer_option": "", "task": "figure question answering", "skills": "['numeric']",
@@ -75,7 +75,7 @@ def _videos(
 
 
 def worldsense(folder: Path, rows: Sequence[Row]) -> Benchmark:
-    """Questions in WorldSense's form; the answer is B."""
+    """Questions in WorldSense's format with the answer B."""
     common = {
         "video": "a", "video_path": "./videos/a.mp4", "duration": "<1min", "domain": "Music",
         "candidates": "['A. up', 'B. down', 'C. left', 'D. right']", "sub_category": "Covers",
@@ -90,7 +90,7 @@ MOVES = "['up', 'down', 'to the left', 'to the right']"
 
 
 def mvbench(folder: Path, rows: Sequence[Row], dataset: str = "MVBench_MP4") -> Benchmark:
-    """Questions in MVBench's form; the answer is (B), ``down``."""
+    """Questions in MVBench's format with the answer (B), ``down``."""
     common = {
         "task_type": "action_sequence", "prefix": "./video", "video": "a.mp4", "answer": "down",
         "candidates": MOVES,
@@ -102,14 +102,14 @@ def mvbench(folder: Path, rows: Sequence[Row], dataset: str = "MVBench_MP4") -> 
 
 
 def plain_mvbench(folder: Path, rows: Sequence[Row]) -> Benchmark:
-    """The same, of the class for clips, animations and folders."""
+    """The same for the class with clips, animations and image folders."""
     return mvbench(folder, rows, "MVBench")
 
 
 def mlvu(folder: Path, rows: Sequence[Row], judge: JudgeId | None = None) -> Benchmark:
-    """Questions in MLVU's form; a row with scoring_points is an open one. The answer is (B)."""
+    """Questions in MLVU's format with the answer (B); rows with scoring_points are open."""
     common = {"task_type": "plotQA", "prefix": "./p", "duration": 9.5, "video": "a.mp4"}
-    # Each table must have a row.
+    # Each table needs a row.
     chosen = [
         common | {"answer": "down", "candidates": MOVES} | row
         for row in [row for row in rows if "scoring_points" not in row] or [{}]
@@ -123,7 +123,7 @@ def mlvu(folder: Path, rows: Sequence[Row], judge: JudgeId | None = None) -> Ben
 
 
 def tempcompass(folder: Path, rows: Sequence[Row], judge: JudgeId | None = None) -> Benchmark:
-    """Questions in TempCompass's form; a row's task_type says of which part. The answer is B."""
+    """Questions in TempCompass's format with the answer B; task_type selects the part."""
     common = {"prefix": "./videos", "suffix": ".mp4", "video": "a", "dim": "direction"}
     parts: dict[str, tuple[str, Row]] = {
         "multi-choice": ("MCQ", {
@@ -142,7 +142,7 @@ def tempcompass(folder: Path, rows: Sequence[Row], judge: JudgeId | None = None)
         f"TempCompass_{part}": [] for part in ("MCQ", "Captioning", "YorN")
     }
     asked = [{"task_type": "multi-choice"} | row for row in rows]
-    # Each table must have a row.
+    # Each table needs a row.
     asked += [{"task_type": task} for task in parts if task not in {r["task_type"] for r in asked}]
     for row in asked:
         part, filled = parts[row["task_type"]]
@@ -154,7 +154,7 @@ def tempcompass(folder: Path, rows: Sequence[Row], judge: JudgeId | None = None)
 
 
 def clips(folder: Path, rows: Sequence[Row]) -> Benchmark:
-    """Questions in Video-MME's form; the answer is B."""
+    """Questions in Video-MME's format with the answer B."""
     return made.videos(folder, rows, FrameRule(per_second=1))
 
 
@@ -182,9 +182,9 @@ RIGHT = {
     "video-choice": "B", "worldsense": "B", "mvbench": "B) down", "mlvu": "(B)",
     "tempcompass": "B",
 }  # fmt: skip
-"""What is right by each metric, of a row that leaves all out."""
+"""A correct prediction for a default row, by metric."""
 
 
-def said_in_table(text: str) -> str:
-    """A prediction as a table carries it."""
+def cell_of(text: str) -> str:
+    """Return a prediction as a table cell."""
     return re.sub("[\0\ud800-\udfff]", "\ufffd", text) or "∅"

@@ -66,7 +66,7 @@ def variants() -> dict[str, Benchmark]:
 
 
 def make(folder: Path, names: Iterable[str] | None = None) -> dict[str, Benchmark]:
-    """Write the data of the named benchmarks, or of all, and return these with ``data`` set."""
+    """Write the data of the named benchmarks, or all; return them with ``data`` set."""
     chosen = variants()
     made = {}
     for name in names or chosen:
@@ -85,12 +85,12 @@ def make(folder: Path, names: Iterable[str] | None = None) -> dict[str, Benchmar
 
 
 def _plain(row: Row) -> Row:
-    """A row as pandas writes it."""
+    """Return a row as pandas writes it."""
     return {key: "" if value is None else str(value) for key, value in row.items()}
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> Path:
-    """Write `rows` as pandas does; a key a row lacks is an empty cell."""
+    """Write `rows` as pandas does; missing keys become empty cells."""
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -109,12 +109,12 @@ SHAPES = ("circle", "rectangle", "triangle")
 
 
 def scene(number: int) -> tuple[str, str]:
-    """The colour and the shape in picture `number`."""
+    """Return colour and shape in image `number`."""
     return tuple(COLOURS)[number % len(COLOURS)], SHAPES[number % len(SHAPES)]
 
 
 def drawn(number: int, width: int = 64, height: int = 64) -> Image.Image:
-    """Picture `number`: one shape on a ground that is never the same twice."""
+    """Draw image `number`: one shape on a background that is different each time."""
     ground = (250 - number % 40, 240 - number % 7, 245 - number % 11)
     picture = Image.new("RGB", (width, height), ground)
     pen = ImageDraw.Draw(picture)

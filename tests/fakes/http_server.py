@@ -19,7 +19,7 @@ class Files:
     cut_after: int | None = None
     """Bytes of a body after which the connection is closed,"""
     cuts: int = 0
-    """so many times."""
+    """this number of times."""
     failures: int = 0
     """Requests for the body answered by 503, before one is answered well."""
     slow_seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""Workers that outlive a run: loading torch and a checkpoint takes seconds, and tests run many."""
+"""Workers that are used by several runs: loading torch and a checkpoint takes seconds."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Kept:
             self._idle.pop(0).worker.kill()
 
     def close(self) -> None:
-        """End those that nobody has."""
+        """End the idle workers."""
         while self._idle:
             self._idle.pop().worker.kill()
 
@@ -52,7 +52,7 @@ def environment() -> dict[str, str]:
 
 
 class Real:
-    """A worker process, and a thread that passes on what it says to whoever has it now."""
+    """A worker process, and a thread that passes its messages to the current borrower."""
 
     def __init__(self, terms: tuple[WorkerSettings, dict[str, str]], worker: Worker) -> None:
         self.terms = terms
@@ -61,7 +61,7 @@ class Real:
         """Questions it has not answered."""
         self.alive = True
         self._first: Message | None = None
-        """That it is ready, or why not: also those who come later want to hear it."""
+        """Its first message, which later borrowers receive too."""
         self._inbox: queue.SimpleQueue[Message | Exception] = queue.SimpleQueue()
         self._lock = threading.Lock()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -89,7 +89,7 @@ class Real:
                     if isinstance(said, BatchDone):
                         self.owes -= len(said.answers)
                     self._inbox.put(said)
-        except Exception as error:  # noqa: BLE001 - whoever has it now must know
+        except Exception as error:  # noqa: BLE001 - the borrower must know
             with self._lock:
                 self.alive = False
                 self._inbox.put(error)
@@ -103,7 +103,7 @@ class Lent(Worker):
         self._real = real
         self._kept = kept
         self._inbox = real.lend()
-        self._dismissed = False
+        self._stopped = False
 
     def ask(self, questions: Sequence[Question]) -> None:
         self._real.ask(questions)
@@ -115,7 +115,7 @@ class Lent(Worker):
         return said
 
     def kill(self) -> None:
-        if not self._dismissed:
-            self._dismissed = True
+        if not self._stopped:
+            self._stopped = True
             self._kept.take_back(self._real)
-            self._inbox.put(ChildDied("was dismissed"))
+            self._inbox.put(ChildDied("was stopped"))

@@ -14,7 +14,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from evalsuite.checkpoint import checkpoint
-from evalsuite.runner.source import SampleSource
+from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.vlmevalkit import workarounds
 from evalsuite.vlmevalkit.client import Kit
 from tests.builders.checkpoints import derive_idefics3

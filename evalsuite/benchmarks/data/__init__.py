@@ -1,6 +1,6 @@
-"""Where benchmarks' data lies, how it is fetched and made ready, and what is cached of it.
+"""The data of benchmarks: search paths, downloads, preparation, checks and the cache.
 
-Nothing here needs VLMEvalKit.
+It does not need VLMEvalKit.
 """
 
 from evalsuite.benchmarks.data.digest import data_digest

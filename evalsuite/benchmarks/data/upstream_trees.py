@@ -1,7 +1,7 @@
-"""What the datasets' own repositories hold: the tables' sources, and media in archives.
+"""The files of the datasets' repositories: the sources of tables, and archives of media files.
 
-Pure facts, read off ``prepare_dataset`` of ``vlmeval/dataset/{videomme,worldsense,mvbench,mlvu,
-tempcompass}.py``; `evalsuite.benchmarks.video_layouts` says how the same data lies once prepared.
+They follow ``prepare_dataset`` in ``vlmeval/dataset/{videomme,worldsense,mvbench,mlvu,
+tempcompass}.py``. `evalsuite.benchmarks.video_layouts` has the layout of prepared data.
 """
 
 from __future__ import annotations
@@ -12,29 +12,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Archives:
-    """Zips of one kind, and where what is in them goes."""
+    """Zip files of one kind, and the target directory of their members."""
 
     pattern: str
-    """Of the zips, below the repository's root."""
+    """Pattern of the zip files, relative to the repository's root."""
     folder: str
-    """Where VLMEvalKit unpacks them to."""
+    """The directory into which VLMEvalKit unpacks them."""
     flat: bool
-    """Whether only the members' names count, not their folders."""
+    """Whether the directories of the members are ignored."""
     lifted: str = ""
-    """A folder in the archives whose content belongs one level up."""
+    """A directory in the archives whose content is moved one level up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One repository, as far as a dataset needs it."""
+    """The parts of a repository that a dataset needs."""
 
     sources: Mapping[str, tuple[str, ...]]
-    """The files each table is made of."""
+    """The source files of each table."""
     archives: tuple[Archives, ...] = ()
     patterns: tuple[str, ...] = ("*",)
     """The files to download."""
-    note: str = ""
-    """What the repository lacks and the user has to get."""
 
 
 MLVU_CHOICES: Mapping[str, str] = {
@@ -46,7 +44,7 @@ MLVU_CHOICES: Mapping[str, str] = {
     "anomaly_reco": "6_anomaly_reco",
     "topic_reasoning": "7_topic_reasoning",
 }
-"""Tasks of MLVU_MCQ, in VLMEvalKit's order, and the name of their file and folder."""
+"""Tasks of MLVU_MCQ in VLMEvalKit's order, with the name of their file and directory."""
 MLVU_OPEN: Mapping[str, str] = {"sub_scene": "8_sub_scene", "summary": "9_summary"}
 
 _STAR = "video/star/Charades_v1_480/"
@@ -74,7 +72,7 @@ MVBENCH_TASKS: Mapping[str, tuple[str, str, bool]] = {
     "Episodic Reasoning": ("video/tvqa/frames_fps3_hq/", "frame", True),
     "Counterfactual Inference": (_CLEVRER, "video", False),
 }
-"""Tasks of MVBench: folder of the videos, what they are, and whether questions have bounds."""
+"""Tasks of MVBench: directory, media type, and whether questions have time bounds."""
 TEMPCOMPASS_TASKS: Mapping[str, tuple[str, ...]] = {
     "TempCompass_MCQ": ("multi-choice", "caption_matching"),
     "TempCompass_Captioning": ("captioning",),
@@ -114,8 +112,6 @@ TREES: Mapping[str, Tree] = {
         sources={"MVBench": tuple(mvbench_file(task) for task in MVBENCH_TASKS)},
         archives=(Archives("video/*.zip", "video", flat=False, lifted="data0613"),),
         patterns=("json/*.json", "video/*.zip"),
-        note="the repository may not give out the videos of Fine-grained Pose (NTU RGB+D): "
-        "put them into video/nturgbd beside the others",
     ),
     "MLVU": Tree(
         sources={

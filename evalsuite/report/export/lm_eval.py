@@ -40,7 +40,7 @@ def write(runs: Sequence[FoundRun], directory: Path, say: Callable[[str], None])
     for found, name in zip(runs, _names([found.run for found in runs]), strict=True):
         run = found.run
         if not run.scores:
-            say(f"left out: {run.checkpoint.name}: it has no score yet")
+            say(f"left out: {run.checkpoint.name}: no score yet")
             continue
         folder, date = directory / unique_slug(name), _date(run)
         path = folder / f"results_{date}.json"

@@ -15,7 +15,7 @@ from evalsuite.report.model.notes import MODIFIED, PARTIAL
 from evalsuite.report.page.skeleton import Style, document
 from evalsuite.report.page.subject import Part, Subject
 from evalsuite.report.tables.grid import Grid, lay_out
-from evalsuite.runs.records import Failure, SampleScore, Score, group_name
+from evalsuite.runs.records import Failure, SampleScore, Score, by_group, group_name
 from evalsuite.stats import clustered_standard_error
 
 _COUNTS = ("failed", "empty", "truncated", "unparsed")
@@ -171,7 +171,8 @@ def _categories(subject: Subject, rows: Sequence[Row]) -> Grid | None:
     names = dict.fromkeys(name for part in scored if part.score for name in part.score.breakdown)
     if not names:
         return None
-    members = _grouped(rows)
+    groups = by_group(rows, lambda row: next(s for s in row if s is not None))
+    members = {group_name(*group): found for group, found in groups.items()}
     indices = {id(part): index for index, part in enumerate(subject.browsed)}
 
     def link(name: str) -> str:
@@ -208,15 +209,6 @@ def _with_error(value: float | None, samples: Sequence[SampleScore]) -> str:
     if value is None or error is None or abs(100 * sum(values) / len(values) - value) > _NEAR:
         return points(value)
     return f"{points(value)} ± {points(100 * error)}"
-
-
-def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows by the names that a breakdown has for them."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        for group in next(s for s in row if s is not None).groups:
-            groups.setdefault(group_name(*group), []).append(row)
-    return groups
 
 
 def _conditions(subject: Subject) -> list[tuple[str, str]]:

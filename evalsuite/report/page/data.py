@@ -5,6 +5,7 @@ Pure. Rows are those of `evalsuite.report.model.join_samples`, numbered from 0; 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -121,19 +122,17 @@ def _flags(sample: SampleScore) -> int:
 
 def _facets(samples: Sequence[SampleScore]) -> Iterator[dict[str, Any]]:
     """Yield the fields by which samples are grouped and that have several values."""
-    fields: dict[str, list[str]] = {
-        "category": [sample.category for sample in samples],
-        "part": [sample.part for sample in samples],
-    }
-    columns = dict.fromkeys(column for sample in samples for column, _ in sample.labels)
-    for column in columns:
-        fields[column] = [dict(sample.labels).get(column, "") for sample in samples]
-    for name, texts in fields.items():
-        values = sorted({text or "none" for text in texts})
+    groups = [dict(sample.groups) for sample in samples]
+    for column in dict.fromkeys(itertools.chain.from_iterable(groups)):
+        texts = [known.get(column, "none") for known in groups]
+        values = sorted(set(texts))
         if len(values) > 1:
             code = {value: index for index, value in enumerate(values)}
-            codes = [code[text or "none"] for text in texts]
-            yield {"name": name, "values": values, "codes": codes}
+            yield {
+                "name": column or "category",
+                "values": values,
+                "codes": [code[text] for text in texts],
+            }
 
 
 def _chunks(rows: Sequence[Row]) -> Iterator[tuple[int, int, int]]:

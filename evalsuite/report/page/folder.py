@@ -8,7 +8,6 @@ intact. Only files with our names are removed, and only in folders that have our
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import secrets
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from evalsuite.errors import UsageError
 from evalsuite.report.page.skeleton import ASSETS
-from evalsuite.system.files import disk_errors, to_json_text, write_atomically
+from evalsuite.system.files import disk_errors, read_json, to_json_text, write_atomically
 from evalsuite.system.locks import LockHeld, exclusive
 
 MARKER = "evalsuite-page.json"
@@ -116,18 +115,16 @@ def claim(path: Path) -> tuple[str, ...]:
         return ()
     if not path.is_dir():
         raise UsageError(f"{path}: is a file, and a page is a folder; choose another with -o")
-    try:
-        marker = json.loads((path / MARKER).read_text(encoding="utf-8"))
-        schema, pages = int(marker["schema"]), [str(page) for page in marker["pages"]]
-    except FileNotFoundError:
+    if not (path / MARKER).exists():
         if any(path.iterdir()):
             raise UsageError(
-                f"{path}: is not empty and not a page of ours (no {MARKER}); nothing there is "
-                "touched; choose another folder with -o"
-            ) from None
+                f"{path}: is not empty and has no {MARKER}, so it is not a page; nothing was "
+                "changed; choose another folder with -o"
+            )
         return ()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}; choose another -o") from None
+    marker = read_json(path / MARKER, "remove the folder, or choose another with -o")
+    try:
+        schema, pages = int(marker["schema"]), [str(page) for page in marker["pages"]]
     except (ValueError, TypeError, KeyError):
         raise UsageError(
             f"{path / MARKER}: is damaged; remove the folder, or choose another with -o"

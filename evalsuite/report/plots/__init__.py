@@ -120,7 +120,7 @@ _DRAWN = {
 
 def _table(runs: Sequence[FoundRun], say: Say) -> _Shared:
     """The runs that can share a picture, in one table."""
-    left_out = [LeftOut(found, "it has no score yet") for found in runs if not found.run.scores]
+    left_out = [LeftOut(found, "no score yet") for found in runs if not found.run.scores]
     scored = [found for found in runs if found.run.scores]
     if not scored:
         raise UsageError("no run has a score yet; finish one with 'evalsuite run'")

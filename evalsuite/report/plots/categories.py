@@ -1,4 +1,4 @@
-"""A benchmark by category, with clustered intervals, for several checkpoints."""
+"""Scores of several checkpoints by category, part and label, with clustered intervals."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 
 from evalsuite.report.plots import dots
 from evalsuite.report.plots.intervals import ABOUT, dot
-from evalsuite.runs.records import SampleScore
+from evalsuite.runs.records import SampleScore, by_group, group_name
 from evalsuite.stats import clustered_standard_error, mean
 
 MOST = 40
-"""So many categories one plot holds."""
+"""Maximum number of categories in a plot."""
 
 
 def draw(
@@ -20,34 +20,28 @@ def draw(
 ) -> Figure | None:
     """Draw `benchmark` by category from each checkpoint's `answers`.
 
-    None if the samples have no category, or all the same.
+    None if all samples are of one category.
     """
-    tables = [_by_category(rows) for rows in answers]
-    sizes: dict[str, int] = {}
+    tables = [by_group([row for row in rows if row.counts], lambda row: row) for rows in answers]
+    sizes: dict[tuple[str, str], int] = {}
     for table in tables:
-        for name, rows in table.items():
-            sizes[name] = max(sizes.get(name, 0), len(rows))
+        for group, rows in table.items():
+            sizes[group] = max(sizes.get(group, 0), len(rows))
     if len(sizes) < 2:
         return None
-    kept = sorted(sorted(sizes, key=lambda name: (-sizes[name], name))[:MOST])
+    largest = set(sorted(sizes, key=lambda group: (-sizes[group], group))[:MOST])
+    kept = [group for group in sizes if group in largest]
     if len(sizes) > MOST:
         note = f" The {MOST} of {len(sizes)} categories with most samples." + note
     lines = [
         dots.Line(
-            f"{name or 'none'} ({sizes[name]})", tuple(_dot(table.get(name)) for table in tables)
+            f"{group_name(*group)} ({sizes[group]})",
+            tuple(_dot(table.get(group)) for table in tables),
         )
-        for name in kept
+        for group in kept
     ]
     caption = f"{ABOUT} In brackets: samples.{note}"
     return dots.draw(lines, series, f"{benchmark} by category", caption)
-
-
-def _by_category(rows: Sequence[SampleScore]) -> dict[str, list[SampleScore]]:
-    table: dict[str, list[SampleScore]] = {}
-    for row in rows:
-        if row.counts:
-            table.setdefault(row.category, []).append(row)
-    return table
 
 
 def _dot(rows: Sequence[SampleScore] | None) -> dots.Dot | None:

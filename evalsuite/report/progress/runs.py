@@ -1,6 +1,6 @@
 """Progress of a run: a live display on a terminal, plain lines elsewhere.
 
-All of it goes to standard error: standard output is for results.
+It goes to standard error: standard output is for results.
 """
 
 from __future__ import annotations
@@ -48,43 +48,43 @@ if TYPE_CHECKING:
     from evalsuite.report.progress import downloads
 
 APART_SECONDS = 5.0
-"""Two plain lines about one benchmark are at least so far apart,"""
+"""Minimum time between two plain lines about one benchmark."""
 APART_SHARE = 0.1
-"""and so much more of it is done,"""
+"""Minimum share of the benchmark between two plain lines."""
 SILENCE_SECONDS = 60.0
-"""unless nothing was said for so long."""
+"""A plain line is printed after this time in any case."""
 
 
 @dataclass(slots=True)
 class _Work:
-    """How far one benchmark is."""
+    """Progress of one benchmark."""
 
     benchmark: str
     total: int
     done: int
     scoring: bool = False
     first: tuple[float, int] | None = None
-    """When the first predictions came, and how many there were then."""
+    """Time and number of the first predictions."""
     latest: float = 0.0
-    """When the last ones came."""
-    said: tuple[float, int] = (0.0, 0)
-    """When something was last said of it, and how many there were then."""
+    """Time of the last predictions."""
+    printed: tuple[float, int] = (0.0, 0)
+    """Time and number of predictions of the last line."""
 
     def advance(self, done: int, now: float) -> None:
         self.done, self.latest = done, now
         if self.first is None:
-            self.first = self.said = (now, done)
+            self.first = self.printed = (now, done)
 
     @property
     def per_second(self) -> float | None:
-        """Samples a second since the first predictions; None until there are more."""
+        """Samples per second since the first predictions; None before the second ones."""
         if self.first is None or self.latest <= self.first[0]:
             return None
         return (self.done - self.first[1]) / (self.latest - self.first[0])
 
     @property
     def pace(self) -> str:
-        """Rate and time left, or nothing if there is nothing to tell them from."""
+        """Rate and time left, or an empty text if they are unknown."""
         if not self.per_second:
             return ""
         left = duration((self.total - self.done) / self.per_second)
@@ -92,7 +92,7 @@ class _Work:
 
 
 class Plain:
-    """A line now and then, for logs and pipes."""
+    """Occasional lines, for logs and pipes."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
@@ -105,7 +105,7 @@ class Plain:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._leave()
+        self._finish_all()
 
     def __call__(self, event: Event) -> None:
         """Show `event`."""
@@ -127,7 +127,7 @@ class Plain:
             case SamplesRerun(run, done, total):
                 self._rerun(_label(run, "reruns at batch size 1"), done, total)
             case Note(text):
-                self._say(Text(f"note: {visible(sentence(text))}", style="yellow"))
+                self._print(Text(f"note: {visible(sentence(text))}", style="yellow"))
 
     def _load(self, step: Step) -> None:
         # Imported here: only a run whose data is not ready needs it.
@@ -141,13 +141,13 @@ class Plain:
         work = self._works[name]
         now = self._clock()
         work.advance(done, now)
-        since, before = now - work.said[0], work.said[1]
+        since, before = now - work.printed[0], work.printed[1]
         further = done - before >= APART_SHARE * work.total and since >= APART_SECONDS
         if further or since >= SILENCE_SECONDS:
-            work.said = (now, done)
+            work.printed = (now, done)
             share = f"{done} of {work.total} ({done / work.total:.0%})"
             pace = f", {work.pace}" if work.pace else ""
-            self._say(Text(visible(f"{name}: {share}{pace}")))
+            self._print(Text(visible(f"{name}: {share}{pace}")))
 
     def _start_scoring(self, name: str) -> None:
         """Print nothing: the score follows."""
@@ -155,9 +155,9 @@ class Plain:
     def _finish(self, name: str, outcome: Outcome) -> None:
         """Print the score or the failure, and why samples failed."""
         self._works.pop(name, None)
-        self._say(_closing(name, outcome))
+        self._print(_closing(name, outcome))
         for reason in () if isinstance(outcome, Failure) else outcome.failure_reasons:
-            self._say(Text(visible(f"  failed: {sentence(reason)}"), style="yellow"))
+            self._print(Text(visible(f"  failed: {sentence(reason)}"), style="yellow"))
 
     def _rerun(self, name: str, done: int, total: int) -> None:
         """Show reruns as a benchmark of their own."""
@@ -167,24 +167,26 @@ class Plain:
         if done == total:
             del self._works[name]
 
-    def _leave(self) -> None:
-        """Say how far the benchmarks are that have no score."""
+    def _finish_all(self) -> None:
+        """Print the progress of the benchmarks without a score."""
         for work in self._works.values():
             if work.done:
-                self._say(Text(visible(f"{work.benchmark}: {work.done} of {work.total} predicted")))
+                self._print(
+                    Text(visible(f"{work.benchmark}: {work.done} of {work.total} predicted"))
+                )
         self._works = {}
 
-    def _say(self, line: Text) -> None:
+    def _print(self, line: Text) -> None:
         self._console.print(line, soft_wrap=True)
 
 
 class Live(Plain):
-    """Bars at the bottom of a terminal; what is finished scrolls away above them."""
+    """Bars at the bottom of a terminal; finished benchmarks are printed above them."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(console, clock)
         self._spinner = Spinner("dots")
-        # Its thread calls _drawn four times a second, however often predictions come.
+        # Its thread calls _drawn four times a second, at any rate of predictions.
         self._live = RichLive(
             console=console, get_renderable=self._drawn, transient=True, redirect_stdout=False
         )
@@ -195,7 +197,7 @@ class Live(Plain):
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
-        self._leave()
+        self._finish_all()
 
     def _advance(self, name: str, done: int) -> None:
         """Keep the number for the next time the bars are drawn."""

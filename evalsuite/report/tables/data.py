@@ -78,7 +78,7 @@ def short_path(path: Path) -> str:
 
 _MACHINE: tuple[Column[tuple[str, str]], ...] = (
     Column("name", "this machine", lambda fact: fact[0], numeric=False),
-    Column("value", "", lambda fact: fact[1], numeric=False, wraps=True),
+    Column("value", "value", lambda fact: fact[1], numeric=False, wraps=True),
 )
 
 

@@ -1,102 +1,120 @@
-"""What `evalsuite list` shows: benchmarks, suites and runs."""
+"""The result of `evalsuite list`: benchmarks, suites or runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
+from typing import Any, Generic
 
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.catalogue import Catalogue, load
+from evalsuite.benchmarks.catalogue import Catalogue, Suite, load
 from evalsuite.errors import UsageError, nearest
 from evalsuite.report.format import ABSENT, day, listed, points
+from evalsuite.report.model.column import Column, R
 from evalsuite.report.model.notes import is_blind
 from evalsuite.report.model.table import average
-from evalsuite.report.tables.grid import Entry, Grid, Heading, Line, entries
+from evalsuite.report.tables.grid import Grid, lay_out
 from evalsuite.runs.find import find_all
 from evalsuite.runs.records import FoundRun
 
 SUBJECTS = ("benchmarks", "suites", "runs")
 
 
-def grid(what: str, results: Path, benchmarks_file: Path | None) -> Grid:
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[R]):
+    """What is listed, with its columns."""
+
+    columns: Sequence[Column[R]]
+    rows: Sequence[R]
+    remarks: Sequence[str] = ()
+    group: Callable[[R], str] = lambda _: ""
+
+    @property
+    def grid(self) -> Grid:
+        """The listing as a table."""
+        return lay_out(self.columns, self.rows, group=self.group, remarks=self.remarks)
+
+
+def listing(what: str, results: Path, benchmarks_file: Path | None) -> Listing[Any]:
     """List benchmarks, suites or runs; raises `UsageError` for another `what` or without runs."""
     if what not in SUBJECTS:
         raise UsageError(
             f"list {what}: unknown{nearest(what, SUBJECTS)}; expected {listed(SUBJECTS)}"
         )
     if what == "runs":
-        return runs(find_all(results), results)
+        return _runs(find_all(results), results)
     known = load(benchmarks_file)
-    return benchmarks(known) if what == "benchmarks" else suites(known)
+    return _benchmarks(known) if what == "benchmarks" else _suites(known)
 
 
-def benchmarks(known: Catalogue) -> Grid:
+_BENCHMARK: tuple[Column[Benchmark], ...] = (
+    Column("benchmark", "benchmark", attrgetter("name"), numeric=False),
+    Column("modality", "", attrgetter("modality")),
+    Column("metric", "metric", attrgetter("metric"), numeric=False),
+    Column("prompt", "prompt", attrgetter("prompt"), numeric=False),
+    Column("max_new_tokens", "tokens", attrgetter("max_new_tokens")),
+    Column("frames", "frames", lambda b: None if b.frames is None else str(b.frames)),
+    Column("description", "description", attrgetter("description"), numeric=False, wraps=True),
+)
+
+
+def _benchmarks(known: Catalogue) -> Listing[Benchmark]:
     """List the benchmarks, image before video."""
-    ordered = sorted(known.benchmarks.values(), key=lambda b: b.modality)
-    return Grid(
-        headings=(
-            Heading("benchmark", numeric=False),
-            *(Heading(name, numeric=False) for name in ("metric", "prompt")),
-            *(Heading(name) for name in ("tokens", "frames")),
-            Heading("description", numeric=False, wraps=True),
-        ),
-        lines=tuple(Line(_benchmark(b), b.modality) for b in ordered),
-        remarks=("tokens: the most an answer may have",),
+    return Listing(
+        _BENCHMARK,
+        sorted(known.benchmarks.values(), key=attrgetter("modality")),
+        remarks=["tokens: the token limit of a prediction"],
+        group=attrgetter("modality"),
     )
 
 
-def _benchmark(benchmark: Benchmark) -> tuple[Entry, ...]:
-    return entries((
-        benchmark.name,
-        benchmark.metric,
-        benchmark.prompt,
-        str(benchmark.max_new_tokens),
-        ABSENT if benchmark.frames is None else str(benchmark.frames),
-        benchmark.description,
-    ))  # fmt: skip
+_SUITE: tuple[Column[Suite], ...] = (
+    Column("suite", "suite", attrgetter("name"), numeric=False),
+    Column(
+        "benchmarks",
+        "benchmarks",
+        lambda suite: listed(suite.benchmarks),
+        numeric=False,
+        wraps=True,
+    ),
+)
 
 
-def suites(known: Catalogue) -> Grid:
-    """List the suites and what is in them."""
-    return Grid(
-        headings=(
-            Heading("suite", numeric=False),
-            Heading("benchmarks", numeric=False, wraps=True),
-        ),
-        lines=tuple(
-            Line(entries((s.name, listed(s.benchmarks)))) for s in known.suites.values()
-        ),
-    )  # fmt: skip
+def _suites(known: Catalogue) -> Listing[Suite]:
+    return Listing(_SUITE, list(known.suites.values()))
 
 
-def runs(found: Sequence[FoundRun], results: Path) -> Grid:
-    """List runs, named as they may be given to other commands."""
-    return Grid(
-        headings=(
-            Heading("run", numeric=False),
-            *(Heading(name) for name in ("scores", "average", "limit")),
-            *(Heading(name, numeric=False) for name in ("dtype", "finished")),
-        ),
-        lines=tuple(Line(_run(item, results)) for item in found),
-        remarks=(
-            "scores: benchmarks with a score, of those that were run",
-            "average: mean over the run's own benchmarks, each counting the same",
-            *(
-                ["blind: asked without the images or videos"]
-                if any(is_blind(item.run) for item in found)
-                else []
-            ),
-        ),
-    )
+def _runs(found: Sequence[FoundRun], results: Path) -> Listing[FoundRun]:
+    """List runs, named as other commands take them."""
+    columns: list[Column[FoundRun]] = [
+        Column("run", "run", partial(_name, results=results), numeric=False),
+        Column("scores", "scores", lambda item: len(item.run.scores), text=_scores),
+        Column("average", "average", lambda item: average(item.run.outcomes), text=_average),
+        Column("limit", "limit", attrgetter("run.limit")),
+        Column("dtype", "dtype", lambda item: item.run.settings.get("dtype"), numeric=False),
+        Column("finished", "finished", attrgetter("run.finished"),
+               text=lambda item: day(item.run.finished), numeric=False),
+    ]  # fmt: skip
+    remarks = [
+        "scores: benchmarks with a score, of the benchmarks of the run",
+        "average: mean over the run's own benchmarks, each with the same weight",
+    ]
+    if any(is_blind(item.run) for item in found):
+        remarks.append("blind: text-only baseline, without the images or videos")
+    return Listing(columns, found, remarks)
 
 
-def _run(found: FoundRun, results: Path) -> tuple[Entry, ...]:
-    run = found.run
-    return entries((
-        found.path.parent.relative_to(results).as_posix(),
-        f"{len(run.scores)} of {len(run.outcomes)}",
-        points(average(run.outcomes)) + (" blind" if is_blind(run) else ""),
-        run.limit or ABSENT,
-        str(run.settings.get("dtype", ABSENT)),
-        day(run.finished),
-    ))  # fmt: skip
+def _name(found: FoundRun, results: Path) -> str:
+    return found.path.parent.relative_to(results).as_posix()
+
+
+def _scores(found: FoundRun) -> str:
+    return f"{len(found.run.scores)} of {len(found.run.outcomes)}"
+
+
+def _average(found: FoundRun) -> str:
+    mean = average(found.run.outcomes)
+    return (ABSENT if mean is None else points(mean)) + (" blind" if is_blind(found.run) else "")

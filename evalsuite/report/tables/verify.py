@@ -1,41 +1,44 @@
-"""What `evalsuite verify` found, as a table."""
+"""The result of `evalsuite verify` as a table."""
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from evalsuite.report.format import counted, cut, points, rate, sentence
-from evalsuite.report.tables.grid import Entry, Grid, Heading, Line, entries
-from evalsuite.runner.verify import Compared, Verified
+from evalsuite.report.model.column import Column
+from evalsuite.report.tables.grid import Grid, lay_out
+from evalsuite.runner.verify import BenchmarkAgreement, Verification
 
 SHOWN = 3
-"""So many differing answers are shown a benchmark."""
+"""Most different predictions that are shown for a benchmark."""
 _LENGTH = 60
-"""An answer is cut there."""
+"""Most characters of a prediction that are shown."""
+
+COLUMNS: tuple[Column[BenchmarkAgreement], ...] = (
+    Column("benchmark", "benchmark", attrgetter("benchmark"), numeric=False, wraps=True),
+    Column("n", "samples", attrgetter("n")),
+    Column("same", "same prediction", attrgetter("same")),
+    Column("score", "evalsuite", attrgetter("score"), points),
+    Column("their_score", "VLMEvalKit", attrgetter("their_score"), points),
+)
 
 
-def grid(verified: Verified) -> Grid:
+def grid(verified: Verification) -> Grid:
     """Lay out the comparison: a line a benchmark."""
-    return Grid(
+    return lay_out(
+        COLUMNS,
+        verified.benchmarks,
         title=f"{verified.checkpoint} on {verified.device} in {verified.dtype}",
-        headings=(
-            Heading("benchmark", numeric=False, wraps=True),
-            *(Heading(name) for name in ("samples", "same answer", "ours", "VLMEvalKit's")),
-        ),
-        lines=tuple(Line(_line(compared)) for compared in verified.benchmarks),
-        remarks=(*_verdict(verified), *_speed(verified), *_examples(verified), *_stopped(verified)),
+        remarks=[
+            *_verdict(verified),
+            *_speed(verified),
+            *_examples(verified),
+            *_stopped(verified),
+        ],
     )
 
 
-def _line(compared: Compared) -> tuple[Entry, ...]:
-    return entries((
-        compared.benchmark,
-        str(compared.n),
-        str(compared.same),
-        points(compared.score),
-        points(compared.their_score),
-    ))  # fmt: skip
-
-
-def _stopped(verified: Verified) -> list[str]:
+def _stopped(verified: Verification) -> list[str]:
     return [
         f"{compared.benchmark}: VLMEvalKit's own loop stopped: {sentence(compared.stopped)}"
         for compared in verified.benchmarks
@@ -43,34 +46,34 @@ def _stopped(verified: Verified) -> list[str]:
     ]
 
 
-def _verdict(verified: Verified) -> list[str]:
+def _verdict(verified: Verification) -> list[str]:
     different = sum(len(compared.differences) for compared in verified.benchmarks)
     if not different:
-        return [f"every answer is the same: {counted(verified.n, 'sample')}"]
-    said = (
-        f"{different} of {counted(verified.n, 'answer')} differ; docs/evidence/differences.md "
-        "names what VLMEvalKit reads or shows wrong"
+        return [f"all predictions are equal: {counted(verified.n, 'sample')}"]
+    line = (
+        f"{different} of {counted(verified.n, 'prediction')} differ; "
+        "docs/evidence/differences.md lists the known deviations"
     )
     if verified.dtype != "float32":
-        said += f": in {verified.dtype} batches round differently; --dtype float32 leaves no excuse"
-    return [said]
+        line += f"; differences may come from {verified.dtype} rounding: rerun with --dtype float32"
+    return [line]
 
 
-def _speed(verified: Verified) -> list[str]:
+def _speed(verified: Verification) -> list[str]:
     if not (verified.complete and verified.seconds and verified.their_seconds):
         return []
     ours, theirs = verified.n / verified.seconds, verified.n / verified.their_seconds
     return [
-        f"samples a second, from the first sample to the last prediction: {rate(ours)} against "
-        f"{rate(theirs)}, {ours / theirs:.1f} times; ours includes what is left of loading the "
-        "model once the data is read, VLMEvalKit's does not, so few samples understate it"
+        f"samples/s from the first sample to the last prediction: evalsuite {rate(ours)}, "
+        f"VLMEvalKit {rate(theirs)}, ratio {ours / theirs:.1f}; evalsuite's time includes the rest "
+        "of loading the model, VLMEvalKit's does not, so the ratio is too low for few samples"
     ]
 
 
-def _examples(verified: Verified) -> list[str]:
+def _examples(verified: Verification) -> list[str]:
     return [
-        f"{compared.benchmark} {item.id}: ours {cut(item.ours, _LENGTH)!r}, "
-        f"VLMEvalKit's {cut(item.theirs, _LENGTH)!r}"
+        f"{compared.benchmark} {item.id}: evalsuite {cut(item.ours, _LENGTH)!r}, "
+        f"VLMEvalKit {cut(item.theirs, _LENGTH)!r}"
         for compared in verified.benchmarks
         for item in compared.differences[:SHOWN]
     ]

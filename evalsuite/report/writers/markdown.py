@@ -62,7 +62,7 @@ def _heading(heading: Heading, grid: Grid) -> str:
 
 def _field(entry: Entry) -> str:
     text = escaped(entry.text).strip()
-    text = f"**{text}**" if entry.best else text
+    text = f"**{text}**" if entry.best and text else text
     return f"{text} {_superscript(entry.marks)}".strip()
 
 

@@ -28,7 +28,7 @@ from evalsuite.smolvlm.requests import Answer, Question, QuestionId
 from evalsuite.system.process import ChildDied
 
 MAX_FAILED_STARTS = 3
-"""After so many consecutive deaths before its checkpoint is loaded, a worker is not restarted."""
+"""A worker that dies this often in a row before its checkpoint is loaded is not restarted."""
 MIN_QUESTIONS_TO_LOAD = 256
 """A checkpoint is loaded by another worker if each of its workers has at least this many questions
 left."""
@@ -125,7 +125,7 @@ class Pool:
     def handle(self, message: WorkerMessage) -> list[PoolEvent]:
         """Process a worker's message or its death.
 
-        The questions of a dead worker are asked again. A question on which a worker died alone,
+        The questions of a dead worker are retried. A question on which a worker died alone,
         after two workers died on its chunk, gets an answer with ``ended`` ``error``. Raises
         `IncompleteError` if no worker is left, or none has a machine.
         """

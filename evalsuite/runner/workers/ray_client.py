@@ -20,6 +20,7 @@ from pathlib import Path
 
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import IncompleteError, UsageError
+from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.workers.ray_messages import (
     Ask,
     CheckNodes,
@@ -208,6 +209,23 @@ class RayCluster:
             )
             for inbox in list(self._inboxes.values()):
                 inbox.put(self._lost)
+
+
+def connect(
+    options: ResolvedConfig, checkpoints: Sequence[Checkpoint], shared: Sequence[Path]
+) -> RayCluster:
+    """Connect to the cluster of `options`; its machines must see `checkpoints` and `shared`.
+
+    Raises `UsageError`.
+    """
+    log = options.config.output_dir / "ray.log"
+    cluster = RayCluster(str(options.config.ray), log, options.patience_seconds)
+    try:
+        cluster.check_shared(options.device, checkpoints, shared)
+    except BaseException:
+        cluster.close()
+        raise
+    return cluster
 
 
 def survey(address: str, device: str, workers: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

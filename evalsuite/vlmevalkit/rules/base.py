@@ -78,14 +78,19 @@ class Metric:
         return dataset if not self.keys or any(k in dataset for k in self.keys) else self.keys[0]
 
 
-def text_list(cell: Any) -> list[str] | None:
-    """Return the texts listed in `cell`, or None if it is not a list of texts."""
+def parse_list(cell: Any) -> list[Any] | None:
+    """Return the items of a Python list literal, or None if `cell` is not one."""
     try:
-        several = ast.literal_eval(cell)
+        items = ast.literal_eval(cell)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None
-    listed = isinstance(several, list) and all(isinstance(text, str) for text in several)
-    return several if listed else None
+    return items if isinstance(items, list) else None
+
+
+def text_list(cell: Any) -> list[str] | None:
+    """Return the texts listed in `cell`, or None if it is not a list of texts."""
+    items = parse_list(cell)
+    return items if items is not None and all(isinstance(text, str) for text in items) else None
 
 
 def unknown_value(row: Row, column: str, known: Sequence[str]) -> str | None:

@@ -26,9 +26,7 @@ from evalsuite.vlmevalkit.rules.video_choice import (
     with_options,
 )
 
-# --------------------------------------------------------------------------------------------------
 # MLVU
-# --------------------------------------------------------------------------------------------------
 
 CHOICE_TASKS = ("plotQA", "needle", "ego", "count", "anomaly_reco", "topic_reasoning", "order")
 """MLVU's multiple-choice tasks, whose mean is M-Avg."""
@@ -102,9 +100,7 @@ MLVU = Metric(
     secondary_score=("G-Avg", 10, _g_avg),
 )
 
-# --------------------------------------------------------------------------------------------------
 # TempCompass
-# --------------------------------------------------------------------------------------------------
 
 _TASKS_BY_PART = {
     "TempCompass_MCQ": ("multi-choice", "caption_matching"),

@@ -35,6 +35,7 @@ from evalsuite.vlmevalkit.rules.base import (
     RuleResult,
     ScoringContext,
     is_missing,
+    parse_list,
     text_list,
 )
 
@@ -66,7 +67,7 @@ def is_correct(row: Row, found: str) -> bool:
                 answer
             )
         case "list":
-            return _equal_lists(_parse_list(found), _parse_list(answer))
+            return _equal_lists(parse_list(found), parse_list(answer))
         case _:
             return _normalise(found) in (_normalise(answer), _normalise(_answer_part(answer)))
 
@@ -130,35 +131,27 @@ def _format_number(row: Any, number: float) -> str:
 
 def _decimal_places(row: Any) -> int:
     """Return the requested decimal places, from the data or from the answer."""
-    said = _parse_number(str(row.get("precision", "")))
-    if said is not None and 0 <= said <= 15:
-        return int(said)
+    places = _parse_number(str(row.get("precision", "")))
+    if places is not None and 0 <= places <= 15:
+        return int(places)
     return len(str(row["answer"]).partition(".")[2].rstrip(" "))
 
 
 def _extract_list(row: Any, text: str) -> str:
     bracketed: list[str] = re.findall(r"\[[^\[\]]*\]", text)
-    lists = [cell for cell in bracketed if _parse_list(cell) is not None]
+    lists = [cell for cell in bracketed if parse_list(cell) is not None]
     if lists:
         return lists[-1]
-    wanted, numbers = _parse_list(row["answer"]) or [], number_parsing.numbers_in(text)
-    return repr(numbers) if len(numbers) == len(wanted) else ""
+    expected, numbers = parse_list(row["answer"]) or [], number_parsing.numbers_in(text)
+    return repr(numbers) if len(numbers) == len(expected) else ""
 
 
-def _parse_list(cell: str) -> list[Any] | None:
-    try:
-        items = ast.literal_eval(cell)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return None
-    return items if isinstance(items, list) else None
-
-
-def _equal_lists(found: Sequence[Any] | None, wanted: Sequence[Any] | None) -> bool:
-    if found is None or wanted is None or len(found) != len(wanted):
+def _equal_lists(found: Sequence[Any] | None, expected: Sequence[Any] | None) -> bool:
+    if found is None or expected is None or len(found) != len(expected):
         return False
     return all(
         a == b or _normalise(str(a)) == _normalise(str(b))
-        for a, b in zip(found, wanted, strict=True)
+        for a, b in zip(found, expected, strict=True)
     )
 
 
@@ -166,9 +159,7 @@ def _normalise(words: str) -> str:
     return " ".join(words.casefold().split()).strip(" .")
 
 
-# --------------------------------------------------------------------------------------------------
 # The rule
-# --------------------------------------------------------------------------------------------------
 
 
 class _RuleBasedJudge:
@@ -234,7 +225,7 @@ def _row_error(row: Row) -> str | None:
     if is_missing(row.get("skills")) or text_list(row["skills"]) is None:
         return "its skills are not a list of texts"
     if row["question_type"] == "multi_choice":
-        options = None if is_missing(row["choices"]) else _parse_list(row["choices"])
+        options = None if is_missing(row["choices"]) else parse_list(row["choices"])
         letters = list(mathvista.list_to_dict(options or []))
         if not 1 <= len(letters) <= 26 or row["answer_option"] not in letters:
             option = row["answer_option"]

@@ -14,6 +14,7 @@ from evalsuite.vlmevalkit.rules.base import (
     Rule,
     RuleResult,
     ScoringContext,
+    parse_list,
     text_list,
     unknown_value,
 )
@@ -36,11 +37,8 @@ def _overall(result: Any, _: Sequence[Row]) -> float:
 
 def _answers(row: Row) -> list[Any]:
     """Return the listed answers of a row, or its single answer."""
-    try:
-        several = ast.literal_eval(row["answer"])
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return [row["answer"]]
-    return several if isinstance(several, list) else [row["answer"]]
+    items = parse_list(row["answer"])
+    return [row["answer"]] if items is None else items
 
 
 def _vqa_row_error(row: Row) -> str | None:

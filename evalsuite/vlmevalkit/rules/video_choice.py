@@ -38,15 +38,19 @@ def _read_score(result: Any, _: Sequence[Row]) -> float:
     return 100 * float(result["overall"]["overall"])
 
 
+def _unknown_label(row: Row, module: Any) -> str | None:
+    return (
+        unknown_value(row, "duration", module.DURATIONS)
+        or unknown_value(row, "domain", module.DOMAINS)
+        or unknown_value(row, "sub_category", module.SUB_CATEGORIES)
+        or unknown_value(row, "task_type", module.TASK_CATEGORIES)
+    )
+
+
 def _videomme_row_error(row: Row) -> str | None:
     if not text_list(row["candidates"]):
         return "its candidates are not a list of options"
-    return (
-        unknown_value(row, "duration", videomme.DURATIONS)
-        or unknown_value(row, "domain", videomme.DOMAINS)
-        or unknown_value(row, "sub_category", videomme.SUB_CATEGORIES)
-        or unknown_value(row, "task_type", videomme.TASK_CATEGORIES)
-    )
+    return _unknown_label(row, videomme)
 
 
 def _worldsense_row_error(row: Row) -> str | None:
@@ -55,18 +59,12 @@ def _worldsense_row_error(row: Row) -> str | None:
     audio_classes = text_list(row.get("audio_class"))
     if audio_classes is None:
         return "its audio_class is not a list of texts"
-    return (
-        unknown_value(row, "duration", worldsense.DURATIONS)
-        or unknown_value(row, "domain", worldsense.DOMAINS)
-        or unknown_value(row, "sub_category", worldsense.SUB_CATEGORIES)
-        or unknown_value(row, "task_domain", worldsense.TASK_DOMAINS)
-        or unknown_value(row, "task_type", worldsense.TASK_CATEGORIES)
-        or next(filter(None, (_audio_class_error(name) for name in audio_classes)), None)
+    for name in audio_classes:
+        if error := unknown_value({"audio_class": name}, "audio_class", worldsense.AUDIO_CLASSES):
+            return error
+    return _unknown_label(row, worldsense) or unknown_value(
+        row, "task_domain", worldsense.TASK_DOMAINS
     )
-
-
-def _audio_class_error(name: str) -> str | None:
-    return unknown_value({"audio_class": name}, "audio_class", worldsense.AUDIO_CLASSES)
 
 
 VIDEO_CHOICE = Metric(

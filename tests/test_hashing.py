@@ -1,4 +1,4 @@
-"""SHA-256 of files: right at once, remembered after, never stale."""
+"""Digests of files: correct, remembered, and never outdated."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_replaced_by_another_file_of_the_same_size(large: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("spoilt", ["", "{", "[]", "null", '{"sha256": "x"}', "\x00\xff"])
-def test_a_spoilt_entry_is_written_anew(large: Path, tmp_path: Path, spoilt: str) -> None:
+def test_a_damaged_entry_is_replaced(large: Path, tmp_path: Path, spoilt: str) -> None:
     cache = tmp_path / "cache"
     good = file_digest(large, cache=cache)
     (entry,) = entries(cache)
@@ -93,7 +93,7 @@ def test_a_spoilt_entry_is_written_anew(large: Path, tmp_path: Path, spoilt: str
     assert json.loads(entry.read_text())["sha256"] == good
 
 
-def test_a_cache_that_cannot_be_written_costs_only_time(large: Path, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_ignored(large: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "a-file"
     blocked.write_text("in the way")
     assert file_digest(large, cache=blocked) == hashlib.sha256(LARGE).hexdigest()
@@ -111,14 +111,14 @@ def test_unreadable_files(tmp_path: Path) -> None:
         file_digest(loop)
 
 
-def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVALSUITE_CACHE", "/scratch/cache")
     assert cache_directory() == Path("/scratch/cache")
     monkeypatch.delenv("EVALSUITE_CACHE")
     assert cache_directory() == Path.home() / ".cache" / "evalsuite"
 
 
-def test_each_algorithm_is_remembered_by_itself(large: Path, tmp_path: Path) -> None:
+def test_each_algorithm_is_remembered_separately(large: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     assert remembered_digest(large, cache=cache, algorithm="md5") is None
     assert file_digest(large, cache=cache, algorithm="md5") == hashlib.md5(LARGE).hexdigest()
@@ -128,7 +128,7 @@ def test_each_algorithm_is_remembered_by_itself(large: Path, tmp_path: Path) -> 
     assert len(entries(cache)) == 2
 
 
-def test_a_fresh_digest_asks_no_memory(large: Path, tmp_path: Path) -> None:
+def test_a_fresh_digest_ignores_remembered_ones(large: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     file_digest(large, cache=cache, algorithm="md5")
     (entry,) = entries(cache)

@@ -1,4 +1,4 @@
-"""Samples asked once more, alone: which, what came of it, and what a run keeps."""
+"""Reruns at batch size 1: which samples, their scores, and what a run keeps."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evalsuite.errors import UsageError
-from evalsuite.runner.batch_sensitivity import SAMPLES, Twice, pick, pool, shares, write
+from evalsuite.runner.batch_sensitivity import SAMPLES, RerunPair, pick, pool, shares, write
 from evalsuite.runner.events import BenchmarkFinished, Event, SamplesRerun
 from evalsuite.runner.workers.worker import BatchDone, Message, Worker, WorkerSettings
 from evalsuite.runs.journal import read_predictions
@@ -34,7 +34,7 @@ def test_benchmarks_share_evenly(sizes: dict[str, int], total: int, wanted: dict
     assert shares(dict(reversed(sizes.items())), total) == wanted
 
 
-def test_the_lot_decides_and_a_smaller_draw_is_part_of_a_larger() -> None:
+def test_a_smaller_draw_is_part_of_a_larger_one() -> None:
     ids = [str(i) for i in range(500)]
     drawn = pick(ids, 64)
     assert len(set(drawn)) == 64
@@ -44,8 +44,8 @@ def test_the_lot_decides_and_a_smaller_draw_is_part_of_a_larger() -> None:
     assert 200 < sum(map(int, drawn)) / 64 < 300
 
 
-def twice(id_: str, value: float, alone: float, cluster: str = "") -> Twice:
-    return Twice(
+def twice(id_: str, value: float, alone: float, cluster: str = "") -> RerunPair:
+    return RerunPair(
         id=id_,
         cluster=cluster or id_,
         prediction=f"{value:g}",
@@ -73,7 +73,7 @@ def test_the_pooled_effect(tmp_path: Path) -> None:
     assert 4 < found.high < 8
 
 
-def test_no_change_in_few_samples_proves_little(tmp_path: Path) -> None:
+def test_few_samples_without_a_change_give_a_wide_interval(tmp_path: Path) -> None:
     write(tmp_path / "A", [twice(str(i), 1, 1) for i in range(64)])
     found = pool({"A": tmp_path / "A", "gone": tmp_path / "gone"}, {"A": 500}, 64)
     assert found is not None
@@ -84,7 +84,7 @@ def test_no_change_in_few_samples_proves_little(tmp_path: Path) -> None:
     assert pool({"gone": tmp_path / "gone"}, {}, 64) is None
 
 
-def test_a_run_asks_some_again(reference: Reference) -> None:
+def test_a_run_repeats_some_samples(reference: Reference) -> None:
     noise = reference.run.batch_sensitivity
     assert noise is not None
     assert noise.count == SAMPLES
@@ -95,7 +95,7 @@ def test_a_run_asks_some_again(reference: Reference) -> None:
     assert read_run(reference.directory / "run.json").batch_sensitivity == noise
     for name, count in noise.samples.items():
         lines = (reference.directory / name / "batch_sensitivity.jsonl").read_text().splitlines()
-        found = [Twice(**json.loads(line)) for line in lines]
+        found = [RerunPair(**json.loads(line)) for line in lines]
         assert len(found) == count
         first = read_predictions(reference.journal(name))
         alone = read_predictions(reference.directory / name / "rerun.jsonl")
@@ -103,9 +103,7 @@ def test_a_run_asks_some_again(reference: Reference) -> None:
         assert all(first[i].prompt_digest == p.prompt_digest for i, p in alone.items())
 
 
-def test_it_does_not_matter_whether_benchmarks_come_one_by_one(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_benchmarks_run_separately_give_the_same_result(bench: Bench, tmp_path: Path) -> None:
     together = bench.run(tmp_path / "a", demo("DemoOCR", "DemoShapes"), limit="40")
     bench.run(tmp_path / "b", demo("DemoShapes"), limit="40")
     merged = bench.run(tmp_path / "b", demo("DemoOCR"), limit="40")
@@ -114,9 +112,7 @@ def test_it_does_not_matter_whether_benchmarks_come_one_by_one(
     assert together.batch_sensitivity.samples == {"DemoOCR": 32, "DemoShapes": 32}
 
 
-def test_what_changed_is_scored_and_what_was_asked_is_not_asked_again(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_a_changed_answer_is_scored_and_no_rerun_is_repeated(bench: Bench, tmp_path: Path) -> None:
     first = bench.run(tmp_path, demo("DemoOCR"), limit="40")
     directory = bench.directory(tmp_path) / "DemoOCR"
     journal = directory / "rerun.jsonl"
@@ -139,7 +135,7 @@ def test_what_changed_is_scored_and_what_was_asked_is_not_asked_again(
     assert noise.effect == pytest.approx(100 * 3 / 40)
     assert noise.low < noise.effect < noise.high
     assert [json.loads(line) for line in journal.read_text().splitlines()[1:]] == answers
-    # What was asked otherwise, or failed, is not counted.
+    # Answers to other prompts and failures do not count.
     answers[0]["prompt_digest"] = "0" * 16
     answers[1] |= {"ended": "error", "error": "made up"}
     journal.write_text(header + "".join(json.dumps(a) + "\n" for a in answers))
@@ -149,7 +145,7 @@ def test_what_changed_is_scored_and_what_was_asked_is_not_asked_again(
 
 
 class Seen(Watched):
-    """Looks into run.json whenever answers given alone are in."""
+    """Reads run.json at each rerun."""
 
     def __init__(self, record: Path) -> None:
         super().__init__()
@@ -166,7 +162,7 @@ class Seen(Watched):
                 self.records.append(read_run(self.record))
 
 
-def test_the_score_does_not_wait_for_what_is_asked_again(bench: Bench, tmp_path: Path) -> None:
+def test_the_score_does_not_wait_for_the_reruns(bench: Bench, tmp_path: Path) -> None:
     seen = Seen(bench.directory(tmp_path) / "run@40.json")
 
     def start_worker(settings: WorkerSettings) -> Worker:
@@ -194,7 +190,7 @@ def test_the_score_does_not_wait_for_what_is_asked_again(bench: Bench, tmp_path:
         assert record.batch_sensitivity is None
 
 
-def test_nothing_is_asked_again_if_nobody_wants_to_know(bench: Bench, tmp_path: Path) -> None:
+def test_without_noise_nothing_is_repeated(bench: Bench, tmp_path: Path) -> None:
     options = bench.options(tmp_path, limit="20", noise=0)
     run = bench.evaluate(demo("DemoOCR"), options, Watched(), start_worker=bench.start_worker)
     assert run.batch_sensitivity is None
@@ -202,7 +198,7 @@ def test_nothing_is_asked_again_if_nobody_wants_to_know(bench: Bench, tmp_path: 
     assert names == {"predictions.jsonl", "samples@20.jsonl", "vlmevalkit@20"}
 
 
-def test_a_finished_run_is_asked_for_more_by_name_alone(bench: Bench, tmp_path: Path) -> None:
+def test_a_finished_run_gets_more_reruns_only_on_request(bench: Bench, tmp_path: Path) -> None:
     def run(noise: int | None = None) -> Run:
         options = bench.options(tmp_path, limit="20", noise=noise)
         chosen = demo("DemoOCR", "DemoDigits")
@@ -244,9 +240,7 @@ def test_a_finished_run_is_asked_for_more_by_name_alone(bench: Bench, tmp_path: 
         '{"id":"1","cluster":"1","prediction":"a","alone":"b","value":7,"value_alone":0}',
     ],
 )
-def test_a_damaged_file_is_found_before_anything_is_asked(
-    bench: Bench, tmp_path: Path, line: str
-) -> None:
+def test_a_damaged_file_is_found_before_predicting(bench: Bench, tmp_path: Path, line: str) -> None:
     bench.run(tmp_path, demo("DemoDigits"), limit="5")
     damaged = bench.directory(tmp_path) / "DemoDigits" / "batch_sensitivity@5.jsonl"
     kept = damaged.read_text()
@@ -260,7 +254,7 @@ def test_a_damaged_file_is_found_before_anything_is_asked(
     assert damaged.read_text() == kept
 
 
-def test_no_run_has_noise_that_is_no_number() -> None:
+def test_batch_sensitivity_is_a_number() -> None:
     good = BatchSensitivity(
         samples={"A": 2}, changed=0, flipped=0, effect=0.0, low=-100.0, high=100.0
     )
