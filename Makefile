@@ -51,6 +51,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tools/lint_words.py
 
 lint-words: install  ## words that make prose hard to read
 	$(BIN)/python tools/lint_words.py
@@ -60,7 +61,7 @@ format: install
 	$(BIN)/ruff format .
 
 golden: install  ## write tests/golden anew, all forms of reports; read the diff
-	EVALSUITE_GOLDEN=write $(BIN)/python -m pytest tests/test_report.py tests/test_render.py tests/test_leaderboard.py
+	EVALSUITE_GOLDEN=write $(BIN)/python -m pytest tests/test_report.py tests/test_report_formats.py tests/test_leaderboard.py tests/test_model_card.py tests/test_curve.py
 
 bench: install  ## side by side with VLMEvalKit's own loop; a few minutes
 	$(BIN)/python -m bench.side_by_side

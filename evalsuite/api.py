@@ -120,11 +120,13 @@ def to_dataframe(*runs: str | Path, output_dir: str | Path = "results") -> pd.Da
     It has a row for each run and benchmark and the columns of ``evalsuite report --format csv``
     (docs/reference/reports.md). Scores and standard errors are in points.
 
-    Raises `evalsuite.errors.UsageError` if there is no such run.
+    Raises `evalsuite.errors.UsageError` if there is no such run, or pandas is not installed.
     """
     from evalsuite.report.model.columns import RESULT, results
     from evalsuite.report.model.select import tables
     from evalsuite.report.writers.dataframe import to_dataframe
+    from evalsuite.system.packages import require
 
+    require("pandas", "evalsuite.to_dataframe()")
     found = find([str(run) for run in runs], Path(output_dir))
     return to_dataframe(list(RESULT.values()), results(tables(found)))

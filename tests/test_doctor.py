@@ -151,6 +151,8 @@ def test_ready_data_is_exit_0() -> None:
     done = command("-b", "DemoVideo,DemoOCR")
     assert done.returncode == 0
     assert "data of 2 of 2 benchmarks is ready" in done.stdout
+    assert "checkpoints can be run" in done.stdout
+    assert "polygon3" in done.stdout.partition("packages left out")[2]
 
 
 def test_wrong_arguments_are_exit_2(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Grids as HTML: what a browser makes of it, and that nothing from outside becomes markup."""
+"""Tables as HTML: structure, escaping and the content security policy."""
 
 import base64
 import hashlib
@@ -58,7 +58,7 @@ def test_rows_columns_groups_and_notes() -> None:
     assert shown(tree.findall(".//li")[-1]).startswith("c checkpoint-1000 DemoYesNo: no score")
 
 
-def test_lines_of_a_group_are_a_body_of_their_own_and_a_summary_is_the_foot() -> None:
+def test_groups_are_table_bodies_and_the_summary_is_the_foot() -> None:
     tree = read(run.detail(one()))
     assert [shown(body[0]) for body in tree.findall(".//tbody")] == ["image", "video", "other"]
     assert cells(tree, "tfoot")[0][:2] == ["average", "73.2"]

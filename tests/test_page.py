@@ -1,4 +1,4 @@
-"""The folder of a page: its data, its pictures, whose it is, and what an interrupted one leaves."""
+"""The folder of a page: data, images, ownership and interruption."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_any_text_comes_back(text: str) -> None:
 # Samples of several runs side by side
 
 
-def test_samples_are_paired_by_id_and_what_was_asked() -> None:
+def test_samples_are_joined_by_id_and_prompt() -> None:
     first = [sample(0, 1), sample(1, 0), sample(2, 1)]
     second = [sample(2, 0), sample(1, 1, prompt_digest="other"), sample(3, 1)]
     rows = join([first, second])
@@ -85,21 +85,21 @@ def test_samples_are_paired_by_id_and_what_was_asked() -> None:
     ]
 
 
-def test_what_failed_before_it_was_asked_joins_its_id() -> None:
+def test_samples_without_a_prompt_join_their_id() -> None:
     lost = failed(sample(1, 0), prompt_digest="")
     rows = join([[sample(0, 1), lost], [sample(0, 1), sample(1, 1, question="what?")]])
     assert len(rows) == 2
     assert known(rows[1]).question == "what?"
 
 
-def test_a_blind_run_joins_those_who_saw() -> None:
+def test_a_blind_run_joins_runs_with_images() -> None:
     seen, unseen = samples([1, 0]), samples([0, 0], prompt_digest="blind")
     for tables, blind in (([seen, unseen], [False, True]), ([unseen, seen], [True, False])):
         rows = join(tables, blind)
         assert [[s.value for s in row if s] for row in rows] == [
             [table[i].value for table in tables] for i in range(2)
         ]
-    assert len(join([seen, unseen])) == 4, "without being told they were asked otherwise"
+    assert len(join([seen, unseen])) == 4, "different prompts, if neither run is blind"
 
 
 # Data
@@ -116,7 +116,7 @@ def made(rows: list[tuple[SampleScore | None, ...]], **more: Any) -> dict[str, A
     return out
 
 
-def test_the_index_has_what_filters_go_by() -> None:
+def test_the_index_has_the_fields_of_the_filters() -> None:
     rows = [
         (sample(0, 1, labels=(("split", "val"),)), sample(0, 0, parsed=False)),
         (sample(1, 0.25, ended="length"), None),
@@ -137,7 +137,7 @@ def test_the_index_has_what_filters_go_by() -> None:
     ]
 
 
-def test_texts_come_in_pieces_that_are_soon_loaded() -> None:
+def test_texts_are_split_into_small_files() -> None:
     rows = [(sample(index, 1, question=f"q{index}"),) for index in range(1203)]
     out = made(rows)
     assert out["index"]["starts"] == [0, 500, 1000]
@@ -149,7 +149,7 @@ def test_texts_come_in_pieces_that_are_soon_loaded() -> None:
     assert made(huge)["index"]["starts"] == [0, 1]
 
 
-def test_the_search_index_says_what_it_leaves_out() -> None:
+def test_the_search_index_counts_truncated_rows() -> None:
     rows = [
         (
             sample(0, 1, question="Is  THIS\na Dog?", prediction="Yes"),
@@ -172,7 +172,7 @@ def test_frames_of_a_video_are_spread_over_it() -> None:
     assert len(shown(media, video=False)) == data.SHOWN_IMAGES
 
 
-def test_what_many_share_stands_once() -> None:
+def test_shared_images_are_listed_once() -> None:
     there = {"a.png": Picture("media/a.webp"), "b.png": Picture("", "gone")}
     rows = [(sample(i, 1, media=("a.png", "b.png")),) for i in range(3)]
     chunk = made(rows, pictures=there)["0001"]
@@ -207,7 +207,7 @@ def test_thumbnails_are_small_and_one_an_image(tmp_path: Path) -> None:
     assert len([name for name in files(page) if name.endswith(".webp")]) == 2
 
 
-def test_references_lead_to_where_images_lie(tmp_path: Path) -> None:
+def test_references_are_addresses_of_the_originals(tmp_path: Path) -> None:
     page = tmp_path / "page"
     inside = picture(page / "own" / "in side#1.png")
     outside = picture(tmp_path / "out side?.png")
@@ -241,7 +241,7 @@ class Texts(HTMLParser):
         self.texts.append(data)
 
 
-def test_a_page_of_hostile_texts_holds_no_markup_of_theirs(tmp_path: Path) -> None:
+def test_hostile_texts_add_no_markup_to_a_page(tmp_path: Path) -> None:
     page = tmp_path / "page"
     written(hostile(tmp_path / "results"), page)
     plain = tmp_path / "plain"
@@ -292,7 +292,7 @@ def test_a_page_has_no_path_of_this_machine(tmp_path: Path) -> None:
     )
 
 
-def test_a_benchmark_page_says_what_came_of_it(tmp_path: Path) -> None:
+def test_a_benchmark_page_shows_scores_and_errors(tmp_path: Path) -> None:
     values = [1.0, 1.0, 0.0, 1.0]
     first = stored(
         tmp_path, "first", {"Bench": samples(values)},
@@ -313,12 +313,12 @@ def test_a_benchmark_page_says_what_came_of_it(tmp_path: Path) -> None:
     assert "13.1 to 98.4" in text  # Wilson of 75 % of 3 answers, with t of 3
     assert "50.0 ± 50.0" in text
     assert "second: no samples samples.jsonl is missing" in text
-    assert "third: no score score: a < b. kit.log has the whole story" in text
+    assert "third: no score score: a < b. see kit.log" in text
     for fact in ("choice", "default", "exact", "token limit", "dddddddd"):
         assert fact in text
 
 
-def test_all_of_the_runs_are_in_the_overview_a_table_a_profile(tmp_path: Path) -> None:
+def test_the_overview_has_a_table_for_each_prompt_style(tmp_path: Path) -> None:
     runs = [stored(tmp_path, name, {"Bench": samples([1, 0])}) for name in ("a", "b", "c")]
     runs[1] = changed(runs[1], prompts="native")
     runs[2] = changed(runs[2], blind=True)
@@ -333,7 +333,7 @@ def test_all_of_the_runs_are_in_the_overview_a_table_a_profile(tmp_path: Path) -
     assert loaded(tmp_path / "page", "Bench-native")["index"]["runs"] == ["b"]
 
 
-def test_changes_are_between_runs_that_see(tmp_path: Path) -> None:
+def test_changes_are_between_runs_with_images(tmp_path: Path) -> None:
     def flipped(*blind: bool) -> tuple[int, int]:
         runs = [changed(stored(tmp_path, f"run-{index}", {"Bench": samples([1, 0])}), blind=value)
                 for index, value in enumerate(blind)]  # fmt: skip
@@ -345,7 +345,7 @@ def test_changes_are_between_runs_that_see(tmp_path: Path) -> None:
     assert flipped(False) == (0, 0)
 
 
-def test_names_of_files_are_ours(tmp_path: Path) -> None:
+def test_file_names_are_safe(tmp_path: Path) -> None:
     names = ["../../up", "a/b", "a b", "A-B", "<>", "index", "x" * 300]
     found = [stored(tmp_path, "run", {})]
     outcomes = tuple(failure(name) for name in names)
@@ -356,7 +356,7 @@ def test_names_of_files_are_ours(tmp_path: Path) -> None:
     assert slugs == ["up", "a-b", "a-b-2", "A-B-3", "benchmark", "index", "x" * 100]
 
 
-def test_a_limited_run_brings_its_own_samples(tmp_path: Path) -> None:
+def test_a_limited_run_has_its_own_samples(tmp_path: Path) -> None:
     found = stored(tmp_path, "a", {"Bench": samples([1, 0, 1])}, limit="3")
     assert written([found], tmp_path / "page").samples == 3
     text = (tmp_path / "page/benchmarks/Bench.html").read_text()
@@ -373,7 +373,7 @@ def one(tmp_path: Path) -> list[FoundRun]:
     return [stored(tmp_path / "results", "a", {"Bench": rows, "Other": samples([1, 0])})]
 
 
-def test_a_new_page_takes_the_place_of_the_old_one(one: list[FoundRun], tmp_path: Path) -> None:
+def test_a_new_page_replaces_the_old_one(one: list[FoundRun], tmp_path: Path) -> None:
     page = tmp_path / "page"
     written(one, page)
     before = files(page)
@@ -386,9 +386,7 @@ def test_a_new_page_takes_the_place_of_the_old_one(one: list[FoundRun], tmp_path
     assert not {name for name in before & after if name.startswith("data/")}
 
 
-def test_what_is_not_ours_is_neither_written_to_nor_removed(
-    one: list[FoundRun], tmp_path: Path
-) -> None:
+def test_foreign_files_are_neither_changed_nor_removed(one: list[FoundRun], tmp_path: Path) -> None:
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "index.html").write_text("mine")
@@ -420,7 +418,7 @@ def test_what_is_not_ours_is_neither_written_to_nor_removed(
     ("marker", "said"),
     [("{", "is not valid JSON"), ('{"schema": 9, "pages": []}', "newer evalsuite")],
 )
-def test_a_marker_that_cannot_be_understood(tmp_path: Path, marker: str, said: str) -> None:
+def test_a_damaged_or_newer_marker(tmp_path: Path, marker: str, said: str) -> None:
     (tmp_path / MARKER).write_text(marker)
     with pytest.raises(UsageError, match=said):
         claim(tmp_path)
@@ -446,7 +444,7 @@ def test_an_interrupted_page_leaves_the_earlier_one(one: list[FoundRun], tmp_pat
     assert "benchmarks/New.html" in files(page)
 
 
-def test_a_page_cut_off_while_it_is_put_in_place_leaves_whole_ones(
+def test_an_interrupted_replacement_leaves_complete_pages(
     one: list[FoundRun], tmp_path: Path
 ) -> None:
     page = tmp_path / "page"
@@ -466,7 +464,7 @@ def test_a_page_cut_off_while_it_is_put_in_place_leaves_whole_ones(
     assert len(list((page / "data").iterdir())) == 1
 
 
-def test_one_at_a_time(one: list[FoundRun], tmp_path: Path) -> None:
+def test_two_processes_cannot_write_one_page(one: list[FoundRun], tmp_path: Path) -> None:
     with opened(tmp_path / "page"), pytest.raises(UsageError, match="another process"):
         written(one, tmp_path / "page")
 
@@ -507,7 +505,7 @@ def test_the_command(tmp_path: Path) -> None:
     results = str(tmp_path / "results")
     done = evalsuite("page", "--output-dir", results)
     assert (done.returncode, done.stderr) == (0, "")
-    said = re.fullmatch(r"(.*): 5 samples, (\d+ kB)\n", done.stdout)
+    said = re.fullmatch(r"(.*): 5 samples, ([\d.]+ kB)\n", done.stdout)
     assert said
     assert said[1] == f"{results}/page/index.html"
     assert evalsuite("report", "--output-dir", results).returncode == 0, "no run, and no harm"
@@ -540,7 +538,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("one")
-def test_it_is_light(tmp_path: Path) -> None:
+def test_memory_and_size_of_a_large_page(tmp_path: Path) -> None:
     code = (
         "import sys; from evalsuite.cli import main;"
         f"code = main(['page', '--output-dir', {str(tmp_path / 'results')!r}]);"

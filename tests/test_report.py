@@ -1,4 +1,4 @@
-"""Reports: values, golden files, hostile names.
+"""Reports: values, golden files and hostile names.
 
 `make golden` writes tests/golden anew; read the diff.
 """
@@ -72,15 +72,13 @@ def test_the_average_is_over_what_every_row_has() -> None:
     built = table.build(several())
     assert built.averaged == ("DemoDigits",)
     assert [row.average for row in built.rows] == [40.0, 71.26, 90.0]
-    assert built.about_average == (
-        "average: mean over 1 benchmark, each counting the same: DemoDigits; "
-        "not every row has DemoYesNo, DemoVideo"
-    )
+    assert "1 benchmark " in built.about_average
+    assert built.about_average.endswith("DemoYesNo, DemoVideo")
     both = table.build(several()[:1])
     assert both.rows[0].average == pytest.approx((40.0 + 61.04 + 25.0) / 3)
 
 
-def test_a_run_without_a_score_takes_nothing_from_the_average() -> None:
+def test_a_run_without_scores_does_not_change_the_average() -> None:
     runs = [run("a", score("A", 1.0), score("B", 3.0)), run("broken", failure("A"), failure("B")),
             run("new", finished=None)]  # fmt: skip
     built = table.build(runs)
@@ -96,29 +94,32 @@ def test_without_a_common_benchmark_there_is_no_average() -> None:
     assert parsed(markdown([row.run for row in built.rows]))[1] == ["a", "–", "1.0 ± 2.2", "–"]
 
 
-def test_a_zero_is_a_score_and_nothing_is_not() -> None:
+def test_a_zero_is_a_score_and_a_missing_score_is_not() -> None:
     shown = parsed(markdown([run("a", score("A", 0.0)), run("b", score("B", 0.0))]))
     assert shown[1:] == [["a", "–", "0.0 ± 2.2", "–"], ["b", "–", "–", "0.0 ± 2.2"]]
 
 
-def test_footnotes_are_collected_once_a_meaning() -> None:
+def test_footnotes_are_collected_by_meaning() -> None:
     built = table.build([
         run("a", score("A", 1.0, unparsed=3, empty=1), limit="50"),
         run("b", score("A", 2.0, unparsed=4, truncated=2, failed=5), finished=None),
     ])  # fmt: skip
-    assert [(note.mark, note.text) for note in built.footnotes] == [
-        ("a", "only a part of the samples, by --limit: a 50"),
-        ("b", "empty answers: a A 1 of 300"),
-        ("c", "answers in which no option was found: a A 3 of 300; b A 4 of 300"),
-        ("d", "unfinished, so benchmarks may be missing: b"),
-        ("e", "samples without a prediction, which count as wrong: b A 5 of 300"),
-        ("f", "answers cut at the token limit: b A 2 of 300"),
+    assert [(note.mark, note.cases) for note in built.footnotes] == [
+        ("a", ("a 50",)),
+        ("b", ("a A 1 of 300",)),
+        ("c", ("a A 3 of 300", "b A 4 of 300")),
+        ("d", ("b",)),
+        ("e", ("b A 5 of 300",)),
+        ("f", ("b A 2 of 300",)),
     ]
+    words = ("--limit", "empty", "no answer", "unfinished", "without a prediction", "truncated")
+    for note, word in zip(built.footnotes, words, strict=True):
+        assert word in note.meaning
     assert [row.marks for row in built.rows] == [("a",), ("d",)]
     assert [row.cells[0].marks for row in built.rows] == [("b", "c"), ("e", "f", "c")]
 
 
-def test_of_very_many_cases_a_footnote_names_the_first() -> None:
+def test_a_footnote_lists_the_first_cases() -> None:
     built = table.build([run(f"r{n}", score("A", 1.0, failed=n + 1)) for n in range(25)])
     [note] = built.footnotes
     assert note.text.startswith(f"{note.meaning}: r0 A 1 of 300; r1 A 2 of 300; ")
@@ -126,7 +127,7 @@ def test_of_very_many_cases_a_footnote_names_the_first() -> None:
     assert all(row.cells[0].marks == ("a",) for row in built.rows)
 
 
-def test_what_makes_scores_incomparable_is_noted_at_the_benchmark() -> None:
+def test_different_conditions_are_noted_at_the_benchmark() -> None:
     built = table.build([
         run("a", score("A", 1.0), score("Video", 1.0)),
         run("b", score("A", 1.0, data_digest="e" * 64), score("Video", 1.0, frames="16")),
@@ -159,7 +160,7 @@ def test_other_prompts_never_share_a_table() -> None:
     assert "2.0" in alone
 
 
-def test_why_samples_failed_is_said() -> None:
+def test_reasons_of_failed_samples_are_shown() -> None:
     reasons = ("3, 8: a.png: not an image in a known format",)
     failing = score("A", 40.0, failed=2, failure_reasons=reasons)
     text = markdown([run("a", failing), run("b", score("A", 1.0))])
@@ -190,15 +191,15 @@ def test_the_average_excludes_what_compare_refuses(changed: dict[str, Any], name
     assert [row.average for row in same.rows] == [30.0, 40.0]
 
 
-def test_a_partial_score_is_no_part_of_an_average() -> None:
+def test_partial_scores_are_not_averaged() -> None:
     part = score("TempVideo", 90.0, partial=True)
     built = table.build([run("a", score("A", 10.0), part), run("b", score("A", 20.0), part)])
     assert [row.average for row in built.rows] == [10.0, 20.0]
-    assert built.about_average.endswith("the same: A; left out as partial: TempVideo")
-    assert "without TempVideo, of which a part is unscored" in markdown([run("a", part)])
+    assert built.about_average.endswith(": A; left out as partial: TempVideo")
+    assert "without TempVideo (partial)" in markdown([run("a", part)])
 
 
-def test_what_a_score_is_not_is_said() -> None:
+def test_notes_of_unusual_scores_are_shown() -> None:
     outcome = score(
         "TempVideo", 40.0, partial=True, unscored=7, modified_data=True, macro_average=38.25,
         extra={"G-Avg": 4.2},
@@ -209,7 +210,7 @@ def test_what_a_score_is_not_is_said() -> None:
         for note in (
             "partial: without what only a judge can score", "7 samples",
             "on data that is not what was published", "G-Avg of VLMEvalKit", "4.2",
-            "mean over its tasks, each counting the same", "38.2",
+            "mean over its tasks", "38.2",
         ):  # fmt: skip
             assert note in text, note
 
@@ -223,11 +224,11 @@ def test_what_a_score_is_not_is_said() -> None:
         ([run("a"), run("a", limit="50"), run("b")], ["a", "a @50", "b"]),
     ],
 )
-def test_rows_are_told_apart(runs: list[Run], labels: list[str]) -> None:
+def test_rows_have_different_labels(runs: list[Run], labels: list[str]) -> None:
     assert [row.label for row in table.build(runs).rows] == labels
 
 
-def test_a_footnote_says_each_row_once() -> None:
+def test_a_footnote_lists_each_row_once() -> None:
     met = notes.Notes()
     for row, benchmark, count in (("a", "X", 1), ("a", "Y", 2), ("b", "X", 1), ("b", "Y", 2),
                                   ("c", "X", 3)):  # fmt: skip
@@ -242,7 +243,7 @@ def test_a_footnote_says_each_row_once() -> None:
     ]
 
 
-def test_of_very_many_cases_a_footnote_says_how_much_they_matter() -> None:
+def test_a_footnote_of_many_cases_has_the_largest_share() -> None:
     met = notes.Notes()
     for number in range(21):
         met.mark(notes.Note("cut", f"{number} of 1000", number / 1000), f"run {number % 3}", "X")
@@ -253,7 +254,7 @@ def test_of_very_many_cases_a_footnote_says_how_much_they_matter() -> None:
     assert "run 20: X" in modified.text
 
 
-def test_marks_go_on_after_z() -> None:
+def test_marks_continue_after_z() -> None:
     met = notes.Notes()
     marks = [met.add(str(index)) for index in range(26 * 27 + 1)]
     assert marks[:2] == ["a", "b"]
@@ -303,7 +304,7 @@ def test_names_that_are_too_long_are_broken_between_words() -> None:
     assert all(line.endswith(("-", "1000", "1500")) for line in broken)
 
 
-def test_each_band_says_which_modality_its_averages_are_of() -> None:
+def test_each_band_shows_the_modality_of_its_averages() -> None:
     names = [*(f"Bench{n}" for n in range(9)), "Video1", "Video2"]
     rows = [run(each, *(score(name, 50.0) for name in names)) for each in ("a" * 30, "b" * 30)]
     console = terminal(60)
@@ -314,17 +315,17 @@ def test_each_band_says_which_modality_its_averages_are_of() -> None:
     assert [word for head in heads for word in head[2:]] == ["image"] * 10 + ["video"] * 3
 
 
-def test_a_limited_unfinished_run_says_so() -> None:
+def test_a_limited_unfinished_run_is_marked() -> None:
     console = pipe()
     text.print_grids(
         summary(found([run("demo", score("A", 1.0), limit="50", finished=None)])), console
     )
     lines = written(console).splitlines()
     assert "unfinished, so benchmarks may be missing" in lines
-    assert "only a part of the samples, by --limit 50" in lines
+    assert any(line.endswith("--limit 50") for line in lines)
 
 
-def test_no_counts_no_columns() -> None:
+def test_counts_of_zero_have_no_columns() -> None:
     headings = [heading.text for heading in detail.detail(run("demo", score("A", 1.0))).headings]
     assert headings == ["benchmark", "score", "±", "n", "samples/s"]
 
@@ -350,7 +351,7 @@ def numbers(shown: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("runs", "benchmarks"), [(2, 3), (2, 20), (20, 3), (12, 16)])
-def test_no_number_is_ever_cut_short(runs: int, benchmarks: int) -> None:
+def test_no_number_is_truncated(runs: int, benchmarks: int) -> None:
     built = table.build(many(runs, benchmarks))
     piped = pipe()
     text.print_grids([report_grid(built)], piped)
@@ -371,7 +372,7 @@ def test_a_benchmark_with_a_long_name_leaves_room_for_its_numbers() -> None:
         assert max(map(len, written(console).splitlines())) <= 80
 
 
-def test_a_table_is_turned_round_where_only_that_fits() -> None:
+def test_a_table_is_transposed_if_only_that_fits() -> None:
     built = table.build(many(2, 20))
     console = terminal(80)
     text.print_grids([report_grid(built)], console)
@@ -447,7 +448,7 @@ def test_footnotes_cannot_leave_their_line() -> None:
 # JSON, and the choice of form
 
 
-def test_json_is_what_run_json_says(tmp_path: Path) -> None:
+def test_json_equals_run_json(tmp_path: Path) -> None:
     write_run(tmp_path / "run.json", one())
     [shown] = json.loads(to_json(select.tables(found([one()]))))
     assert shown.pop("report")["label"] == "demo"
@@ -536,7 +537,7 @@ def test_a_run_named_twice_counts_once_and_order_is_kept(results: Path) -> None:
         ("{}/../empty", "contains no run.json"),
     ],
 )
-def test_what_names_no_single_run(results: Path, argument: str, complaint: str) -> None:
+def test_ambiguous_and_unknown_run_names(results: Path, argument: str, complaint: str) -> None:
     for directory in ("model", "empty"):
         (results.parent / directory).mkdir()
     (results.parent / "model" / "config.json").write_text("{}")
@@ -550,7 +551,7 @@ def test_no_runs_at_all(tmp_path: Path) -> None:
         find.find([], tmp_path / "results")
 
 
-def test_runs_of_a_newer_evalsuite_are_left_out_aloud(results: Path) -> None:
+def test_runs_of_a_newer_evalsuite_are_left_out_with_a_message(results: Path) -> None:
     newer = results / "demo-cccccccc/33333333/run.json"
     newer.write_text('{"schema": 99}')
     said: list[str] = []

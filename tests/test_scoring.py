@@ -80,7 +80,7 @@ def test_every_metric_has_test_data(tmp_path: Path, kit: Kit) -> None:
             ("nope", 0, False), ("", 0, False), ("None", 0, False), (None, 0, False),
         ]),
         ("vqa-accuracy", {}, [
-            # Ten annotators, three of whom agree; each is compared with the other nine.
+            # Ten annotators, three of them equal; each is compared with the other nine.
             ("red", (3 * 2 / 3 + 7 * 1) / 10, True), ("The Red", 0.9, True),
             ("blue", (2 * 1 / 3 + 8 * 2 / 3) / 10, True), ("navy", 9 / 3 / 10, True),
             ("five", 0.3, True), ("5", 0.3, True), ("5.0", 0, True), ("green", 0, True),

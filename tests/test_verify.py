@@ -40,7 +40,7 @@ def test_both_implementations_agree(tmp_path: Path) -> None:
     found = verify(config, ignore)
     assert (found.device, found.dtype) == ("cpu", "float32")
     assert [compared.benchmark for compared in found.benchmarks] == list(config.benchmarks)
-    # Options that VLMEvalKit drops are another prompt, and may be another answer.
+    # VLMEvalKit drops some options, which changes the prompt and possibly the answer.
     deviating = set(paper_data.DEVIATING["AI2D_TEST"])
     for compared in found.benchmarks:
         assert {item.id for item in compared.differences} <= deviating, compared
@@ -56,7 +56,7 @@ def test_both_implementations_agree(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("results*"))
 
 
-def test_a_lora_adapter_against_one_that_peft_merged(tmp_path: Path) -> None:
+def test_a_lora_adapter_is_compared_with_peft(tmp_path: Path) -> None:
     adapter = train_adapter(checkpoint.read("demo").path, tmp_path / "adapter")
     config = RunConfig(
         ckpt=(str(adapter),), command="test", benchmarks=("DemoOCR",), limit="8",

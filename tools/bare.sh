@@ -58,7 +58,7 @@ chmod 755 "$root"
 git clone -q --no-hardlinks . "$root/home/user/fresh clone"
 chown -R --reference="$root/home/user" "$root/home/user/fresh clone"
 export root suite mirror EXTRA=${EXTRA:-}
-unshare --mount --pid --fork bash -euc '
+unshare --mount --pid --fork --kill-child bash -euc '
   mount -t proc proc "$root/proc"
   mount -t tmpfs -o size=8G tmpfs "$root/tmp"
   mount --rbind /dev "$root/dev"
@@ -66,6 +66,6 @@ unshare --mount --pid --fork bash -euc '
     echo "deb $mirror $suite main" >"$root/etc/apt/sources.list"
     chroot "$root" sh -c "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $EXTRA" >/dev/null 2>&1
   fi
-  unset PYTHONPATH VIRTUAL_ENV
+  unset PYTHONPATH VIRTUAL_ENV PIP_FIND_LINKS # paths of the system outside
   exec chroot "$root" su user -s /bin/bash -c "cd ~/fresh\ clone && umask 077 && exec bash tools/bare_parts.sh \"\$@\"" -- bash "$@"
 ' bash "$@"

@@ -15,8 +15,9 @@ timed() { # WHAT COMMAND...
 }
 
 environment() { # NAME: a new virtual environment outside the clone
-  python3 -m venv "$HOME/$1"
-  PATH=$HOME/$1/bin:$PATH
+  export VIRTUAL_ENV=$HOME/$1
+  python3 -m venv "$VIRTUAL_ENV"
+  PATH=$VIRTUAL_ENV/bin:$PATH
   cd "$HOME"
 }
 
@@ -58,7 +59,7 @@ light() {
 }
 
 short_run() {
-  timed "evalsuite run --limit 8" evalsuite run --ckpt demo --limit 8 --output-dir "$HOME/short"
+  timed "evalsuite run --limit 8" evalsuite run --ckpt demo --limit 8 --output-dir "$VIRTUAL_ENV/results"
 }
 
 pip_() {

@@ -1,4 +1,4 @@
-"""`evalsuite show`: samples of one benchmark at a terminal; `evalsuite page` has them to browse."""
+"""Samples of one benchmark for `evalsuite show`."""
 
 from __future__ import annotations
 
@@ -28,22 +28,21 @@ from evalsuite.runs.records import Failure, FoundRun, SampleScore
 from evalsuite.runs.storage import read_samples
 
 _LENGTH = 300
-"""A text is cut after so many characters, unless its sample alone is asked for."""
+"""Most characters of a text, unless a single sample is shown."""
 _NAME = 24
-"""So wide are names beside texts; longer ones take several lines."""
-_SAID = {"wrong": "wrong", "failed": "without an answer", "unparsed": "without an answer the "
-         "benchmark's rule could find"}  # fmt: skip
+"""Width of names beside texts; longer names take several lines."""
+_SAID = {"wrong": "wrong", "failed": "without a prediction", "unparsed": "unparsed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Which samples are wanted."""
+    """The selected samples."""
 
     benchmark: str | None
     kind: str | None = None
     """One of `evalsuite.report.model.join_samples.KINDS`."""
     flipped: str | None = None
-    """Another run; wanted is what is worth more or less in it."""
+    """Another run; selects samples whose value differs."""
     search: str = ""
     count: int = 10
     id: str | None = None
@@ -57,10 +56,10 @@ def show(name: str, asked: Asked, results: Path, console: Console | None = None)
     console = console or Console()
     found = [find_one(name, results)]
     if asked.flipped is not None:
-        # What changed is read from the older to the newer: OTHER first.
+        # OTHER is the older run.
         other = find_one(asked.flipped, results)
         if other.path.resolve() == found[0].path.resolve():
-            raise UsageError(f"--flipped {asked.flipped}: is the run itself; name another")
+            raise UsageError(f"--flipped {asked.flipped}: is the same run; name another")
         found = [other, *found]
     benchmark = _benchmark(found, asked.benchmark)
     rows = join(
@@ -81,7 +80,7 @@ def show(name: str, asked: Asked, results: Path, console: Console | None = None)
     left = len(chosen) - asked.count
     if left > 0 and not whole:
         console.print()
-        _say(f"and {left} more; -n {len(chosen)} shows all, --id ID one of them in full", console)
+        _say(f"and {left} more; -n {len(chosen)} shows all, --id ID shows one in full", console)
 
 
 def _benchmark(found: Sequence[FoundRun], name: str | None) -> str:
@@ -91,7 +90,7 @@ def _benchmark(found: Sequence[FoundRun], name: str | None) -> str:
         label = item.run.checkpoint.name
         if name is None:
             raise UsageError(
-                f"which benchmark? {label} has {', '.join(outcomes)}; name one with -b"
+                f"no benchmark given; name one with -b: {label} has {', '.join(outcomes)}"
             )
         if name not in outcomes:
             raise UsageError(
@@ -101,7 +100,7 @@ def _benchmark(found: Sequence[FoundRun], name: str | None) -> str:
         outcome = outcomes[name]
         if isinstance(outcome, Failure):
             why = f"{sentence(outcome.message)}; {sentence(outcome.remedy)}"
-            raise IncompleteError(f"{name}: {label} has no score of it: {why}")
+            raise IncompleteError(f"{name}: {label} has no score: {why}")
     assert name is not None
     return name
 
@@ -110,7 +109,7 @@ def _labels(found: Sequence[FoundRun]) -> list[str]:
     names = [item.run.checkpoint.name for item in found]
     if len(set(names)) == len(names):
         return names
-    # Of one checkpoint: the directory of the settings tells them apart, or else the file.
+    # Runs of one checkpoint differ in the directory of the settings, or in the file.
     paths = [item.path.parent.name for item in found]
     if len(set(paths)) < len(paths):
         paths = [item.path.name for item in found]
@@ -129,7 +128,7 @@ def _wanted(row: Row, asked: Asked) -> bool:
 
 
 def _searched(row: Row) -> str:
-    """What a search looks at, as the page does."""
+    """Return the searched text, the same as in the page."""
     sample = known(row)
     texts = [sample.id, sample.question, sample.target]
     texts += [text for s in row if s is not None for text in (s.prediction, s.error or "")]
@@ -166,7 +165,7 @@ def _summary(
 
 
 def _lines(row: Row, labels: Sequence[str], *, whole: bool) -> Iterator[tuple[str, Text]]:
-    """Names and texts of one sample."""
+    """Yield names and texts of one sample."""
     sample = known(row)
     where = f"{sample.id} ({sample.category})" if sample.category else sample.id
     yield "sample", Text(visible(where), style="bold")
@@ -180,13 +179,13 @@ def _lines(row: Row, labels: Sequence[str], *, whole: bool) -> Iterator[tuple[st
         yield label, line
     if whole:
         for path in sample.media:
-            gone = "" if Path(path).is_file() else " (no longer there)"
+            gone = "" if Path(path).is_file() else " (missing)"
             yield "media", Text(visible(path) + gone)
         yield "prompt", Text(visible(sample.prompt_digest))
 
 
 def _verdict(answer: SampleScore | None) -> tuple[str, str]:
-    """What came of an answer, and the colour that goes with it."""
+    """Return the verdict on a prediction, and its colour."""
     if answer is None:
         return "not in this run", "dim"
     if answer.ended == "error":
@@ -201,15 +200,15 @@ def _verdict(answer: SampleScore | None) -> tuple[str, str]:
     if is_empty(answer):
         notes.append("empty")
     if is_unparsed(answer):
-        notes.append("no answer found in it")
+        notes.append("unparsed")
     if answer.ended == "length":
-        notes.append("cut at the token limit")
+        notes.append("truncated at the token limit")
     style = "dim" if not answer.counts else "green" if answer.value == 1 else "red"
     return ", ".join(notes), style
 
 
 def _text(text: str, *, whole: bool) -> Text:
-    r"""`text` with nothing in it that could move the cursor; in full, or one line and not long."""
+    r"""Return `text` without control characters; in full, or truncated on one line."""
     if whole:
         return Text("\n".join(visible(line) for line in text.split("\n")))
     return Text(visible(cut(sentence(text), _LENGTH)))
@@ -226,7 +225,7 @@ def _draw(lines: Iterator[tuple[str, Text]], console: Console) -> None:
             table.add_row(Text(broken(name, _NAME)), text)
         console.print(table)
         return
-    for name, text in known_lines:  # piped, a line stays a line, for grep
+    for name, text in known_lines:  # in a pipe, for grep, lines are not wrapped
         first, *rest = text.plain.split("\n")
         for head, line in [(name, first), *(("", line) for line in rest)]:
             console.print(Text(f"{head:<{width}}  {line}".rstrip()), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""How names and numbers are written, the same in every form of report."""
+"""Format names and numbers, the same in every report."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from evalsuite.runs.records import BatchSensitivity, Score
 
 ABSENT = "–"
-"""Stands where there is nothing to show; never a zero."""
+"""Text of a missing value."""
 FAILED = "failed"
-"""Stands in place of a score that could not be had."""
+"""Text in place of a score after a failure."""
 OTHER = "other"
-"""Heads the lines of no group, where there are groups."""
+"""Heading of the rows without a group, if others have one."""
 
 
 def visible(text: str) -> str:
-    r"""Put `text` on one line, with control characters and the like as ``\n`` and ``\x1b``.
+    r"""Return `text` on one line, with control characters and the like as ``\n`` and ``\x1b``.
 
-    Names come from the outside: written as they are they could move the cursor, reverse the
-    reading direction or break a table.
+    Names come from outside: unescaped they could move the cursor, reverse the reading direction or
+    break a table.
     """
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
@@ -27,23 +27,23 @@ def visible(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """Put a message that may span lines on one."""
+    """Return a message on one line."""
     return " ".join(text.split())
 
 
 def points(value: float | None) -> str:
-    """Write a score or its standard error."""
+    """Format a score or its standard error."""
     return ABSENT if value is None else f"{value:.1f}"
 
 
 def signed(difference: float) -> str:
-    """Write a difference in points; nothing has no sign."""
+    """Format a difference in points; zero has no sign."""
     shown = f"{difference:+.2f}"
     return shown[1:] if float(shown) == 0 else shown
 
 
 def at_least(factor: float) -> str:
-    """Write a factor that is needed, rounded up."""
+    """Format a required factor, rounded up."""
     return f"{math.ceil(10 * factor) / 10:.1f}"
 
 
@@ -67,18 +67,18 @@ def over(benchmarks: int) -> str:
 
 
 def written_p(p: float) -> str:
-    """Write the p of a test."""
+    """Format a p-value."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def plus_minus(score: Score) -> str:
-    """Write a score with its standard error, if it has one; a part of one never as the whole."""
+    """Format a score with its standard error; mark a partial score."""
     error = "" if score.stderr is None else f" ± {points(score.stderr)}"
     return points(score.value) + error + (" partial" if score.partial else "")
 
 
 def rate(per_second: float | None) -> str:
-    """Write samples a second, to about three digits."""
+    """Format samples a second, to about three digits."""
     if per_second is None:
         return ABSENT
     if per_second >= 99.95:
@@ -87,19 +87,19 @@ def rate(per_second: float | None) -> str:
 
 
 def gigabytes(count: float | None) -> str:
-    """Write bytes as billions of them, as papers do."""
+    """Format bytes in units of 10^9, as papers do."""
     return ABSENT if count is None else f"{count / 1e9:.2f}"
 
 
 def duration(seconds: float) -> str:
-    """Write seconds as ``1:05`` or ``2:03:04``."""
+    """Format seconds as ``1:05`` or ``2:03:04``."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 def parameter_count(count: int) -> str:
-    """Write a checkpoint's size as ``2.0M`` or ``2.2B``."""
+    """Format a number of parameters as ``2.0M`` or ``2.2B``."""
     number = float(count)
     for unit in ("", "K", "M", "B"):
         if number < 999.95 or unit == "B":
@@ -109,22 +109,22 @@ def parameter_count(count: int) -> str:
 
 
 def short(digest: str) -> str:
-    """Cut a digest to what a path shows of it."""
+    """Return the part of a digest that paths have."""
     return digest[:8]
 
 
 def cut(text: str, most: int) -> str:
-    """Cut a text after so many characters, and show that it was."""
+    """Truncate a text after `most` characters, with an ellipsis."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 
 def day(moment: str | None) -> str:
-    """The day of a time in run.json; of a run that has not ended it says so."""
+    """Return the date of a time in run.json, or ``unfinished``."""
     return (moment or "unfinished")[: len("2026-01-31")]
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as they stand in a sentence."""
+    """Join names with commas."""
     return ", ".join(names)
 
 
@@ -134,9 +134,9 @@ def counted(count: int, noun: str) -> str:
 
 
 def batch_sensitivity(noise: BatchSensitivity) -> str:
-    """What was found, in a line."""
+    """Format the batch-size sensitivity of a run on one line."""
     return (
-        f"of {counted(noise.count, 'sample')} asked again at batch size 1, {noise.changed} read "
-        f"differently and {noise.flipped} changed value; effect {signed(noise.effect)} points "
-        f"({signed(noise.low)} to {signed(noise.high)})"
+        f"{counted(noise.count, 'sample')} rerun at batch size 1: "
+        f"{counted(noise.changed, 'prediction')} differ, {noise.flipped} in value; effect "
+        f"{signed(noise.effect)} points ({signed(noise.low)} to {signed(noise.high)})"
     )

@@ -13,14 +13,7 @@ from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.resume import State
 from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.layout import RunPaths
-from evalsuite.runs.records import (
-    BatchSensitivity,
-    CheckpointRecord,
-    Outcome,
-    Run,
-    Score,
-    now,
-)
+from evalsuite.runs.records import BatchSensitivity, CheckpointRecord, Outcome, Run, Score, now
 from evalsuite.runs.storage import read_run, write_run
 from evalsuite.system.environment import PACKAGES, VERSION, versions
 

@@ -1,4 +1,4 @@
-"""Headless Chromium for the tests of the page and for its pictures."""
+"""Headless Chromium for the tests and the screenshots of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of the page for the documents: ``make screenshots``."""
+"""Screenshots of the page for the documentation: ``make screenshots``."""
 
 from __future__ import annotations
 

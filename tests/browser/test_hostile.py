@@ -1,4 +1,4 @@
-"""Texts that attack do nothing but be shown, and whatever is slipped in does not run."""
+"""Hostile texts are shown as text, and injected scripts do not run."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ UNTYPED = ["index.untyped.html", "samples/Bench.untyped.html"]
     [(what, name) for what in INJECTED
      for name in (TYPED if "trusted-types" in what else TYPED + UNTYPED)],
 )  # fmt: skip
-def test_the_policy_stops_what_is_slipped_in(
+def test_the_policy_stops_injected_scripts(
     browser: Browser, page: Path, tmp_path: Path, what: str, name: str
 ) -> None:
     other = tmp_path / "other.js"

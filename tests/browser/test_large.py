@@ -1,4 +1,4 @@
-"""50,000 samples of two runs: how long until they are seen, filtered, searched; how much memory.
+"""50,000 samples of two runs: time to first view, filter and search, and memory.
 
 The least of some times is what counts: whatever else the machine does only adds to the others.
 """
@@ -114,7 +114,7 @@ def test_filters_and_search(browser: Browser, page: Path) -> None:
     assert memory(browser) < MEMORY_BYTES
 
 
-def test_scrolling_loads_what_is_seen_alone(browser: Browser, page: Path) -> None:
+def test_scrolling_loads_only_rows_in_view(browser: Browser, page: Path) -> None:
     browser.browse(page, "Large")
     browser.watch_scripts()
     scroll = "document.getElementById('list').scrollTop = %s;"

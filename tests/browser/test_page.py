@@ -1,4 +1,4 @@
-"""The page in a browser: sort, filter, search, open, step by keyboard, light and dark, narrow."""
+"""The page in a browser: sorting, filters, search, detail, keyboard, colours and narrow windows."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_table_sorts_by_any_column(browser: Browser, page: Path) -> None:
     assert browser.complaints() == []
 
 
-def test_headings_lead_to_benchmarks_and_on_to_samples(browser: Browser, page: Path) -> None:
+def test_headings_link_to_benchmarks_and_samples(browser: Browser, page: Path) -> None:
     browser.open(page / "index.html")
     browser.one("th a[href*=Bench]").click()
     assert browser.one("h1").text == "Bench"
@@ -106,7 +106,7 @@ def chip(browser: Browser, kind: str) -> None:
     browser.one(f"#show-{kind}").click()
 
 
-def test_filters_show_what_fits_and_how_many(browser: Browser, page: Path) -> None:
+def test_filters_show_matches_and_counts(browser: Browser, page: Path) -> None:
     browser.browse(page, "Bench")
     assert browser.status == "40 samples"
     assert {kind: browser.one(f"#show-{kind} .count").text for kind in (
@@ -171,7 +171,7 @@ def test_a_sample_opens_with_everything_about_it(browser: Browser, page: Path) -
         "return [...document.querySelectorAll('.pictures img')].map(i => i.naturalWidth)")
         == [40, 256])  # fmt: skip
     browser.one("#row-7").click()
-    browser.until(lambda: "no answer: out of memory" in (browser.detail or ""))
+    browser.until(lambda: "no prediction: out of memory" in (browser.detail or ""))
     browser.one("#row-3").click()
     browser.until(lambda: "partly right" in (browser.detail or ""))
     browser.press(Keys.END)
@@ -225,7 +225,7 @@ def test_everything_by_keyboard(browser: Browser, page: Path) -> None:
     assert browser.selected not in ("3", "39")
 
 
-def test_the_address_says_what_is_shown(browser: Browser, page: Path) -> None:
+def test_the_address_has_the_filter_and_the_sample(browser: Browser, page: Path) -> None:
     browser.browse(page, "Bench")
     chip(browser, "worse")
     Select(browser.one("#category")).select_by_value("even")
@@ -302,7 +302,7 @@ def test_a_browser_without_storage(browser: Browser, page: Path) -> None:
 
 @pytest.mark.parametrize("width", [1280, 800, 360])
 @pytest.mark.parametrize("form", ["page", "report"])
-def test_of_a_wide_table_names_stay_whole_and_in_sight(
+def test_names_of_a_wide_table_stay_in_view(
     browser: Browser, tmp_path: Path, form: str, width: int
 ) -> None:
     name = "smolvlm2-2.2b-lr2e-5-checkpoint-1000"
@@ -367,9 +367,7 @@ def test_rows_grow_with_the_size_of_text(browser: Browser, page: Path) -> None:
         browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
 
 
-def test_what_is_chosen_shows_where_the_system_chooses_colours(
-    browser: Browser, page: Path
-) -> None:
+def test_the_selection_is_visible_with_forced_colours(browser: Browser, page: Path) -> None:
     features = [{"name": "forced-colors", "value": "active"}]
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     try:
@@ -424,7 +422,7 @@ def test_contrast_is_enough_in_both_colours(browser: Browser, page: Path) -> Non
         assert min(ratios) >= 4.5, dict(zip(map(str, pairs), ratios, strict=True))
 
 
-def test_images_by_reference_that_are_gone_since(browser: Browser, tmp_path: Path) -> None:
+def test_removed_images_are_reported(browser: Browser, tmp_path: Path) -> None:
     there, gone = picture(tmp_path / "it is.png"), picture(tmp_path / "gone.png")
     run = stored(tmp_path / "results", "a", {"Bench": [sample(0, 1, media=(there, gone))]})
     written([run], tmp_path / "page", "reference")
@@ -436,7 +434,7 @@ def test_images_by_reference_that_are_gone_since(browser: Browser, tmp_path: Pat
     ) == [40]
 
 
-def test_a_missing_file_of_data_is_said(browser: Browser, tmp_path: Path) -> None:
+def test_a_missing_data_file_is_reported(browser: Browser, tmp_path: Path) -> None:
     run = stored(tmp_path / "results", "a", {"Bench": samples([1, 0])})
     written([run], tmp_path / "page")
     for number, name in enumerate(("search-0001.js", "0001.js", "index.js")):

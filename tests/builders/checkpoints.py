@@ -54,9 +54,9 @@ def make_checkpoint(
     seed: int = 0,
     generation: dict[str, object] | None = None,
 ) -> Path:
-    """Write a checkpoint of 0.2M random weights into `directory`, the same for the same seed.
+    """Write a checkpoint of 0.2M random weights into `directory`, deterministic for a seed.
 
-    `generation` adds to its generation config. About one answer in a few ends by itself.
+    `generation` adds to its generation config. A few of its answers end with the end token.
     """
     tokenizer = _tokenizer()
     ids = tokenizer.get_vocab()
@@ -129,7 +129,7 @@ def train_adapter(
 ) -> Path:
     """Train a LoRA adapter on `base` to give three wrong answers, and save it as a Trainer does.
 
-    `options` add to its `LoraConfig`; with `processor`, the base's is saved beside it.
+    `options` add to its `LoraConfig`; with `processor`, the base's processor is saved too.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -157,7 +157,7 @@ def train_adapter(
 
 
 def merge_with_peft(base: Path, adapter: Path, directory: Path) -> Path:
-    """Write the adapter merged into `base`, and the base's processor, as PEFT's manual does it."""
+    """Write the adapter merged into `base` and its processor, as in PEFT's documentation."""
     from peft import PeftModel
 
     model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
@@ -167,7 +167,7 @@ def merge_with_peft(base: Path, adapter: Path, directory: Path) -> Path:
 
 
 def derive_idefics3(source: Path, directory: Path) -> Path:
-    """Write the SmolVLM checkpoint in `source` as one of the Idefics3 family: the same weights."""
+    """Write the SmolVLM checkpoint in `source` as an Idefics3 checkpoint with the same weights."""
     directory.mkdir(parents=True)
     for file in source.iterdir():
         if file.name not in ("config.json", "preprocessor_config.json", "processor_config.json"):
@@ -189,7 +189,7 @@ def derive_idefics3(source: Path, directory: Path) -> Path:
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE as SmolVLM has, trained on a few sentences."""
+    """Return a byte-level BPE like SmolVLM's, trained on a few sentences."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()

@@ -1,4 +1,4 @@
-"""Texts that break careless writers: markup, control characters, other scripts."""
+"""Texts with markup, control characters and other scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The video repositories as the Hub has them, made small; videos are bytes nobody decodes."""
+"""Small versions of the video repositories on the Hub. Video files contain no valid video."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evalsuite.benchmarks.data.upstream_trees import (
     TEMPCOMPASS_TASKS,
 )
 
-ODD = 'Who said "no",\tand to whom?\nDid Zoë?'
+ODD = 'Who said "no",\tand when?\nDid Zoë?'
 """A question that needs quoting."""
 
 

@@ -132,19 +132,19 @@ def drawn(number: int, width: int = 64, height: int = 64) -> Image.Image:
 
 
 def cell(picture: Image.Image, kind: str = "PNG", **options: Any) -> str:
-    """A picture as tables hold it."""
+    """Return an image in base64, as in tables."""
     buffer = io.BytesIO()
     picture.save(buffer, format=kind, **options)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def _turned(number: int) -> str:
+def _rotated(number: int) -> str:
     exif = Image.Exif()
     exif[0x0112] = 6
     return cell(drawn(number, 80, 50), "JPEG", exif=exif, quality=90)
 
 
-def _see_through(number: int) -> str:
+def _transparent(number: int) -> str:
     picture = drawn(number, 70, 30).convert("RGBA")
     picture.putalpha(Image.linear_gradient("L").resize(picture.size))
     return cell(picture)
@@ -154,19 +154,20 @@ ENCODINGS: tuple[Callable[[int], str], ...] = (
     lambda number: cell(drawn(number)),
     lambda number: cell(drawn(number), "JPEG", quality=80),
     lambda number: cell(drawn(number, 50, 40).convert("P", palette=Image.Palette.ADAPTIVE)),
-    _see_through,
-    _turned,
+    _transparent,
+    _rotated,
     lambda number: cell(drawn(number, 1, 1)),
     lambda number: cell(drawn(number, 40, 900)),
     lambda number: cell(drawn(number, 700, 500), "JPEG", quality=85),
     lambda number: cell(drawn(number, 33, 65).convert("L")),
     lambda number: cell(drawn(number, 30, 30).convert("LA")),
 )
-"""What tables hold: PNG and JPEG, palette, alpha, turned by EXIF, grey; tiny, tall and large."""
+"""Encodings in tables: PNG and JPEG, palette, alpha, rotated by EXIF, grey; tiny, tall and large.
+"""
 
 
 def image(number: int) -> str:
-    """Picture `number`, in one of the `ENCODINGS`."""
+    """Return image `number` in one of the `ENCODINGS`."""
     return ENCODINGS[number % len(ENCODINGS)](number)
 
 
@@ -176,7 +177,7 @@ def image(number: int) -> str:
 
 
 def _asked(number: int) -> tuple[str, str, list[str]]:
-    """A question about picture `number`, the answer, and what else it could be."""
+    """Return a question about image `number`, the answer, and wrong answers."""
     colour, shape = scene(number)
     if number % 4 == 0:
         return "what is the color of the shape?", colour, [c for c in COLOURS if c != colour]
@@ -188,7 +189,7 @@ def _asked(number: int) -> tuple[str, str, list[str]]:
 
 
 def _choices(index: int, number: int, **fields: Any) -> Row:
-    """A multiple-choice row about picture `number`; the right option is not always the same."""
+    """Return a multiple-choice row about image `number`; the correct letter varies."""
     question, answer, others = _asked(number)
     options = [*others]
     at = number % (len(options) + 1)
@@ -199,7 +200,7 @@ def _choices(index: int, number: int, **fields: Any) -> Row:
 
 
 def ai2d() -> list[Row]:
-    """Indices from 50, a picture named by another row's index, options missing, unicode."""
+    """Indices from 50, an image that refers to another row, missing options, unicode."""
     rows = [_choices(50 + n, n, category=("food web", "rock cycle")[n % 2]) for n in range(9)]
     rows[1] |= {"image": "50", "question": "Look at the picture.\nWhich shape is in it?"}
     rows[4] |= {"A": "Grün 绿", "question": "Welche Farbe hat die Fläche – 颜色?"}
@@ -211,7 +212,7 @@ def ai2d() -> list[Row]:
 
 
 def science_qa(split: str) -> list[Row]:
-    """Hints, which may hold several lines; a fifth option that is a number in some rows only."""
+    """Hints of several lines; a fifth option that is a number in some rows only."""
     rows = [
         _choices(n, n + 3, split=split, category=("biology", "physics", "geography")[n % 3])
         for n in range(10 if split == "val" else 9)
@@ -228,7 +229,7 @@ def science_qa(split: str) -> list[Row]:
 
 
 def mmstar() -> list[Row]:
-    """Two levels of categories; options in the question's own text as well."""
+    """Two levels of categories; options that also occur in the question."""
     kinds = [("coarse perception", "image scene"), ("math", "geometry"), ("math", "counting")]
     rows = [
         _choices(n, n + 5, category=kinds[n % 3][0], **{"l2-category": kinds[n % 3][1]})
@@ -240,7 +241,7 @@ def mmstar() -> list[Row]:
 
 
 def mmmu() -> list[Row]:
-    """Several pictures in one text, one of them twice and one not at all; open questions."""
+    """Several images in one text, one of them twice and one unused; open questions."""
     fields = [("Accounting", "Business"), ("Music", "Art & Design")]
     rows = []
     for n in range(12):
@@ -264,7 +265,7 @@ def mmmu() -> list[Row]:
 
 
 def chart_qa() -> list[Row]:
-    """Two splits; answers that are words, numbers and shares."""
+    """Two splits; answers that are words, numbers and percentages."""
     answers = ["black", "14", "0.57", "Yes", "2,300", "circle", "14%", "[2, 3]"]
     rows = []
     for n, answer in enumerate(answers):
@@ -279,7 +280,7 @@ def chart_qa() -> list[Row]:
 
 
 def text_vqa() -> list[Row]:
-    """Ten people's answers, with quotes, commas and numbers among them; a pair of pictures."""
+    """Ten annotators' answers, including quotes, commas and numbers; two images in one row."""
     rows = []
     for n in range(9):
         question, truth, others = _asked(n)
@@ -293,7 +294,7 @@ def text_vqa() -> list[Row]:
 
 
 def doc_vqa() -> list[Row]:
-    """One or several answers, some of them long or with accents."""
+    """One or several answers, some long or with accents."""
     rows = []
     for n in range(8):
         question, truth, _ = _asked(n)
@@ -305,7 +306,7 @@ def doc_vqa() -> list[Row]:
 
 
 def ocr_bench() -> list[Row]:
-    """Eight of the ten kinds, handwritten formulas among them."""
+    """Eight of the ten categories, including handwritten formulas."""
     kinds = [
         ("Regular Text Recognition", "['CENTRE', 'RED']"),
         ("Scene Text-centric VQA", None),
@@ -388,10 +389,10 @@ IMAGE_TABLES: Mapping[str, Callable[[], list[Row]]] = {
 
 
 def make_upstream(folder: Path) -> dict[str, Path]:
-    """Write the repositories of the video benchmarks; returns where each dataset's tree is.
+    """Write the repositories of the video benchmarks; return the directory of each dataset.
 
-    They hold the rows of `make`: MVBench's in another order, and without its gifs, which have no
-    place in the repository.
+    They contain the rows of `make`: MVBench's in another order and without GIFs, which the
+    repository does not contain.
     """
     trees = {}
     for dataset, write in _UPSTREAM.items():

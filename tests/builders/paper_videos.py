@@ -67,7 +67,7 @@ def video(
 
 
 def subtitles(path: Path, lines: Sequence[tuple[float, float, str]]) -> None:
-    """Write an .srt of lines with the seconds they are shown from and to."""
+    """Write an .srt of lines with start and end in seconds."""
 
     def stamp(seconds: float) -> str:
         whole = int(seconds)
@@ -84,7 +84,7 @@ def subtitles(path: Path, lines: Sequence[tuple[float, float, str]]) -> None:
 
 
 def numbered(rows: Sequence[Row], *, first: bool = False) -> list[Row]:
-    """`rows` with an index, in the column where VLMEvalKit's own tables have it."""
+    """Return `rows` with an index, in the column of VLMEvalKit's tables."""
     return [{"index": n} | row if first else row | {"index": n} for n, row in enumerate(rows)]
 
 
@@ -103,7 +103,7 @@ COLOURED = ["A. green", "B. red", "C. blue", "D. gray"]
 
 
 def video_mme() -> list[Row]:
-    """Two questions a video; one of over a minute, so that 64 frames of it are shown."""
+    """Two questions per video; one video of over a minute, so that 64 frames are shown."""
     rows = [
         ("mme-a", "short", "Knowledge", "Technology", "Action Recognition", MOVED, "A"),
         ("mme-a", "short", "Knowledge", "Astronomy", "Attribute Perception", COLOURED, "B"),
@@ -256,7 +256,7 @@ def mvbench() -> list[Row]:
         ("Moving Count", clevrer, "video", False, None, None, "five.mp4", "How many?", "1",
          ["0", "1", "2"]),
         ("Episodic Reasoning", frames, "frame", True, 1.0, 3.5, "folder_a", "Who?", "It's “he”.",
-         ["It's “he”.", "She's gone.", "Nobody"]),
+         ["It's “he”.", "She's gone.", "Nobody"]),  # words: data
         ("Unexpected Action", "video/funqa/", "gif", False, None, None, "six.gif",
          "Which way?", "Up.", up),
         ("Object Interaction", star, *clip, 2.0, 3.0, "one.mp4", "Which way?", "Up.", up),
@@ -305,7 +305,7 @@ MLVU_TASKS = {
 
 
 def mlvu_mcq() -> list[Row]:
-    """Six tasks of seven; options that are numbers, one of over a minute."""
+    """Six of seven tasks; options that are numbers; one video of over a minute."""
     moves = ["To the left.", "To the right.", "Upwards", "Downwards"]
     rows = [
         ("plotQA", 3.0, "movie101_1.mp4", "Which way does it go?", "Upwards", moves),
@@ -366,7 +366,7 @@ _IN = {"prefix": "./videos", "suffix": ".mp4"}
 
 
 def tempcompass_mcq() -> list[Row]:
-    """Multiple choice, and captions to choose from in their three spellings."""
+    """Multiple choice, and captions to choose from in three spellings."""
     way, colour = "Which way does the square move?", "How does the color change?"
     rows = [
         ("multi-choice", "tc-a", way, "A. right", "direction",
@@ -394,10 +394,10 @@ def tempcompass_mcq() -> list[Row]:
 
 
 def tempcompass_captioning() -> list[Row]:
-    """Captions to be written, which only a judge can score."""
+    """Captions to write, which only a judge can score."""
     rows = [
         ("tc-a", "direction", "Which way does it go?\nA. left\nB. right", "B. right"),
-        ("tc-c", "action", "What does it do?\nA. fall\nB. rise\nC. stand", "A. fall"),
+        ("tc-c", "action", "What does it do?\nA. fall\nB. rise\nC. stop", "A. fall"),
     ]
     asks = "Please describe the video “briefly”.\nInclude the direction."
     return numbered(
@@ -411,7 +411,7 @@ def tempcompass_captioning() -> list[Row]:
 
 
 def tempcompass_yes_no() -> list[Row]:
-    """Questions to be answered by yes or no."""
+    """Yes/no questions."""
     rows = [
         ("tc-a", "direction", "Is the square moving to the right?", "yes"),
         ("tc-a", "direction", "Is the square moving to the left?", "no"),
@@ -458,5 +458,5 @@ _MEDIA: Mapping[str, Callable[[Path], None]] = {
 
 
 def write_media(dataset: str, folder: Path) -> None:
-    """Write the videos and subtitles of `dataset` below `folder`."""
+    """Write the videos and subtitles of `dataset` into `folder`."""
     _MEDIA[dataset](folder)

@@ -1,4 +1,4 @@
-"""Runs made by hand for the tests of evalsuite.report."""
+"""Runs with given scores."""
 
 from __future__ import annotations
 
@@ -64,9 +64,7 @@ def _part(kind: Callable[..., Any], facts: dict[str, Any]) -> Any:
 
 
 def failure(benchmark: str, message: str = "no module named foo") -> Failure:
-    return Failure(
-        benchmark=benchmark, stage="score", message=message, remedy="kit.log has the whole story"
-    )
+    return Failure(benchmark=benchmark, stage="score", message=message, remedy="see kit.log")
 
 
 def run(name: str = "demo", *outcomes: Outcome, **more: Any) -> Run:

@@ -1,4 +1,4 @@
-"""Runs on disk for the tests of `evalsuite compare`: made samples, scored as they say."""
+"""Runs on disk with given samples."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it arrived."""
+    """A received request."""
 
     path: str
     headers: dict[str, str]
@@ -32,7 +32,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back: JSON, or bytes as they are."""
+    """A response: JSON, or raw bytes."""
 
     status: int = 200
     body: Any = None
@@ -46,7 +46,7 @@ class Reply:
 def completion(
     text: str | None, *, model: str = "judge-small-0725", finish: str = "stop", **message: Any
 ) -> dict[str, Any]:
-    """A chat completion as OpenAI's manual shows it."""
+    """Return a chat completion as in OpenAI's documentation."""
     content = {"role": "assistant", "content": text, **message}
     return {
         "id": "chatcmpl-1",
@@ -59,15 +59,15 @@ def completion(
 
 
 def refusal(status: int, message: str, code: str | None = None, **headers: str) -> Reply:
-    """An error as OpenAI's manual shows it."""
+    """Return an error as in OpenAI's documentation."""
     body = {"error": {"message": message, "type": "error", "param": None, "code": code}}
     return Reply(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 class JudgeServer:
-    """Answers every prompt by `answer`, once the replies in `first` are used up.
+    """Answers every prompt with `answer`, after the replies in `first`.
 
-    `asked` holds the chat completions asked for, in order of arrival.
+    `asked` contains the received chat completion requests in order.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class JudgeServer:
             scheme = "https"
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
-            # The handshake is the handler's affair: a client that breaks it off stops nobody else.
+            # The handler does the handshake, so a client that aborts it does not block others.
             self._http.socket = context.wrap_socket(
                 self._http.socket, server_side=True, do_handshake_on_connect=False
             )

@@ -1,8 +1,8 @@
-"""LEADERBOARD.md: complete runs, best first, the same text for the same runs.
+"""LEADERBOARD.md: complete runs, best first; the same runs give the same text.
 
-Only what stands between the two markers is ours; the rest of the file is left as it is. It is made
-for repositories: a new run adds its lines and changes no others, unless it changes what they say.
-So columns are not aligned, and what there is to be known of a run stands in a line of its own.
+Only the text between the two markers is replaced. The text is made for version control: a new run
+adds lines and changes no others, unless their content changes. So columns are not aligned, and the
+notes of a run are a line of their own.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _TITLE = "# Leaderboard"
 _RUN_COLUMNS = ("parameters", "step", "digest", "dtype")
 _DATED = ("evalsuite", "date")
 _NOTED = "†"
-"""Marks a score of which the run's line below the table says more."""
+"""Mark of a score that has a note below the table."""
 _LEFT_OUT = ("blind runs", "unfinished runs", "runs with --limit", "runs without a score")
 
 
 def write(found: Sequence[FoundRun], path: Path) -> None:
-    """Put the leaderboard of the runs `found` into `path`, between the markers if it has them.
+    """Write the leaderboard of the runs `found` into `path`, between the markers if it exists.
 
-    A link is followed. Raises `UsageError` if no run is complete or the file is somebody else's,
-    `DiskError`.
+    A symbolic link is followed. Raises `UsageError` if no run is complete or the file has no
+    markers, `DiskError`.
     """
     path = path.resolve()
     known = read_document(path)
@@ -47,7 +47,7 @@ def write(found: Sequence[FoundRun], path: Path) -> None:
 
 
 def leaderboard(found: Sequence[FoundRun]) -> str:
-    """Return what goes between the markers; raises `UsageError` if no run is complete."""
+    """Return the text between the markers; raises `UsageError` if no run is complete."""
     whole = _once([item for item in found if _why_not(item.run) is None])
     if not whole:
         raise UsageError(
@@ -62,7 +62,7 @@ def leaderboard(found: Sequence[FoundRun]) -> str:
 
 
 def _why_not(run: Run) -> str | None:
-    """One of `_LEFT_OUT`, or None for a run that has a place."""
+    """Return one of `_LEFT_OUT`; None for a complete run."""
     if is_blind(run):
         return "blind runs"
     if run.finished is None:
@@ -73,7 +73,7 @@ def _why_not(run: Run) -> str | None:
 
 
 def _once(found: Sequence[FoundRun]) -> list[FoundRun]:
-    """Keep one run of each checkpoint and settings: that with the most scores, then the latest."""
+    """Keep one run of each checkpoint and settings: the one with most scores, or the latest."""
     kept: dict[tuple[str, str, str], FoundRun] = {}
     for item in found:
         key = _identity(item.run)
@@ -83,7 +83,7 @@ def _once(found: Sequence[FoundRun]) -> list[FoundRun]:
 
 
 def _ordered(item: FoundRun) -> FoundRun:
-    """Put benchmarks in order by name: by that of the runs, one run could move all columns."""
+    """Sort benchmarks by name, so that a new run does not move columns."""
     outcomes = tuple(sorted(item.run.outcomes, key=lambda outcome: outcome.benchmark))
     return dataclasses.replace(item, run=dataclasses.replace(item.run, outcomes=outcomes))
 
@@ -130,14 +130,14 @@ def _entries(table: Table, index: int) -> tuple[Entry, ...]:
 
 
 def _settings(table: Table) -> Iterator[str]:
-    """Say what the settings are that rows name by their digest, as their directories do."""
+    """Yield the settings behind each digest in the table."""
     known = {short(settings_digest(r.run.settings)): r.run.settings for r in table.rows}
     for digest, settings in sorted(known.items()):
         yield f"settings {digest}: {listed([f'{key} {settings[key]}' for key in sorted(settings)])}"
 
 
 def _benchmarks(table: Table) -> Iterator[str]:
-    """Say how each benchmark was asked and scored, and where rows differ in that."""
+    """Yield the conditions of each benchmark, and where rows differ."""
     for index, column in enumerate(table.columns):
         known = [score for row in table.rows if (score := row.cells[index].score)]
         for how in sorted({_how(score) for score in known}):
@@ -149,13 +149,14 @@ def _how(score: Score) -> str:
     asked = score.conditions
     frames = "" if asked.frames is None else f"frames {asked.frames}, "
     return (
-        f"{asked.dataset}, prompt {asked.prompt_format}, {frames}at most {asked.max_new_tokens} "
-        f"tokens, metric {asked.metric}, judge {asked.judge_name}, {score.n} samples"
+        f"{asked.dataset}, prompt {asked.prompt_format}, {frames}token limit "
+        f"{asked.max_new_tokens}, metric {asked.metric}, judge {asked.judge_name}, "
+        f"{score.n} samples"
     )
 
 
 def _notes(table: Table) -> Iterator[str]:
-    """Say what there is to be known of each run's scores, a line a run, by name."""
+    """Yield the notes about scores, a line a run."""
     for row in table.rows:
         cases: dict[str, list[str]] = {}
         for column, cell in zip(table.columns, row.cells, strict=True):
@@ -185,7 +186,7 @@ def _left_out(runs: Sequence[Run]) -> list[str]:
 
 
 def _placed(board: str, known: str, path: Path) -> str:
-    """`known` with `board` between its markers; a new file if it is empty."""
+    """Return `known` with `board` between its markers; a new file if it is empty."""
     if not known.strip():
         return f"{_TITLE}\n\n{BEGIN}\n{board}{END}\n"
     try:
@@ -194,7 +195,8 @@ def _placed(board: str, known: str, path: Path) -> str:
         placed = None
     if placed is None:
         raise UsageError(
-            f"{path}: has no single pair of lines '{BEGIN}' and '{END}', and nothing else of it "
-            "is overwritten; add them where the leaderboard belongs, or choose another file with -o"
+            f"{path}: expected one line '{BEGIN}' and one line '{END}'; add them where the "
+            "leaderboard belongs (the rest of the file does not change), or choose another file "
+            "with -o"
         )
     return placed

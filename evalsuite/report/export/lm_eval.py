@@ -1,7 +1,7 @@
-"""A run in the files that lm-evaluation-harness writes, for what reads those.
+"""A run in the files of lm-evaluation-harness, for tools that read them.
 
-Transcribed from lm-eval 0.4.13: ``loggers/evaluation_tracker.py`` for names and places,
-``result_schema.py`` for keys. docs/reference/export.md says which number is which.
+Transcribed from lm-eval 0.4.13: ``loggers/evaluation_tracker.py`` for names and paths,
+``result_schema.py`` for keys. docs/reference/export.md explains the numbers.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from evalsuite.system.text import unique_slug
 
 FILTER = "none"
 _NO_ERROR = "N/A"
-"""What lm-eval writes where there is no standard error."""
+"""lm-eval's value of a missing standard error."""
 
 
 def write(runs: Sequence[FoundRun], directory: Path, say: Callable[[str], None]) -> list[Path]:
-    """Write `runs` below `directory`, a folder a checkpoint; returns the files.
+    """Write `runs` below `directory`, one folder a checkpoint; returns the files.
 
-    `say` is told what has no score, or no samples, to write. Raises `UsageError` if no run has a
-    score, and if two would be one file; `DiskError`.
+    `say` gets a line for each missing score or samples file. Raises `UsageError` if no run has a
+    score or two runs would be the same file, `DiskError`.
     """
     if not any(found.run.scores for found in runs):
         names = listed([found.run.checkpoint.name for found in runs])
@@ -46,7 +46,7 @@ def write(runs: Sequence[FoundRun], directory: Path, say: Callable[[str], None])
         path = folder / f"results_{date}.json"
         if path in made:
             raise UsageError(
-                f"{path}: two runs of {run.checkpoint.name} ended at the same moment; export them "
+                f"{path}: two runs of {run.checkpoint.name} ended at the same time; export them "
                 "into different directories with -o"
             )
         for failure in run.failures:
@@ -64,7 +64,7 @@ def write(runs: Sequence[FoundRun], directory: Path, say: Callable[[str], None])
 def results(
     run: Run, samples: Mapping[str, Sequence[dict[str, Any]]], called: str
 ) -> dict[str, Any]:
-    """What ``results_<date>.json`` holds of a model of that name; scores are from 0 to 1."""
+    """Return the contents of ``results_<date>.json``; scores are from 0 to 1."""
     by_name = {score.benchmark: score for score in run.scores}
     return {
         "results": {name: _metrics(score) for name, score in by_name.items()},
@@ -94,7 +94,7 @@ def results(
 
 
 def metric(score: Score) -> str:
-    """What lm-eval would call the metric of `score`."""
+    """Return lm-eval's name of the metric of `score`."""
     return METRIC_NAMES.get(score.conditions.metric, ("acc", ""))[0]
 
 
@@ -142,13 +142,13 @@ def _config(score: Score, run: Run) -> dict[str, Any]:
 
 
 def _counts(score: Score, run: Run) -> dict[str, int | None]:
-    """How many samples the benchmark has and how many count; the first is unknown with --limit."""
+    """Return the samples of the benchmark (unknown with --limit) and those that count."""
     whole = score.n + score.counts.unscored if run.limit is None else None
     return {"original": whole, "effective": score.n}
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """What readers know each model by: other weights of one name have their digest behind it."""
+    """Return the models' names; different weights of one name get their digest as suffix."""
     digests: dict[str, set[str]] = {}
     for run in filter(lambda run: run.scores, runs):
         digests.setdefault(unique_slug(_name(run)), set()).add(run.checkpoint.digest)
@@ -161,7 +161,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 
 def _name(run: Run) -> str:
-    """What readers know the model by: they would take a blind run for the checkpoint's own."""
+    """Return the model's name; a blind run gets a suffix."""
     return f"{run.checkpoint.name}-blind" if is_blind(run) else run.checkpoint.name
 
 
@@ -194,10 +194,10 @@ def _limit(written: str) -> float | str:
 
 
 def _samples(found: FoundRun, score: Score, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """The samples that the score is the mean of; none if their file is not there."""
+    """Yield the samples of a score; none if their file is missing."""
     path = found.samples(score.benchmark)
     if not path.is_file():
-        say(f"{path}: not there, so {score.benchmark} goes without samples")
+        say(f"{path}: missing; {score.benchmark} is exported without samples")
         return []
     rows = [row for row in read_samples(path) if row.counts]
     return [_sample(index, row, score) for index, row in enumerate(rows)]
@@ -239,7 +239,7 @@ def _task_hash(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _hash(text: str) -> str:
-    # Texts of models may hold lone surrogates.
+    # Predictions can have lone surrogates.
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
@@ -247,7 +247,7 @@ def _hash(text: str) -> str:
 
 
 def _date(run: Run) -> str:
-    """The date in file names: when the run ended, so that it is the same at every export."""
+    """Return the date in file names: the end of the run, the same at every export."""
     moment = _moment(run.finished or run.started).replace(tzinfo=None)
     return moment.isoformat(timespec="microseconds").replace(":", "-")
 
@@ -256,7 +256,7 @@ def _moment(written: str) -> datetime:
     try:
         moment = datetime.fromisoformat(written)
     except ValueError:
-        raise UsageError(f"'{written}' in run.json is no time; was it changed by hand?") from None
+        raise UsageError(f"'{written}' in run.json is not a time; was the file edited?") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

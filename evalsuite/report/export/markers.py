@@ -1,4 +1,4 @@
-"""What stands between two lines of somebody's file is ours; all else in it stays as it is."""
+"""Replace the text between two marker lines of a file; the rest of the file does not change."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _FENCED = re.compile(
     r"^ {0,3}(`{3,}(?=[^`\n]*$)|~{3,}(?!~)).*?(?:^ {0,3}\1[`~]*[ \t]*\r?$|\Z)",
     re.MULTILINE | re.DOTALL,
 )
-"""A block of code: what stands in it is shown, not meant."""
+"""A code block, in which markers are ignored."""
 
 
 def read_document(path: Path) -> str:
-    """Read the text of `path`, empty if there is none; raises `UsageError` if it is no text."""
+    """Read the text of `path`, empty if it is missing; raises `UsageError` if it is not text."""
     try:
         return path.read_bytes().decode("utf-8") if path.exists() else ""
     except OSError as error:
@@ -25,27 +25,25 @@ def read_document(path: Path) -> str:
 
 
 def renewed(text: str, begin: str, end: str, content: str) -> str | None:
-    """`text` with `content` between its lines `begin` and `end`; None if it has neither.
+    """Return `text` with `content` between its lines `begin` and `end`; None if it has neither.
 
-    Raises `UsageError` if they are no single pair.
+    Raises `UsageError` unless there is one of each.
     """
     begins, ends = _marks(text, begin), _marks(text, end)
     if not begins and not ends:
         return None
     if len(begins) != 1 or len(ends) != 1 or ends[0].start() < begins[0].end():
-        raise UsageError(
-            f"has no single pair of lines '{begin}' and '{end}'; mend them, or remove them"
-        )
-    # The lines of a file made on Windows end as the marker does.
+        raise UsageError(f"expected one line '{begin}' and one line '{end}'; fix or remove them")
+    # Keep the line ends of the file.
     newline = "\r\n" if begins[0].group().endswith("\r") else "\n"
     between = f"{begin}\n{content}".replace("\n", newline)
     return text[: begins[0].start()] + between + text[ends[0].start() :]
 
 
 def _marks(text: str, marker: str) -> list[re.Match[str]]:
-    """Where `marker` stands: on a line of its own, so that no checkpoint's name can be one.
+    """Find `marker` on a line of its own, so that no checkpoint's name can be one.
 
-    In a fenced block it is an example, not a marker.
+    A marker in a fenced code block is ignored.
     """
     fenced = [match.span() for match in _FENCED.finditer(text)]
     found = re.finditer(rf"^{re.escape(marker)}\r?$", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""A model card with our scores in its front matter, and every other byte of it as it was."""
+"""A model card with our scores in its front matter; all other bytes do not change."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from evalsuite.system.files import write_atomically
 BEGIN = "<!-- evalsuite:card:begin -->"
 END = "<!-- evalsuite:card:end -->"
 _BLOCK = re.compile(r"(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(?:\r\n|\n|$))")
-"""The front matter, as huggingface_hub and the Hub find it."""
+"""The front matter, as huggingface_hub and the Hub recognise it."""
 _BOM = "\ufeff"
 
 
 def write(run: Run, path: Path | None) -> None:
     """Write the card of `run` to `path`, or print a new one if it is None.
 
-    Raises `UsageError`, with the file as it was, if the run or the file's front matter will not do.
+    Raises `UsageError` for an unsuitable run or front matter; the file then does not change.
     """
     if path is None:
         sys.stdout.write(_new(run))
@@ -38,7 +38,7 @@ def write(run: Run, path: Path | None) -> None:
 
 
 def updated(known: str, run: Run, path: Path) -> str:
-    """`known` with the scores of `run` in its front matter, and between markers of ours."""
+    """Return `known` with the scores of `run` in its front matter and between our markers."""
     if not known.strip(_BOM + " \t\r\n"):
         return _new(run)
     bom, text = (_BOM, known[1:]) if known.startswith(_BOM) else ("", known)
@@ -54,7 +54,7 @@ def updated(known: str, run: Run, path: Path) -> str:
         head = _front_matter(found[2], line, run)
         return bom + found[1] + head + found[3] + _with_table(text[found.end() :], run)
     except UsageError as error:
-        raise UsageError(f"{path}: {error}; the file is as it was") from None
+        raise UsageError(f"{path}: {error}; the file was not changed") from None
 
 
 def _new(run: Run) -> str:
@@ -68,9 +68,9 @@ def _table(run: Run) -> str:
 
 
 def _grid(run: Run) -> Grid:
-    """A line a benchmark, with what a reader of the card needs beside the score."""
+    """Lay out the scores: a line a benchmark."""
     whole = [score for score in run.scores if not score.partial]
-    over = f"mean over {counted(len(whole), 'benchmark')}, each counting the same"
+    over = f"mean over {counted(len(whole), 'benchmark')} with equal weight"
     average = (
         (f"average {points(mean([score.value for score in whole]))}: {over}",) if whole else ()
     )
@@ -96,7 +96,7 @@ def _grid(run: Run) -> Grid:
 
 
 def _with_table(text: str, run: Run) -> str:
-    """`text` with our table anew between the markers that a card of ours has."""
+    """Return `text` with a new table between our markers."""
     table = renewed(text, BEGIN, END, _table(run))
     return text if table is None else table
 
@@ -105,7 +105,7 @@ def _with_table(text: str, run: Run) -> str:
 
 
 def _front_matter(block: str, line: str, run: Run) -> str:
-    """`block` with our model-index for its own; the other keys keep their text."""
+    """Return `block` with the new model-index; the text of other keys does not change."""
     known = _loaded(block)
     index = with_ours(known.get(KEY), run)
     text = _dumped(index, line)
@@ -117,8 +117,8 @@ def _front_matter(block: str, line: str, run: Run) -> str:
         start, end = place
         rest = block[end:]
         new = block[:start] + (text if rest else text.removesuffix(line)) + rest
-    if _loaded(new) != {**known, KEY: index}:  # an alias into what was replaced, say
-        raise UsageError(f"'{KEY}' cannot be replaced alone; write it as a plain list")
+    if _loaded(new) != {**known, KEY: index}:  # for example an alias of the replaced text
+        raise UsageError(f"'{KEY}' cannot be replaced on its own; write it as a plain list")
     return new
 
 
@@ -130,36 +130,38 @@ def _loaded(block: str) -> dict[Any, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" in line {mark.line + 2}"
-        raise UsageError(f"the front matter is not valid YAML{where}; mend it first") from None
+        raise UsageError(f"the front matter is not valid YAML{where}; fix it first") from None
     if known is None:
         return {}
     if not isinstance(known, dict):
-        raise UsageError("the front matter holds no keys; write 'license: …', say, or remove it")
+        raise UsageError(
+            "the front matter has no keys; add one, such as 'license: …', or remove it"
+        )
     return known
 
 
 def _place(block: str) -> tuple[int, int] | None:
-    """Where the lines of the model-index are in `block`; None if it has none."""
+    """Return the lines of the model-index in `block`; None if it has none."""
     import yaml
 
     root = yaml.compose(block, Loader=yaml.SafeLoader)
     if not isinstance(root, yaml.MappingNode):
         return None
     if root.flow_style:
-        raise UsageError("the front matter is one {…}; write it one key a line")
+        raise UsageError("the front matter is a flow mapping {…}; write one key a line")
     pairs = [(key, value) for key, value in root.value if key.value == KEY]
     if len(pairs) > 1:
-        raise UsageError(f"the front matter has '{KEY}' twice; take one out")
+        raise UsageError(f"the front matter has '{KEY}' twice; remove one")
     if not pairs:
         return None
     (key, value) = pairs[0]
     start, end = key.start_mark.index, value.end_mark.index
-    # PyYAML ends a block where the next key starts: blank lines and comments before that stay.
+    # PyYAML ends a block where the next key starts; blank lines and comments before it are kept.
     lines = list(_lines(block[start:end]))
     while len(lines) > 1 and (not lines[-1].strip() or lines[-1].lstrip().startswith("#")):
         lines.pop()
     end = start + len("".join(lines))
-    # What is left of the last line, of a list like [] for example: its line break and comment.
+    # The rest of the last line (after [] for example): its line break and comment.
     if not block[start:end].endswith(("\n", "\r")):
         rest = next(_lines(block[end:]), "")
         end += len(rest)
@@ -167,7 +169,7 @@ def _place(block: str) -> tuple[int, int] | None:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """The lines as YAML counts them, with their ends."""
+    """Split into lines as YAML does, with their line ends."""
     yield from re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$", text)
 
 

@@ -1,8 +1,7 @@
 """A run as Hugging Face's ``model-index``, through huggingface_hub's own types.
 
-Ours are recognised by the key `MARK` among a metric's args, so that writing them anew replaces them
-and nothing else. ``verified`` and ``verifyToken`` are the Hub's to set, and ``source`` would need a
-page to point to: none of the three is written.
+Our results have the key `MARK` among a metric's args, so that only they are replaced. ``verified``
+and ``verifyToken`` are set by the Hub, and ``source`` needs a page: none of the three is written.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ METRIC_NAMES = {
     "exact-match": ("exact_match", "Exact match"),
     "ocr-contains": ("ocrbench", "Answers that hold the target"),
 }
-"""Type and name of what is not plain accuracy."""
+"""Type and name of metrics other than accuracy."""
 _ON_THE_HUB = {
     "OCRBench": ("echo840/OCRBench", "test"),
     "AI2D_TEST": ("lmms-lab/ai2d", "test"),
@@ -47,7 +46,7 @@ _ON_THE_HUB = {
     "MathVista_MINI": ("AI4Math/MathVista", "testmini"),
     "MMStar": ("Lin-Chen/MMStar", "val"),
 }
-"""What VLMEvalKit's tables of these were made from; the args say that its table was used."""
+"""The Hub datasets from which VLMEvalKit made its tables; the args name the table."""
 
 
 def results_of(run: Run) -> list[EvalResult]:
@@ -55,24 +54,26 @@ def results_of(run: Run) -> list[EvalResult]:
     name = run.checkpoint.name
     if run.limit is not None:
         raise UsageError(
-            f"{name}: run with --limit {run.limit}, and a card is about whole benchmarks; name a "
+            f"{name}: run with --limit {run.limit}; a model card needs whole benchmarks: name a "
             "run without --limit"
         )
     if is_blind(run):
-        raise UsageError(f"{name}: run with --blind, so without images; name a run that saw them")
+        raise UsageError(f"{name}: run with --blind, without images; name a run without --blind")
     if run.finished is None:
-        raise UsageError(f"{name}: unfinished; run the same 'evalsuite run' again, then the card")
+        raise UsageError(
+            f"{name}: unfinished; repeat the same 'evalsuite run', then write the card"
+        )
     if not run.scores:
-        raise UsageError(f"{name}: has no score to write into a card")
+        raise UsageError(f"{name}: has no score")
     known = load().benchmarks
     return [_result(score, run, known.get(score.benchmark)) for score in run.scores]
 
 
 def with_ours(known: object, run: Run) -> list[dict[str, Any]]:
-    """The model-index `known` (None if there is none yet) with the scores of `run` for our own.
+    """Return the model-index `known` (None if there is none) with the scores of `run`.
 
-    Results of others stay as they are. Raises `UsageError` if huggingface_hub would refuse `known`
-    or what came of it.
+    Results of others do not change. Raises `UsageError` if huggingface_hub cannot read `known` or
+    the new model-index.
     """
     from huggingface_hub.repocard_data import eval_results_to_model_index
 
@@ -86,7 +87,7 @@ def with_ours(known: object, run: Run) -> list[dict[str, Any]]:
 
 
 def _checked(index: object) -> list[dict[str, Any]]:
-    """`index`, if huggingface_hub can read it."""
+    """Return `index`; raises `UsageError` if huggingface_hub cannot read it."""
     from huggingface_hub.repocard_data import ModelCardData
 
     try:
@@ -96,13 +97,13 @@ def _checked(index: object) -> list[dict[str, Any]]:
         ModelCardData(**metadata)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
-            f"{KEY}: huggingface_hub cannot read it: {one_line(error)}; mend it or take it out"
+            f"{KEY}: huggingface_hub cannot read it: {one_line(error)}; fix or remove it"
         ) from None
     return index
 
 
 def _others(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The results without our metrics, and without those of which nothing is left."""
+    """Return the results without our metrics, and without results that then have none."""
     kept = []
     for result in results:
         metrics = [metric for metric in result["metrics"] if not _is_ours(metric)]
@@ -139,7 +140,7 @@ def _result(score: Score, run: Run, known: Benchmark | None) -> EvalResult:
 
 
 def _dataset(score: Score, known: Benchmark | None) -> tuple[str, str | None, str | None]:
-    """The dataset's id, split and revision; of data that is nowhere on the Hub its own name."""
+    """Return the dataset's id, split and revision, or its own name if it is not on the Hub."""
     if known is None or known.published is None or known.dataset != score.conditions.dataset:
         return visible(score.benchmark), None, None
     if known.published.repository is not None:
@@ -156,7 +157,7 @@ def _about_data(score: Score) -> dict[str, Any]:
 
 
 def _about_metric(score: Score, run: Run) -> dict[str, Any]:
-    """What the value alone does not say; nothing that is None."""
+    """Return the conditions of a value, without those that are None."""
     facts = {
         MARK: run.evalsuite,
         "rule": score.conditions.metric,
@@ -178,7 +179,7 @@ def _about_metric(score: Score, run: Run) -> dict[str, Any]:
 
 
 def _marks(score: Score) -> str:
-    """What keeps the value from being the benchmark's plain score, where everybody sees it."""
+    """Return marks for the metric's name: partial, modified data, deviations."""
     marks = [
         mark
         for holds, mark in (

@@ -1,7 +1,6 @@
-"""Samples of one benchmark as several runs answered them, side by side; what is said of an answer.
+"""Samples of one benchmark in several runs side by side, and kinds of predictions.
 
-Pure. `evalsuite.comparison.pairing` keeps only samples that all runs share. Nothing is left out
-here: a sample that only one run has is a row with gaps.
+Pure. Unlike `evalsuite.comparison.pairing` it keeps samples that only some runs have.
 """
 
 from __future__ import annotations
@@ -11,20 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from evalsuite.runs.records import SampleScore
 
 Row = tuple[SampleScore | None, ...]
-"""One sample as each run answered it; None: that run does not have it."""
+"""One sample in each run; None if the run does not have it."""
 
 
 def join(tables: Sequence[Sequence[SampleScore]], blind: Sequence[bool] = ()) -> list[Row]:
-    """Bring together what is the same sample, asked the same, in the order of the first run.
+    """Join samples with the same id and prompt, in the order of the first run.
 
-    Samples of one id that were asked otherwise are rows of their own. A blind run's questions are
-    other prompts by intent, so that they join the row of their id.
+    Samples with the same id and different prompts are different rows. The prompts of a blind run
+    always differ, so its samples join the row of their id.
     """
     places: dict[str, list[int]] = {}
     rows: list[list[SampleScore | None]] = []
     digests: list[str] = []
     unseeing = list(blind) or [False] * len(tables)
-    # Who sees decides what a row was asked; the blind are put beside it.
+    # Rows take their prompts from runs with images; blind runs are joined after them.
     order = sorted(range(len(tables)), key=lambda index: unseeing[index])
     for index in order:
         for sample in tables[index]:
@@ -45,33 +44,33 @@ def join(tables: Sequence[Sequence[SampleScore]], blind: Sequence[bool] = ()) ->
 
 
 def known(row: Row) -> SampleScore:
-    """Any of `row` for what all share; one that was asked, if there is one."""
+    """Return any sample of `row` for the fields that all share, if possible one with a prompt."""
     there = [sample for sample in row if sample is not None]
     return next((sample for sample in there if sample.prompt_digest), there[0])
 
 
 def is_wrong(sample: SampleScore) -> bool:
-    """Whether it is worth less than a right answer; one that failed is."""
+    """Whether its value is below 1; failed samples are wrong."""
     return sample.counts and sample.value < 1
 
 
 def is_failed(sample: SampleScore) -> bool:
-    """Whether there is no answer."""
+    """Whether there is no prediction."""
     return sample.ended == "error"
 
 
 def is_empty(sample: SampleScore) -> bool:
-    """Whether the answer has nothing in it."""
+    """Whether the prediction is empty."""
     return not is_failed(sample) and not sample.prediction.strip()
 
 
 def is_unparsed(sample: SampleScore) -> bool:
-    """Whether the benchmark's rule found no answer in the text."""
+    """Whether the benchmark's rule found no answer in the prediction."""
     return not is_failed(sample) and not is_empty(sample) and not sample.parsed
 
 
 def is_truncated(sample: SampleScore) -> bool:
-    """Whether the answer was cut at the token limit."""
+    """Whether the prediction was truncated at the token limit."""
     return sample.ended == "length"
 
 
@@ -80,11 +79,11 @@ KINDS: Mapping[str, Callable[[SampleScore], bool]] = {
     "failed": is_failed,
     "unparsed": is_unparsed,
 }
-"""What answers can be picked by."""
+"""Kinds of predictions that can be selected."""
 
 
 def change(before: SampleScore | None, after: SampleScore | None) -> float:
-    """How much more `after` is worth than `before`; 0 unless both were asked and count."""
+    """Return the value of `after` minus that of `before`; 0 unless both count."""
     if before is None or after is None or not (before.counts and after.counts):
         return 0.0
     return after.value - before.value

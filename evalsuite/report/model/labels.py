@@ -1,4 +1,4 @@
-"""What rows are called."""
+"""Labels of rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evalsuite.runs.records import Run
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """Name the rows: at length only where the checkpoint's name alone is not enough."""
+    """Return the checkpoints' names, extended where they are equal."""
     more: tuple[Callable[[Run], str], ...] = (
         lambda run: short(run.checkpoint.digest),
         lambda run: str(run.settings.get("dtype")),

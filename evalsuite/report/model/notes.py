@@ -1,4 +1,4 @@
-"""Why a score is not a plain one: said once for all cases, marked where it holds."""
+"""Notes about runs and scores, and the footnotes that collect them."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ UNANSWERED = "samples without a prediction, which count as wrong"
 PARTIAL = "partial: without what only a judge can score"
 MODIFIED = "on data that is not what was published"
 _MOST = 20
-"""So many cases of a footnote are named; of more, how many there are."""
+"""Most cases that a footnote lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What there is to be known of a run, or of its score on a benchmark."""
+    """A note about a run, or about its score on a benchmark."""
 
     meaning: str
-    """In general: what a footnote is about."""
+    """The general part, which is the text of the footnote."""
     detail: str = ""
-    """In this case: a count, a number."""
+    """The part of this case: a count or a number."""
     share: float | None = None
-    """Of how many of the samples it is true, 0..1, where it is about samples."""
+    """Share of the samples that it is about, 0 to 1; None if it is not about samples."""
     alone: bool = False
-    """A footnote of its own, rather than one with all cases of that meaning."""
+    """Whether it is a footnote of its own, not collected with others of its meaning."""
 
     @property
     def text(self) -> str:
-        """Meaning and detail in one line."""
+        """Meaning and detail on one line."""
         return f"{self.meaning}: {self.detail}" if self.detail else self.meaning
 
 
 @dataclass(frozen=True, slots=True)
 class Footnote:
-    """What a mark means, and where it applies."""
+    """The meaning of a mark, and its cases."""
 
     mark: str
     meaning: str
@@ -50,7 +50,7 @@ class Footnote:
 
     @property
     def text(self) -> str:
-        """Meaning and cases in one line, of very many the first."""
+        """Meaning and the first cases on one line."""
         if not self.cases:
             return self.meaning
         more = len(self.cases) - _MOST
@@ -60,35 +60,35 @@ class Footnote:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """Where a note applies."""
+    """A case of a note."""
 
     row: str
-    """The line of the table; empty if `what` says it all."""
+    """The row of the table; empty if `what` is complete."""
     what: str
     share: float | None = None
 
 
 class Notes:
-    """Footnotes as they are met: each meaning gets one mark, its cases gather behind it."""
+    """Collects footnotes: each meaning has one mark and a list of cases."""
 
     def __init__(self, known: Sequence[Footnote] = ()) -> None:
-        """Go on from those `known`."""
+        """Continue after the footnotes `known`."""
         self._cases: dict[str, list[_Case]] = {
             note.meaning: [_Case("", case) for case in note.cases] for note in known
         }
 
     def add(self, meaning: str, case: str = "") -> str:
-        """Note that `meaning` applies to `case`; returns the mark."""
+        """Add a case of `meaning`; returns the mark."""
         return self._add(meaning, _Case("", case))
 
     def mark(self, note: Note, row: str, benchmark: str = "") -> str:
-        """Note that `note` applies to `row`, to its `benchmark` maybe; returns the mark."""
+        """Add a note about `row`, or its `benchmark`; returns the mark."""
         if note.alone:
             return self.add(f"{row} {benchmark}".strip() + f": {note.text}")
         return self._add(note.meaning, _Case(row, f"{benchmark} {note.detail}".strip(), note.share))
 
     def footnotes(self) -> tuple[Footnote, ...]:
-        """All of them, in the order of their marks."""
+        """Return all footnotes, in the order of their marks."""
         return tuple(
             Footnote(_letters(index), meaning, tuple(_gathered(cases)))
             for index, (meaning, cases) in enumerate(self._cases.items())
@@ -102,10 +102,10 @@ class Notes:
 
 
 def _gathered(cases: Sequence[_Case]) -> Iterator[str]:
-    """Say each row, and what several rows have in common, once."""
+    """Yield the cases, with rows of the same text together."""
     shares = [case.share for case in cases if case.share is not None]
     if len(shares) == len(cases) > _MOST:
-        # Where they are the marks tell, and each number stands in its run's own report.
+        # The marks show where they are, and the report of a single run has each number.
         yield f"in {len(cases)} scores, of at most {100 * max(shares):.1f} % of the samples"
         return
     by_row: dict[str, list[str]] = {}
@@ -125,22 +125,22 @@ def _gathered(cases: Sequence[_Case]) -> Iterator[str]:
 
 
 def run_notes(run: Run) -> Iterator[Note]:
-    """Say what keeps `run` from being a whole and ordinary one."""
+    """Yield notes about a run that is blind, unfinished or limited."""
     if is_blind(run):
-        yield Note("blind: asked without the images or videos, to see what can be guessed")
+        yield Note("blind: text-only baseline, without the images or videos")
     if run.finished is None:
         yield Note("unfinished, so benchmarks may be missing")
     if run.limit is not None:
-        yield Note("only a part of the samples, by --limit", run.limit)
+        yield Note("only part of the samples, with --limit", run.limit)
 
 
 def is_blind(run: Run) -> bool:
-    """Whether images and videos were withheld: what is then right was guessed."""
+    """Whether the run is a text-only baseline."""
     return bool(run.settings.get("blind"))
 
 
 def outcome_notes(outcome: Score | Failure) -> Iterator[Note]:
-    """Say why `outcome` is not a plain score of the whole benchmark."""
+    """Yield notes about a failure or an unusual score."""
     if isinstance(outcome, Failure):
         why = f"{_STAGES[outcome.stage]}: {sentence(outcome.message)}; {sentence(outcome.remedy)}"
         yield Note(f"no score: {why}", alone=True)
@@ -153,7 +153,7 @@ def outcome_notes(outcome: Score | Failure) -> Iterator[Note]:
     for name, value in outcome.extra.items():
         yield Note(f"{name} of VLMEvalKit", f"{value:g}")
     if outcome.macro_average is not None:
-        yield Note("mean over its tasks, each counting the same", points(outcome.macro_average))
+        yield Note("mean over its tasks with equal weight", points(outcome.macro_average))
     if outcome.deviations:
         yield Note(
             f"not VLMEvalKit's own number ({' + '.join(outcome.deviations)})",
@@ -162,25 +162,25 @@ def outcome_notes(outcome: Score | Failure) -> Iterator[Note]:
 
 
 def count_notes(score: Score) -> Iterator[Note]:
-    """Say how many answers are missing, empty, cut or not understood."""
+    """Yield notes about failed, empty, truncated and unparsed predictions."""
     if score.counts.failed:
         yield failed_note(score)
     for count, meaning in (
-        (score.counts.empty, "empty answers"),
-        (score.counts.truncated, "answers cut at the token limit"),
-        (score.counts.unparsed, "answers in which no option was found"),
+        (score.counts.empty, "empty predictions"),
+        (score.counts.truncated, "predictions truncated at the token limit"),
+        (score.counts.unparsed, "predictions in which no answer was found"),
     ):
         if count:
             yield Note(meaning, f"{count} of {score.n}", count / score.n)
 
 
 def failed_note(score: Score) -> Note:
-    """Say how many samples failed, and why."""
+    """Return the note about failed samples, with the reasons."""
     why = f" ({'; '.join(map(sentence, score.failure_reasons))})" if score.failure_reasons else ""
     return Note(UNANSWERED, f"{score.counts.failed} of {score.n}{why}")
 
 
 def _letters(index: int) -> str:
-    """Name the marks in order: a, b … z, aa, ab …."""
+    """Return the mark at `index`: a, b … z, aa, ab …."""
     before, last = divmod(index, len(string.ascii_lowercase))
     return (_letters(before - 1) if before else "") + string.ascii_lowercase[last]

@@ -1,4 +1,4 @@
-"""Scores that somebody else published, beside ours and out of contest, with their sources."""
+"""Published reference scores as rows of a table; they are not tested for significance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RECALLED = "recalled, not read where it was published: check it before use"
 
 
 def with_published(table: Table, known: Catalogue) -> Table:
-    """Add a row for each model of which `known` has scores on the benchmarks of `table`."""
+    """Add a row for each model with published scores on the benchmarks of `table`."""
     names = [column.benchmark for column in table.columns]
     references = [
         _references(table, index, known.benchmarks.get(n)) for index, n in enumerate(names)
@@ -30,7 +30,7 @@ def with_published(table: Table, known: Catalogue) -> Table:
 
 
 def _references(table: Table, index: int, benchmark: Benchmark | None) -> Sequence[Reference]:
-    """What was published of a column; nothing if the runs' benchmark of that name is another."""
+    """Return the published scores of a column; none if the dataset of the runs differs."""
     if benchmark is None:
         return ()
     scores = [row.cells[index].score for row in table.rows]

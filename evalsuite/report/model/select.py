@@ -1,4 +1,4 @@
-"""What `evalsuite report` shows: runs, and what was asked for beside their scores."""
+"""The tables of a report, by the options of `evalsuite report`."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What to show beside the scores."""
+    """Additions to the scores."""
 
     facts: tuple[str, ...] = ()
-    """Further columns, by their names in `evalsuite.report.model.columns`."""
+    """Additional columns, by their keys in `evalsuite.report.model.columns`."""
     published: Catalogue | None = None
-    """Where published scores are, if they are to be shown."""
+    """The source of published scores; None to show none."""
 
 
 NOTHING = Wanted()
 
 
 def want(facts: tuple[str, ...], *, reference: bool, file: Path | None) -> Wanted:
-    """Return what was asked for, with the published scores of the benchmarks file `file`.
+    """Return the additions, with the published scores of the benchmarks file `file`.
 
-    Raises `UsageError` if it cannot be read, or is named for nothing.
+    Raises `UsageError` if the file cannot be read, or is given without `reference`.
     """
     if not reference:
         if file is not None:
-            raise UsageError("--benchmarks-file: is where --reference finds its scores; add that")
+            raise UsageError("--benchmarks-file has no effect without --reference; add --reference")
         return Wanted(facts=facts)
     from evalsuite.benchmarks.catalogue import load
 
@@ -45,12 +45,12 @@ def want(facts: tuple[str, ...], *, reference: bool, file: Path | None) -> Wante
 
 
 def tables(found: Sequence[FoundRun], wanted: Wanted = NOTHING) -> list[Table]:
-    """Put runs side by side: a table a prompt profile, in the order profiles first come."""
+    """Put runs side by side: a table for each prompt style, in the order of the runs."""
     return [_table(part, wanted) for part in by_prompts(found)]
 
 
 def by_prompts(found: Sequence[FoundRun]) -> list[list[FoundRun]]:
-    """Return the runs of each table, blind runs last, in the order profiles first come."""
+    """Group runs by prompt style, blind runs last."""
     parts: dict[str, list[FoundRun]] = {}
     for item in found:
         parts.setdefault(prompts_of(item.run), []).append(item)
@@ -61,7 +61,7 @@ def _table(found: Sequence[FoundRun], wanted: Wanted) -> Table:
     table = dataclasses.replace(build([item.run for item in found]), facts=wanted.facts)
     if len(found) > 1:
         from evalsuite.report.model.significance import (
-            contested,  # numpy and scipy: a single run needs neither
+            contested,  # numpy and scipy, which a single run does not need
         )
 
         table = contested(table, found)

@@ -9,7 +9,7 @@ wrong and without them. The test is two-sided, because the data decide which of 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evalsuite.comparison.comparison import over_questions
@@ -24,10 +24,10 @@ from evalsuite.stats.paired_difference import FEW_CLUSTERS, Drop, mean_drop
 
 @dataclass(frozen=True, slots=True)
 class _Lead:
-    """By how much the one is better than the other on a benchmark."""
+    """Difference of the best and the second on a benchmark."""
 
     drop: Drop
-    """Failed samples are wrong."""
+    """Failed samples count as wrong."""
     answered: Drop
     """Failed samples are left out."""
 
@@ -38,45 +38,44 @@ Leads = Mapping[tuple[int, int, str], "_Lead | str"]
 
 def contested(table: Table, found: Sequence[FoundRun]) -> Table:
     """Return `table`, whose rows are the runs `found` in that order, with its contests."""
+    pairs = rivals(table)
     known: dict[tuple[int, int, str], _Lead | str] = {}
     for column in table.columns:
-        known.update(leads(table, found, column.benchmark))
-    return decided(table, known)
+        known.update(leads(pairs, found, column.benchmark))
+    return decided(table, pairs, known)
 
 
 def leads(
-    table: Table, found: Sequence[FoundRun], benchmark: str, read: Read = read_samples
+    pairs: Sequence[Rivals], found: Sequence[FoundRun], benchmark: str, read: Read = read_samples
 ) -> Leads:
-    """Compute the leads on `benchmark` that the contests of `table` need.
+    """Compute the leads on `benchmark` that the contests of `pairs` need.
 
     `read` reads a samples.jsonl: pass one that caches to use the samples for something else, too.
     """
-    pairs = dict.fromkeys(
-        (rivals.best, rivals.second)
-        for rivals in _rivals(table)
-        if benchmark in rivals.over and not rivals.tied
+    needed = dict.fromkeys(
+        (two.best, two.second) for two in pairs if benchmark in two.over and not two.tied
     )
     return {
         (best, second, benchmark): _lead(found[best], found[second], benchmark, read)
-        for best, second in pairs
+        for best, second in needed
     }
 
 
-def decided(table: Table, known: Leads) -> Table:
+def decided(table: Table, pairs: Sequence[Rivals], known: Leads) -> Table:
     """Return `table` with its contests, given the leads on all of its benchmarks."""
     contests = []
-    for rivals in _rivals(table):
-        contest = Contest(slot=rivals.slot, best=rivals.best, second=rivals.second)
-        if rivals.tied:
+    for two in pairs:
+        contest = Contest(slot=two.slot, best=two.best, second=two.second)
+        if two.tied:
             contests.append(dataclasses.replace(contest, p=1.0))
             continue
-        p, why = _judged([known[rivals.best, rivals.second, name] for name in rivals.over])
+        p, why = _judged([known[two.best, two.second, name] for name in two.over])
         contests.append(dataclasses.replace(contest, p=p, why_not=why))
     return dataclasses.replace(table, contests=_adjusted(contests))
 
 
 @dataclass(frozen=True, slots=True)
-class _Rivals:
+class Rivals:
     """The two highest of a column."""
 
     slot: BenchmarkColumn | Average
@@ -90,8 +89,9 @@ class _Rivals:
         return self.slot.over if isinstance(self.slot, Average) else (self.slot.benchmark,)
 
 
-def _rivals(table: Table) -> Iterator[_Rivals]:
-    """Yield the two highest of each column, without blind rows."""
+def rivals(table: Table) -> list[Rivals]:
+    """Return the two highest of each column, without blind rows."""
+    found = []
     slots: list[tuple[BenchmarkColumn | Average, list[float | None]]] = [
         (each, [row.averages[index] for row in table.rows])
         for index, each in enumerate(table.averages)
@@ -107,7 +107,8 @@ def _rivals(table: Table) -> Iterator[_Rivals]:
         )
         if len(ranked) > 1:
             (high, best), (low, second) = ranked[:2]
-            yield _Rivals(slot, best, second, high == low)
+            found.append(Rivals(slot, best, second, high == low))
+    return found
 
 
 def _lead(best: FoundRun, second: FoundRun, name: str, read: Read) -> _Lead | str:
@@ -117,7 +118,7 @@ def _lead(best: FoundRun, second: FoundRun, name: str, read: Read) -> _Lead | st
     try:
         [paired] = pair([best], [second], [name], read)
     except UsageError:
-        return "samples.jsonl is damaged or not what was scored"
+        return "samples.jsonl is damaged or does not match the score"
     if isinstance(paired, Incomparable):
         return f"not comparable: {'; '.join(paired.why)}"
     if paired.left_out or paired.different_prompts:
@@ -129,7 +130,7 @@ def _lead(best: FoundRun, second: FoundRun, name: str, read: Read) -> _Lead | st
 
 
 def _judged(leads: Sequence[_Lead | str]) -> tuple[float | None, str]:
-    """The p of a benchmark, or of the mean over several; or why there is none."""
+    """Return the p-value of a benchmark, or of the mean over several; or why there is none."""
     told = [lead for lead in leads if isinstance(lead, _Lead)]
     if len(told) < len(leads):
         return None, next(lead for lead in leads if isinstance(lead, str))

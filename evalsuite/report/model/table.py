@@ -1,7 +1,6 @@
-"""Runs side by side: what is shown, before anything says how it looks.
+"""Runs side by side, independent of any format.
 
-Pure. Every form of report (text, markdown, HTML, CSV, JSON, leaderboard) is drawn from a `Table`,
-so that what one form says, all say.
+Pure. Every report (text, markdown, HTML, CSV, JSON, leaderboard) is made from a `Table`.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 MODALITIES = ("image", "video")
 LEVEL = 0.05
-"""The best of a column is called so if its `Contest.p` is below this."""
+"""Significance level: the best of a column is marked if its `Contest.p` is below this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,60 +39,60 @@ class Cell:
     """One run on one benchmark."""
 
     outcome: Outcome | None
-    """None: the run does not have this benchmark."""
+    """None if the run does not have this benchmark."""
     marks: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
-    """What the marks stand for."""
+    """The notes behind the marks."""
 
     @property
     def score(self) -> Score | None:
-        """The outcome, if it is a score."""
+        """The score; None after a failure."""
         return self.outcome if isinstance(self.outcome, Score) else None
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkColumn:
-    """A benchmark that at least one of the runs has."""
+    """A benchmark of at least one run."""
 
     benchmark: str
     modality: str
-    """``image`` or ``video``; empty if no run has a score of it."""
+    """``image`` or ``video``; empty if no run has a score."""
     marks: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
     """Why its scores cannot be compared; empty if they can."""
 
     @property
     def name(self) -> str:
-        """What it is called in a sentence."""
+        """Name in a sentence."""
         return self.benchmark
 
     @property
     def title(self) -> str:
-        """What it is called within its modality."""
+        """Name in the columns of its modality."""
         return self.benchmark
 
 
 @dataclass(frozen=True, slots=True)
 class Average:
-    """A mean over benchmarks that every row has, each counting the same."""
+    """A mean over benchmarks that every row has, each with the same weight."""
 
     modality: str
-    """Whose benchmarks it is over; empty for all."""
+    """The modality of its benchmarks; empty for all."""
     over: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """What it is called in a sentence."""
+        """Name in a sentence."""
         return f"{self.modality} average".strip()
 
     @property
     def title(self) -> str:
-        """What it is called within its modality."""
+        """Name in the columns of its modality."""
         return "average"
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """None: its benchmarks have them."""
+        """Always empty: the benchmarks have the marks."""
         return ()
 
 
@@ -103,13 +102,13 @@ class Row:
 
     run: Run
     label: str
-    """The checkpoint's name, with as much more as tells the rows of this table apart."""
+    """The checkpoint's name, extended where rows would have the same name."""
     cells: tuple[Cell, ...]
     averages: tuple[float | None, ...]
-    """The means of `Table.averages`; None where it has not all of them."""
+    """The means of `Table.averages`; None where a score is missing."""
     marks: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
-    """What there is to be known of the run, whatever stands beside it."""
+    """Notes about the run that do not depend on other rows."""
 
     @property
     def average(self) -> float | None:
@@ -118,13 +117,13 @@ class Row:
 
     @property
     def blind(self) -> bool:
-        """Whether it is shown for what can be guessed, and is no rival to the others."""
+        """Whether it is a text-only baseline, which is not compared with the others."""
         return is_blind(self.run)
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
-    """Scores that somebody else published, in the order of the columns."""
+    """Published scores of a model, in the order of the columns."""
 
     model: str
     cells: tuple[Reference | None, ...]
@@ -134,44 +133,44 @@ class PublishedRow:
 
     @property
     def label(self) -> str:
-        """The model's name, so that it cannot be taken for a run's."""
+        """The model's name, marked as published."""
         return f"{self.model} (published)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contest:
-    """The best of a column against the second best."""
+    """The test of the best of a column against the second best."""
 
     slot: BenchmarkColumn | Average
     best: int
-    """The row."""
+    """Index of the row."""
     second: int
     p: float | None = None
-    """Two-sided, adjusted for all contests of the table; None if there could be no test."""
+    """Two-sided p-value, adjusted for all contests of the table; None without a test."""
     why_not: str = ""
-    """Why there was none."""
+    """Why there is no test."""
     won: bool = False
-    """Whether the best is really better."""
+    """Whether the best is significantly better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Runs under one prompt profile."""
+    """Runs under one prompt style."""
 
     prompts: str
     columns: tuple[BenchmarkColumn, ...]
-    """Image benchmarks, then video, then those nobody has a score of."""
+    """Image benchmarks, then video, then those without a score."""
     rows: tuple[Row, ...]
     averages: tuple[Average, ...]
     """Over all benchmarks with a comparable score in every row; then over those of each modality,
     if both have two or more."""
     footnotes: tuple[Footnote, ...]
     contests: tuple[Contest, ...] | None = None
-    """None: nobody asked which scores are really better."""
+    """None if significance was not requested."""
     published: tuple[PublishedRow, ...] | None = None
-    """None: nobody asked for them."""
+    """None if published scores were not requested."""
     facts: tuple[str, ...] = ()
-    """Further columns, by their names in `evalsuite.report.model.columns`."""
+    """Additional columns, by their keys in `evalsuite.report.model.columns`."""
 
     @property
     def averaged(self) -> tuple[str, ...]:
@@ -180,7 +179,7 @@ class Table:
 
     @property
     def about_average(self) -> str:
-        """What the average is over, and what it leaves out."""
+        """The benchmarks of the average, and those that it leaves out."""
         if not self.averaged:
             return "average: none; no benchmark has a comparable score in every row"
         parts = [f"{each.modality}: {len(each.over)} of them" for each in self.averages[1:]]
@@ -190,8 +189,8 @@ class Table:
         unlike = [c.benchmark for c in self.columns if c.notes]
         missing = [name for name in out if name not in partial and name not in unlike]
         return (
-            f"average: mean over {counted(len(self.averaged), 'benchmark')}, each counting the "
-            f"same: {listed(self.averaged)}"
+            f"average: mean over {counted(len(self.averaged), 'benchmark')} with equal "
+            f"weight: {listed(self.averaged)}"
             + "".join(f"; {part}" for part in parts)
             + (f"; not every row has {listed(missing)}" if missing else "")
             + (
@@ -203,12 +202,12 @@ class Table:
         )
 
     def won(self, slot: BenchmarkColumn | Average, row: int) -> bool:
-        """Whether that row is really the best there."""
+        """Whether that row is significantly the best of a column."""
         return any(c.won and c.slot == slot and c.best == row for c in self.contests or ())
 
 
 def build(runs: Sequence[Run]) -> Table:
-    """Put `runs`, at least one, in one table; raises `UsageError` if their prompts differ."""
+    """Put one or more `runs` in a table; raises `UsageError` if their prompt styles differ."""
     prompts = _prompts(runs)
     notes = Notes()
     columns = tuple(_column(name, runs, notes) for name in _benchmarks(runs))
@@ -224,12 +223,12 @@ def build(runs: Sequence[Run]) -> Table:
 
 
 def prompts_of(run: Run) -> str:
-    """Return the prompt profile of `run`."""
+    """Return the prompt style of `run`."""
     return str(run.settings.get("prompts", "unknown"))
 
 
 def average(outcomes: Sequence[Outcome]) -> float | None:
-    """Return the mean of the whole scores among `outcomes`, each benchmark counting the same."""
+    """Return the mean of the scores among `outcomes` that are not partial; None without any."""
     scores = [o.value for o in outcomes if isinstance(o, Score) and not o.partial]
     return mean(scores) if scores else None
 
@@ -268,8 +267,7 @@ def _cell(outcome: Outcome | None, notes: Notes, label: str) -> Cell:
 
 
 def _averages(columns: Sequence[BenchmarkColumn], runs: Sequence[Run]) -> tuple[Average, ...]:
-    # A blind run stands beside the others, and so does one that has no score at all: what it lacks
-    # takes nothing from their average.
+    # Blind runs, and runs without a score, do not decide which benchmarks the average is over.
     scored = [run for run in runs if any(map(_whole, run.outcomes))] or runs
     deciding = [run for run in scored if not is_blind(run)] or scored
     outcomes = [{o.benchmark: o for o in run.outcomes} for run in deciding]
@@ -282,7 +280,7 @@ def _averages(columns: Sequence[BenchmarkColumn], runs: Sequence[Run]) -> tuple[
         Average(m, tuple(c.benchmark for c in everywhere if c.modality == m)) for m in MODALITIES
     ]
     whole = Average("", tuple(column.benchmark for column in everywhere))
-    # With a single benchmark of a kind its average would only repeat it.
+    # The average of a single benchmark is that benchmark.
     return (whole, *parts) if all(len(part.over) > 1 for part in parts) else (whole,)
 
 
@@ -292,7 +290,7 @@ def _average(outcomes: Mapping[str, Outcome], over: Sequence[str]) -> float | No
 
 
 def _whole(outcome: Outcome | None) -> bool:
-    """Whether it is a score of the whole benchmark: a part of one is no part of an average."""
+    """Whether it is a score of the whole benchmark; others are not averaged."""
     return isinstance(outcome, Score) and not outcome.partial
 
 
@@ -302,7 +300,7 @@ def _benchmarks(runs: Sequence[Run]) -> list[str]:
 
 def _column(name: str, runs: Sequence[Run], notes: Notes) -> BenchmarkColumn:
     scores = [score for run in runs for score in run.scores if score.benchmark == name]
-    # A blind run has a row of its own kind, which says so itself.
+    # The row of a blind run is marked as blind.
     conditions = [dataclasses.replace(score.conditions, blind=False) for score in scores]
     said = tuple(
         Note(f"not comparable: {name} was run with different {each.name}", listed(each.values))
@@ -317,7 +315,7 @@ def _rank(modality: str) -> int:
 
 
 def _differing(facts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """List the keys whose values are not the same everywhere."""
+    """Return the keys whose values differ."""
     keys = dict.fromkeys(key for known in facts for key in known)
     return [key for key in keys if any(k.get(key) != facts[0].get(key) for k in facts)]
 

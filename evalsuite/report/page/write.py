@@ -84,16 +84,17 @@ class _Draft:
 
     def add(self, group: Group) -> Group:
         """Write the benchmarks of `group`; returns it with the contests of its table."""
+        pairs = significance.rivals(group.table)
         leads: dict[tuple[int, int, str], Any] = {}
         for subject in group.subjects:
             # The tests and the pages share one reading; samples of one benchmark are in memory.
             read = cache(read_samples)
             if len(group.runs) > 1:
-                leads |= significance.leads(group.table, group.runs, subject.name, read)
+                leads |= significance.leads(pairs, group.runs, subject.name, read)
             self._write(*rows_of(subject, read))
         if len(group.runs) == 1:
             return group
-        return dataclasses.replace(group, table=significance.decided(group.table, leads))
+        return dataclasses.replace(group, table=significance.decided(group.table, pairs, leads))
 
     def _write(self, subject: Subject, rows: Sequence[Row]) -> None:
         """Write data, images and pages of one benchmark."""

@@ -1,4 +1,4 @@
-"""`evalsuite plot`: which pictures there are, and what goes into each."""
+"""The plots of `evalsuite plot`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def draw(runs: Sequence[FoundRun], directory: Path, only: Sequence[str], say: Sa
     made: list[Path] = []
     told: set[str] = set()
 
-    def once(line: str) -> None:  # each picture leaves out the same runs
+    def once(line: str) -> None:  # each plot leaves out the same runs
         if line not in told:
             told.add(line)
             say(line)
@@ -54,7 +54,7 @@ def draw(runs: Sequence[FoundRun], directory: Path, only: Sequence[str], say: Sa
         except UsageError as error:
             if only or (kind == KINDS[-1] and not made):
                 raise
-            say(f"no picture of {kind}: {error}")
+            say(f"no plot of {kind}: {error}")
     return made
 
 
@@ -71,7 +71,7 @@ def _memory(shared: _Shared, directory: Path) -> list[Path]:
         made = memory.draw(memory.spots(table, kept), table.averaged)
         if made is None:
             raise UsageError(
-                "no run has both a mean and its peak memory: they need a benchmark in common, and "
+                "no run has both a mean and its peak memory: runs need a common benchmark, and "
                 "'evalsuite run' or 'evalsuite profile' on a device whose memory can be measured"
             )
         return _saved(made, directory, "plot-memory")
@@ -105,8 +105,7 @@ def _categories(shared: _Shared, directory: Path) -> list[Path]:
             made += _saved(picture, directory, f"plot-categories-{unique_slug(column.benchmark)}")
     if not made:
         raise UsageError(
-            "no benchmark has samples.jsonl with categories beside the run; name a run directory "
-            "that 'evalsuite run' wrote"
+            "no run has a samples.jsonl with categories; name a run directory of 'evalsuite run'"
         )
     return made
 
@@ -119,7 +118,7 @@ _DRAWN = {
 
 
 def _table(runs: Sequence[FoundRun], say: Say) -> _Shared:
-    """The runs that can share a picture, in one table."""
+    """Return the comparable runs with scores, and their table."""
     left_out = [LeftOut(found, "no score yet") for found in runs if not found.run.scores]
     scored = [found for found in runs if found.run.scores]
     if not scored:

@@ -20,7 +20,7 @@ def draw(
 ) -> Figure | None:
     """Draw `benchmark` by category from each checkpoint's `answers`.
 
-    None if all samples are of one category.
+    Returns None if all samples are of one category.
     """
     tables = [by_group([row for row in rows if row.counts], lambda row: row) for rows in answers]
     sizes: dict[tuple[str, str], int] = {}

@@ -11,15 +11,15 @@ from evalsuite.report.plots.style import (
     COLOURS,
     INK,
     MARKERS,
+    distinct,
     figure,
     headed,
     legend,
-    told_apart,
 )
 
 _WIDTH = 7.2
 _APART, _WIDEST = 0.2, 0.68
-"""Between the dots of one line, and from its first to its last at most, in lines."""
+"""Distance between the dots of a line, and most between its first and last, in lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class Line:
 
     name: str
     dots: tuple[Dot | None, ...]
-    """One a series; None where there is no score."""
+    """A dot for each series; None without a score."""
     apart: bool = False
-    """Whether it is set off from the lines above."""
+    """Whether there is a gap above it."""
 
 
 def draw(lines: Sequence[Line], series: Sequence[str], title: str, caption: str) -> Figure:
@@ -69,7 +69,7 @@ def draw(lines: Sequence[Line], series: Sequence[str], title: str, caption: str)
             elinewidth=1.8,
             label=f"series {index}",
         )
-    axes.set_yticks(places, told_apart([line.name for line in lines]))
+    axes.set_yticks(places, distinct([line.name for line in lines]))
     axes.set_ylim(places[-1] + 0.6, -0.6)
     axes.set_xlim(*_limits([dot for line in lines for dot in line.dots if dot is not None]))
     axes.set_xlabel("score")
@@ -93,7 +93,7 @@ def _places(lines: Sequence[Line]) -> list[float]:
 
 
 def _limits(dots: Sequence[Dot]) -> tuple[float, float]:
-    """The part of the scale that is drawn: no less than 20 points, and a little room beside it."""
+    """Return the range of the axis: 20 points or more, with a margin."""
     low, high = min(dot.low for dot in dots), max(dot.high for dot in dots)
     room = max(20 - (high - low), 0.0) / 2 + 0.03 * (high - low)
     return max(low - room, -1.5), min(high + room, 101.5)

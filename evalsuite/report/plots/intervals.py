@@ -18,7 +18,7 @@ ABOUT = "Bars: 95 % intervals, clustered by image or video."
 
 
 def draw(table: Table) -> Figure | None:
-    """Draw the benchmarks of `table`, their mean beneath; None if nothing has an interval."""
+    """Draw the benchmarks of `table` and their mean; None if no score has an interval."""
     rows, note = best_rows(table)
     lines = [
         _line(column.benchmark, [row.cells[index].score for row in rows])
@@ -32,12 +32,12 @@ def draw(table: Table) -> Figure | None:
         lines.append(dots.Line("mean", tuple(_mean(row, table) for row in rows), apart=True))
         if len(table.averaged) < len(table.columns):
             many = counted(len(table.averaged), "benchmark")
-            over = f" Mean: over the {many} of which every checkpoint has a whole score."
+            over = f" Mean: over the {many} on which every checkpoint has a whole score."
     return dots.draw(lines, [row.label for row in rows], "Scores by benchmark", ABOUT + over + note)
 
 
 def best_rows(table: Table) -> tuple[Sequence[Row], str]:
-    """The rows that fit into one plot, in their order, and which these are if not all do."""
+    """Return the rows of a plot, in order, and a note if some are left out."""
     if len(table.rows) <= SERIES:
         return table.rows, ""
     ranked = sorted(table.rows, key=lambda row: (row.average is None, -(row.average or 0.0)))
@@ -47,20 +47,20 @@ def best_rows(table: Table) -> tuple[Sequence[Row], str]:
 
 
 def dot(value: float, error: float | None, clusters: int) -> dots.Dot:
-    """A score of 0 to 100 as it is drawn; without an interval where none can be had."""
+    """Return the dot of a score from 0 to 100, without an interval if none can be computed."""
     inside = score_interval(value / 100, None if error is None else error / 100, clusters)
     low, high = (value / 100, value / 100) if inside is None else inside
     return dots.Dot(value, 100 * low, 100 * high)
 
 
 def mean_dot(scores: Sequence[Score], average: float) -> dots.Dot:
-    """The mean of `scores`, with what their own errors say of it."""
+    """Return the dot of the mean of `scores`, with the error that follows from theirs."""
     error = mean_standard_error([score.stderr for score in scores])
     return dot(average, error, sum(score.clusters for score in scores))
 
 
 def named(benchmark: str, scores: Iterable[Score | None]) -> str:
-    """`benchmark`, with a word where a score is of a part of it."""
+    """Return `benchmark`, marked if a score is partial."""
     partial = any(score is not None and score.partial for score in scores)
     return f"{benchmark} (partial)" if partial else benchmark
 
@@ -80,6 +80,6 @@ def _mean(row: Row, table: Table) -> dots.Dot | None:
 
 
 def averaged_scores(row: Row, table: Table) -> list[Score]:
-    """The scores that the average of `row` is over."""
+    """Return the scores of `row` that are averaged."""
     known = {cell.score.benchmark: cell.score for cell in row.cells if cell.score is not None}
     return [known[name] for name in table.averaged]

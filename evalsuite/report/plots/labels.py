@@ -1,4 +1,4 @@
-"""Where names go beside their points, so that none covers another."""
+"""Place names beside their points without overlap."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Box:
     height: float
 
     def meets(self, other: Box) -> bool:
-        """Whether the two have any area in common."""
+        """Whether the two overlap."""
         return (
             self.left < other.left + other.width
             and other.left < self.left + self.width
@@ -29,7 +29,7 @@ class Box:
         )
 
     def within(self, other: Box) -> bool:
-        """Whether all of it lies in `other`."""
+        """Whether `other` contains it."""
         return (
             self.left >= other.left
             and self.bottom >= other.bottom
@@ -45,9 +45,9 @@ def place(
     room: Box,
     gap: float,
 ) -> list[Box | None]:
-    """Find a free rectangle of each size near its point, within `room` and clear of `taken`.
+    """Find a free rectangle of each size near its point, within `room` and not overlapping `taken`.
 
-    In order, each as near as it can be and on the right if it can; None where nothing is free.
+    In order, each as near as possible, preferably on the right; None where nothing is free.
     """
     used = list(taken)
     placed: list[Box | None] = []
@@ -65,7 +65,7 @@ def place(
 
 
 def _around(point: tuple[float, float], size: tuple[float, float], gap: float) -> Iterator[Box]:
-    """Rectangles around `point`, nearer ones first: right, above, below, left, then between."""
+    """Yield rectangles around `point`, nearest first: right, above, below, left, then diagonal."""
     (x, y), (width, height) = point, size
     turns = sorted(range(_TURNS), key=lambda turn: (turn % 4 != 0, turn))
     for ring in range(_RINGS):

@@ -24,25 +24,25 @@ from evalsuite.report.plots.style import (
     ROUND,
     SERIES,
     SMALL,
+    distinct,
     figure,
     headed,
     legend,
     shown,
-    told_apart,
 )
 from evalsuite.runs.layout import profiles_beside
 from evalsuite.runs.records import FoundRun
 
 NAMED = 16
-"""So many points get their names; of more, those that nothing beats in both score and memory."""
+"""Most points with names; of more, those on the Pareto front of score and memory."""
 _GIGA = 1e9
 _LEAST_SPAN = 4.0
-"""The memory axis goes over at least this factor."""
+"""Smallest ratio of the ends of the memory axis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """How much memory a checkpoint took, and how that was measured."""
+    """Peak memory of a checkpoint, and how it was measured."""
 
     bytes: int
     how: str
@@ -60,10 +60,9 @@ class Spot:
 
 
 def memory_of(found: FoundRun) -> Memory | None:
-    """What `evalsuite profile` measured at the smallest batch, otherwise the run's own peak.
+    """Return the measurement of `evalsuite profile` at the smallest batch, or the run's peak.
 
-    A profile counts if it is of the same weights in the same dtype, on the kind of device that the
-    run had.
+    A profile is used if it has the same weights, dtype and kind of device as the run.
     """
     run = found.run
     device = str(run.environment.get("device", "")).partition(":")[0]
@@ -78,7 +77,7 @@ def memory_of(found: FoundRun) -> Memory | None:
 
 
 def _profiled(path: Path, digest: str, dtype: str, device: str) -> Memory | None:
-    """The smallest batch of one profile.json; None if it is about something else or damaged."""
+    """Return the smallest batch of a profile.json; None for other weights or a damaged file."""
     try:
         plain: Any = json.loads(path.read_text(encoding="utf-8"))
         kind = str(plain["device"]).partition(":")[0]
@@ -94,7 +93,7 @@ def _profiled(path: Path, digest: str, dtype: str, device: str) -> Memory | None
 
 
 def spots(table: Table, runs: Sequence[FoundRun]) -> list[Spot]:
-    """What can be drawn of `table`, whose rows are `runs`."""
+    """Return the points of `table`, whose rows are `runs`."""
     made = []
     for row, found in zip(table.rows, runs, strict=True):
         memory = memory_of(found)
@@ -105,14 +104,14 @@ def spots(table: Table, runs: Sequence[FoundRun]) -> list[Spot]:
 
 
 def draw(found: Sequence[Spot], averaged: Sequence[str]) -> Figure | None:
-    """Draw `found`, scores being the mean over `averaged`; None if it is empty."""
+    """Draw `found` with the mean over `averaged`; None if it is empty."""
     if not found:
         return None
     made = figure(7.2, 4.6)
     axes = made.add_subplot()
     crowded = len(found) > NAMED
     named = frontier(found) if crowded else list(found)
-    # More ways than markers share the last: the legend would not hold them either.
+    # If there are more ways than markers, the last marker is shared.
     ways = list(dict.fromkeys(spot.memory.how for spot in found))
     for index, how in enumerate(ways):
         some = [spot for spot in found if spot.memory.how == how]
@@ -132,7 +131,7 @@ def draw(found: Sequence[Spot], averaged: Sequence[str]) -> Figure | None:
 
 
 def _points(axes: Axes, kind: int, label: str, some: Sequence[Spot], named: Sequence[Spot]) -> None:
-    """Draw what was measured one way: those with names with their bars, the others faintly."""
+    """Draw the points measured in one way: named ones with bars, others faint."""
     plain = [spot for spot in some if spot not in named]
     clear = [spot for spot in some if spot in named]
     axes.plot(
@@ -155,7 +154,7 @@ def _about(ways: str, few: str) -> str:
 
 
 def frontier(found: Sequence[Spot]) -> list[Spot]:
-    """The spots of which no other has a higher score in no more memory, the best first."""
+    """Return the Pareto front of score and memory, best score first."""
     best: list[Spot] = []
     for spot in sorted(found, key=lambda spot: (spot.memory.bytes, -spot.score)):
         if not best or spot.score > best[-1].score:
@@ -165,7 +164,7 @@ def frontier(found: Sequence[Spot]) -> list[Spot]:
 
 def _which(named: int) -> str:
     most = f"the {NAMED} best of " if named == NAMED else ""
-    return f"{most}those that no other beats in score and memory"
+    return f"{most}the Pareto front of score and memory"
 
 
 def _scales(axes: Axes, found: Sequence[Spot]) -> None:
@@ -191,9 +190,9 @@ def _scales(axes: Axes, found: Sequence[Spot]) -> None:
 
 
 def _name(made: Figure, axes: Axes, named: Sequence[Spot], found: Sequence[Spot]) -> None:
-    """Write names beside points: clear of each other, of the points and of their bars."""
-    made.draw_without_rendering()  # only now is it known where things are
-    made.set_layout_engine("none")  # and there they stay
+    """Write names beside points without covering names, points or bars."""
+    made.draw_without_rendering()  # positions are known after drawing
+    made.set_layout_engine("none")  # keep the positions
     scale = made.dpi / 72
     to_pixels = axes.transData.transform
     taken = []
@@ -203,9 +202,9 @@ def _name(made: Figure, axes: Axes, named: Sequence[Spot], found: Sequence[Spot]
         y = to_pixels((spot.memory.bytes / _GIGA, spot.score))[1]
         half = 4 * scale
         taken += [Box(x - half, y - half, 2 * half, 2 * half)]
-        if spot in named:  # the others have no bar
+        if spot in named:  # only named points have bars
             taken += [Box(x - scale, low, 2 * scale, high - low)]
-    names = told_apart([spot.name for spot in named])
+    names = distinct([spot.name for spot in named])
     texts = [axes.text(0, 0, name, fontsize=SMALL, gid="name") for name in names]
     sizes = [_size(text.get_window_extent()) for text in texts]
     points = [tuple(to_pixels((s.memory.bytes / _GIGA, s.score))) for s in named]

@@ -1,4 +1,4 @@
-"""The plot of `evalsuite profile`: throughput and memory by batch size, with the floor."""
+"""The plot of `evalsuite profile`: throughput and memory by batch size, with the roofline bound."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import matplotlib
 from evalsuite.runner.profile import Profile
 from evalsuite.smolvlm.profiler import minimum_seconds
 
-matplotlib.use("Agg")  # no display is needed, or looked for
+matplotlib.use("Agg")  # no display
 from matplotlib import pyplot as plt  # after the backend is chosen
 
-MEASURED, FLOOR = "#1f5fa8", "#b04a2f"
+MEASURED, BOUND = "#1f5fa8", "#b04a2f"
 
 
 def plot(made: Profile, directory: Path) -> list[Path]:
@@ -29,10 +29,10 @@ def plot(made: Profile, directory: Path) -> list[Path]:
             sizes,
             [row.workload.prompts / minimum_seconds(row, made.rates) for row in rows],
             "s--",
-            color=FLOOR,
-            label="allowed by the hardware",
+            color=BOUND,
+            label="roofline bound",
         )
-        speed.set_ylabel("examples a second")
+        speed.set_ylabel("examples/s")
         speed.legend(frameon=False)
         memory.plot(sizes, [row.peak_memory_bytes / 1e9 for row in rows], "o-", color=MEASURED)
         on_cuda = made.device.startswith("cuda")

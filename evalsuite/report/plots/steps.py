@@ -1,4 +1,4 @@
-"""Score against training step: the mean, and every benchmark small."""
+"""Score against training step: the mean, and small plots of each benchmark."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ from evalsuite.report.plots.style import (
 
 _ACROSS = 3
 _ABOUT = (
-    "Bands: 95 % intervals, clustered by image or video, of each score for itself. Checkpoints "
-    "answer the same questions, so a difference is surer than the bands let it look: evalsuite "
-    "compare."
+    "Bands: 95 % intervals of each score, clustered by image or video. Paired differences of "
+    "checkpoints are more precise than the bands suggest: see evalsuite compare."
 )
 
 
@@ -56,7 +55,7 @@ def draw_mean(found: Curves) -> Figure | None:
 
 
 def draw_benchmarks(found: Curves) -> Figure | None:
-    """Draw every benchmark on axes of its own; None if there is only one."""
+    """Draw each benchmark on its own axes; None if there is only one."""
     if len(found.benchmarks) < 2:
         return None
     kept, note = _kept(found)
@@ -83,12 +82,12 @@ def draw_benchmarks(found: Curves) -> Figure | None:
 
 
 def _line(axes: Axes, index: int, curve: Curve, value: Callable[[Point], Dot | None]) -> None:
-    """Draw one training run with its band, under its name even where it has no score."""
+    """Draw one training run with its band; its label exists even without a score."""
     known = [(point.step, dot) for point in curve.points if (dot := value(point)) is not None]
     steps = [step for step, _ in known]
     colour = COLOURS[index]
     low, high = [d.low for _, d in known], [d.high for _, d in known]
-    if len(known) == 1:  # a band over one step would have no width
+    if len(known) == 1:  # a band over one step has no width
         axes.vlines(steps, low, high, color=colour, alpha=0.4, linewidth=5)
     else:
         axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
@@ -100,7 +99,7 @@ def _line(axes: Axes, index: int, curve: Curve, value: Callable[[Point], Dot | N
 
 
 def _steps(axes: Axes, most: int) -> None:
-    """Number the axes: whole steps without an offset, and a grid."""
+    """Format the axes: whole steps without an offset, and a grid."""
     axes.xaxis.set_major_locator(MaxNLocator(most, integer=True, steps=ROUND))
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
@@ -109,7 +108,7 @@ def _steps(axes: Axes, most: int) -> None:
 
 
 def _kept(found: Curves) -> tuple[Sequence[Curve], str]:
-    """The training runs that fit into one plot, and which these are if not all do."""
+    """Return the training runs of a plot, and a note if some are left out."""
     if len(found.curves) <= SERIES:
         return found.curves, ""
     ranked = sorted(found.curves, key=lambda curve: -max(p.mean or 0.0 for p in curve.points))

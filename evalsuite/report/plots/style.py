@@ -1,8 +1,8 @@
-"""How plots look: the same file on white and on black, for every kind of eye, from any text.
+"""The style of plots: readable on white and black, without colour vision, with any text.
 
 Backgrounds are transparent. Every colour has a contrast of 3 and more, text of 4, on white as on
-GitHub's dark page; colours stay apart for red-, green- and blue-blind eyes, and never stand alone:
-marker and dashes differ too. tests/test_plots.py computes all of this.
+GitHub's dark page; colours differ for red-, green- and blue-blind eyes, and marker and dashes
+differ too. tests/test_plots.py computes all of this.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
     "-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 3)),
 )  # fmt: skip
 SERIES = len(COLOURS)
-"""So many lines or rows of dots one plot holds."""
+"""Most lines or rows of dots of a plot."""
 ROUND = [1, 2, 5, 10]
-"""What steps between numbers on the axes are multiples of."""
+"""Multiples for the steps between numbers on the axes."""
 SMALL, NORMAL, LARGE = 9.0, 10.0, 12.0
 """Sizes of text, in points."""
 _DOTS_PER_INCH = 144
 _LONGEST, _LONGEST_APART, _LONGEST_TITLE = 34, 90, 60
 _TITLE, _APART = 0.36, 0.1
-"""How much of a picture's height its title takes, and what keeps a legend apart, in inches."""
+"""Height of a title, and distance of a legend, in inches."""
 _PADS = {"w_pad": 0.1, "h_pad": 0.07}
 _INKED = (
     "text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color",
@@ -47,9 +47,9 @@ _INKED = (
     "grid.color", "legend.labelcolor",
 )  # fmt: skip
 _RC: dict[Any, Any] = {
-    "svg.hashsalt": "evalsuite",  # and no date: the same scores give the same file
-    "svg.fonttype": "none",  # text stays text
-    "text.parse_math": False,  # a name may hold $
+    "svg.hashsalt": "evalsuite",  # with no date: the same scores give the same file
+    "svg.fonttype": "none",  # text is not converted to paths
+    "text.parse_math": False,  # names can have $
     "text.usetex": False,
     "axes.formatter.use_mathtext": False,
     "font.family": "sans-serif",
@@ -75,15 +75,15 @@ _RC: dict[Any, Any] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw and save within this."""
+    """Context in which plots are drawn and saved."""
     with matplotlib.rc_context(_RC), warnings.catch_warnings():
-        # A name in a script that the font lacks gets boxes in the PNG and is whole in the SVG.
+        # Characters that the font lacks are boxes in the PNG and correct in the SVG.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
 def figure(width: float, height: float) -> Figure:
-    """Make an empty figure, in inches; pyplot and its global state stay out of it."""
+    """Make an empty figure, in inches, without pyplot and its global state."""
     made = Figure(figsize=(width, height), layout="constrained")
     made.set_layout_engine("constrained", **_PADS)
     FigureCanvasAgg(made)
@@ -102,7 +102,7 @@ def save(made: Figure, directory: Path, name: str) -> list[Path]:
 
 
 def shown(text: str, most: int = _LONGEST) -> str:
-    """`text` on one line, with its middle left out if it is long: names differ at their ends."""
+    """Return `text` on one line, without the middle of a long text: names differ at their ends."""
     line = visible(text)
     if len(line) <= most:
         return line
@@ -110,8 +110,8 @@ def shown(text: str, most: int = _LONGEST) -> str:
     return f"{line[: most - 1 - tail]}…{line[-tail:]}"
 
 
-def told_apart(names: Sequence[str]) -> list[str]:
-    """`names` as they are `shown`, with as much more as keeps different ones different."""
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return `names` as `shown`, extended where different names would look equal."""
     for most in range(_LONGEST, _LONGEST_APART, 4):
         texts = [shown(name, most) for name in names]
         if len(set(texts)) == len({visible(name) for name in names}):
@@ -120,9 +120,9 @@ def told_apart(names: Sequence[str]) -> list[str]:
 
 
 def headed(made: Figure, title: str, caption: str, only: Sequence[str] = ()) -> None:
-    """Give `made` its title, and say beneath what is to be seen.
+    """Write the title and the caption of `made`.
 
-    `only` are the series drawn; one alone has no legend, so that the title names it.
+    `only` are the drawn series; a single one is named in the title instead of a legend.
     """
     named = f"{title}: {shown(only[0])}" if len(only) == 1 else title
     made.suptitle(shown(named, _LONGEST_TITLE), x=0.01, ha="left", weight="bold")
@@ -135,20 +135,20 @@ def wrapped(text: str, made: Figure) -> str:
 
 
 def legend(made: Figure, axes: Axes, names: Sequence[str]) -> None:
-    """Name the series that `axes` has labels for beneath the title, if there are several.
+    """Draw a legend below the title if there are several series.
 
-    The picture grows by what that takes: axes keep their size, however long the names are.
+    The height of the figure grows by the legend, so that axes keep their size.
     """
     if len(names) < 2:
         return
     handles, labels = axes.get_legend_handles_labels()
-    texts = told_apart(names)
+    texts = distinct(names)
     for columns in range(len(texts), 0, -1):
         drawn = made.legend(
             handles, labels, loc="upper left", ncols=columns, borderaxespad=0, borderpad=0,
             handlelength=2.6,
         )  # fmt: skip
-        # Only now: a label with an underscore in front would not be drawn.
+        # Set last: matplotlib omits labels that begin with an underscore.
         for entry, text in zip(drawn.get_texts(), texts, strict=True):
             entry.set_text(text)
         extent = drawn.get_window_extent()
@@ -158,6 +158,6 @@ def legend(made: Figure, axes: Axes, names: Sequence[str]) -> None:
     taken = extent.height / made.dpi + _APART
     made.set_figheight(made.get_figheight() + taken)
     height = made.get_figheight()
-    drawn.set_in_layout(False)  # room for it is made here
+    drawn.set_in_layout(False)  # its room is reserved here
     drawn.set_bbox_to_anchor((0.01, 1 - _TITLE / height))
     made.set_layout_engine("constrained", rect=(0, 0, 1, 1 - taken / height), **_PADS)

@@ -23,11 +23,11 @@ from evalsuite.report.format import duration, visible
 from evalsuite.report.writers.terminal import can_draw
 
 APART_SECONDS = 10.0
-"""Two plain lines about one step are at least so far apart."""
+"""Seconds between two lines about one step."""
 
 
 class Plain:
-    """A line now and then, for logs and pipes."""
+    """Lines at intervals, for logs and pipes."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
@@ -42,7 +42,7 @@ class Plain:
         pass
 
     def say(self, step: Step) -> None:
-        """Say how far `step` is, unless that was said just now."""
+        """Print the progress of `step`, unless a line about it was printed recently."""
         key, now = (step.benchmark, step.doing), self._clock()
         since, first = self._begun.setdefault(key, (now, step.done))
         finished = step.total is not None and step.done >= step.total
@@ -80,7 +80,7 @@ class Live(Plain):
         self._bars.stop()
 
     def say(self, step: Step) -> None:
-        """Move the bar of `step`."""
+        """Update the bar of `step`."""
         key = (step.benchmark, step.doing)
         if key not in self._tasks:
             name = visible(f"{step.benchmark} {step.doing}")
@@ -89,6 +89,6 @@ class Live(Plain):
 
 
 def make(console: Console | None = None) -> Plain:
-    """Return the display that suits `console`, standard error if it is None."""
+    """Return the display for `console`, by default standard error."""
     console = console or Console(stderr=True)
     return Live(console) if can_draw(console) else Plain(console)

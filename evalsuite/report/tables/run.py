@@ -45,7 +45,7 @@ def detail(run: Run, also: Sequence[str] = ()) -> Grid:
             *((STANDARD_ERROR, _about_average(table)) if run.scores else ()),
             *_added(table),
             *(
-                (f"noise: {batch_sensitivity(run.batch_sensitivity)}",)
+                (f"batch-size sensitivity: {batch_sensitivity(run.batch_sensitivity)}",)
                 if run.batch_sensitivity
                 else ()
             ),
@@ -94,13 +94,13 @@ def _about_average(table: Table) -> str:
     [row] = table.rows
     partial = [score.benchmark for score in row.run.scores if score.partial]
     said = counted(len(table.averaged), "benchmark")
-    without = f", without {listed(partial)}, of which a part is unscored" if partial else ""
+    without = f", without {listed(partial)} (partial)" if partial else ""
     parts = [
         f"{each.modality} {points(mean)} over {len(each.over)}"
         for each, mean in zip(table.averages, row.averages, strict=True)
         if each.modality
     ]
-    return f"average: mean over {said}, each counting the same{without}" + (
+    return f"average: mean over {said} with equal weight{without}" + (
         f"; {listed(parts)}" if parts else ""
     )
 

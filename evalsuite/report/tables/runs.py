@@ -99,11 +99,11 @@ def down(table: Table) -> Grid:
 
 
 _RUN = "run"
-"""Heads the lines about runs as a whole."""
+"""Group of the rows about runs as a whole."""
 
 
 def slots(table: Table) -> list[BenchmarkColumn | Average]:
-    """Return what has numbers besides the overall average; a modality's own average goes first."""
+    """Return the columns after the overall average; the average of a modality is first in it."""
     found: list[BenchmarkColumn | Average] = []
     for modality in dict.fromkeys(column.modality for column in table.columns):
         found += [each for each in table.averages if modality and each.modality == modality]
@@ -112,7 +112,7 @@ def slots(table: Table) -> list[BenchmarkColumn | Average]:
 
 
 def scores(table: Table, index: int) -> tuple[Entry, ...]:
-    """Return the average and the slots of a row of runs."""
+    """Return the fields of a run: the overall average and the `slots`."""
     row = table.rows[index]
     by_name = dict(zip((c.benchmark for c in table.columns), row.cells, strict=True))
     means = dict(zip(table.averages, row.averages, strict=True))
@@ -130,7 +130,7 @@ def _cell(cell: Cell, best: bool = False) -> Entry:
 
 
 def _published(table: Table, row: PublishedRow) -> tuple[Entry, ...]:
-    """The same of a row that somebody else published."""
+    """Return the fields of a published model."""
     names = (column.benchmark for column in table.columns)
     by_name = dict(zip(names, zip(row.cells, row.cell_marks, strict=True), strict=True))
     means = dict(zip(table.averages, row.averages, strict=True))
@@ -146,12 +146,12 @@ def _published(table: Table, row: PublishedRow) -> tuple[Entry, ...]:
 
 
 def of_average(mean: float | None, best: bool = False) -> Entry:
-    """Return an average as it is shown."""
+    """Return the field of an average."""
     return Entry(points(mean), value=mean, best=best)
 
 
 def about_best(table: Table) -> str:
-    """Say what makes an entry the best of its column, and where that could not be told."""
+    """Explain `Entry.best`, and list the columns that were not tested."""
     if table.contests is None:
         return ""
     tested = [contest for contest in table.contests if contest.p is not None]
@@ -159,19 +159,19 @@ def about_best(table: Table) -> str:
     for contest in table.contests:
         if contest.why_not:
             reasons.setdefault(contest.why_not, []).append(contest.slot.name)
-    untold = [f"{listed(names)} ({why})" for why, names in reasons.items()]
-    not_told = f"; not told of {'; '.join(untold)}" if untold else ""
+    untested = [f"{listed(names)} ({why})" for why, names in reasons.items()]
+    not_tested = f"; not tested: {'; '.join(untested)}" if untested else ""
     if not tested:
-        return f"none{not_told or ', for no column has two scores to compare'}"
+        return f"none{not_tested or ': no column has two scores to compare'}"
     return (
-        "best of its column and better than the second in a paired test, clustered by image or "
-        f"video (CR2), two-sided p below {LEVEL:g}, Holm-adjusted over "
-        f"{counted(len(tested), 'column')}{not_told}"
+        "best of its column and significantly better than the second: paired test, clustered by "
+        f"image or video (CR2), two-sided p below {LEVEL:g}, Holm-adjusted over "
+        f"{counted(len(tested), 'column')}{not_tested}"
     )
 
 
 def remarks(table: Table) -> tuple[str, ...]:
-    """Say what holds for the whole of `table`."""
+    """Return the remarks about the whole of `table`."""
     return (
         STANDARD_ERROR,
         table.about_average,

@@ -1,4 +1,4 @@
-"""Reports for programs: runs as JSON, numbers as they are in run.json."""
+"""Reports as JSON, with the numbers of run.json."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evalsuite.system.files import to_json_text
 
 
 def to_json(tables: Sequence[Table]) -> str:
-    """Render runs as a list, each with the keys of run.json and, as `report`, what a table adds."""
+    """Render runs as a list: the keys of run.json and, as `report`, those of the table."""
     plain = [
         {**run_to_plain(row.run), "report": _added(table, number)}
         for table in tables

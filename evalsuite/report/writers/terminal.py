@@ -19,19 +19,19 @@ from evalsuite.report.format import FAILED, OTHER, visible
 from evalsuite.report.tables.grid import Entry, Grid, Heading, Line
 
 _GAP = 2
-"""Blanks between columns."""
+"""Spaces between columns."""
 _FOLDED = 20
-"""The narrowest a column that may be folded is made."""
+"""Smallest width of a folded column."""
 _LONGEST = 30
-"""The longest piece of a heading on one line."""
+"""Most characters of a heading on one line."""
 _INDENT = "  "
 BEST = "*"
-"""Marks the best of a column, which is bold as well where that can be seen."""
+"""Mark of the best of a column, which is also bold."""
 
 
 def can_draw(console: Console) -> bool:
-    """Whether bars may be drawn on it, rather than lines written."""
-    # rich also takes FORCE_COLOR for a terminal; a log with colours is still a log.
+    """Whether progress bars can be drawn on `console`."""
+    # rich takes FORCE_COLOR for a terminal; a log with colours is no terminal.
     return console.is_interactive and console.file.isatty()
 
 
@@ -66,7 +66,7 @@ def _print_table(grid: Grid, console: Console) -> None:
         for position, band in enumerate(_bands(grid, console.width)):
             if position:
                 console.print()
-            # A band may have columns of one group only; its name must be shown all the same.
+            # The group is shown even if all columns of a band have the same.
             console.print(_drawn(band, console.width, grouped=grid.grouped_columns))
     else:
         width = sum(_widths(grid)) + _GAP * (len(grid.headings) - 1)
@@ -76,7 +76,7 @@ def _print_table(grid: Grid, console: Console) -> None:
 
 
 def _print_line(line: str, console: Console, style: str = "") -> None:
-    # Piped, a line stays a line, for grep; a terminal gets it wrapped between words.
+    # In a pipe, for grep, lines are not wrapped.
     text = Text(visible(line), style=style)
     console.print(text, soft_wrap=not console.is_terminal)
 
@@ -129,7 +129,7 @@ def _style(entry: Entry) -> str:
 
 
 def marks(entry: Entry) -> tuple[str, ...]:
-    """The marks of a field, `BEST` before the others."""
+    """Return the marks of a field, `BEST` first."""
     return (BEST, *entry.marks) if entry.best else entry.marks
 
 
@@ -142,12 +142,12 @@ def _heading(heading: Heading, width: int, *, grouped: bool) -> Text:
 
 
 def _folded(name: str) -> str:
-    """A name that would leave no room for numbers, on several lines."""
+    """Return a long name on several lines."""
     return "\n".join(name[i : i + _LONGEST] for i in range(0, len(name), _LONGEST))
 
 
 def broken(name: str, width: int) -> str:
-    """A name on lines of `width`, broken between its words where it can be."""
+    """Return a name on lines of `width`, broken between words if possible."""
     lines = [""]
     for word in re.findall(r"[^-_/.\s]*[-_/.\s]*", name):
         if lines[-1] and cell_len(lines[-1] + word.rstrip()) > width:
@@ -161,7 +161,7 @@ def _marks(marks: Sequence[str], width: int) -> str:
 
 
 def _mark_width(entries: Sequence[Entry]) -> int:
-    """Room for the marks of a column, so that its numbers stand one below the other."""
+    """Return the width of the marks of a column, so that its numbers are aligned."""
     return max((len(_marks(marks(entry), 0)) for entry in entries), default=0)
 
 
@@ -171,7 +171,7 @@ def _column(grid: Grid, index: int) -> list[Entry]:
 
 
 def _widths(grid: Grid) -> list[int]:
-    """How wide each column is when nothing is folded."""
+    """Return the widths of the columns without folding."""
     widths = []
     for index, heading in enumerate(grid.headings):
         entries = _column(grid, index)
@@ -191,7 +191,7 @@ def _least_width(grid: Grid) -> int:
 
 
 def _least_widths(grid: Grid) -> list[int]:
-    """How wide each column is when what may be folded is folded."""
+    """Return the widths of the columns with folding."""
     return [
         min(width, _FOLDED) if heading.wraps else width
         for heading, width in zip(grid.headings, _widths(grid), strict=True)
@@ -199,7 +199,7 @@ def _least_widths(grid: Grid) -> list[int]:
 
 
 def _bands(grid: Grid, room: int) -> Iterator[Grid]:
-    """Cut `grid` into pieces of columns that fit into `room`; the key columns are in each."""
+    """Split the columns of `grid` into bands of width `room`, each with the key columns."""
     widths = [width + _GAP for width in _least_widths(grid)]
     keys = list(range(grid.keys))
     band: list[int] = []

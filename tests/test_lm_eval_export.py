@@ -1,4 +1,4 @@
-"""lm-eval's files: their shape, their numbers, and what its own readers make of them."""
+"""The files of lm-eval: keys, numbers, and lm-eval's own readers."""
 
 import dataclasses
 import hashlib
@@ -179,7 +179,7 @@ def test_a_sample(tmp_path: Path) -> None:
     assert lines(words)[0]["doc"]["labels"] == {"split": "val"}
 
 
-def test_what_is_not_whole_says_so(tmp_path: Path) -> None:
+def test_partial_blind_and_limited_runs_are_marked(tmp_path: Path) -> None:
     told: list[str] = []
     known = run(
         "sft", score("P", 50.0, partial=True, unscored=7), failure("F"), limit="50", finished=None,
@@ -192,16 +192,16 @@ def test_what_is_not_whole_says_so(tmp_path: Path) -> None:
     assert plain["configs"]["P"]["metadata"]["blind"] is True
     assert plain["n-samples"]["P"] == {"original": None, "effective": 300}
     assert plain["config"]["limit"] == 50.0
-    # Nobody may take it for the checkpoint's own.
+    # The name shows that it is not the checkpoint's own score.
     assert (plain["model_name"], path.parent.name) == ("sft-blind", "sft-blind")
     assert plain["total_evaluation_time_seconds"] is None
     assert told == [
         "left out: sft F: no module named foo",
-        f"{tmp_path / 'P' / 'samples@50.jsonl'}: not there, so P goes without samples",
+        f"{tmp_path / 'P' / 'samples@50.jsonl'}: missing; P is exported without samples",
     ]
 
 
-def test_other_weights_of_one_name_have_a_folder_of_their_own(tmp_path: Path) -> None:
+def test_different_weights_of_one_name_have_different_folders(tmp_path: Path) -> None:
     def made(name: str, digest: str, second: int, *scores: Score) -> FoundRun:
         known = run(name, *scores, digest=digest * 64, finished=f"2026-11-22T19:30:0{second}Z")
         return FoundRun(tmp_path / "run.json", known)
@@ -223,10 +223,10 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
     told: list[str] = []
     assert len(lm_eval.write([none, one], tmp_path, told.append)) == 1
     assert told[0] == "left out: none: no score yet"
-    with pytest.raises(UsageError, match="ended at the same moment"):
+    with pytest.raises(UsageError, match="two runs of a"):
         lm_eval.write([one, one], tmp_path, quiet)
     odd = FoundRun(tmp_path / "run.json", run("a", score("P", 50.0), started="yesterday"))
-    with pytest.raises(UsageError, match=r"'yesterday' in run\.json is no time"):
+    with pytest.raises(UsageError, match=r"'yesterday' in run\.json is not a time"):
         lm_eval.write([odd], tmp_path, quiet)
 
 
@@ -266,7 +266,7 @@ LM_EVAL = os.environ.get("EVALSUITE_LM_EVAL") or (
 @pytest.mark.skipif(
     not LM_EVAL, reason="lm-eval is not installed; $EVALSUITE_LM_EVAL names a Python"
 )
-def test_lm_evals_own_readers(tmp_path: Path) -> None:
+def test_lm_eval_can_read_the_files(tmp_path: Path) -> None:
     files = lm_eval.write([made(tmp_path)], tmp_path / "out", quiet)
     script = Path(__file__).with_name("lm_eval_readers.py")
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

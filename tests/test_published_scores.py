@@ -1,4 +1,4 @@
-"""Published scores beside ours: with their source, never among those that compete."""
+"""Published scores: sources, averages, and no tests."""
 
 import json
 from pathlib import Path
@@ -64,14 +64,14 @@ def test_rows_with_sources(known: Catalogue) -> None:
     ]
 
 
-def test_they_take_nothing_from_the_average_and_are_never_best(known: Catalogue) -> None:
+def test_published_rows_do_not_change_averages_and_are_never_best(known: Catalogue) -> None:
     table = table_of([run("ours", score("A", 5.0), score("B", 9.0), score("C", 1.0))], known)
     assert table.averaged == ("A", "B", "C")
     assert [line[1] for line in lines(table)] == ["5.0", "–", "–", "–"]
     assert not any(entry.best for line in grid.across(table).lines for entry in line.entries)
 
 
-def test_turned_round_they_are_columns(known: Catalogue) -> None:
+def test_transposed_published_rows_are_columns(known: Catalogue) -> None:
     table = table_of([run("ours", score("A", 50.0), score("B", 90.0))], known)
     drawn = grid.down(table)
     assert [h.text for h in drawn.headings] == [
@@ -83,7 +83,7 @@ def test_turned_round_they_are_columns(known: Catalogue) -> None:
     assert [e.text for e in drawn.summary or ()] == ["average", "70.0", "65.0", "35.0", "–"]
 
 
-def test_a_benchmark_of_that_name_on_other_data_has_none(known: Catalogue) -> None:
+def test_another_dataset_has_no_published_scores(known: Catalogue) -> None:
     table = table_of([run("ours", score("A", 50.0, dataset="Mine"))], known)
     assert table.published == ()
     assert "published: no score of these benchmarks is in the benchmarks file" in (
@@ -115,7 +115,7 @@ def test_the_papers_average() -> None:
     assert averages["SmolVLM2-2.2B-Instruct"][0] is None, "its card has no WorldSense"
 
 
-def test_a_file_for_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--benchmarks-file: is where --reference finds"):
+def test_a_benchmarks_file_without_reference_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--benchmarks-file .* --reference"):
         select.want((), reference=False, file=tmp_path / "x.yaml")
     assert select.want((), reference=True, file=None).published is not None

@@ -1,4 +1,4 @@
-"""Columns about runs as a whole: what they took, over what, and where."""
+"""Columns about runs: memory, speed and device."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def took(benchmark: str, n: int, speed: float | None, peak: int | None, **more: 
     return score(benchmark, 50.0, n=n, samples_per_second=speed, peak_memory_bytes=peak, **more)
 
 
-def test_what_two_runs_took() -> None:
+def test_memory_and_speed_of_two_runs() -> None:
     first = run(
         "a", took("A", 100, 10.0, 1_500_000_000), took("B", 300, 60.0, 2_345_000_000),
         step=500, parameters=256_484_928, environment={"device": "cpu", "workers": 2},
@@ -52,21 +52,21 @@ def test_what_two_runs_took() -> None:
 
 
 @pytest.mark.parametrize("missing", [{"speed": None, "peak": 5}, {"speed": 1.0, "peak": None}])
-def test_a_part_is_never_shown_as_the_whole(missing: dict[str, Any]) -> None:
+def test_incomplete_measurements_are_not_shown(missing: dict[str, Any]) -> None:
     runs = [run("a", took("A", 10, 1.0, 10**9), took("B", 10, missing["speed"], missing["peak"])),
             run("b", took("A", 10, 1.0, 10**9), took("B", 10, 1.0, 10**9))]  # fmt: skip
     memory, speed = shown(table_of(runs, ("memory", "speed")))[0]
     assert (memory == "–", speed == "–") == (missing["peak"] is None, missing["speed"] is None)
 
 
-def test_a_blind_run_that_has_not_all_shows_none() -> None:
+def test_an_incomplete_blind_run_has_no_measurements() -> None:
     blind = run("b", took("A", 10, 1.0, 10**9), settings=settings(blind=True))
     seeing = run("a", took("A", 10, 1.0, 10**9), took("B", 10, 1.0, 10**9))
     shown_facts = shown(table_of([seeing, blind], ("memory", "speed", "parameters")))
     assert shown_facts == [["1.00", "1.00", "2.0M"], ["–", "–", "2.0M"]]
 
 
-def test_nothing_in_common_nothing_measured() -> None:
+def test_without_a_common_benchmark_there_are_no_measurements() -> None:
     runs = [run("a", took("A", 10, 1.0, 10**9)), run("b", took("B", 10, 1.0, 10**9))]
     assert shown(table_of(runs, ("memory", "speed"))) == [["–", "–"], ["–", "–"]]
     # A run without a score takes nothing from the other.
@@ -84,7 +84,7 @@ def test_one_run_has_its_memory_by_benchmark() -> None:
     assert "date: 2026-11-22" in drawn.remarks
 
 
-def test_turned_round_they_are_lines() -> None:
+def test_transposed_columns_are_lines() -> None:
     runs = [run(name, took("A", 10, 1.0, 10**9)) for name in "ab"]
     drawn = grid.down(table_of(runs, ("memory", "parameters")))
     assert [[e.text for e in line.entries] for line in drawn.lines] == [

@@ -1,4 +1,4 @@
-"""evalsuite show: the samples that are asked for, in a form that harms no terminal."""
+"""`evalsuite show`: selection of samples, and escaping for terminals."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ids(text: str) -> list[str]:
     return [line.split()[1] for line in text.splitlines() if line.startswith("sample ")]
 
 
-def test_all_of_a_sample_is_said(results: Path) -> None:
+def test_all_fields_of_a_sample_are_shown(results: Path) -> None:
     assert shown(results, count=2) == (
         "Bench of second: 6 of 6 samples\n"
         "\n"
@@ -64,9 +64,9 @@ def test_all_of_a_sample_is_said(results: Path) -> None:
         "sample    1 (odd)\n"
         "question\n"
         "target    A\n"
-        "second    wrong, no answer found in it: maybe\n"
+        "second    wrong, unparsed: maybe\n"
         "\n"
-        "and 4 more; -n 6 shows all, --id ID one of them in full\n"
+        "and 4 more; -n 6 shows all, --id ID shows one in full\n"
     )
 
 
@@ -75,7 +75,7 @@ def test_kinds_and_search(results: Path) -> None:
     assert ids(wrong) == ["1", "3", "4", "6"]
     assert "Bench of second: 4 of 6 samples: wrong\n" in wrong
     assert "second    failed: out of memory\n" in wrong
-    assert "second    partly right, 0.25, cut at the token limit: quarter\n" in wrong
+    assert "second    partly right, 0.25, truncated at the token limit: quarter\n" in wrong
     assert "second    wrong, empty:\n" in wrong
     assert ids(shown(results, kind="failed")) == ["3"]
     assert ids(shown(results, kind="unparsed")) == ["1"]
@@ -84,11 +84,11 @@ def test_kinds_and_search(results: Path) -> None:
     assert shown(results, search="nothing") == "Bench of second: 0 of 6 samples: with 'nothing'\n"
 
 
-def test_what_flipped_against_another_run(results: Path) -> None:
+def test_samples_that_changed_against_another_run(results: Path) -> None:
     text = shown(results, flipped=name(results, "first"))
     assert ids(text) == ["1", "2", "3", "4"]
     assert "4 of 6 samples: 3 worse and 1 better than in first\n" in text
-    assert "first     right: A\nsecond    wrong, no answer found in it: maybe\n" in text
+    assert "first     right: A\nsecond    wrong, unparsed: maybe\n" in text
 
 
 def test_one_sample_in_full(results: Path, tmp_path: Path) -> None:
@@ -105,14 +105,14 @@ def test_one_sample_in_full(results: Path, tmp_path: Path) -> None:
         "target    A\n"
         "third     right: A\n"
         f"media     {there}\n"
-        f"media     {gone} (no longer there)\n"
+        f"media     {gone} (missing)\n"
         "prompt    asked-0\n"
     )
 
 
 @pytest.mark.parametrize("width", [0, 40])
 @pytest.mark.parametrize("whole", [False, True])
-def test_no_text_moves_the_cursor(tmp_path: Path, whole: bool, width: int) -> None:
+def test_no_text_has_control_characters(tmp_path: Path, whole: bool, width: int) -> None:
     rows = [
         sample(0, 0, id=f"{number}", question=text, prediction=text, target=text, category=text)
         for number, text in enumerate([*HOSTILE.values(), "[red]markup[/red]", "[/]"])
@@ -124,14 +124,14 @@ def test_no_text_moves_the_cursor(tmp_path: Path, whole: bool, width: int) -> No
     assert "[red]markup[/red]" in shown(tmp_path, "a", count=99)
 
 
-def test_what_cannot_be_shown(results: Path) -> None:
+def test_errors_of_the_show_command(results: Path) -> None:
     for asked, said in (
-        ({"benchmark": None}, "which benchmark\\? second has Bench, Other; name one with -b"),
+        ({"benchmark": None}, "-b: second has Bench, Other"),
         ({"benchmark": "Bensh"}, "no such benchmark \\(did you mean 'Bench'\\?\\)"),
         ({"benchmark": "Other", "flipped": name(results, "first")}, "first has no such benchmark"),
         ({"id": "7"}, "Bench has no such sample"),
         ({"flipped": "nothing"}, "no such run"),
-        ({"flipped": name(results, "second")}, "is the run itself; name another"),
+        ({"flipped": name(results, "second")}, "--flipped .*second"),
     ):
         with pytest.raises(UsageError, match=said):
             shown(results, **asked)
@@ -150,7 +150,7 @@ def test_a_benchmark_that_failed(tmp_path: Path) -> None:
         shown(tmp_path, "a")
 
 
-def test_two_runs_of_one_checkpoint_are_told_apart(tmp_path: Path) -> None:
+def test_two_runs_of_one_checkpoint_have_different_names(tmp_path: Path) -> None:
     for limit in (None, "2"):
         stored(tmp_path, "a", {"Bench": samples([1, 0])}, limit=limit)
     (directory,) = tmp_path.glob("a-*/*")
@@ -182,7 +182,7 @@ def test_the_command(results: Path) -> None:
     for arguments, said in (
         (("--wrong", "--flipped", "x", "-b", "Bench"), "give one of them"),
         (("-n", "0", "-b", "Bench"), "-n"),
-        ((), "which benchmark?"),
+        ((), "name one with -b"),
     ):
         done = evalsuite(name(results, "second"), *arguments, *where)
         assert (done.returncode, done.stdout) == (2, "")

