@@ -83,11 +83,13 @@ def gate(
     benchmarks: list[str] | None = None,
     benchmarks_file: str | Path | None = None,
     output_dir: str | Path = "results",
+    partial: bool = False,
 ) -> gating.GateResult:
     """Decide whether a candidate may replace its baseline, as ``evalsuite gate`` does.
 
     A run is a directory, a run.json, or a name under `output_dir`; `baseline` None is the promoted
-    baseline. `margin` and `cliff` are allowed drops in points. The verdict is ``pass``,
+    baseline. `margin` and `cliff` are allowed drops in points. `partial` accepts a comparison of
+    the samples that both runs have, if one run has others. The verdict is ``pass``,
     ``regression``, ``inconclusive`` or ``incomplete``.
 
     Raises `evalsuite.errors.UsageError` if there is no such run or the policy is wrong.
@@ -109,7 +111,7 @@ def gate(
         results,
     )
     found = find_one(str(candidate), results)
-    return gating.gate(against.baseline, found, allowed, known, against.anchor)
+    return gating.gate(against.baseline, found, allowed, known, against.anchor, partial=partial)
 
 
 def to_dataframe(*runs: str | Path, output_dir: str | Path = "results") -> pd.DataFrame:

@@ -85,7 +85,9 @@ def test_a_better_checkpoint_passes(demos: Demos) -> None:
 
 
 def test_twenty_samples_are_inconclusive(demos: Demos, capsys: pytest.CaptureFixture[str]) -> None:
-    assert demos.against_whole(demos.limited) == 3
+    assert demos.against_whole(demos.limited) == 4
+    assert "--partial" in capsys.readouterr().out
+    assert demos.against_whole(demos.limited, "--partial") == 3
     shown = capsys.readouterr().out
     assert "verdict: inconclusive" in shown
     assert "at least 30 are required" in shown

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
+from random import Random
 
 import numpy as np
 import pytest
-from scipy.stats import binom, multivariate_normal, norm
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom, multivariate_normal, norm, t
 
 from evalsuite.stats import power
 from evalsuite.stats.cluster_robust import Array
 from evalsuite.stats.decision import Decision, decide
-from evalsuite.stats.paired_difference import Drop, estimate_drop
+from evalsuite.stats.paired_difference import Drop, estimate_drop, mean_drop
 from evalsuite.stats.power import Level
+from evalsuite.stats.zero_events import zero_event_upper_bound
 
 
 def drop(estimate: float, error: float, clusters: int = 1000) -> Drop:
@@ -96,6 +101,86 @@ def test_few_identical_answers_do_not_pass() -> None:
 def test_a_single_benchmark_has_margin_and_cliff() -> None:
     assert judged(drop(0.02, 0.001)).verdict == "regression"
     assert judged(drop(0.02, 0.001), margin=0.03).verdict == "pass"
+
+
+def test_one_benchmark_is_tested_once() -> None:
+    """Its p-value is not doubled by its own mean (before: 0.0098 became 0.0196)."""
+    decision = judged(drop(0.06, 0.06 / norm.isf(0.0098)))
+    assert decision.benchmarks["B0"].p == pytest.approx(0.0098)
+    assert decision.mean.p == decision.benchmarks["B0"].p
+    assert decision.verdict == "regression"
+
+
+def losses(n: int, rate: float) -> list[tuple[float, Drop]]:
+    """Return the probability and the drop of each number of losses among `n` answers."""
+    most = int(binom.isf(1e-7, n, rate)) if rate else 0
+    return [
+        (
+            float(binom.pmf(lost, n, rate)),
+            estimate_drop([1.0] * lost + [0.0] * (n - lost), range(n)),
+        )
+        for lost in range(most + 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rates", "before", "after"),
+    [
+        ((300, 5000), (0.02, 0.0), 0.1485, 0.0602),
+        ((400, 5000), (0.02, 0.0), 0.0973, 0.0410),
+        ((500, 5000), (0.02, 0.0), 0.0652, 0.0281),
+        ((300, 300), (0.01, 0.01), 0.1278, 0.0170),
+    ],
+)
+def test_a_mean_at_its_margin_rarely_passes(
+    sizes: tuple[int, int], rates: tuple[float, float], before: float, after: float
+) -> None:
+    """The exact probability of a false pass, with losses alone; `before` is by Student's t."""
+    tables = [losses(n, rate) for n, rate in zip(sizes, rates, strict=True)]
+    passed = {"t": 0.0, "mover": 0.0}
+    for first, second in itertools.product(*tables):
+        drops = {"A": first[1], "B": second[1]}
+        mean = mean_drop(list(drops.values()))
+        least = zero_event_upper_bound(mean.few_discordant, 0.05)
+        by_t = math.hypot(
+            -float(t.ppf(0.05, mean.df)) * mean.standard_error if mean.variance else 0.0,
+            zero_event_upper_bound(mean.zero_variance, 0.05),
+        )
+        within = all(each.upper(0.05) < 0.05 for each in drops.values())
+        chance = first[0] * second[0] * within
+        passed["t"] += chance * (mean.estimate + max(by_t, least) < 0.01)
+        decision = decide(drops, dict.fromkeys(drops, 0.05))
+        passed["mover"] += first[0] * second[0] * (decision.verdict == "pass")
+    assert passed == {"t": pytest.approx(before, abs=1e-4), "mover": pytest.approx(after, abs=1e-4)}
+    assert passed["mover"] < 0.065
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(40, 300), st.integers(0, 12), st.integers(0, 12)),
+        min_size=2, max_size=4,
+    ),
+    st.sampled_from([0.01, 0.05, 0.2]),
+    st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_bounds_and_p_of_the_mean_are_one_statistic(
+    counts: list[tuple[int, int, int]], alpha: float, random: Random
+) -> None:
+    """p < alpha exactly if the lower bound is above 0, in any order of samples and benchmarks."""
+    several = []
+    for n, worse, better in counts:
+        values = [1.0] * worse + [-1.0] * better + [0.0] * (n - worse - better)
+        several.append(estimate_drop(values, range(n)))
+        random.shuffle(values)
+        shuffled = estimate_drop(values, range(n))
+        assert shuffled.upper(alpha) == pytest.approx(several[-1].upper(alpha), abs=1e-12)
+    mean = mean_drop(several)
+    lower = mean.lower(alpha)
+    assert abs(lower) < 1e-9 or (mean.p_worse < alpha) == (lower > 0)
+    assert mean.lower(alpha) <= mean.estimate <= mean.upper(alpha)
+    random.shuffle(several)
+    assert mean_drop(several).upper(alpha) == pytest.approx(mean.upper(alpha), abs=1e-12)
+    assert mean_drop(several).p_worse == pytest.approx(mean.p_worse, rel=1e-9, abs=1e-15)
 
 
 # Power

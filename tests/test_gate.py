@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
@@ -148,6 +149,48 @@ def test_failed_samples_that_do_not_decide_are_accepted(tmp_path: Path) -> None:
     result = gate_stored(tmp_path, {"A": correct(300)}, {"A": after}, policy)
     assert only(result).failed == 1
     assert result.verdict == "pass"
+
+
+def test_failures_of_the_baseline_do_not_hide_a_regression(tmp_path: Path) -> None:
+    """The candidate is wrong on the 60 of 1,000 samples that failed in the baseline.
+
+    Counted as wrong or left out it passes; if the baseline had answered, it is a regression.
+    """
+    before = correct(900, 1000)
+    after = [*before]
+    before[:60] = [failed(row) for row in before[:60]]
+    after[:60] = [dataclasses.replace(row, value=0.0) for row in after[:60]]
+    report = report_of(tmp_path, {"A": before}, {"A": after})
+    assessment = only(report.result)
+    assert assessment.findings is not None
+    assert assessment.without_failed is not None
+    assert assessment.worst_case is not None
+    assert (assessment.findings.verdict, assessment.without_failed.verdict) == ("pass", "pass")
+    assert assessment.worst_case.verdict == "regression"
+    assert assessment.worst_case.mean.difference.points == pytest.approx(-6)
+    assert (report.verdict, report.exit_code) == ("incomplete", 4)
+    assert "60 failed samples" in report.because[0]
+    assert "only these 60 " in " ".join(report.next_steps)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_part_of_the_samples_is_incomplete_unless_accepted(tmp_path: Path, swapped: bool) -> None:
+    """1,000 samples against 400 of them, which passed before with a footnote."""
+    whole = stored(tmp_path, "whole", {"A": correct(750, 1000)})
+    part = stored(tmp_path, "part", {"A": correct(750, 1000)[:400]})
+    sides = (part, whole) if swapped else (whole, part)
+    report = explain(gate(*sides, STRICT, {}))
+    assert (report.verdict, report.exit_code) == ("incomplete", 4)
+    assert kinds(report.result) == {"A": "partial"}
+    assert "400 of 1000" in report.because[0]
+    assert "--partial" in " ".join(report.next_steps)
+    accepted = explain(gate(*sides, STRICT, {}, partial=True))
+    assert accepted.verdict == "pass"
+    assert "400 of 1000" in accepted.headline
+    assert "400 of 1000" in to_junit(accepted)
+    assert "promote " not in " ".join(accepted.next_steps).replace("promote the candidate", "")
+    (against,) = json.loads(to_json(accepted))["against"]
+    assert (against["samples_compared"], against["samples"]) == (400, 1000)
 
 
 def test_a_benchmark_without_any_answer_is_incomplete(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_equal_checkpoints_pass_on_the_papers_sizes() -> None:
 
 
 def test_an_analysis_uses_the_formulas() -> None:
-    size, level = Size(2700, 900), Level(tests=2)
+    size, level = Size(2700, 900), Level(tests=1)
     analysis = analyse_power({"A": size.expected(0.2, 0.1)}, Policy().terms(["A"], {}))
     error = power.planned_error(0.2, 2700, 1.2)
     found = analysis.benchmarks["A"]

@@ -55,6 +55,14 @@ Anchor = Annotated[
         help="Also compare with this fixed reference run; the worse verdict counts.",
     ),
 ]
+Partial = Annotated[
+    bool,
+    typer.Option(
+        "--partial",
+        help="Gate on the samples that both runs have, if one run has others. Without it the "
+        "verdict is then incomplete.",
+    ),
+]
 Junit = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdict as JUnit XML.")]
 Json = Annotated[
     Path | None,
@@ -93,6 +101,7 @@ def gate(
     alpha: Alpha = None,
     power: Power = None,
     benchmarks: Names = None,
+    partial: Partial = False,
     junit: Junit = None,
     json: Json = None,
     summary: Summary = None,
@@ -138,7 +147,9 @@ def gate(
         asked = dataclasses.replace(config, ckpt=(ckpt,))
         with runs.make() as shown:
             found = run_like(against.baseline, asked, shown, allowed.benchmarks)
-    report = explain(gating.gate(against.baseline, found, allowed, known, against.anchor))
+    report = explain(
+        gating.gate(against.baseline, found, allowed, known, against.anchor, partial=partial)
+    )
     if github is None:
         github = os.environ.get("GITHUB_ACTIONS") == "true"
     raise typer.Exit(_publish(report, junit, json, summary, github=github))

@@ -5,11 +5,12 @@ Differences are candidate minus baseline, in points.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evalsuite.comparison.difference import PairedDifference
-from evalsuite.comparison.pairing import Incomparable, Matched, Paired, Read, pair
+from evalsuite.comparison.pairing import Incomparable, Matched, Paired, Read, match, pair
 from evalsuite.errors import IncompleteError, UsageError, nearest
 from evalsuite.runs.records import FoundRun, by_group, group_name
 from evalsuite.runs.storage import read_samples
@@ -41,6 +42,8 @@ class Difference(PairedDifference):
     """Failed samples of the baseline and of the candidate."""
     without_failed: PairedDifference | None = None
     """With failed samples left out; None if there are none, or if no other sample remains."""
+    worst_case: PairedDifference | None = None
+    """With failed samples of the baseline counted as right; None if there are none."""
 
 
 MEAN = "mean"
@@ -181,11 +184,30 @@ def _difference(name: str, samples: Sequence[Matched], drop: Drop, p: float) -> 
         without_failed=PairedDifference(drop=_drop(answered))
         if 0 < len(answered) < len(samples)
         else None,
+        worst_case=PairedDifference(drop=_drop(_worst_case(samples)))
+        if any(row.ended == "error" for sample in samples for row in sample.baseline)
+        else None,
     )
 
 
 def _answered(samples: Sequence[Matched]) -> list[Matched]:
     return [sample for sample in samples if not sample.failed]
+
+
+def _worst_case(samples: Sequence[Matched]) -> list[Matched]:
+    """Return `samples` as if the baseline had answered its failed samples correctly."""
+    return [
+        match(
+            tuple(
+                dataclasses.replace(row, value=1.0) if row.ended == "error" else row
+                for row in sample.baseline
+            ),
+            sample.candidate,
+        )
+        if any(row.ended == "error" for row in sample.baseline)
+        else sample
+        for sample in samples
+    ]
 
 
 def _drop(samples: Sequence[Matched]) -> Drop:

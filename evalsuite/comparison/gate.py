@@ -73,10 +73,14 @@ class Assessment:
     """With failed samples counted as wrong; None if nothing can be compared."""
     without_failed: Findings | None
     """With failed samples left out; None if there are none, or if no other sample remains."""
+    worst_case: Findings | None
+    """With failed samples of the baseline counted as right; None if there are none."""
     power: PowerAnalysis | None
     """Based on the observed variability; None if nothing can be compared."""
     unfinished: tuple[FoundRun, ...] = ()
     """Runs that may lack benchmarks; empty if the policy names the benchmarks."""
+    partial: bool = False
+    """Whether samples that only one run has are ignored."""
 
     @property
     def verdict(self) -> Verdict:
@@ -86,7 +90,7 @@ class Assessment:
         if self.findings.verdict == "regression":
             return "regression"
         missing = self.comparison.incomparable or self.differently_asked
-        if missing or self.unanswered or self.unfinished:
+        if missing or self.unanswered or self.unfinished or (self.unpaired and not self.partial):
             return "incomplete"
         return self.findings.verdict
 
@@ -94,6 +98,18 @@ class Assessment:
     def differently_asked(self) -> tuple[Paired, ...]:
         """Benchmarks with samples whose prompts differ; the other samples were compared."""
         return tuple(paired for paired in self.comparison.paired if paired.different_prompts)
+
+    @property
+    def unpaired(self) -> tuple[Paired, ...]:
+        """Benchmarks with samples that only one run has."""
+        return tuple(paired for paired in self.comparison.paired if paired.left_out)
+
+    @property
+    def coverage(self) -> tuple[int, int]:
+        """Numbers of compared samples and of all samples of the compared benchmarks."""
+        paired = self.comparison.paired
+        compared = sum(len(each.samples) for each in paired)
+        return compared, compared + sum(e.left_out + e.different_prompts for e in paired)
 
     @property
     def failed(self) -> int:
@@ -110,7 +126,10 @@ class Assessment:
         """Whether the verdict depends on how failed samples are counted."""
         if self.findings is None or not self.failed:
             return False
-        return self.without_failed is None or self.without_failed.verdict != self.findings.verdict
+        if self.without_failed is None:
+            return True
+        others = [self.without_failed, self.worst_case or self.findings]
+        return any(other.verdict != self.findings.verdict for other in others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +155,13 @@ def gate(
     policy: Policy,
     known: Mapping[str, Benchmark],
     anchor: FoundRun | None = None,
+    *,
+    partial: bool = False,
 ) -> GateResult:
     """Assess `candidate` against `baseline` and, with the same policy, against `anchor`.
 
-    `known` has the margins of benchmarks that `policy` does not set. Raises `UsageError` if
+    `known` has the margins of benchmarks that `policy` does not set. `partial` accepts a comparison
+    of the samples that both runs have, if one run has others. Raises `UsageError` if
     `policy` names a benchmark that no run has, or if samples cannot be read.
     """
     read = cache(read_samples)  # the candidate is compared twice
@@ -148,7 +170,13 @@ def gate(
         roles.append(("anchor", anchor))
     return GateResult(
         tuple(
-            assess(compare_any([run], [candidate], policy.benchmarks, read), policy, known, role)
+            assess(
+                compare_any([run], [candidate], policy.benchmarks, read),
+                policy,
+                known,
+                role,
+                partial=partial,
+            )
             for role, run in roles
         )
     )
@@ -159,14 +187,18 @@ def assess(
     policy: Policy,
     known: Mapping[str, Benchmark],
     role: Role = "baseline",
+    *,
+    partial: bool = False,
 ) -> Assessment:
     """Assess the comparison of two runs."""
     differences = comparison.differences
     terms = policy.terms([difference.name for difference in differences], known)
-    without_failed = None
+    without_failed = worst_case = None
     if any(sum(difference.failed) for difference in differences):
         answered = {d.name: d.without_failed or d for d in differences if _answered(d)}
         without_failed = _decide(answered, terms)
+    if any(difference.worst_case for difference in differences):
+        worst_case = _decide({d.name: d.worst_case or d for d in differences}, terms)
     expected = {
         paired.benchmark: expected_variability(paired, difference)
         for paired, difference in zip(comparison.paired, differences, strict=True)
@@ -178,10 +210,12 @@ def assess(
         terms=terms,
         findings=_decide({d.name: d for d in differences}, terms),
         without_failed=without_failed,
+        worst_case=worst_case,
         power=analyse_power(expected, terms) if expected else None,
         unfinished=()
         if policy.benchmarks
         else tuple(found for found in runs if not found.run.finished),
+        partial=partial,
     )
 
 

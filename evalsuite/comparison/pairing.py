@@ -129,7 +129,7 @@ def _matched(
         benchmark=name,
         baseline=tuple(scores[:baselines]),
         candidate=tuple(scores[baselines:]),
-        samples=tuple(_match(rows[:baselines], rows[baselines:]) for rows in alike),
+        samples=tuple(match(rows[:baselines], rows[baselines:]) for rows in alike),
         left_out=len(set().union(*tables)) - len(everywhere),
         different_prompts=len(together) - len(alike),
     )
@@ -160,6 +160,7 @@ def _asked_alike(rows: Sequence[SampleScore]) -> bool:
     return len(digests) <= 1 and len({row.cluster for row in rows}) == 1
 
 
-def _match(baseline: tuple[SampleScore, ...], candidate: tuple[SampleScore, ...]) -> Matched:
+def match(baseline: tuple[SampleScore, ...], candidate: tuple[SampleScore, ...]) -> Matched:
+    """Return one sample of all runs."""
     change = mean([row.value for row in candidate]) - mean([row.value for row in baseline])
     return Matched(baseline, candidate, change)

@@ -73,7 +73,8 @@ class Terms:
 
     def level(self, benchmarks: int) -> Level:
         """Return the error rates of tests on this number of benchmarks and their mean."""
-        return Level(alpha=self.alpha, power=self.power, tests=benchmarks + 1)
+        tests = benchmarks + 1 if benchmarks > 1 else 1
+        return Level(alpha=self.alpha, power=self.power, tests=tests)
 
 
 def _mean_margin(names: Sequence[str], known: Mapping[str, Benchmark]) -> float:

@@ -61,6 +61,11 @@ def percent(probability: float) -> str:
     return ">99 %" if whole == 100 else f"{whole} %"
 
 
+def over(benchmarks: int) -> str:
+    """Name the tests of a gate: the benchmarks and, for two or more, their mean."""
+    return "1 benchmark" if benchmarks == 1 else f"{benchmarks} benchmarks and the mean"
+
+
 def written_p(p: float) -> str:
     """Format a p-value."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -59,16 +59,19 @@ def decide(
     an intersection-union test (Berger, Technometrics 24 (1982) 295).
 
     Regression: one drop or more is significant (one-sided, hypothesis: no drop, Holm-adjusted over
-    the benchmarks and the mean, below `alpha`), and its estimate is larger than its margin.
+    the benchmarks and the mean, below `alpha`), and its estimate is larger than its margin. One
+    benchmark is its own mean and is tested once.
 
     A drop with too few clusters is neither within its margin nor a regression.
     """
     mean = mean_drop(list(drops.values()))
-    adjusted = holm([mean.p_worse, *(drop.p_worse for drop in drops.values())])
-    of_mean = _test(mean, margin, adjusted[0], alpha)
+    ps = [drop.p_worse for drop in drops.values()]
+    # One benchmark is its own mean: there is one test.
+    adjusted = holm([*ps, mean.p_worse] if len(ps) > 1 else ps)
+    of_mean = _test(mean, margin, adjusted[-1], alpha)
     tests = {
         name: _test(drop, cliffs[name], p, alpha)
-        for (name, drop), p in zip(drops.items(), adjusted[1:], strict=True)
+        for (name, drop), p in zip(drops.items(), adjusted, strict=False)
     }
     everything = [of_mean, *tests.values()]
     verdict: Verdict = "inconclusive"

@@ -35,7 +35,7 @@ class Level:
     """One-sided."""
     power: float = POWER
     tests: int = 1
-    """Number of tests for a regression: one per benchmark and one for the mean."""
+    """Number of tests for a regression: the benchmarks and, for two or more, their mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ _CUT = "\n\n… cut here: GitHub shows at most 1 MiB.\n"
 
 def to_markdown(report: GateReport) -> str:
     """Render the verdict, its reasons, the next steps, and a table per assessment."""
-    lines = [f"## evalsuite gate: {report.verdict}", ""]
+    lines = [f"## evalsuite gate: {report.headline.removeprefix('verdict: ')}", ""]
     lines += [f"- {escaped(line)}" for line in report.lines]
     tables = "\n".join(grid_markdown(each.table) for each in report.assessments)
     return "\n".join(lines) + "\n\n" + tables

@@ -22,6 +22,7 @@ _ELEMENTS: dict[Kind, str] = {
     "regression": "failure",
     "incomparable": "error",
     "unfinished": "error",
+    "partial": "error",
     "failed samples": "error",
     "open": "skipped",
 }
@@ -98,6 +99,8 @@ def _properties(assessment: Assessment) -> Iterator[tuple[str, str]]:
         "candidate": assessment.comparison.candidate[0],
     }
     yield "verdict", assessment.verdict
+    if assessment.unpaired:
+        yield "samples compared", "{} of {}".format(*assessment.coverage)
     for side, found in runs.items():
         yield f"{side} run", str(found.path)
         yield f"{side} digest", found.run.checkpoint.digest

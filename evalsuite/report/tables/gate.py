@@ -12,7 +12,7 @@ from evalsuite.comparison.comparison import MEAN, Difference
 from evalsuite.comparison.gate import Assessment, Finding, GateResult, Verdict
 from evalsuite.comparison.pairing import Paired
 from evalsuite.comparison.power import DetectableEffect
-from evalsuite.report.format import ABSENT, counted, percent, signed, written_p
+from evalsuite.report.format import ABSENT, over, percent, signed, written_p
 from evalsuite.report.model.column import Column
 from evalsuite.report.model.notes import UNANSWERED, Notes
 from evalsuite.report.tables import gate_sensitivity
@@ -74,7 +74,11 @@ class GateReport:
     @property
     def headline(self) -> str:
         """The verdict as a line."""
-        return f"verdict: {self.verdict}"
+        parts = [each.assessment for each in self.assessments if each.assessment.unpaired]
+        if not parts:
+            return f"verdict: {self.verdict}"
+        compared, samples = min((part.coverage for part in parts), key=lambda c: c[0] / c[1])
+        return f"verdict: {self.verdict} (on {compared} of {samples} samples)"
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -215,7 +219,7 @@ def _remarks(assessment: Assessment) -> Iterator[str]:
             f"{100 * (1 - terms.alpha):g} % confidence"
         )
         yield (
-            f"p: one-sided, Holm-adjusted over {counted(count, 'benchmark')} and the mean; "
+            f"p: one-sided, Holm-adjusted over {over(count)}; "
             f"regression: p below {terms.alpha:g} and a drop larger than the margin"
         )
         yield (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from evalsuite.comparison.comparison import MEAN
 from evalsuite.comparison.gate import Assessment, Finding, GateResult, Verdict
@@ -22,13 +22,15 @@ from evalsuite.report.format import (
 )
 from evalsuite.stats.paired_difference import FEW_CLUSTERS
 
-Kind = Literal["regression", "incomparable", "unfinished", "failed samples", "open"]
+Kind = Literal[
+    "regression", "incomparable", "unfinished", "partial", "failed samples", "open"
+]  # fmt: skip
 
 _SHOWN: dict[Verdict, tuple[Kind, ...]] = {
     "pass": (),
     "inconclusive": ("open",),
-    "incomplete": ("regression", "incomparable", "unfinished", "failed samples", "open"),
-    "regression": ("regression", "incomparable", "unfinished"),
+    "incomplete": ("regression", "incomparable", "unfinished", "partial", "failed samples", "open"),
+    "regression": ("regression", "incomparable", "unfinished", "partial"),
 }
 """The kinds of reasons that explain a verdict."""
 
@@ -44,7 +46,7 @@ class Reason:
 
 def reasons(assessment: Assessment) -> tuple[Reason, ...]:
     """Return everything that prevents a pass, the most serious first."""
-    order: list[Kind] = ["regression", "incomparable", "unfinished", "failed samples", "open"]
+    order: list[Kind] = list(get_args(Kind))
     if assessment.failures_decide:  # then a regression is only one of two possible verdicts
         order.remove("failed samples")
         order.insert(0, "failed samples")
@@ -63,12 +65,20 @@ def _reasons(assessment: Assessment) -> Iterator[Reason]:
     for found in assessment.unfinished:
         name = found.run.checkpoint.name
         yield Reason(MEAN, "unfinished", f"{name} is unfinished: benchmarks may be missing")
+    for paired in () if assessment.partial else assessment.unpaired:
+        name, compared = paired.benchmark, len(paired.samples)
+        of = compared + paired.left_out + paired.different_prompts
+        text = f"{name} was compared on {compared} of {of} samples: only one run has the others"
+        yield Reason(name, "partial", text)
     if assessment.failures_decide and assessment.findings is not None:
         without = assessment.without_failed
-        left_out = "no sample remains" if without is None else f"the verdict is {without.verdict}"
+        worst = assessment.worst_case
         text = (
-            f"{counted(assessment.failed, 'failed sample')} would decide: counted as wrong, the "
-            f"verdict is {assessment.findings.verdict}; left out, {left_out}"
+            f"{counted(assessment.failed, 'failed sample')} would decide: the verdict is "
+            f"{assessment.findings.verdict} if they count as wrong, "
+            + ("no sample remains" if without is None else f"{without.verdict}")
+            + " if they are left out"
+            + (f", {worst.verdict} if the baseline's count as right" if worst else "")
         )
         yield Reason(MEAN, "failed samples", text)
 
@@ -154,7 +164,10 @@ def next_steps(result: GateResult, found: Sequence[tuple[Reason, ...]]) -> Itera
     )
     kinds = {reason.kind for reason in own}
     if result.verdict == "pass":
-        yield f"evalsuite promote {candidate}"
+        if any(each.unpaired for each in result.assessments):
+            yield "evaluate both runs on the same samples before you promote the candidate"
+        else:
+            yield f"evalsuite promote {candidate}"
     elif result.verdict == "regression":
         command = f"evalsuite compare {baseline} {candidate} --by-category --samples 5"
         yield f"inspect the changes: {command}"
@@ -168,7 +181,12 @@ def next_steps(result: GateResult, found: Sequence[tuple[Reason, ...]]) -> Itera
         for unfinished in assessment.unfinished:
             yield f"finish the run: {unfinished.run.command} (or select benchmarks with -b)"
         if "failed samples" in kinds:
-            yield "rerun the runs with failed samples; only these samples are predicted again"
+            yield (
+                f"rerun the runs with failed samples; only these {assessment.failed} are predicted "
+                "again"
+            )
+        if "partial" in kinds:
+            yield "evaluate both runs on the same samples, or accept the common part with --partial"
     else:
         yield _more_samples(assessment)
 

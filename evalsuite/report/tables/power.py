@@ -9,7 +9,7 @@ from evalsuite.comparison.comparison import MEAN
 from evalsuite.comparison.difference import to_share
 from evalsuite.comparison.policy import Terms
 from evalsuite.comparison.power import DetectableEffect, PowerAnalysis, required_scale
-from evalsuite.report.format import at_least, counted, percent
+from evalsuite.report.format import at_least, counted, over, percent
 from evalsuite.report.model.column import Column
 from evalsuite.report.tables.grid import Grid, lay_out
 from evalsuite.stats.paired_difference import FEW_CLUSTERS
@@ -63,7 +63,7 @@ def _remarks(terms: Terms, count: int) -> Iterator[str]:
     power = percent(terms.power)
     yield (
         f"MDE: the smallest true drop that is detected with probability {power} (Holm over "
-        f"{counted(count, 'benchmark')} and the mean, α {terms.alpha:g}), in points"
+        f"{over(count)}, α {terms.alpha:g}), in points"
     )
     yield (
         f"margin to pass: the smallest margin that an equal checkpoint passes with probability "

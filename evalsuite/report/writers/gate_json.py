@@ -33,7 +33,9 @@ def to_json(report: GateReport) -> str:
 def _against(report: AssessmentReport) -> dict[str, Any]:
     assessment = report.assessment
     comparison, terms, power = assessment.comparison, assessment.terms, assessment.power
-    without, shown = assessment.without_failed, columns(assessment.terms.alpha)
+    without, worst = assessment.without_failed, assessment.worst_case
+    shown = columns(assessment.terms.alpha)
+    compared, samples = assessment.coverage
     return {
         "role": assessment.role,
         "verdict": assessment.verdict,
@@ -47,6 +49,9 @@ def _against(report: AssessmentReport) -> dict[str, Any]:
         ],
         "failures_decide": assessment.failures_decide,
         "verdict_without_failed": None if without is None else without.verdict,
+        "verdict_worst_case": None if worst is None else worst.verdict,
+        "samples_compared": compared,
+        "samples": samples,
         "pass_if_equal": None if power is None else power.pass_if_equal,
         "reasons": [dataclasses.asdict(reason) for reason in report.reasons],
         "notes": list(comparison.notes),
