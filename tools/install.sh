@@ -56,7 +56,8 @@ case $version in
 esac
 started=$SECONDS
 network="check the network and the free disk space (8 GB)"
-[ "$("$venv/bin/python" -c 'import sys; print(".".join(map(str, sys.version_info[:2])))' 2>/dev/null)" = "$version" ] ||
+# An environment of another Python, or one without pip, is made again.
+[ "$("$venv/bin/python" -c 'import pip, sys; print(".".join(map(str, sys.version_info[:2])))' 2>/dev/null)" = "$version" ] ||
   step "make $venv with Python $version" "install Python's venv module (Debian: apt-get install python3-venv)" make_venv
 [ -x "$venv/bin/uv" ] || step "install uv" "$network" install_uv
 step "install the packages of ${lists[*]}" "$network" uv pip sync "${lists[@]}"
