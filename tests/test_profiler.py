@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import pytest
@@ -30,12 +31,11 @@ from evalsuite.smolvlm.settings import EngineSettings
 from tests.builders.checkpoints import make_checkpoint, train_adapter
 
 
-def request(checkpoint: Path, **options: object) -> ProfileConfig:
-    asked = ProfileConfig(
-        run=RunConfig(ckpt=(str(checkpoint),), command="test", device="cpu"), image_size="96x64",
-        batch_sizes="4,1", new_tokens=5, seconds=0.0,
-    )  # fmt: skip
-    return dataclasses.replace(asked, **options)  # type: ignore[arg-type]
+def request(checkpoint: Path, *, base: str | None = None, **options: Any) -> ProfileConfig:
+    device = options.pop("device", "cpu")
+    run = RunConfig(ckpt=(str(checkpoint),), command="test", device=device, base=base)
+    small = {"image_size": "96x64", "batch_sizes": "4,1", "new_tokens": 5, "seconds": 0.0}
+    return ProfileConfig(run=run, **{**small, **options})
 
 
 @pytest.fixture(scope="module")
