@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # tools/install.sh writes these two at its end. The second has all of the first.
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
+# The tests start many processes. Without cached bytecode each of them compiles VLMEvalKit and torch.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo test test-quick browser chromium screenshots pictures lint lint-words format golden bench parity simulations clean lock docs bare bare-ci
 

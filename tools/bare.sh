@@ -66,6 +66,6 @@ unshare --mount --pid --fork --kill-child bash -euc '
     echo "deb $mirror $suite main" >"$root/etc/apt/sources.list"
     chroot "$root" sh -c "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $EXTRA" >/dev/null 2>&1
   fi
-  unset PYTHONPATH VIRTUAL_ENV PIP_FIND_LINKS # paths of the system outside
+  unset PYTHONPATH VIRTUAL_ENV PIP_FIND_LINKS PYTHONDONTWRITEBYTECODE # of the system outside
   exec chroot "$root" su user -s /bin/bash -c "cd ~/fresh\ clone && umask 077 && exec bash tools/bare_parts.sh \"\$@\"" -- bash "$@"
 ' bash "$@"
