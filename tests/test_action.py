@@ -144,7 +144,7 @@ def test_a_regression_fails_the_step(tmp_path: Path) -> None:
     ran = run(tmp_path, baseline=name("base"), candidate=name("worse"), junit="here/gate.xml")
     assert ran.code == 1
     assert ran.outputs == {"verdict": "regression", "exit-code": "1"}
-    assert "::error title=evalsuite gate::A dropped 25 points" in ran.shown
+    assert "::error title=evalsuite gate::A dropped by 25 points" in ran.shown
     assert "<failure" in (tmp_path / "here" / "gate.xml").read_text()
 
 

@@ -16,6 +16,7 @@ from evalsuite.checkpoint import checkpoint
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runs.layout import run_paths
+from evalsuite.runs.records import SCHEMA
 from evalsuite.system.devices import resampling
 from evalsuite.system.locks import run_lock
 from tests.builders.commands import evalsuite, evalsuite_process
@@ -249,12 +250,13 @@ def test_a_benchmark_that_fails_is_a_row_with_its_reason_and_exit_4(tmp_path: Pa
 )
 def test_a_damaged_record_is_named(outcomes: str, tmp_path: Path) -> None:
     path = tmp_path / "run.json"
-    path.write_text(f'{{"schema": 1, "outcomes": {outcomes}}}')
+    path.write_text(f'{{"schema": {SCHEMA}, "outcomes": {outcomes}}}')
     result = evalsuite("report", str(path))
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
-    assert str(path) in line
-    assert "changed by hand" in line
+    assert line.startswith(f"evalsuite: {path}: ")
+    assert "schema" not in line
+    assert "delete the file and run again" in line
 
 
 def test_flags_with_underscores(tmp_path: Path) -> None:

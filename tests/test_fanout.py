@@ -172,16 +172,16 @@ def test_a_checkpoint_that_cannot_be_loaded_does_not_stop_the_others(
 # A worker that is killed by one picture, wherever it meets it: the worst a decoder can do.
 POISONED = """
 import os, signal, sys
-from evalsuite.smolvlm import windows
+from evalsuite.smolvlm import media_loader
 
-read = windows.MediaReader.read
+read = media_loader.MediaReader.read
 
 def deadly(self, media):
     if any("{digest}" in key[0] for key in media):
         os.kill(os.getpid(), signal.SIGKILL)
     return read(self, media)
 
-windows.MediaReader.read = deadly
+media_loader.MediaReader.read = deadly
 """
 
 

@@ -248,7 +248,7 @@ def test_a_run_resumes_after_a_full_disk(
     )
     assert full.returncode == 4, full.stderr
     assert "the disk is full" in full.stderr
-    assert "run the same command again to continue" in full.stderr.lower()
+    assert "rerun the same command to continue" in full.stderr
     assert "Traceback" not in full.stderr
     for journal in tmp_path.glob("*/*/*/predictions.jsonl"):
         assert journal.read_bytes().endswith(b"\n")
