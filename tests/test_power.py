@@ -42,10 +42,10 @@ def demo_terms(**more: float) -> Terms:
 
 
 def test_the_demo_can_pass_its_own_policy_but_not_the_default() -> None:
-    """What benchmarks.yaml and docs/reference/gate.md say: 90 % and 13 %."""
+    """What benchmarks.yaml and docs/reference/gate.md say: 89 % and 13 %."""
     own = analyse_power(expected(DEMO, 0.15), demo_terms())
     default = analyse_power(expected(DEMO, 0.15), demo_terms(margin=1, cliff=5))
-    assert round(100 * own.pass_if_equal) == 90
+    assert round(100 * own.pass_if_equal) == 89
     assert round(100 * default.pass_if_equal) == 13
 
 
@@ -65,7 +65,9 @@ def test_an_analysis_uses_the_formulas() -> None:
     assert found.mde == pytest.approx(
         100 * power.planned_detectable_drop(0.2, 2700, 0.05, level, 1.2)
     )
-    assert analysis.pass_if_equal == power.chance_of_pass([error], [0.05], 0.01)
+    assert analysis.pass_if_equal == pytest.approx(
+        power.chance_of_pass([error], [0.05], 0.01), abs=0.005
+    )
 
 
 def test_the_mean_of_equal_benchmarks_equals_one_large_benchmark() -> None:
@@ -137,7 +139,7 @@ def test_the_pass_probability_is_right_if_few_answers_differ() -> None:
         ).verdict == "pass"
         for _ in range(1000)
     ]  # fmt: skip
-    assert abs(analyse_power(sizes, terms).pass_if_equal - np.mean(passed)) < 0.1
+    assert abs(analyse_power(sizes, terms).pass_if_equal - np.mean(passed)) < 0.05
 
 
 def test_an_equal_checkpoint_passes_the_margin_to_pass() -> None:

@@ -168,7 +168,7 @@ def test_an_unreadable_sample_fails_alone_and_is_retried(bench: Bench, tmp_path:
     assert "\n" not in row.error
     watched = Watched()
     bench.run(tmp_path / "out", [benchmark], progress=watched)
-    assert not watched.plans[0][0].finished, "failed samples are tried again"
+    assert not watched.plans[0][0].scored, "failed samples are predicted again"
     assert watched.plans[0][0].done == 2
 
 
@@ -348,7 +348,7 @@ def test_failed_samples_have_reasons(bench: Bench, tmp_path: Path) -> None:
     (score,) = bench.run(tmp_path / "out", [benchmark]).scores
     assert (score.n, score.counts.failed) == (6, 5)
     (reason,) = score.failure_reasons
-    assert reason == "0, 1, 3 and 2 more: its image: 200 bytes that are no image"
+    assert reason == "0, 1, 3 and 2 more: its image: 200 bytes that are not an image"
 
 
 def test_predicting_keeps_earlier_scores(bench: Bench, tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
+from evalsuite.stats import tango
 from evalsuite.stats.decision import ALPHA, MARGIN
-from evalsuite.stats.paired_difference import FEW_CLUSTERS
+from evalsuite.stats.paired_difference import FEW_CLUSTERS, SPARSE
+from evalsuite.stats.tango import Flips
 from evalsuite.stats.zero_events import zero_event_upper_bound
 
 POWER = 0.8
@@ -165,8 +167,7 @@ def minimum_passing_margin(expected: Variability, level: Level) -> float:
 def minimum_passing_mean_margin(several: Sequence[Variability], level: Level) -> float:
     """Return `minimum_passing_margin` of the mean over benchmarks."""
     error = mean_error([each.error() for each in several])
-    bound = max(_quantile(1 - level.alpha) * error, undetected_mean(several, level.alpha))
-    return bound + _quantile(level.power) * error
+    return _mean_bound_distance(several, level.alpha) + _quantile(level.power) * error
 
 
 def _bound_distance(expected: Variability, margin: float, alpha: float) -> float:
@@ -177,6 +178,26 @@ def _bound_distance(expected: Variability, margin: float, alpha: float) -> float
     """
     error = max(expected.error(), expected.error(margin))
     return max(_quantile(1 - alpha) * error, expected.undetected_drop(alpha))
+
+
+def _mean_bound_distance(several: Sequence[Variability], alpha: float) -> float:
+    """Return the distance between the mean of equal checkpoints and its upper bound.
+
+    By MOVER, as in `evalsuite.stats.paired_difference.MeanDrop`: the distances of the benchmarks
+    add as squares. Where few answers differ, the distance of a benchmark is that of its score
+    interval at the expected counts of losses and gains.
+    """
+    distances = [_score_distance(each, alpha) for each in several]
+    return max(mean_error(distances), undetected_mean(several, alpha))
+
+
+def _score_distance(expected: Variability, alpha: float) -> float:
+    z = _quantile(1 - alpha)
+    if expected.discordance >= SPARSE:
+        return z * expected.error()
+    n = expected.n / expected.design_effect
+    half = n * expected.discordance / 2
+    return tango.upper(Flips(half, half, n), z)
 
 
 def pass_probability(
@@ -190,7 +211,7 @@ def pass_probability(
         alpha,
         distances=[_bound_distance(each, margin, alpha)
                    for each, margin in zip(several, margins, strict=True)],
-        mean_distance=undetected_mean(several, alpha),
+        mean_distance=_mean_bound_distance(several, alpha),
     )  # fmt: skip
 
 
