@@ -511,7 +511,7 @@ def test_a_machine_with_another_version_is_excluded(
         (inbox,) = [inbox for inbox, message in zip(heard, first, strict=True) if message is placed]
         assert isinstance(inbox.get(timeout=PATIENCE), Ready)
         time.sleep(2)
-        assert third.empty()
+        assert third.empty(), third.get()
     with contextlib.closing(Connection(cluster.address, tmp_path / "ray.log", 60)) as ours:
         with pytest.raises(UsageError) as refusal:
             ours.check_shared("cpu", [bench.checkpoint], [tmp_path])
