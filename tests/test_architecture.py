@@ -155,6 +155,21 @@ def test_few_files_in_the_root() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= 6
 
 
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_modules_and_functions_are_small(path: Path) -> None:
+    source = path.read_text()
+    assert len(source.splitlines()) <= 400
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 80, node.name
+            names = [
+                a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            ]
+            # A command of the command line has a parameter for each option.
+            if room(path) != "cli":
+                assert len([name for name in names if name not in ("self", "cls")]) <= 12, node.name
+
+
 def test_public_names() -> None:
     code = (
         "import evalsuite, sys; print(sorted(evalsuite.__all__));"

@@ -17,7 +17,8 @@ from scipy.stats import binom, multivariate_normal, norm, t
 from evalsuite.stats import power
 from evalsuite.stats.cluster_robust import Array
 from evalsuite.stats.decision import Decision, decide
-from evalsuite.stats.paired_difference import Drop, estimate_drop, mean_drop
+from evalsuite.stats.mean_difference import mean_drop
+from evalsuite.stats.paired_difference import Drop, estimate_drop
 from evalsuite.stats.power import Level
 from evalsuite.stats.zero_events import zero_event_upper_bound
 

@@ -18,14 +18,9 @@ from statsmodels.stats.multitest import multipletests
 from evalsuite.stats import clustered_standard_error, tango
 from evalsuite.stats.cluster_robust import Array, moments, totals
 from evalsuite.stats.influence import all_or_nothing, f1_values, group_mean_values, ratio_values
+from evalsuite.stats.mean_difference import mean_drop
 from evalsuite.stats.multiplicity import holm, mcnemar
-from evalsuite.stats.paired_difference import (
-    Drop,
-    estimate_drop,
-    identical_difference,
-    mean_drop,
-    with_runs,
-)
+from evalsuite.stats.paired_difference import Drop, estimate_drop, identical_difference, with_runs
 from evalsuite.stats.tango import Flips
 from evalsuite.stats.zero_events import zero_event_upper_bound
 

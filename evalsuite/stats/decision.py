@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from evalsuite.stats.mean_difference import mean_drop
 from evalsuite.stats.multiplicity import holm
-from evalsuite.stats.paired_difference import Drop, mean_drop
+from evalsuite.stats.paired_difference import Drop
 
 Verdict = Literal["pass", "regression", "inconclusive"]
 ALPHA = 0.05

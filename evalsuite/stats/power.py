@@ -183,7 +183,7 @@ def _bound_distance(expected: Variability, margin: float, alpha: float) -> float
 def _mean_bound_distance(several: Sequence[Variability], alpha: float) -> float:
     """Return the distance between the mean of equal checkpoints and its upper bound.
 
-    By MOVER, as in `evalsuite.stats.paired_difference.MeanDrop`: the distances of the benchmarks
+    By MOVER, as in `evalsuite.stats.mean_difference.MeanDrop`: the distances of the benchmarks
     add as squares. Where few answers differ, the distance of a benchmark is that of its score
     interval at the expected counts of losses and gains.
     """

@@ -18,8 +18,9 @@ from evalsuite.errors import UsageError
 from evalsuite.report.model.table import LEVEL, Average, BenchmarkColumn, Contest, Table
 from evalsuite.runs.records import FoundRun
 from evalsuite.runs.storage import read_samples
+from evalsuite.stats.mean_difference import mean_drop
 from evalsuite.stats.multiplicity import holm
-from evalsuite.stats.paired_difference import FEW_CLUSTERS, Drop, mean_drop
+from evalsuite.stats.paired_difference import FEW_CLUSTERS, Drop
 
 
 @dataclass(frozen=True, slots=True)
