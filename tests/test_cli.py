@@ -287,7 +287,7 @@ def test_the_package_has_a_version() -> None:
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m evalsuite list | head -1"
+    command = f"'{sys.executable}' -m evalsuite list | head -1"
     result = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, cwd=tmp_path
     )

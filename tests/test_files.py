@@ -79,7 +79,7 @@ def test_standard_output_may_be_a_file_with_something_in_it(tmp_path: Path) -> N
         "from evalsuite.system.files import *; write_atomically(Path('/dev/stdout'), 'second\\n')"
     )
     both = tmp_path / "both"
-    command = f'echo first; {sys.executable} -c "{code}"; echo third'
+    command = f'echo first; "{sys.executable}" -c "{code}"; echo third'
     subprocess.run(["bash", "-c", f"({command}) > {both}"], check=True)
     assert both.read_text() == "first\nsecond\nthird\n"
     assert Path("/dev/stdout").is_symlink()

@@ -166,7 +166,7 @@ def test_a_full_or_closed_output_does_not_hide_a_regression(
                      for run, number in (("old", 300), ("new", count)))  # fmt: skip
     written = tmp_path / "gate.xml"
     sides = f"--baseline {before.path} --candidate {after.path} --junit {written}"
-    command = f"{sys.executable} -m evalsuite gate {sides}"
+    command = f"'{sys.executable}' -m evalsuite gate {sides}"
     for target, expected in (("/dev/full", full), ("&-", closed)):
         result = subprocess.run(
             ["bash", "-c", f"{command} >{target}"], capture_output=True, text=True
