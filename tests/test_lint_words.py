@@ -51,13 +51,13 @@ def works(command: str) -> bool:
         return False
 
 
-@pytest.mark.skipif(not works("git"), reason="the command asks git for the files")
 def test_lines_that_are_marked_as_data_pass(root: Path) -> None:
     assert found(root / "module.py", 'A = "Nobody"  # words: data\nB = "Nobody"\n') == [
         (2, "Nobody")
     ]
 
 
+@pytest.mark.skipif(not works("git"), reason="the command asks git for the files")
 def test_the_command_counts_and_fails(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     subprocess.run(["git", "init", "-q", root], check=True)
     (root / "bad.md").write_text("nobody\n", encoding="utf-8")
