@@ -11,6 +11,7 @@ from evalsuite.errors import EvalsuiteError
 from evalsuite.system import process
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.text import one_line
+from evalsuite.vlmevalkit import deferred_imports
 from evalsuite.vlmevalkit.client import KitSettings, KitStartError
 from evalsuite.vlmevalkit.judge import KEY_VARIABLES, Judge
 
@@ -62,7 +63,8 @@ def check_packages() -> None:
 def _request_handler(settings: KitSettings) -> Callable[..., Any]:
     keys = {name: os.environ.get(name) for name in KEY_VARIABLES}
     # Imports VLMEvalKit, which takes seconds and writes to the terminal.
-    from evalsuite.vlmevalkit import datasets, scoring, workarounds
+    with deferred_imports.deferred():
+        from evalsuite.vlmevalkit import datasets, scoring, workarounds
 
     # VLMEvalKit may have read other keys from its own .env file.
     for name, key in keys.items():
