@@ -25,6 +25,7 @@ from evalsuite.runner.workers.ray_nodes import Node, Required, uses_gpu
 from evalsuite.runner.workers.worker import Assigned, Message, Worker, WorkerSettings
 from evalsuite.sample import Frames
 from evalsuite.smolvlm.requests import Question
+from evalsuite.system import devices
 from evalsuite.system.files import disk_errors
 from evalsuite.system.process import Child, ChildDied, ChildTimedOut
 
@@ -115,12 +116,6 @@ class RayCluster:
             self.close()
             raise UsageError(f"--ray {address}: {answer}")
         self.nodes = answer
-
-    def __enter__(self) -> RayCluster:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Disconnect at once. Ray then ends everything that runs for this connection."""
@@ -222,14 +217,13 @@ def survey(address: str, device: str, workers: str) -> tuple[tuple[str, ...], tu
         raise UsageError(f"--ray {address}: expected auto or the cluster's address like head:6379")
     if re.fullmatch(r"cuda:\d+", device):
         raise UsageError(f"--device {device}: with --ray, Ray chooses the GPUs; omit the number")
-    if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
-        raise UsageError(f"--workers {workers}: expected auto or a number of processes like 2")
+    devices.check_workers(workers)
     with (
         tempfile.TemporaryDirectory(prefix="evalsuite-") as scratch,
-        RayCluster(address, Path(scratch) / "ray.log") as cluster,
+        contextlib.closing(RayCluster(address, Path(scratch) / "ray.log")) as cluster,
     ):
-        devices = worker_devices(address, cluster.nodes, device, workers)
-        return devices, tuple(cluster.check_nodes(devices[0]))
+        chosen = worker_devices(address, cluster.nodes, device, workers)
+        return chosen, tuple(cluster.check_nodes(chosen[0]))
 
 
 def worker_devices(

@@ -205,10 +205,8 @@ class RayServer:
         self._node: str = ray.get_runtime_context().get_node_id()
         self._here = ray_nodes.traits()
         self._required: Sequence[Required] = ()
-        self._problems: dict[str, str | None] = {}
-        """By the id of a machine: why no worker may run on it, or None."""
-        self._differences: dict[str, dict[str, str | None]] = {}
-        """By the id of a machine: versions that differ from those here."""
+        self._checked: dict[str, tuple[str | None, dict[str, str | None]]] = {}
+        """By the id of a machine: why no worker may run on it, and versions that differ."""
         self._workers: dict[int, WorkerHandle] = {}
 
     def send(self, message: Any) -> None:
@@ -224,7 +222,7 @@ class RayServer:
         problems = [f"{node.name} {why}" for node in nodes if (why := self.problem(node))]
         notes = []
         for node in nodes:
-            other = self._differences[node.id].items()
+            other = self._checked[node.id][1].items()
             parts = [f"{key} {there} and not {self._here[key]}" for key, there in other]
             notes += [f"{node.name} has {', '.join(parts)}"] if parts else []
         self.send((problems, list(dict.fromkeys(notes))))
@@ -245,9 +243,9 @@ class RayServer:
 
     def problem(self, node: Node) -> str | None:
         """Why no worker may run on `node`, or None."""
-        if node.id not in self._problems:
+        if node.id not in self._checked:
             self._check([node])
-        return self._problems[node.id]
+        return self._checked[node.id][0]
 
     def has_node(self, *, gpu: bool) -> bool:
         """Whether a worker may run on any machine with a GPU, or a CPU."""
@@ -265,7 +263,7 @@ class RayServer:
 
     def environment(self, node: Node) -> dict[str, str | None]:
         """Versions on `node` for run.json."""
-        return {"ray": ray.__version__, **self._differences[node.id]}
+        return {"ray": ray.__version__, **self._checked[node.id][1]}
 
     def _check(self, nodes: Sequence[Node], files: Sequence[str] = ()) -> None:
         check = ray.remote(check_node)
@@ -277,27 +275,23 @@ class RayServer:
             ).remote(json.dumps([self._required, files]))
             for node in nodes
         }
-        for id_, result in started.items():
-            self._differences[id_] = {}
-            try:
-                code, output, errors = ray.get(result)
-            except RayError as error:
-                traceback.print_exc()
-                self._problems[id_] = f"could not be checked: {one_line(error)}"
-                continue
-            if code:
-                self._problems[id_] = _failure(errors)
-                continue
+        self._checked |= {id_: self._report(result) for id_, result in started.items()}
+
+    def _report(self, result: Any) -> tuple[str | None, dict[str, str | None]]:
+        try:
+            code, output, errors = ray.get(result)
+        except RayError as error:
+            traceback.print_exc()
+            return f"could not be checked: {one_line(error)}", {}
+        if not code:
             there, missing = json.loads(output)
-            self._problems[id_] = ray_nodes.problem(there, self._here) or next(iter(missing), None)
-            self._differences[id_] = ray_nodes.differences(there, self._here)
-
-
-def _failure(errors: str) -> str:
-    last = (errors.strip().splitlines() or ["no reason given"])[-1]
-    if "No module named" in last and "evalsuite" in last:
-        return "has no evalsuite or another version; install the version of this machine there"
-    return f"cannot run evalsuite: {last}"
+            problem = ray_nodes.problem(there, self._here) or next(iter(missing), None)
+            return problem, ray_nodes.differences(there, self._here)
+        last = (errors.strip().splitlines() or ["no reason given"])[-1]
+        if "No module named" in last and "evalsuite" in last:
+            last = "has no evalsuite or another version; install the version of this machine there"
+            return last, {}
+        return f"cannot run evalsuite: {last}", {}
 
 
 def _nodes() -> list[Node]:
