@@ -18,7 +18,7 @@ from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.checkpoint.locate import DEMOS, expand
 from evalsuite.errors import UsageError
-from evalsuite.runner.config import CheckpointConfig, JudgeConfig, RunConfig
+from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import DataProgress, Note, OnEvent
 from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
@@ -184,7 +184,7 @@ def _check_template(checkpoint: Checkpoint) -> None:
     chat_template.check(checkpoint.chat_template, str(checkpoint.processor_path))
 
 
-def _judge(config: JudgeConfig) -> JudgeId | None:
+def _judge(config: RunConfig) -> JudgeId | None:
     if config.judge != EXACT:
         return read_settings(config.judge, config.judge_base_url)
     if config.judge_base_url is not None:
@@ -224,7 +224,7 @@ def _overridden(chosen: Sequence[Benchmark], config: RunConfig) -> list[Benchmar
     return catalogue.override(chosen, config.set)
 
 
-def _read_checkpoints(config: CheckpointConfig) -> list[Checkpoint]:
+def _read_checkpoints(config: RunConfig) -> list[Checkpoint]:
     if not config.ckpt:
         raise UsageError("no checkpoint: name one with --ckpt (for a first try: --ckpt demo)")
     sources = dict.fromkeys(found for given in config.ckpt for found in expand(given))
