@@ -18,7 +18,7 @@ from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import data_digest
 from evalsuite.checkpoint import checkpoint
 from evalsuite.errors import UsageError
-from evalsuite.runner.resume import look
+from evalsuite.runner.run_record import look
 from evalsuite.runner.scoring import conditions_of
 from evalsuite.runs.comparable import Conditions, JudgeId
 from evalsuite.runs.journal import read_predictions

@@ -39,7 +39,7 @@ def cache(
     from rich.console import Console
 
     from evalsuite.benchmarks.data import cache as store
-    from evalsuite.benchmarks.data.sizes import read_size
+    from evalsuite.benchmarks.data.cache import read_size
     from evalsuite.report.format import listed
     from evalsuite.report.tables.data import cache as cache_table
     from evalsuite.report.writers.terminal import print_grid

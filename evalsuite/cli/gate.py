@@ -142,7 +142,7 @@ def gate(
         found = find_one(str(candidate), config.output_dir)
     else:
         from evalsuite.report.progress import runs
-        from evalsuite.runner.candidate import run_like
+        from evalsuite.runner.session import run_like
 
         asked = dataclasses.replace(config, ckpt=(ckpt,))
         with runs.make() as shown:
