@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from evalsuite.errors import UsageError, nearest
+from evalsuite.errors import check_known
 from evalsuite.report.format import day, gigabytes, listed, parameter_count, points, rate, short
 from evalsuite.report.model.column import Column
 from evalsuite.report.model.table import BenchmarkColumn, Cell, PublishedRow, Row, Table
@@ -81,11 +81,7 @@ def chosen(text: str | None) -> tuple[str, ...]:
     """Read ``memory,speed``; raises `UsageError` for a column that is not in `CHOICES`."""
     names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
     for name in names:
-        if name not in CHOICES:
-            raise UsageError(
-                f"--columns: unknown column '{name}'{nearest(name, CHOICES)}; "
-                f"expected {listed(CHOICES)}"
-            )
+        check_known("--columns", name, CHOICES)
     return tuple(dict.fromkeys(names))
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from evalsuite.errors import UsageError, nearest
 from evalsuite.report.page.data import Picture
 from evalsuite.system.files import write_bytes_atomically
 from evalsuite.system.text import one_line
@@ -25,14 +24,6 @@ _QUALITY = 78
 _RECIPE = f"webp-{SIDE}-{_QUALITY}"
 """Part of the hash that names a thumbnail: another size or quality is another file."""
 GONE = "the image was removed"
-
-
-def check(kind: str) -> None:
-    """Raise `UsageError` if `kind` is not a way to show images."""
-    if kind not in KINDS:
-        raise UsageError(
-            f"--images {kind}: unknown{nearest(kind, KINDS)}; expected {', '.join(KINDS)}"
-        )
 
 
 def prepare(

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from evalsuite.errors import check_known
 from evalsuite.report.format import counted
 from evalsuite.report.model import significance
 from evalsuite.report.model.join_samples import Row
@@ -50,7 +51,7 @@ def write(found: Sequence[FoundRun], output: Path, images: str, steps: Steps) ->
 
     Raises `UsageError` for a folder that is not a page of ours, `DiskError`.
     """
-    pictures.check(images)
+    check_known("--images", images, pictures.KINDS)
     claim(output)  # before minutes of work
     with opened(output) as folder:
         with folder.drafted():
