@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 from PIL import Image, ImageOps
 
@@ -66,14 +67,8 @@ def _referenced(path: Path, page: Path) -> Picture:
     if not os.path.isfile(where):  # noqa: PTH113 - accepts invalid paths
         return Picture("", GONE)
     with contextlib.suppress(ValueError):
-        return Picture(_quoted(where.relative_to(page.absolute())))
+        return Picture(quote(where.relative_to(page.absolute()).as_posix()))
     return Picture(where.as_uri())
-
-
-def _quoted(path: Path) -> str:
-    from urllib.parse import quote
-
-    return quote(path.as_posix())
 
 
 def _thumbnail(path: Path, page: Path) -> Picture:
