@@ -126,7 +126,7 @@ class MediaStore:
         with _media_errors(spec.video):
             digest = content_digest(spec)
             kind = self._suffix.removeprefix(".")
-            folder = self._frames(digest) / f"{digest}-{spec.key}-{MAX_FRAMES}-{kind}"
+            folder = self._frames(digest) / f"{digest}-{spec.key}-{MAX_FRAMES}-{kind}-{_DECODING}"
             clip = _read_clip(folder, self._suffix)
             if clip is None:
                 with self._draft(folder.parent) as draft:
@@ -174,6 +174,8 @@ class MediaStore:
 _MAX_VIDEOS_IN_PARALLEL = 8
 """Videos decoded in parallel; each keeps some decoded frames in memory."""
 _METADATA_FILE = "frames.json"
+_DECODING = 2
+"""Raised when the frames of some file change, so that stored ones are not used."""
 _REFRESH_SECONDS = 3600
 """Modification times older than this are renewed on use."""
 
