@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 
 from PIL import Image as PILImage
-from PIL import UnidentifiedImageError
+
+from evalsuite.system import images
 
 
 def open_image(data: bytes) -> PILImage.Image:
-    """Open an image; raises Pillow's errors, without the name of a memory buffer."""
+    """Open an image; raises `ValueError` or Pillow's errors."""
     try:
-        return PILImage.open(io.BytesIO(data))
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{len(data)} bytes that are not an image") from error
+        return images.open_image(io.BytesIO(data))
+    except ValueError as error:
+        raise ValueError(f"{len(data)} bytes: {error}") from error
 
 
 def lossless_suffix(data: bytes) -> str | None:

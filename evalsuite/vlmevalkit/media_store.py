@@ -27,7 +27,7 @@ from PIL import Image as PILImage
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.sample import Frames
 from evalsuite.smolvlm.prompts import MAX_FRAMES, shown_frames
-from evalsuite.system.files import disk_errors, write_atomically
+from evalsuite.system.files import disk_errors, read_bytes, write_atomically
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit.image_bytes import lossless_suffix, open_image, re_encoded
 from evalsuite.vlmevalkit.video_frames import (
@@ -115,7 +115,7 @@ class MediaStore:
         """Return the SHA-256 of an image file."""
         if path not in self._digests:
             with _media_errors(path):
-                data = Path(path).read_bytes()
+                data = read_bytes(Path(path))
                 open_image(data)
             # Not cached: the user's file may change.
             return hashlib.sha256(data).hexdigest()

@@ -17,6 +17,7 @@ from PIL import Image as PILImage
 
 from evalsuite.benchmarks.benchmark import FrameRule
 from evalsuite.system.hashing import file_digest
+from evalsuite.system.images import open_image
 from evalsuite.vlmevalkit import workarounds
 from evalsuite.vlmevalkit.video_files import FrameSource, open_video_file
 
@@ -52,7 +53,8 @@ class _GifFile:
     def __init__(self, path: Path) -> None:
         import imageio
 
-        self._reader: Any = imageio.get_reader(path)
+        # Named, because imageio would otherwise try all its plugins.
+        self._reader: Any = imageio.get_reader(path, "GIF-PIL")
         self.last = len(self._reader) - 1
 
     def frame(self, number: int) -> PILImage.Image:
@@ -80,7 +82,7 @@ class _ImageFolder:
         return path
 
     def frame(self, number: int) -> PILImage.Image:
-        image: PILImage.Image = PILImage.open(self.path(number))
+        image: PILImage.Image = open_image(self.path(number))
         if image.mode not in ("RGB", "L"):
             image = image.convert("RGB")
         # A new image, so that only pixels are copied.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evalsuite.runner.profile import Profile, profile_to_plain
 from evalsuite.runs.layout import profile_directory
-from evalsuite.system.files import to_json_text, write_atomically
+from evalsuite.system.files import to_json_text, write_output
 
 
 def place(made: Profile, results: Path) -> Path:
@@ -18,7 +18,7 @@ def place(made: Profile, results: Path) -> Path:
 def write(made: Profile, directory: Path) -> list[Path]:
     """Write profile.json and, if a batch size was measured, its plot; returns the files."""
     path = directory / "profile.json"
-    write_atomically(path, to_json_text(profile_to_plain(made)))
+    write_output(path, to_json_text(profile_to_plain(made)))
     if not made.measured:
         return [path]
     from evalsuite.report.plots.profile import plot  # matplotlib takes half a second

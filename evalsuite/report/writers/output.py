@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evalsuite.errors import UsageError, nearest
 from evalsuite.report.tables.grid import Grid
-from evalsuite.system.files import write_atomically
+from evalsuite.system.files import write_output
 
 
 def check_format(form: str, known: Sequence[str]) -> None:
@@ -43,7 +43,7 @@ def put(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
     else:
-        write_atomically(output, text)
+        write_output(output, text)
 
 
 def _text(grids: Sequence[Grid], form: str, data: Mapping[str, Callable[[], str]]) -> str:
