@@ -34,8 +34,7 @@ from evalsuite.runner.workers.worker import (
 from evalsuite.runs.records import Run
 from evalsuite.sample import Image
 from evalsuite.smolvlm.prompts import Prompt
-from evalsuite.smolvlm.requests import Question
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.smolvlm.requests import EngineSettings, Question
 from evalsuite.system.process import ChildDied
 from tests.builders.commands import gone
 from tests.builders.run_files import png, scores

@@ -179,7 +179,7 @@ def _devices(config: RunConfig, emit: OnEvent) -> tuple[tuple[str, ...], int | N
 
 
 def _check_template(checkpoint: Checkpoint) -> None:
-    from evalsuite.smolvlm import chat_template  # jinja2: only --prompts native needs it
+    from evalsuite.smolvlm import chat_template  # slow; only --prompts native needs it
 
     chat_template.check(checkpoint.chat_template, str(checkpoint.processor_path))
 

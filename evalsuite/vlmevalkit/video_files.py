@@ -8,12 +8,13 @@ their pixels are equal.
 
 from __future__ import annotations
 
+import abc
 import bisect
 import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image as PILImage
@@ -33,20 +34,20 @@ _DECORD_CODECS = ("h264", "hevc", "mpeg4", "vp8", "vp9", "prores", "mjpeg")
 _DAMAGED = "some frames cannot be decoded; the file is damaged"
 
 
-class FrameSource(Protocol):
+class FrameSource(abc.ABC):
     """A video whose frames are numbered from `first` to `last`."""
 
-    first: int
+    first = 0
     last: int
     per_second: float
 
+    @abc.abstractmethod
     def frame(self, number: int) -> PILImage.Image:
         """Read one frame."""
-        ...
 
     def times(self, numbers: list[int]) -> list[float]:
         """Return when frames are shown, in seconds from the first frame."""
-        ...
+        return [(number - self.first) / self.per_second for number in numbers]
 
 
 def open_video_file(path: Path, threads: int) -> FrameSource:
@@ -99,10 +100,8 @@ def _check_size(width: int, height: int) -> None:
         raise ValueError(f"frames of {width}x{height} pixels: larger than {MAX_FRAME_PIXELS:,}")
 
 
-class _DecordVideo:
+class _DecordVideo(FrameSource):
     """A video file, read by decord."""
-
-    first = 0
 
     def __init__(self, path: Path, threads: int, declared: int) -> None:
         import decord
@@ -131,14 +130,12 @@ class _DecordVideo:
         times: list[float] = (stamps[1:] - stamps[0]).tolist()
         if not all(math.isfinite(time) and time >= 0 for time in times) or times != sorted(times):
             # Some old containers have no time stamps.
-            return [number / self.per_second for number in numbers]
+            return super().times(numbers)
         return times
 
 
-class _AvVideo:
+class _AvVideo(FrameSource):
     """A video file, read by PyAV. Frames are numbered in the order in which they are shown."""
-
-    first = 0
 
     def __init__(self, path: Path, threads: int, declared: int, *, seekable: bool) -> None:
         self._path, self._threads = path, threads
@@ -174,7 +171,7 @@ class _AvVideo:
 
     def times(self, numbers: list[int]) -> list[float]:
         if self._stamps is None:
-            return [number / self.per_second for number in numbers]
+            return super().times(numbers)
         return [float((self._stamps[n] - self._stamps[0]) * self._time_base) for n in numbers]
 
     def _decode(self, number: int) -> PILImage.Image:

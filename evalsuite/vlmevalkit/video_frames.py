@@ -44,10 +44,9 @@ class ClipSpec:
         return f"{self.medium}-{self.rule}{'-middles' * self.segment_middles}{bounds}"
 
 
-class _GifFile:
+class _GifFile(FrameSource):
     """An animation, treated as 25 frames per second (``mvbench.py:239``)."""
 
-    first = 0
     per_second = 25.0
 
     def __init__(self, path: Path) -> None:
@@ -60,11 +59,8 @@ class _GifFile:
     def frame(self, number: int) -> PILImage.Image:
         return PILImage.fromarray(np.asarray(self._reader.get_data(number))[..., :3])
 
-    def times(self, numbers: list[int]) -> list[float]:
-        return [number / self.per_second for number in numbers]
 
-
-class _ImageFolder:
+class _ImageFolder(FrameSource):
     """A folder of JPEG files from ``00001.jpg``, three per second (``mvbench.py:253``)."""
 
     first = 1
@@ -87,9 +83,6 @@ class _ImageFolder:
             image = image.convert("RGB")
         # A new image, so that only pixels are copied.
         return PILImage.fromarray(np.asarray(image))
-
-    def times(self, numbers: list[int]) -> list[float]:
-        return [(number - self.first) / self.per_second for number in numbers]
 
 
 def open_video(spec: ClipSpec, threads: int = 0) -> FrameSource:
