@@ -16,8 +16,8 @@ from evalsuite.runner.workers.pool import (
     RunAnswers,
     RunFailed,
     RunLoaded,
+    WorkerMessage,
 )
-from evalsuite.runner.workers.slot import WorkerMessage
 from evalsuite.runner.workers.worker import (
     Assigned,
     BatchDone,
@@ -30,8 +30,7 @@ from evalsuite.runner.workers.worker import (
     WorkerSettings,
 )
 from evalsuite.smolvlm.prompts import Prompt
-from evalsuite.smolvlm.requests import Answer, Question, QuestionId
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.smolvlm.requests import Answer, EngineSettings, Question, QuestionId
 from evalsuite.system.process import ChildDied
 
 SETTINGS = WorkerSettings(

@@ -16,10 +16,9 @@ from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.loop import Evaluation
 from evalsuite.runner.plan import choose_scorable
 from evalsuite.runner.resolved import ResolvedConfig
-from evalsuite.runner.resume import State, header, look
-from evalsuite.runner.run_record import Assignment
+from evalsuite.runner.run_record import Assignment, State, header, look
 from evalsuite.runner.scoring import conditions_of
-from evalsuite.runner.workers.slot import StartWorker
+from evalsuite.runner.workers.pool import StartWorker
 from evalsuite.runner.workers.worker import Worker
 from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.journal import answered, peek
@@ -101,15 +100,10 @@ def _dry_run(
     for benchmark in state.todo:
         asked = conditions[benchmark.name]
         try:
-            chosen = choose_scorable(
-                benchmark,
-                source.outline(benchmark, asked.data_digest),
-                options.limit,
-                all_parts=options.config.mode == "infer",
-                shard=options.shard,
-            ).asked
+            outline = source.outline(benchmark, asked.data_digest)
         except KitError as error:
             raise IncompleteError(f"{benchmark.name}: {error}") from error
+        chosen = choose_scorable(benchmark, outline, options).asked
         wanted = header(benchmark, asked)
         known = {} if options.config.fresh else peek(where.journal(benchmark.name), wanted)
         plan.append(BenchmarkPlan(benchmark, len(chosen), sum(answered(known, i) for i in chosen)))
