@@ -31,14 +31,14 @@ class Limit:
     """A number of samples per benchmark, or a share of them."""
 
     count: int | None = None
-    share: float | None = None
+    share: float = 1.0
 
     def __str__(self) -> str:
         return str(self.count) if self.count is not None else f"{self.share:g}"
 
     def of(self, total: int) -> int:
         """The number of samples out of `total`: at least one, at most all."""
-        wanted = self.count if self.count is not None else round((self.share or 0) * total)
+        wanted = self.count if self.count is not None else round(self.share * total)
         return min(total, max(1, wanted))
 
 
