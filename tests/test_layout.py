@@ -118,7 +118,7 @@ def test_a_run_is_named_by_eight_characters_of_each_digest(tmp_path: Path) -> No
     [
         (Limit(count=1), 10, 1), (Limit(count=10), 10, 10), (Limit(count=11), 10, 10),
         (Limit(share=0.26), 10, 3), (Limit(share=0.24), 10, 2), (Limit(share=0.01), 10, 1),
-        (Limit(share=0.99), 10, 10), (Limit(count=5), 0, 0),
+        (Limit(share=0.99), 10, 10), (Limit(count=5), 0, 0), (Limit(), 10, 1),
     ],
 )  # fmt: skip
 def test_a_limit_is_at_least_one_sample_and_at_most_all(

@@ -31,7 +31,7 @@ class Limit:
     """A number of samples per benchmark, or a share of them."""
 
     count: int | None = None
-    share: float = 1.0
+    share: float = 0.0
 
     def __str__(self) -> str:
         return str(self.count) if self.count is not None else f"{self.share:g}"
@@ -46,7 +46,7 @@ def read_limit(text: str | None) -> Limit | None:
     """Parse ``--limit``: ``50`` samples, ``0.1`` of them, ``1.0`` for all. Raises `UsageError`."""
     if text is None:
         return None
-    if re.fullmatch(r"\d+", text) and int(text) > 0:
+    if re.fullmatch(r"\d+", text) and int(text):
         return Limit(count=int(text))
     if re.fullmatch(r"\d*\.\d+|1\.", text) and 0 < float(text) <= 1:
         return None if float(text) == 1 else Limit(share=float(text))
