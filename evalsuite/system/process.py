@@ -27,6 +27,10 @@ class ChildTimedOut(Exception):
     """The child did not answer in time and was killed."""
 
 
+_UNSET = ("PYTHONOPTIMIZE",)
+"""Variables that children do not get: transformers reads docstrings when it is imported."""
+
+
 class Child:
     """One child process and the connection to it."""
 
@@ -41,7 +45,11 @@ class Child:
             # -P: modules are not imported from the current directory.
             [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(lifetime_read)],
             pass_fds=(theirs.fileno(), lifetime_read),
-            env={**os.environ, **(env or {})},
+            env={
+                name: value
+                for name, value in {**os.environ, **(env or {})}.items()
+                if name not in _UNSET
+            },
             stdin=subprocess.DEVNULL,
             # Ctrl-C in a terminal reaches a whole process group; only the parent handles it.
             process_group=0,

@@ -315,7 +315,11 @@ class Kit:
             for folder in (self._settings.work, self._settings.media, self._settings.log.parent):
                 with disk_errors(folder):
                     folder.mkdir(parents=True, exist_ok=True)
-            self._child = Child("evalsuite.vlmevalkit.server", _ENVIRONMENT)
+            self._child = Child(
+                "evalsuite.vlmevalkit.server",
+                # Otherwise both are created in the home directory, which may be read-only.
+                _ENVIRONMENT | dict.fromkeys(("LMUData", "NLTK_DATA"), str(self._settings.work)),
+            )
             self._pending_replies = START_REPLIES
             self._child.send(self._settings)
         return self._child
