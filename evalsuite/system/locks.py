@@ -22,7 +22,7 @@ from evalsuite.system.files import disk_errors, open_regular
 HEARTBEAT_SECONDS = 5.0
 """How often the holder of a run's lock renews the time of its file."""
 HEARTBEATS = 3
-"""A holder that renews nothing for so many times is dead."""
+"""A holder that renews nothing for this number of times is dead."""
 
 
 class LockHeld(Exception):
