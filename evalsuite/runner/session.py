@@ -17,6 +17,7 @@ from evalsuite.benchmarks.data.search_paths import check_data_dir
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.checkpoint.locate import DEMOS, expand
+from evalsuite.checkpoint.processor import START
 from evalsuite.errors import UsageError
 from evalsuite.runner.config import CheckpointConfig, JudgeConfig, RunConfig
 from evalsuite.runner.events import DataProgress, Note, OnEvent
@@ -92,9 +93,8 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
     # Benchmark names are checked before a checkpoint is downloaded. The default depends on it.
     named = known.named(config.suite, config.benchmarks)
     read = _read_checkpoints(config)
-    if options.config.prompts == "native":
-        for checkpoint in read:
-            _check_template(checkpoint)
+    for checkpoint in read:
+        _check_prompts(checkpoint, options.config.prompts)
     check_data_dir(config.data_dir)
     chosen = _overridden(named or _default(known, config), config)
     cache.limit_bytes()  # raises if the limit is not a size
@@ -178,7 +178,16 @@ def _devices(config: RunConfig, emit: OnEvent) -> tuple[tuple[str, ...], int | N
     return chosen, threads, devices.dtype_for(chosen[0], config.dtype)
 
 
-def _check_template(checkpoint: Checkpoint) -> None:
+def _check_prompts(checkpoint: Checkpoint, prompts: str) -> None:
+    """Raise `UsageError` if no prompt of the style `prompts` can be made for `checkpoint`."""
+    if prompts != "native":
+        if not checkpoint.has_start_token:
+            raise UsageError(
+                f"{checkpoint.source}: the tokenizer has no {START}, with which VLMEvalKit's "
+                "prompts for SmolVLM begin; use --prompts native (VLMEvalKit asks "
+                "Idefics3-8B-Llama3 with another class, which is not supported)"
+            )
+        return
     from evalsuite.smolvlm import chat_template  # jinja2: only --prompts native needs it
 
     chat_template.check(checkpoint.chat_template, str(checkpoint.processor_path))

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from transformers import AutoProcessor
+from transformers import AutoImageProcessor, AutoTokenizer
 
+from evalsuite.checkpoint.processor import read_image_seq_len
 from evalsuite.sample import Ended
 from evalsuite.smolvlm import batch_limits
 from evalsuite.smolvlm.cost_accounting import CostShares
@@ -24,7 +25,7 @@ from evalsuite.smolvlm.image_decoder import DECODE_TIMEOUT
 from evalsuite.smolvlm.image_processing import Tiler, normalisation_table
 from evalsuite.smolvlm.media_loader import MediaKey, MediaReader, Window, WindowLoader
 from evalsuite.smolvlm.memory import free_bytes, free_host_bytes, peak_bytes, peak_resident_bytes
-from evalsuite.smolvlm.model import Model, load
+from evalsuite.smolvlm.model import NOT_A_NUMBER, Model, load
 from evalsuite.smolvlm.requests import Answer, Question, QuestionId, Stats
 from evalsuite.smolvlm.roofline import Shape, shape_of
 from evalsuite.smolvlm.scheduler import BatchScheduler, EncodedPrompt, Response
@@ -65,10 +66,13 @@ class Engine:
         the parts of the checkpoint do not fit together, and the errors of transformers for
         unreadable files.
         """
-        processing = AutoProcessor.from_pretrained(settings.processor or directory)
+        # Not AutoProcessor: it also needs video settings, and all its files in one directory.
+        images = settings.processor or Path(directory)
+        image_processor = AutoImageProcessor.from_pretrained(images)
+        tokenizer = AutoTokenizer.from_pretrained(settings.tokenizer or directory)
         self._model = model or load(Path(directory), settings.device, settings.dtype, settings.base)
-        self._tokenizer = PromptTokenizer(processing)
-        tiler = Tiler(processing.image_processor, settings.longest_edge)
+        self._tokenizer = PromptTokenizer(tokenizer, read_image_seq_len(images))
+        tiler = Tiler(image_processor, settings.longest_edge)
         _check_fit(self._model, tiler, self._tokenizer)
         self._reader = MediaReader(tiler, decoders or _default_decoders(), decode_timeout)
         self._limits = batch_limits.choose(
@@ -84,7 +88,7 @@ class Engine:
         side = tiler.side // self._model.patch_size
         self._encoder = VisionEncoder(
             self._model,
-            normalisation_table(processing.image_processor),
+            normalisation_table(image_processor),
             max(1, self._limits.patches // side**2),
         )
         self._scheduler = BatchScheduler(
@@ -161,13 +165,18 @@ class Engine:
             yield self._with_costs(answers, [], asked, shares, started)
 
     def _to_answers(self, responses: Sequence[Response]) -> list[Answer]:
-        texts = self._tokenizer.decode([response.tokens or [] for response in responses])
+        # Without NOT_A_NUMBER, which the tokenizer does not know.
+        tokens_of = [[t for t in response.tokens or [] if t >= 0] for response in responses]
+        texts = self._tokenizer.decode(tokens_of)
         answers = []
         for response, text in zip(responses, texts, strict=True):
             id_, tokens = response.prompt.question.id, response.tokens
             if tokens is None:
                 length = f"{len(response.prompt.ids):,} tokens"
                 why = f"out of memory: a prompt of {length} does not fit on {self.device}"
+                answers.append(_error_answer(response.prompt.question, why))
+            elif tokens[-1] == NOT_A_NUMBER:
+                why = "the model's output is not a number"
                 answers.append(_error_answer(response.prompt.question, why))
             else:
                 stopped = tokens[-1] in self._model.end_tokens

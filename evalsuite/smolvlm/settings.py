@@ -17,7 +17,9 @@ class EngineSettings:
     base: Path | None = None
     """Base model, if the checkpoint is a LoRA adapter."""
     processor: Path | None = None
-    """Checkpoint whose processor files are used, if not its own."""
+    """Directory of the image settings, if not the checkpoint's."""
+    tokenizer: Path | None = None
+    """Directory of the tokenizer, if not the checkpoint's."""
     longest_edge: int | None = None
     """Images are resized to this longest edge, in pixels. None: as the processor does."""
     workers_per_device: int = 1
