@@ -27,7 +27,7 @@ from evalsuite.smolvlm.profiler import (
     questions,
     share_of_matrix_rate,
 )
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.smolvlm.requests import EngineSettings
 from tests.builders.checkpoints import make_checkpoint, train_adapter
 
 

@@ -622,21 +622,16 @@ def test_list_of_what(tmp_path: Path) -> None:
 # What it costs
 
 
-def test_reports_load_nothing_heavy_and_fast() -> None:
+def test_reports_load_nothing_heavy() -> None:
     code = (
-        "import sys, time; start = time.perf_counter(); import evalsuite.report.writers.terminal;"
-        "print(time.perf_counter() - start);"
+        "import sys, evalsuite.report.writers.terminal;"
         "import evalsuite.report.writers.output, evalsuite.runs.find;"
         "import evalsuite.report.progress.runs, evalsuite.report.export.leaderboard;"
         "import evalsuite.report.tables.listing, evalsuite.report.writers.json;"
         "heavy = {'torch', 'transformers', 'vlmeval', 'pandas', 'numpy', 'pydantic'};"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        for _ in range(3)
-    ]
-    assert min(float(done.stdout) for done in runs) < 0.5
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_github_makes_no_links_of_names() -> None:

@@ -5,6 +5,7 @@
 
 import csv
 import dataclasses
+import functools
 import io
 import json
 import random
@@ -33,6 +34,7 @@ from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun
 from evalsuite.runs.storage import run_to_plain
 from evalsuite.system.files import to_json_line
+from tests.builders.cpu_time import cpu_units
 from tests.builders.golden import golden, parsed
 from tests.builders.hostile import HOSTILE
 from tests.builders.runs import failure, found, run, score, settings
@@ -244,7 +246,7 @@ def test_markdown_read_back_gives_the_same_cells(grid: Grid, compact: bool) -> N
 
 
 BUDGET = """
-import sys, time
+import sys
 sys.argv = ["evalsuite", "report", "--output-dir", "{results}", "--format", "{form}", "-o", "{out}"]
 from evalsuite.__main__ import main
 try:
@@ -253,7 +255,6 @@ except SystemExit as stop:
     assert stop.code == 0, stop.code
 heavy = {{"torch", "transformers", "vlmeval", "pandas", "matplotlib"}} & set(sys.modules)
 assert not heavy, heavy
-print(time.process_time())
 """
 
 
@@ -273,7 +274,7 @@ def stored_quickly(directory: Path, name: str, benchmarks: dict[str, list[bool]]
     (directory / name / "0123abcd" / "run.json").write_text(json.dumps(made))
 
 
-def test_a_hundred_runs_of_25_benchmarks_in_two_cpu_seconds(tmp_path: Path) -> None:
+def test_a_hundred_runs_of_25_benchmarks_are_reported_quickly(tmp_path: Path) -> None:
     """With the samples of all of them on disk; only those of the two best are read."""
     chance = random.Random(0)
     names = [f"{'Video' if index > 15 else 'Bench'}{index}" for index in range(25)]
@@ -284,9 +285,9 @@ def test_a_hundred_runs_of_25_benchmarks_in_two_cpu_seconds(tmp_path: Path) -> N
     for form in ("table", "json"):
         out = tmp_path / form
         code = BUDGET.format(results=tmp_path / "results", form=form, out=out)
-        runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                               check=True) for _ in range(2)]  # fmt: skip
-        seconds = min(float(done.stdout) for done in runs)
-        assert seconds < 2.0, f"{form}: {seconds:.2f} s"
+        start = functools.partial(subprocess.run, [sys.executable, "-c", code], check=True)
+        units = cpu_units(start, 2)
+        print(f"{form}: {units:.2f} units")
+        assert units < 12
     assert "Holm-adjusted over 28 columns" in (tmp_path / "table").read_text()
     assert json.loads((tmp_path / "json").read_text())[99]["report"]["leads"]

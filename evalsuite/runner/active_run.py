@@ -71,19 +71,18 @@ class ActiveRun:
         total = sum(len(reruns.ids) for reruns in started)
         return total - sum(len(reruns.pending) for reruns in started), total
 
-    def open_jobs(self, source: SampleSource) -> list[tuple[Benchmark, KitError | Failure]]:
-        """Open a job for each benchmark that is left; returns those that failed, and why."""
-        failed: list[tuple[Benchmark, KitError | Failure]] = []
+    def open_jobs(self, source: SampleSource) -> list[Failure]:
+        """Open a job for each benchmark that is left; returns the failures."""
+        failed: list[Failure] = []
         for benchmark in self.state.todo:
             try:
                 job = self._open_job(benchmark, source)
             except KitError as error:
-                failed.append((benchmark, error))
-                continue
+                job = source.failure(benchmark, error)
             if isinstance(job, Job):
                 self.jobs.append(job)
             else:
-                failed.append((benchmark, job))
+                failed.append(job)
         self._choose_reruns()
         return failed
 
@@ -124,13 +123,7 @@ class ActiveRun:
     def _open_job(self, benchmark: Benchmark, source: SampleSource) -> Job | Failure:
         conditions, options = self._conditions[benchmark.name], self._options
         outline = source.outline(benchmark, conditions.data_digest)
-        choice = choose_scorable(
-            benchmark,
-            outline,
-            options.limit,
-            all_parts=options.config.mode == "infer",
-            shard=options.shard,
-        )
+        choice = choose_scorable(benchmark, outline, options)
         chosen = choice.asked
         if not chosen and options.shard is None:
             return Failure(

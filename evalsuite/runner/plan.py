@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runs.layout import Limit, Shard
 
 
@@ -57,24 +58,19 @@ def choose(samples: Sequence[Grouped], limit: Limit | None) -> list[str]:
 
 
 def choose_scorable(
-    benchmark: Benchmark,
-    samples: Sequence[Listed],
-    limit: Limit | None,
-    *,
-    all_parts: bool,
-    shard: Shard | None = None,
+    benchmark: Benchmark, samples: Sequence[Listed], options: ResolvedConfig
 ) -> Choice:
     """`choose` without the samples that only a judge can score, if there is no judge.
 
-    They are removed after choosing, so that a later run with a judge has the same choice.
-    `all_parts` keeps them: predictions may be scored later. A `shard` gets its part of the rest.
+    They are removed after choosing, so that a later run with a judge has the same choice, and kept
+    with ``--mode infer``: predictions may be scored later. A shard gets its part of the rest.
     """
-    chosen = choose(samples, limit)
+    chosen = choose(samples, options.limit)
     parts = {sample.id: sample.part for sample in samples}
-    asked = [id_ for id_ in chosen if all_parts or benchmark.scorable(parts[id_])]
-    left_out = len(chosen) - len(asked)
-    mine = asked if shard is None else part_of(samples, asked, shard)
-    return Choice(mine, left_out, whole=asked)
+    keep_all = options.config.mode == "infer"
+    asked = [id_ for id_ in chosen if keep_all or benchmark.scorable(parts[id_])]
+    mine = asked if options.shard is None else part_of(samples, asked, options.shard)
+    return Choice(mine, len(chosen) - len(asked), whole=asked)
 
 
 def part_of(samples: Iterable[Grouped], chosen: Sequence[str], shard: Shard) -> list[str]:

@@ -101,15 +101,10 @@ def _dry_run(
     for benchmark in state.todo:
         asked = conditions[benchmark.name]
         try:
-            chosen = choose_scorable(
-                benchmark,
-                source.outline(benchmark, asked.data_digest),
-                options.limit,
-                all_parts=options.config.mode == "infer",
-                shard=options.shard,
-            ).asked
+            outline = source.outline(benchmark, asked.data_digest)
         except KitError as error:
             raise IncompleteError(f"{benchmark.name}: {error}") from error
+        chosen = choose_scorable(benchmark, outline, options).asked
         wanted = header(benchmark, asked)
         known = {} if options.config.fresh else peek(where.journal(benchmark.name), wanted)
         plan.append(BenchmarkPlan(benchmark, len(chosen), sum(answered(known, i) for i in chosen)))

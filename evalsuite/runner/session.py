@@ -25,7 +25,7 @@ from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.workers import ray_client
-from evalsuite.runner.workers.ray_messages import uses_gpu
+from evalsuite.runner.workers.ray_nodes import uses_gpu
 from evalsuite.runs.comparable import EXACT, JudgeId
 from evalsuite.runs.layout import RunPaths, read_limit, read_shard, run_paths
 from evalsuite.runs.records import FoundRun, Run
@@ -188,7 +188,7 @@ def _check_prompts(checkpoint: Checkpoint, prompts: str) -> None:
                 "Idefics3-8B-Llama3 with another class, which is not supported)"
             )
         return
-    from evalsuite.smolvlm import chat_template  # jinja2: only --prompts native needs it
+    from evalsuite.smolvlm import chat_template  # slow; only --prompts native needs it
 
     chat_template.check(checkpoint.chat_template, str(checkpoint.processor_path))
 

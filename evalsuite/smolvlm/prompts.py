@@ -53,7 +53,7 @@ def build(
     if the checkpoint's chat template is missing or invalid.
     """
     if options.style == "native":
-        # Imports jinja2, which the other style does not need.
+        # Imports transformers, which the other style does not need.
         from evalsuite.smolvlm import chat_template as native
 
         text = native.render_prompt(messages, options.chat_template)

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.errors import UsageError
-from evalsuite.smolvlm.requests import Answer, Question
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.smolvlm.requests import Answer, EngineSettings, Question
 from evalsuite.system.hashing import FileIdentity, has_changed
 from evalsuite.system.process import Child, ChildDied, serve, write_to
 from evalsuite.system.text import one_line
