@@ -122,6 +122,11 @@ def embedding_rows(shapes: Mapping[str, Shape]) -> int | None:
     return next((shapes[n][0] for n, t, fits in _adapted(shapes) if _replaces(t, fits)), None)
 
 
+def changes_head(shapes: Mapping[str, Shape]) -> bool:
+    """Whether an adapter changes the embeddings or the head, which may be tied in its base."""
+    return any(target in (EMBEDDINGS, HEAD) for _, target, _ in _adapted(shapes))
+
+
 def _replaces(target: str, fits: _Fits) -> bool:
     return target in (EMBEDDINGS, HEAD) and fits is operator.eq
 

@@ -22,9 +22,9 @@ def run_like(
     raises, and `UsageError` for several checkpoints.
     """
     prepared = prepare(as_run(baseline, config, only), emit)
-    if len(prepared.checkpoints) > 1:
+    if (count := len(prepared.checkpoints) + len(prepared.unread)) > 1:
         raise UsageError(
-            f"--ckpt {config.ckpt[0]}: names {len(prepared.checkpoints)} checkpoints, but "
+            f"--ckpt {config.ckpt[0]}: names {count} checkpoints, but "
             "one is gated at a time; name one of them"
         )
     (run,) = evaluate_prepared(prepared, emit)

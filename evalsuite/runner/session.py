@@ -19,7 +19,7 @@ from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.checkpoint.locate import DEMOS, expand
 from evalsuite.checkpoint.processor import START
 from evalsuite.errors import UsageError
-from evalsuite.runner.config import CheckpointConfig, JudgeConfig, RunConfig
+from evalsuite.runner.config import JudgeConfig, RunConfig
 from evalsuite.runner.events import DataProgress, Note, OnEvent
 from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
@@ -43,6 +43,8 @@ class Evaluated:
     found: list[FoundRun]
     benchmarks: frozenset[str]
     """Names of the requested benchmarks. A run may also have outcomes of others."""
+    unread: tuple[str, ...] = ()
+    """Why directories that match a pattern are not evaluated."""
 
     @property
     def runs(self) -> list[Run]:
@@ -51,8 +53,9 @@ class Evaluated:
 
     @property
     def complete(self) -> bool:
-        """Whether every requested benchmark has a score."""
-        return not any(f.benchmark in self.benchmarks for r in self.runs for f in r.failures)
+        """Whether every requested benchmark of every checkpoint has a score."""
+        failures = (f for r in self.runs for f in r.failures)
+        return not self.unread and not any(f.benchmark in self.benchmarks for f in failures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,8 @@ class Prepared:
     """A configuration with all its inputs found and checked."""
 
     checkpoints: list[Checkpoint]
+    unread: tuple[str, ...]
+    """Why other directories that match a pattern are not evaluated."""
     benchmarks: list[Benchmark]
     """With ``data`` located, and with the judge where the metric uses one."""
     options: ResolvedConfig
@@ -81,7 +86,9 @@ def run_all(config: RunConfig, emit: OnEvent) -> Evaluated:
     runs = evaluate_prepared(prepared, emit)
     places = [] if config.dry_run else map(prepared.paths, prepared.checkpoints)
     found = [FoundRun(at.run_json, run) for at, run in zip(places, runs, strict=True)]
-    return Evaluated(found, frozenset(b.name for b in prepared.benchmarks))
+    for why in prepared.unread:  # again, below the other checkpoints' progress
+        emit(Note(f"not evaluated: {why}"))
+    return Evaluated(found, frozenset(b.name for b in prepared.benchmarks), prepared.unread)
 
 
 def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
@@ -92,9 +99,9 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
     known = catalogue.load(config.benchmarks_file)
     # Benchmark names are checked before a checkpoint is downloaded. The default depends on it.
     named = known.named(config.suite, config.benchmarks)
-    read = _read_checkpoints(config)
-    for checkpoint in read:
-        _check_prompts(checkpoint, options.config.prompts)
+    read, unread = _read_checkpoints(config)
+    for why in unread:
+        emit(Note(f"not evaluated: {why}"))
     check_data_dir(config.data_dir)
     chosen = _overridden(named or _default(known, config), config)
     cache.limit_bytes()  # raises if the limit is not a size
@@ -117,6 +124,7 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
     )
     return Prepared(
         checkpoints=read,
+        unread=unread,
         benchmarks=[_judged(benchmark, judge) for benchmark in ready],
         options=options,
         judge=judge,
@@ -233,16 +241,29 @@ def _overridden(chosen: Sequence[Benchmark], config: RunConfig) -> list[Benchmar
     return catalogue.override(chosen, config.set)
 
 
-def _read_checkpoints(config: CheckpointConfig) -> list[Checkpoint]:
+def _read_checkpoints(config: RunConfig) -> tuple[list[Checkpoint], tuple[str, ...]]:
+    """Read the checkpoints; also returns why some directories of a pattern cannot be read."""
     if not config.ckpt:
         raise UsageError("no checkpoint: name one with --ckpt (for a first try: --ckpt demo)")
     sources = dict.fromkeys(found for given in config.ckpt for found in expand(given))
     if config.name is not None and len(sources) > 1:
         raise UsageError("--name: names one checkpoint, but --ckpt gives several")
-    return [
-        checkpoints.read(source, processor=config.processor, base=config.base, name=config.name)
-        for source in sources
-    ]
+    found, unread = [], []
+    for source in sources:
+        try:
+            checkpoint = checkpoints.read(
+                source, processor=config.processor, base=config.base, name=config.name
+            )
+            _check_prompts(checkpoint, config.prompts)
+            found.append(checkpoint)
+        except UsageError as error:
+            # A pattern may match a directory that is not complete yet, or another one.
+            if source in config.ckpt:
+                raise
+            unread.append(error)
+    if unread and not found:
+        raise unread[0]
+    return found, tuple(map(str, unread))
 
 
 def _check_writable(directory: Path, what: str, remedy: str) -> None:

@@ -22,11 +22,24 @@ from evalsuite.smolvlm import batch_limits
 from evalsuite.smolvlm.cost_accounting import CostShares
 from evalsuite.smolvlm.formats import IMAGE_TOKEN
 from evalsuite.smolvlm.image_decoder import DECODE_TIMEOUT
-from evalsuite.smolvlm.image_processing import Tiler, normalisation_table
+from evalsuite.smolvlm.image_processing import MediaTiles, Tiler, normalisation_table
 from evalsuite.smolvlm.media_loader import MediaKey, MediaReader, Window, WindowLoader
-from evalsuite.smolvlm.memory import free_bytes, free_host_bytes, peak_bytes, peak_resident_bytes
+from evalsuite.smolvlm.memory import (
+    free_bytes,
+    free_host_bytes,
+    is_fatal,
+    peak_bytes,
+    peak_resident_bytes,
+)
 from evalsuite.smolvlm.model import NOT_A_NUMBER, Model, load
-from evalsuite.smolvlm.requests import Answer, EngineSettings, Question, QuestionId, Stats
+from evalsuite.smolvlm.requests import (
+    Answer,
+    EngineSettings,
+    Question,
+    QuestionId,
+    Stats,
+    raised,
+)
 from evalsuite.smolvlm.roofline import Shape, shape_of
 from evalsuite.smolvlm.scheduler import BatchScheduler, EncodedPrompt, Response
 from evalsuite.smolvlm.tokenization import PromptTokenizer
@@ -110,8 +123,8 @@ class Engine:
         """Answer `questions` in any order; yields one list of answers per finished batch.
 
         `questions` is read ahead in a thread and may block. A problem with a question or its media
-        gives an answer with ``ended="error"``. An exception is either a bug or raised by
-        `questions`.
+        gives an answer with ``ended="error"``, also an exception of the model. Other exceptions are
+        those of `questions`, or the device cannot be used any more.
         """
         size = max(128, 4 * self._limits.questions)
         windows = WindowLoader(questions, self._reader, size, self._limits.tile_bytes)
@@ -144,10 +157,29 @@ class Engine:
         """Encode the media of `window`; reuse features of the previous window, `before`."""
         features = {k: v for k, v in before.features.items() if k in window.grids}
         failed = {k: v for k, v in before.failed.items() if k in window.grids}
-        new, unencoded = self._encoder.encode(window.tiles)
+        new, unencoded = self._encode(window.tiles)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # so that its time is not counted as prefill
         return EncodedMedia(features | new, {**window.failed, **failed, **unencoded})
+
+    def _encode(
+        self, tiles: Mapping[MediaKey, MediaTiles]
+    ) -> tuple[dict[MediaKey, torch.Tensor], dict[MediaKey, str]]:
+        """Encode `tiles`; a medium for which the model raises an error fails alone."""
+        try:
+            return self._encoder.encode(tiles)
+        except Exception as error:
+            if is_fatal(error):
+                raise
+            if len(tiles) == 1:
+                return {}, dict.fromkeys(tiles, raised(error))
+        features: dict[MediaKey, torch.Tensor] = {}
+        failed: dict[MediaKey, str] = {}
+        for key, one in tiles.items():
+            encoded, reasons = self._encode({key: one})
+            features |= encoded
+            failed |= reasons
+        return features, failed
 
     def _answer_window(
         self, window: Window, encoded: EncodedMedia, shares: CostShares
@@ -170,7 +202,9 @@ class Engine:
         answers = []
         for response, text in zip(responses, texts, strict=True):
             id_, tokens = response.prompt.question.id, response.tokens
-            if tokens is None:
+            if response.error is not None:
+                answers.append(_error_answer(response.prompt.question, response.error))
+            elif tokens is None:
                 length = f"{len(response.prompt.ids):,} tokens"
                 why = f"out of memory: a prompt of {length} does not fit on {self.device}"
                 answers.append(_error_answer(response.prompt.question, why))
@@ -230,7 +264,10 @@ class Engine:
         )
         prompts: list[EncodedPrompt] = []
         for (question, keys), ids in zip(askable, expanded, strict=True):
-            if len(ids) > self._model.max_positions:
+            if max(ids, default=0) >= self.shape.vocabulary:
+                why = f"the prompt has token {max(ids)}, which has no embedding"
+                errors.append(_error_answer(question, why))
+            elif len(ids) > self._model.max_positions:
                 limit = f"the checkpoint's limit is {self._model.max_positions:,}"
                 errors.append(
                     _error_answer(question, f"the prompt has {len(ids):,} tokens; {limit}")

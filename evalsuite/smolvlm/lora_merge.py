@@ -24,11 +24,12 @@ def merge(base: Any, adapter: Path, dtype: torch.dtype) -> Any:
     _check_known(adapter, LoraConfig)
     settings = LoraConfig.from_pretrained(adapter)
     tensors = read_safetensors_header(adapter / lora.WEIGHTS)
-    rows = lora.embedding_rows({name: tensor.shape for name, tensor in tensors.items()})
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    rows = lora.embedding_rows(shapes)
     if rows is not None and rows > base.get_input_embeddings().num_embeddings:
         # Training added tokens. The adapter replaces all rows, so their first values do not matter.
         base.resize_token_embeddings(rows, mean_resizing=False)
-    if not getattr(settings, "ensure_weight_tying", False):
+    if lora.changes_head(shapes) and not getattr(settings, "ensure_weight_tying", False):
         # In training, an adapter of the head does not change the embeddings it is tied to.
         base.lm_head.weight = torch.nn.Parameter(base.lm_head.weight.detach().clone())
     adapted = PeftModel(base, settings)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.errors import UsageError
-from evalsuite.smolvlm.requests import Answer, EngineSettings, Question
+from evalsuite.smolvlm.requests import Answer, EngineSettings, Question, raised
 from evalsuite.system.hashing import FileIdentity, has_changed
 from evalsuite.system.process import Child, ChildDied, serve, write_to
 from evalsuite.system.text import one_line
@@ -77,7 +77,14 @@ class BatchDone:
     host_memory_bytes: int | None = None
 
 
-Message = Assigned | Ready | LoadFailed | BatchDone
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The engine raised an error and cannot be used any more; the worker ends."""
+
+    reason: str
+
+
+Message = Assigned | Ready | LoadFailed | BatchDone | Crashed
 """What a worker sends."""
 
 _ENVIRONMENT = {
@@ -157,12 +164,16 @@ def main() -> None:
         while (question := incoming.get()) is not None:
             yield question
 
-    with engine:
-        for answers in engine.answer(questions()):
-            stats = engine.stats
-            connection.send(
-                BatchDone(tuple(answers), stats.peak_memory_bytes, stats.host_memory_bytes)
-            )
+    try:
+        with engine:
+            for answers in engine.answer(questions()):
+                stats = engine.stats
+                connection.send(
+                    BatchDone(tuple(answers), stats.peak_memory_bytes, stats.host_memory_bytes)
+                )
+    except Exception as error:  # noqa: BLE001 - the reason for the parent
+        traceback.print_exc()
+        connection.send(Crashed(raised(error)))
 
 
 def _check_unchanged(files: Sequence[FileIdentity]) -> None:
