@@ -23,6 +23,7 @@ from rich.console import Console
 
 from evalsuite.benchmarks.catalogue import load
 from evalsuite.cli import report
+from evalsuite.cli.options import FORMATS
 from evalsuite.report import format as words
 from evalsuite.report.model.notes import Footnote
 from evalsuite.report.model.select import Wanted, tables
@@ -92,7 +93,7 @@ def everything(tmp_path: Path) -> tuple[list[FoundRun], Wanted]:
 SUFFIX = {"table": "txt", "markdown": "md"}
 
 
-@pytest.mark.parametrize("form", report.FORMATS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_golden(form: str, tmp_path: Path) -> None:
     runs, wanted = everything(tmp_path)
     report.write(runs, form, tmp_path / "report", wanted)
@@ -106,7 +107,7 @@ def rendered(runs: list[FoundRun], form: str, tmp_path: Path, wanted: Wanted) ->
 
 def test_every_format_marks_the_same_as_best(tmp_path: Path) -> None:
     runs, wanted = everything(tmp_path)
-    shown = {form: rendered(runs, form, tmp_path, wanted) for form in report.FORMATS}
+    shown = {form: rendered(runs, form, tmp_path, wanted) for form in FORMATS}
     expected = ["70.0", "90.0", "90.0 ± 2.2", "50.0", "50.0 ± 2.2"]
     page = html.document_fromstring(shown["html"])
     strong = [element.text_content() for element in page.iter("strong")]
@@ -145,7 +146,7 @@ def test_a_terminal_has_them_in_bold(tmp_path: Path) -> None:
         (failure("A"), "no score: scoring failed: no module named foo; see kit.log"),
     ],
 )
-@pytest.mark.parametrize("form", report.FORMATS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_every_format_has_the_notes_of_a_score(
     form: str, outcome: Any, words_of_it: str, tmp_path: Path
 ) -> None:
@@ -153,7 +154,7 @@ def test_every_format_has_the_notes_of_a_score(
     assert words_of_it in rendered(runs, form, tmp_path, Wanted())
 
 
-@pytest.mark.parametrize("form", report.FORMATS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_every_format_has_the_notes_of_a_run(form: str, tmp_path: Path) -> None:
     limited = run("a", score("A", 1.0), limit="50", finished=None)
     blind = run("b", score("A", 2.0), settings=settings(blind=True))
@@ -188,7 +189,7 @@ def test_hostile_names_in_every_format(name: str, tmp_path: Path) -> None:
         run("b", score(name, 1.0), settings={**settings(), "engine": name}),
     ])  # fmt: skip
     visible = words.visible(name)
-    for form in report.FORMATS:
+    for form in FORMATS:
         shown = rendered(runs, form, tmp_path, Wanted(facts=("memory", "digest")))
         assert all(c.isprintable() or c == "\n" for c in shown), form
         if form == "html":

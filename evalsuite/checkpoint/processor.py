@@ -13,6 +13,7 @@ from typing import Any
 
 from evalsuite.checkpoint.json_files import read_json_object, read_optional_object
 from evalsuite.errors import UsageError
+from evalsuite.system.files import MAX_JSON_BYTES, read_bytes
 
 IMAGE_FILES = ("preprocessor_config.json", "processor_config.json")
 TOKENIZER = "tokenizer.json"
@@ -205,7 +206,7 @@ def _chat_templates(directory: Path) -> list[tuple[Path, str]]:
         path = directory / name
         found.append((path, read_optional_object(path).get("chat_template")))
     if jinja.exists():
-        found.append((jinja, jinja.read_text(encoding="utf-8", errors="replace")))
+        found.append((jinja, read_bytes(jinja, MAX_JSON_BYTES).decode(errors="replace")))
     path = directory / "tokenizer_config.json"
     found.append((path, read_optional_object(path).get("chat_template")))
     templates = []

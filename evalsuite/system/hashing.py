@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from evalsuite.errors import DiskError, UsageError
-from evalsuite.system.files import write_atomically
+from evalsuite.system.files import open_regular, write_atomically
 
 Algorithm = Literal["sha256", "md5"]
 """MD5 is used only to compare with published digests."""
@@ -106,7 +106,7 @@ def identify(path: Path, *, cache: Path | None = None) -> FileIdentity:
 def has_changed(file: FileIdentity) -> bool:
     """Whether the content of `file` is another one now; true if it cannot be read.
 
-    It is read again if its stamp differs, for example in a copy on another machine, or cannot tell.
+    It is read again if its stamp differs, as in a copy on another machine, or is too new.
     """
     try:
         if file.settled and read_stamp(file.path) == file.stamp:
@@ -135,7 +135,7 @@ def _changed(path: Path) -> UsageError:
 
 
 def _hash(path: Path, algorithm: Algorithm) -> str:
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         return hashlib.file_digest(file, lambda: _hasher(algorithm)).hexdigest()
 
 
