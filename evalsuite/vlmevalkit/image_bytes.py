@@ -39,11 +39,19 @@ def lossless_suffix(data: bytes) -> str | None:
 _ORIENTATION = 0x0112
 
 
-def re_encoded(data: bytes, suffix: str) -> bytes:
-    """Encode as ``vlmeval/smp/vlm.py:decode_base64_to_image_file`` does."""
+def re_encoded(data: bytes, suffix: str) -> tuple[bytes, str]:
+    """Encode as ``vlmeval/smp/vlm.py:decode_base64_to_image_file`` does; returns bytes and suffix.
+
+    That raises for modes that the format of `suffix` does not have, such as CMYK in PNG. Then the
+    file is kept as it is, and shown as if a path had named it.
+    """
     image = open_image(data)
     if image.mode in ("RGBA", "P", "LA"):
         image = image.convert("RGB")
+    image.load()
     buffer = io.BytesIO()
-    image.save(buffer, format=PILImage.registered_extensions()[suffix.lower()])
-    return buffer.getvalue()
+    try:
+        image.save(buffer, format=PILImage.registered_extensions()[suffix.lower()])
+    except OSError:
+        return data, f".{image.format or 'image'}".lower()
+    return buffer.getvalue(), suffix

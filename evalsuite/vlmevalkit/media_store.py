@@ -100,12 +100,12 @@ class MediaStore:
         if key in self._images and _mark_used(Path(self._images[key])):
             return self._images[key]
         with _media_errors("its image"):
-            data = base64.b64decode(text)
+            data = base64.b64decode(text.translate(_URL_SAFE))
             kept = lossless_suffix(data) if suffix == ".png" else None
             if kept is None:
-                data = re_encoded(data, suffix)
+                data, kept = re_encoded(data, suffix)
         digest = hashlib.sha256(data).hexdigest()
-        path = self._root / digest[:2] / f"{digest}{kept or suffix}"
+        path = self._root / digest[:2] / f"{digest}{kept}"
         _write_once(path, data)
         self._images[key] = str(path)
         self._digests[str(path)] = digest
@@ -171,6 +171,8 @@ class MediaStore:
             shutil.rmtree(draft, ignore_errors=True)
 
 
+_URL_SAFE = {ord("-"): "+", ord("_"): "/"}
+"""From base64 for addresses to standard base64."""
 _MAX_VIDEOS_IN_PARALLEL = 8
 """Videos decoded in parallel; each keeps some decoded frames in memory."""
 _METADATA_FILE = "frames.json"
