@@ -10,6 +10,7 @@ from evalsuite.errors import EvalsuiteError
 from evalsuite.system import process
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.text import one_line
+from evalsuite.vlmevalkit import deferred_imports
 from evalsuite.vlmevalkit.client import KitSettings, KitStartError, RequestFailure
 from evalsuite.vlmevalkit.judge import Judge
 
@@ -64,7 +65,8 @@ def _request_handler(settings: KitSettings) -> Callable[..., Any]:
     # VLMEvalKit sets variables from a file .env beside its package, among them keys.
     dotenv.dotenv_values = lambda *_, **__: {}
     # Imports VLMEvalKit, which takes seconds and writes to the terminal.
-    from evalsuite.vlmevalkit import datasets, scoring, workarounds
+    with deferred_imports.deferred():
+        from evalsuite.vlmevalkit import datasets, scoring, workarounds
 
     workarounds.apply()
     cache = datasets.DatasetCache(settings.work, settings.media, lossless=settings.lossless)

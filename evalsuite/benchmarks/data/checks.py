@@ -2,28 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.filesize import decimal
 
 from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.benchmarks.data import prepare
 from evalsuite.benchmarks.data.errors import DataError
 from evalsuite.benchmarks.data.inspect_tree import TreeContents
+from evalsuite.benchmarks.data.search_paths import data_path, is_video_tree
+from evalsuite.errors import UsageError
+
+HashTable = Callable[[Path], str | None]
+"""Returns the MD5 of a table in hex, or None if it does not hash the table."""
 
 
-def compare_with_published(
-    benchmark: Benchmark,
-    root: Path,
-    tables: Mapping[str, Path],
-    md5: Callable[[Path], str | None],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """Data that exists."""
+
+    path: Path
+    contents: TreeContents | None
+    """None unless it is the directory tree of a video dataset."""
+    compared: bool | None
+    """Whether the MD5s of all tables were compared; None if none is published."""
+    modified: DataError | None
+    """How a table differs from the published one."""
+    incomplete: DataError | None
+    """Which videos are missing."""
+
+
+@contextmanager
+def checked(benchmark: Benchmark, data_dir: Path | None, md5: HashTable) -> Iterator[Checked]:
+    """Check the data of `benchmark`. Raises `DataError` if it is absent or unreadable."""
+    path = data_path(benchmark, data_dir)
+    if not path.exists():
+        raise _absent(benchmark, data_dir, path)
+    with ExitStack() as stack:
+        contents = None
+        tables, root = {benchmark.dataset: path} if benchmark.data is None else {}, path.parent
+        if is_video_tree(benchmark):
+            contents = stack.enter_context(prepare.inspected(benchmark.dataset, path))
+            tables, root = dict(contents.tables), path
+        try:
+            compared, modified = _compare_with_published(benchmark, root, tables, md5)
+        except UsageError as unreadable:
+            raise DataError(str(unreadable), "fix this and rerun") from unreadable
+        yield Checked(
+            path=path,
+            contents=contents,
+            compared=compared,
+            modified=modified,
+            incomplete=_incomplete(benchmark, contents) if contents and contents.lacking else None,
+        )
+
+
+def _compare_with_published(
+    benchmark: Benchmark, root: Path, tables: Mapping[str, Path], md5: HashTable
 ) -> tuple[bool | None, DataError | None]:
-    """Compare the MD5 of `tables` with the published ones.
-
-    Returns whether all were compared (None if none is published), and the error of the first table
-    that differs. `md5` returns None for a table that it does not hash. `root` is the directory that
-    the error names.
-    """
+    """Whether all `tables` were compared, and the error of the first that differs, below `root`."""
     published = benchmark.published.md5 if benchmark.published is not None else {}
     compared = {table: path for table, path in tables.items() if table in published}
     if not compared:
@@ -51,8 +91,7 @@ def _modified(benchmark: Benchmark, path: Path, found: str, expected: str) -> Da
     )
 
 
-def incomplete(benchmark: Benchmark, contents: TreeContents) -> DataError:
-    """The error for missing videos."""
+def _incomplete(benchmark: Benchmark, contents: TreeContents) -> DataError:
     n, m = len(contents.lacking), len(contents.videos)
     return DataError(
         f"{contents.root}: {n} of {m} videos missing, such as {contents.lacking[0]}",
@@ -61,8 +100,7 @@ def incomplete(benchmark: Benchmark, contents: TreeContents) -> DataError:
     )
 
 
-def absent(benchmark: Benchmark, data_dir: Path | None, path: Path) -> DataError:
-    """The error for data that does not exist."""
+def _absent(benchmark: Benchmark, data_dir: Path | None, path: Path) -> DataError:
     published = benchmark.published
     if benchmark.data is not None:
         remedy = "add it, or correct 'data' in the benchmarks file"

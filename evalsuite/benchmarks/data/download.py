@@ -47,8 +47,7 @@ class RetryPolicy:
 def remote_size(url: str, timeout_seconds: float) -> int | None:
     """Size of the file at `url` in bytes; None if the server does not report it.
 
-    Raises `OSError` or `http.client.HTTPException` if the server is unreachable or has no such
-    file.
+    Raises `DataError` if the server is unreachable or has no such file.
     """
     try:
         with _open(url, {}, timeout_seconds, "HEAD") as response:
@@ -56,7 +55,9 @@ def remote_size(url: str, timeout_seconds: float) -> int | None:
     except urllib.error.HTTPError as error:
         if error.code in _NO_HEAD_STATUS:
             return None
-        raise
+        raise DataError(_connection_error(error), NO_NETWORK) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise DataError(_connection_error(error), NO_NETWORK) from None
     return int(length) if length.isdecimal() else None
 
 
@@ -123,13 +124,13 @@ def _load(url: str, part: Path, benchmark: str, on_step: OnStep, retries: RetryP
             _continue(url, part, benchmark, on_step, retries.timeout_seconds)
             return
         except urllib.error.HTTPError as error:
-            reason = f"the server answers {error.code} ({error.reason})"
+            reason = _connection_error(error)
             if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 part.unlink(missing_ok=True)  # longer than the file: it is a part of another one
             elif error.code not in _RETRY_STATUS:
                 raise DataError(f"{url}: {reason}", _REMEDY) from None
         except (OSError, http.client.HTTPException) as error:
-            reason = connection_error(error)
+            reason = _connection_error(error)
         failed = 0 if _length(part) - before >= _LEAST_BYTES else failed + 1
         if failed >= retries.tries:
             raise DataError(f"{url}: download failed: {reason}", _REMEDY)
@@ -221,13 +222,13 @@ def _open(
     return response
 
 
-def connection_error(error: BaseException) -> str:
+def _connection_error(error: BaseException) -> str:
     """The reason of a failed connection, in a few words."""
-    reason = getattr(error, "reason", None)
-    if isinstance(reason, BaseException):
-        return connection_error(reason)
-    if isinstance(error, TimeoutError):
-        return "the server did not answer in time"
     if isinstance(error, urllib.error.HTTPError):
         return f"the server answers {error.code} ({error.reason})"
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, BaseException):
+        return _connection_error(reason)
+    if isinstance(error, TimeoutError):
+        return "the server did not answer in time"
     return getattr(error, "strerror", None) or one_line(error)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 import shutil
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,10 +12,9 @@ from rich.filesize import decimal
 
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import download, hub_download, prepare
-from evalsuite.benchmarks.data.errors import NO_NETWORK, DataError
-from evalsuite.benchmarks.data.hub_worker import explain_hub_error
+from evalsuite.benchmarks.data.errors import DataError
 from evalsuite.benchmarks.data.inspect_tree import has_dataset
-from evalsuite.benchmarks.data.locate import inspect_data, locate
+from evalsuite.benchmarks.data.locate import locate
 from evalsuite.benchmarks.data.progress import OnStep, no_progress
 from evalsuite.benchmarks.data.search_paths import (
     data_path,
@@ -84,43 +81,33 @@ def _is_missing(benchmark: Benchmark) -> bool:
         return not path.exists()
     if not has_dataset(benchmark.dataset, path):
         return True
-    prepared = prepare.prepared_path(benchmark.dataset, path)
-    with tempfile.TemporaryDirectory(prefix="evalsuite-tables-") as scratch:
-        try:
-            return bool(inspect_data(benchmark.dataset, path, prepared, Path(scratch)).lacking)
-        except DataError:  # a file is missing or damaged: the Hub's client repairs it
-            return True
+    try:
+        with prepare.inspected(benchmark.dataset, path) as contents:
+            return bool(contents.lacking)
+    except DataError:  # a file is missing or damaged: the Hub's client repairs it
+        return True
 
 
 def _sized(benchmark: Benchmark, timeout: float) -> Missing:
     published = benchmark.published
     assert published is not None
-    size: int | None = None
-    trouble: tuple[str, str] | None = None
-    if published.url is not None:
-        source, target = published.url, lmu_directory() / f"{benchmark.dataset}.tsv"
-        unpacked = loaded = 0
-        try:
+    size = trouble = None
+    loaded = unpacked = 0
+    try:
+        if published.url is not None:
+            source, target = published.url, lmu_directory() / f"{benchmark.dataset}.tsv"
             loaded = _part_bytes(benchmark, target)
             size = download.remote_size(source, timeout)
-        except DataError as error:
-            trouble = (error.message, error.remedy)
-        except (OSError, http.client.HTTPException) as error:
-            trouble = (download.connection_error(error), NO_NETWORK)
-    else:
-        assert published.repository is not None
-        source = f"{published.repository}@{published.revision}"
-        target = hub_directory(published.repository)
-        patterns = _patterns(benchmark)
-        try:
-            size = hub_download.repository_size(
-                published.repository, published.revision, patterns, timeout
-            )
-        except Exception as error:  # noqa: BLE001 - any error of the client is reported
-            trouble = explain_hub_error(published.repository, published.revision, error)
-        whole = size if size is not None else published.about_bytes
-        unpacked = whole if _has_archives(benchmark) else 0
-        loaded = hub_download.loaded_bytes(published.repository)
+        else:
+            assert published.repository is not None
+            source = f"{published.repository}@{published.revision}"
+            target = hub_directory(published.repository)
+            loaded = hub_download.loaded_bytes(published.repository)
+            size = hub_download.repository_size(published, _patterns(benchmark), timeout)
+    except DataError as error:
+        trouble = error
+    if benchmark.dataset in TREES and TREES[benchmark.dataset].archives:
+        unpacked = published.about_bytes if size is None else size
     left = max((published.about_bytes if size is None else size) - loaded, 0)
     return Missing(
         benchmark=benchmark,
@@ -129,8 +116,8 @@ def _sized(benchmark: Benchmark, timeout: float) -> Missing:
         bytes=left,
         about=size is None,
         unpacked_bytes=unpacked,
-        unreachable=trouble[0] if trouble else None,
-        remedy=trouble[1] if trouble else "",
+        unreachable=trouble.message if trouble else None,
+        remedy=trouble.remedy if trouble else "",
     )
 
 
@@ -152,10 +139,6 @@ def _table_md5(benchmark: Benchmark) -> str:
 
 def _patterns(benchmark: Benchmark) -> tuple[str, ...]:
     return TREES[benchmark.dataset].patterns if benchmark.dataset in TREES else ("*",)
-
-
-def _has_archives(benchmark: Benchmark) -> bool:
-    return benchmark.dataset in TREES and bool(TREES[benchmark.dataset].archives)
 
 
 def fetch(

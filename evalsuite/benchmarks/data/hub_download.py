@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from fnmatch import fnmatch
-from pathlib import Path
 
 from evalsuite.benchmarks.benchmark import Published
 from evalsuite.benchmarks.data.errors import DataError
+from evalsuite.benchmarks.data.hub_worker import hub_error
 from evalsuite.benchmarks.data.progress import OnStep, Step
 from evalsuite.benchmarks.data.search_paths import hub_directory
 from evalsuite.system.process import Child, ChildDied
@@ -16,11 +16,20 @@ from evalsuite.system.process import Child, ChildDied
 _LOOK_SECONDS = 1.0
 
 
-def repository_size(repository: str, revision: str, patterns: Sequence[str], timeout: float) -> int:
-    """Bytes of the files that match `patterns`. Raises the errors of the Hub's client."""
+def repository_size(published: Published, patterns: Sequence[str], timeout: float) -> int:
+    """Bytes of the files that match `patterns`. Raises `DataError`."""
     from huggingface_hub import HfApi
 
-    info = HfApi().dataset_info(repository, revision=revision, timeout=timeout, files_metadata=True)
+    assert published.repository is not None
+    try:
+        info = HfApi().dataset_info(
+            published.repository,
+            revision=published.revision,
+            timeout=timeout,
+            files_metadata=True,
+        )
+    except Exception as error:
+        raise hub_error(published.repository, published.revision, error) from error
     return sum(
         entry.size or 0
         for entry in info.siblings or ()
@@ -45,10 +54,10 @@ def download_repository(
     published: Published,
     patterns: Sequence[str],
     benchmark: str,
-    total: int | None,
+    total: int,
     on_step: OnStep,
-) -> Path:
-    """Download the files to the Hub cache; returns the snapshot. Raises `DataError`."""
+) -> None:
+    """Download the files to the Hub cache. Raises `DataError`."""
     assert published.repository is not None
     before = loaded_bytes(published.repository)
     child = Child("evalsuite.benchmarks.data.hub_worker")
@@ -57,16 +66,14 @@ def download_repository(
         while not child.connection.poll(_LOOK_SECONDS):
             # This includes the bytes of another process that downloads the same repository.
             done = max(loaded_bytes(published.repository) - before, 0)
-            on_step(
-                Step(benchmark, "downloading", done if total is None else min(done, total), total)
-            )
-        outcome, first, second = child.receive()
+            on_step(Step(benchmark, "downloading", min(done, total), total))
+        problem: tuple[str, str] | None = child.receive()
     except ChildDied as error:
         raise DataError(
             f"{published.repository}: the download process {error}", "rerun the same command"
         ) from error
     finally:
         child.kill()
-    if outcome != "ok":
-        raise DataError(f"{published.repository}: {first}", second)
-    return Path(first)
+    if problem is not None:
+        message, remedy = problem
+        raise DataError(f"{published.repository}: {message}", remedy)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 
-from evalsuite.benchmarks.data.errors import NO_NETWORK
+from evalsuite.benchmarks.data.errors import NO_NETWORK, DataError
 from evalsuite.system.process import serve
 from evalsuite.system.text import one_line
 
 
-def explain_hub_error(repository: str, revision: str, error: BaseException) -> tuple[str, str]:
+def hub_error(repository: str, revision: str, error: BaseException) -> DataError:
     """The reason of an error of the Hub's client, and a remedy."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
@@ -28,36 +28,37 @@ def explain_hub_error(repository: str, revision: str, error: BaseException) -> t
     if isinstance(error.__cause__, HfHubHTTPError | OfflineModeIsEnabled):
         error = error.__cause__  # the client wraps the error in "not in the cache either"
     if isinstance(error, GatedRepoError):
-        return (
+        return DataError(
             "access to the dataset requires accepting its terms",
             f"accept them at {page} and log in with `hf auth login`, or set HF_TOKEN",
         )
     if isinstance(error, RepositoryNotFoundError):
-        return (
+        return DataError(
             "the Hub has no such dataset, or you have no access to it",
             "check 'repository' in the benchmarks file, or log in with `hf auth login`",
         )
     if isinstance(error, RevisionNotFoundError):
-        return f"the Hub's dataset has no revision '{revision}'", f"see {page}/commits"
+        return DataError(f"the Hub's dataset has no revision '{revision}'", f"see {page}/commits")
     if isinstance(error, OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE is set", "unset it to download"
-    return one_line(error), NO_NETWORK
+        return DataError("HF_HUB_OFFLINE is set", "unset it to download")
+    return DataError(one_line(error), NO_NETWORK)
 
 
 def main() -> None:
-    """Download the requested repository; send its path, or the reason and the remedy."""
+    """Download the requested repository; send None, or why that failed."""
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     connection = serve()
     repository, revision, patterns = connection.recv()
     from huggingface_hub import snapshot_download
 
     try:
-        path = snapshot_download(
+        snapshot_download(
             repository, repo_type="dataset", revision=revision, allow_patterns=list(patterns)
         )
-        connection.send(("ok", str(path), ""))
+        connection.send(None)
     except Exception as error:  # noqa: BLE001 - sent to the parent as text
-        connection.send(("failed", *explain_hub_error(repository, revision, error)))
+        problem = hub_error(repository, revision, error)
+        connection.send((problem.message, problem.remedy))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from evalsuite.benchmarks.data import archives
-from evalsuite.benchmarks.data.inspect_tree import TreeContents
+from evalsuite.benchmarks.data.inspect_tree import TreeContents, inspect_tree
 from evalsuite.benchmarks.data.progress import OnStep
 from evalsuite.benchmarks.data.upstream_trees import TREES
 from evalsuite.benchmarks.video_layouts import LAYOUTS
@@ -42,6 +45,26 @@ def prepared_path(dataset: str, root: Path) -> Path:
         stamps.append(f"{path.relative_to(root)} {stat.st_size} {stat.st_mtime_ns}")
     key = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:16]
     return prepared_root() / f"{dataset}-{key}"
+
+
+@contextmanager
+def inspected(dataset: str, root: Path) -> Iterator[TreeContents]:
+    """Inspect the prepared directory of `root` if it is complete, else `root`.
+
+    Tables that were made for this are deleted at the end. Raises `DataError`.
+    """
+    prepared = prepared_path(dataset, root)
+    with tempfile.TemporaryDirectory(prefix="evalsuite-tables-") as name:
+        scratch = Path(name)
+        if not prepared.is_dir():
+            yield inspect_tree(dataset, root, scratch)
+            return
+        contents = inspect_tree(dataset, prepared, scratch)
+        if contents.lacking:
+            # Videos may have been added to the repository's files since.
+            link(replace(contents, root=root), prepared)
+            contents = inspect_tree(dataset, prepared, scratch)
+        yield contents
 
 
 def prepare(contents: TreeContents, target: Path, benchmark: str, on_step: OnStep) -> None:
