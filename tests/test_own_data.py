@@ -33,21 +33,35 @@ def rows(questions: Sequence[str]) -> str:
     return "".join(f"{n}\tim.png\t{q}\tcat\tdog\tA\n" for n, q in enumerate(questions))
 
 
-STRAY = ("begins with a quote", "double the quotes")
+@pytest.mark.parametrize(
+    "questions",
+    [
+        ["a", '"Which?', "b", 'Is it 5" long"', "c"],
+        ["a", '"Which?', "b", '"Why?', "c"],
+        ["a", '"Which?', "b", "c"],
+        ["a", '"Which?', "b", 'Is it "big"', "c"],
+        ["a", '"Which?', 'Is it big"', "c"],
+        ['"Stop" sign?', 'Is it 5" long?', '"', '""Which?'],
+    ],
+)
+def test_rows_between_stray_quotes_do_not_vanish(
+    kit: Kit, tmp_path: Path, questions: list[str]
+) -> None:
+    made.picture(1).save(tmp_path / "im.png")
+    benchmark = table(tmp_path, HEADER + rows(questions).replace('\t"\t', '\t" \t'))
+    asked = [sample.question.strip() for sample in made.asked(kit, benchmark)]
+    assert asked == questions
 
 
 @pytest.mark.parametrize(
     ("questions", "line", "words"),
     [
-        (["a", '"Which?', "b", 'Is it 5" long"', "c"], 3, STRAY),
-        (["a", '"Which?', "b", '"Why?', "c"], 3, STRAY),
-        (["a", '"Which?', "b", "c"], 3, STRAY),
-        (['"Stop" sign?', "a"], 2, STRAY),
-        (["a", '"Which?', "b", 'Is it "big"', "c"], 3, STRAY),
-        (["a", '"Which?', 'Is it big"', "c"], 3, ("joins 2 rows",)),
+        (["a", '"Which?', '"quoted"'], 3, ("begins with a quote", "double the quotes")),
+        (['"Stop" sign?', '"two\nlines"'], 2, ("begins with a quote",)),
+        (["a", '"Which?', 'Is it big"', '"quoted"'], 3, ("joins 2 rows", "double the quotes")),
     ],
 )
-def test_rows_between_stray_quotes_do_not_vanish(
+def test_tables_with_stray_quotes_and_quoted_cells_are_refused(
     kit: Kit, tmp_path: Path, questions: list[str], line: int, words: Sequence[str]
 ) -> None:
     with pytest.raises(KitError) as raised:

@@ -11,16 +11,18 @@ run merges the journals of its shards.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.runs.layout import PREDICTIONS, journal_path, set_aside, shard_journals
 from evalsuite.runs.records import SCHEMA, Prediction
+from evalsuite.sample import Ended
 from evalsuite.system.files import disk_errors, to_json_line, write_atomically
 
 
@@ -51,6 +53,11 @@ class Journal:
                 self.predictions = _merged([self._elsewhere, self.predictions])
             else:
                 self._take_in_shards(directory)
+
+    @functools.cached_property
+    def earlier(self) -> Mapping[str, Prediction]:
+        """Answers under other data, by the digest of their prompt; see `answers_to_prompts`."""
+        return answers_to_prompts(self.path.parent, self._header, self._name)
 
     def _take_in_shards(self, directory: Path) -> None:
         beside = shard_journals(directory, self._name)
@@ -99,7 +106,8 @@ class Journal:
         self.predictions.update((p.id, p) for p in predictions)
 
     def forget(self, ids: Iterable[str]) -> None:
-        """Delete the predictions of samples `ids`."""
+        """Delete the predictions of samples `ids`, and use no `earlier` ones."""
+        self.earlier = {}
         unwanted = set(ids)
         kept = {i: p for i, p in self.predictions.items() if i not in unwanted}
         if len(kept) < len(self.predictions):
@@ -142,6 +150,28 @@ def peek(
     return _merged(map(read_predictions, found))
 
 
+def answers_to_prompts(
+    directory: Path, header: Mapping[str, Any], name: str = PREDICTIONS
+) -> dict[str, Prediction]:
+    """Read the answers under headers that differ from `header` only in the data.
+
+    Keys are prompt digests: data that changes changes only some prompts, or moves them to other
+    ids.
+    """
+    wanted = {"schema": SCHEMA, **header}
+    found: dict[str, Prediction] = {}
+    for path in sorted(directory.glob(f"{name}*.jsonl")):
+        present = read_header(path)
+        if present not in (None, wanted) and {**present, **_data(wanted)} == wanted:
+            answers = read_predictions(path).values()
+            found.update((p.prompt_digest, p) for p in answers if p.ended != "error")
+    return found
+
+
+def _data(header: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in header.items() if key == "data_digest"}
+
+
 def _merged(several: Iterable[Mapping[str, Prediction]]) -> dict[str, Prediction]:
     """Merge predictions: of two for one sample the later, unless only the earlier is an answer."""
     merged: dict[str, Prediction] = {}
@@ -169,24 +199,36 @@ def _parsed(whole_lines: bytes, path: Path) -> dict[str, Prediction]:
     predictions: dict[str, Prediction] = {}
     for number, line in enumerate(whole_lines.splitlines()[1:], start=2):
         try:
-            prediction = Prediction(**_object(line, path))
+            prediction = Prediction(**_object(line, path, number))
         except TypeError:
             raise _damaged(path, number) from None
+        if not _well_typed(prediction):
+            raise _damaged(path, number)
         predictions[prediction.id] = prediction
     return predictions
 
 
-def _object(line: bytes, path: Path) -> dict[str, Any]:
+def _well_typed(prediction: Prediction) -> bool:
+    texts = (prediction.id, prediction.prompt_digest, prediction.text)
+    return (
+        all(type(text) is str for text in texts)
+        and type(prediction.tokens) is int
+        and prediction.ended in get_args(Ended)
+        and type(prediction.error) in (str, type(None))
+    )
+
+
+def _object(line: bytes, path: Path, number: int = 1) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise _damaged(path)
+        raise _damaged(path, number)
     return value
 
 
-def _damaged(path: Path, number: int = 1) -> UsageError:
+def _damaged(path: Path, number: int) -> UsageError:
     return UsageError(
         f"{path}: line {number} is damaged; repair it, or move the file away to predict again"
     )

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import ast
 import csv
-import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import vlmeval.smp.file
 from vlmeval.smp import load
 
 from evalsuite.errors import nearest
 from evalsuite.system.text import first_few
+from evalsuite.vlmevalkit import table_structure
 from evalsuite.vlmevalkit.client import KitError
 
 Row = Mapping[str, Any]
@@ -28,7 +28,7 @@ def read_table(
     """Read a table; raises `KitError`.
 
     The columns `filled` must exist without missing values, and the columns `present` must exist. An
-    index, if there is one, must be unique. `strict`: see `count_rows`.
+    index, if there is one, must be unique. `strict`: see `table_structure`.
     """
     if not path.is_file():
         raise KitError("data", f"{path}: no such file")
@@ -36,14 +36,15 @@ def read_table(
         raise KitError(
             "data", f"{path}: expected a .tsv, .csv or .jsonl file; convert it to one of these"
         )
-    rows = count_rows(path) if strict else None
+    structure = table_structure.inspect(path) if strict else None
     try:
-        data = load(str(path))
+        data = load(str(path)) if structure is None or structure.quoted else _unquoted(path)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         kind = "tab" if path.suffix == ".tsv" else "comma"
         raise KitError("data", f"{path}: {error} (expected: {kind}-separated, UTF-8)") from error
-    if rows not in (None, len(data)):
-        raise KitError("data", f"{path}: has {rows} rows, but pandas reads {len(data)} of them")
+    if structure is not None and structure.rows != len(data):
+        read = f"pandas reads {len(data)} of them"
+        raise KitError("data", f"{path}: has {structure.rows} rows, but {read}")
     require_columns(data, filled, path)
     missing = [column for column in present if column not in data]
     if missing:
@@ -63,76 +64,10 @@ def read_table(
     return data
 
 
-def count_rows(path: Path) -> int:
-    """Count the rows of a table; raises `KitError` with the line where pandas would misread it.
-
-    pandas silently joins the rows between two stray quotes, fills short rows, and renames columns
-    with equal names.
-    """
+def _unquoted(path: Path) -> Any:
+    """Read a table whose quotes are text, with the options of `workarounds.keep_na_texts`."""
     delimiter = "\t" if path.suffix == ".tsv" else ","
-    pending: list[str] = []
-    """Lines of the current row."""
-    csv.field_size_limit(sys.maxsize)
-    with path.open("rb") as raw:
-        reader = csv.reader(_decoded(raw, path, pending), delimiter=delimiter, strict=True)
-        line, rows, header = 1, 0, None
-        try:
-            for cells in reader:
-                if header is None:
-                    header = _header(cells, path)
-                elif cells:
-                    _check_row(cells, pending, len(header), delimiter, f"{path}: line {line}")
-                    rows += 1
-                line += len(pending)
-                pending.clear()
-        except csv.Error as error:
-            problem = _CARRIAGE_RETURN if "new-line" in str(error) else _STRAY_QUOTE
-            raise KitError("data", f"{path}: line {line} has {problem}") from None
-    return rows
-
-
-_STRAY_QUOTE = (
-    'a cell that begins with a quote (") and does not end with one; enclose the cell in quotes and '
-    'double the quotes inside it: """Stop"" sign?"'
-)
-
-_CARRIAGE_RETURN = "a carriage return outside quotes; save the table with Unix line ends"
-
-
-def _decoded(lines: Iterable[bytes], path: Path, pending: list[str]) -> Iterator[str]:
-    """Decode `lines`, and keep those of the current row in `pending`."""
-    for number, line in enumerate(lines, 1):
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError:
-            raise KitError(
-                "data", f"{path}: line {number} is not UTF-8 text; save the table as UTF-8"
-            ) from None
-        if "\0" in text:
-            raise KitError("data", f"{path}: line {number} contains a NUL character; remove it")
-        pending.append(text)
-        yield text
-
-
-def _header(cells: list[str], path: Path) -> list[str]:
-    twice = [name for name, count in Counter(filter(None, cells)).items() if count > 1]
-    if twice:
-        raise KitError("data", f"{path}: two columns '{twice[0]}'; remove or rename one")
-    return cells
-
-
-def _check_row(
-    cells: list[str], lines: list[str], columns: int, delimiter: str, where: str
-) -> None:
-    if len(cells) != columns:
-        raise KitError("data", f"{where} has {len(cells)} cells, but the header has {columns}")
-    # Each line of a cell with line breaks would be a row of its own.
-    if (
-        columns > 1
-        and len(lines) > 1
-        and {line.count(delimiter) for line in lines} == {columns - 1}
-    ):
-        raise KitError("data", f"{where} joins {len(lines)} rows: it has {_STRAY_QUOTE}")
+    return vlmeval.smp.file.pd.read_csv(str(path), sep=delimiter, quoting=csv.QUOTE_NONE)
 
 
 def require_columns(data: Any, columns: Sequence[str], path: Path) -> None:
