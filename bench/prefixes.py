@@ -23,8 +23,7 @@ from evalsuite.smolvlm.engine import Engine
 from evalsuite.smolvlm.model import Model, load
 from evalsuite.smolvlm.profiler import QUESTIONS, photo
 from evalsuite.smolvlm.prompts import build
-from evalsuite.smolvlm.requests import Question
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.smolvlm.requests import EngineSettings, Question
 
 
 @dataclass(frozen=True, slots=True)

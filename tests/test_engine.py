@@ -19,7 +19,7 @@ from evalsuite.sample import Frames, Image, Media, Text
 from evalsuite.smolvlm.engine import Answer, Engine, Question
 from evalsuite.smolvlm.model import Model, load, non_greedy_options
 from evalsuite.smolvlm.prompts import Prompt, build
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.smolvlm.requests import EngineSettings
 from tests.builders.checkpoints import MAX_POSITIONS, SIDE, make_checkpoint
 from tests.builders.models import LimitedModel, Stage
 

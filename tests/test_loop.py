@@ -295,7 +295,7 @@ def left(trial: Trial) -> list[tuple[int, int]]:
     return [(one.total, one.done) for one in plan.benchmarks]
 
 
-def test_only_changed_questions_are_asked_again(trial: Trial, own: Path) -> None:
+def test_only_changed_questions_are_repeated(trial: Trial, own: Path) -> None:
     trial.run()
     own.write_text("answers corrected")
     assert left(trial) == [(20, 20)]

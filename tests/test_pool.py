@@ -30,8 +30,7 @@ from evalsuite.runner.workers.worker import (
     WorkerSettings,
 )
 from evalsuite.smolvlm.prompts import Prompt
-from evalsuite.smolvlm.requests import Answer, Question, QuestionId
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.smolvlm.requests import Answer, EngineSettings, Question, QuestionId
 from evalsuite.system.process import ChildDied
 
 SETTINGS = WorkerSettings(

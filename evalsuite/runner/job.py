@@ -149,7 +149,7 @@ class Job:
     phase: Phase
     before: Score | None
     """The score of an earlier session."""
-    samples: dict[str, Sample | BrokenSample] = field(default_factory=dict)
+    samples: dict[str, Sample] = field(default_factory=dict)
     """Those that are built, by id."""
     cost: PredictionCost = field(default_factory=PredictionCost)
 

@@ -15,10 +15,10 @@ from evalsuite.runs.layout import RunPaths
 from evalsuite.runs.records import Failure, SampleScore, Score
 from evalsuite.runs.storage import write_samples
 from evalsuite.sample import Sample
-from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, SampleOutline
+from evalsuite.vlmevalkit.client import Kit, KitError, SampleOutline
 
 T = TypeVar("T")
-Built = tuple[list[Sample | BrokenSample], float]
+Built = tuple[list[Sample], float]
 """Samples, and the seconds that building them took."""
 Scored = tuple[Score, list[SampleScore]]
 
@@ -29,7 +29,7 @@ class SampleSource:
     def __init__(self, kit: Kit) -> None:
         self.kit = kit
         self._outlines: dict[tuple[str, str], list[SampleOutline]] = {}
-        self._samples: dict[tuple[str, str], dict[str, Sample | BrokenSample]] = {}
+        self._samples: dict[tuple[str, str], dict[str, Sample]] = {}
 
     def outline(self, benchmark: Benchmark, digest: str) -> list[SampleOutline]:
         """Ids and clusters of all samples of the data with this digest. Raises `KitError`."""
@@ -38,9 +38,7 @@ class SampleSource:
             self._outlines[key] = self.kit.outline(benchmark)
         return self._outlines[key]
 
-    def samples(
-        self, benchmark: Benchmark, digest: str, ids: Sequence[str]
-    ) -> list[Sample | BrokenSample]:
+    def samples(self, benchmark: Benchmark, digest: str, ids: Sequence[str]) -> list[Sample]:
         """The samples with these ids. Raises `KitError`."""
         built = self._samples.setdefault((benchmark.name, digest), {})
         missing = [id_ for id_ in ids if id_ not in built]

@@ -45,7 +45,6 @@ from evalsuite.runner.workers.pool import Pool, RunAnswers, RunFailed, RunLoaded
 from evalsuite.runner.workers.ray_client import RayCluster, connect
 from evalsuite.runner.workers.slot import StartWorker, WorkerMessage
 from evalsuite.runs.records import Outcome, Prediction, Run, Score
-from evalsuite.sample import Sample
 from evalsuite.smolvlm.requests import QuestionId, add_seconds
 from evalsuite.system.files import remove_scratch
 from evalsuite.vlmevalkit.client import BrokenSample, KitError
@@ -243,7 +242,7 @@ class Evaluation:
         phase.coming -= piece.unanswered
         job.samples.update((sample.id, sample) for sample in samples)
         broken = [failed_prediction(s) for s in samples if isinstance(s, BrokenSample)]
-        whole = [sample for sample in samples if isinstance(sample, Sample)]
+        whole = [sample for sample in samples if not isinstance(sample, BrokenSample)]
         prompts, retry = self._runs[job.run].prompts, self._pool is not None
         questions, reused = prompting.questions(job, whole, prompts, retry=retry)
         self._record(job, [*broken, *reused])

@@ -59,7 +59,7 @@ def questions(
 ) -> tuple[list[PendingQuestion], list[Prediction]]:
     """Questions for those of `samples` without a prediction for their prompt, and known answers.
 
-    Samples that failed are asked again with `retry`.
+    `retry` includes samples that failed.
     """
     asked = []
     for sample in samples:
@@ -105,13 +105,13 @@ def _answered_before(
 
 
 def count_answered(
-    samples: Iterable[Sample | BrokenSample],
+    samples: Iterable[Sample],
     benchmark: Benchmark,
     builder: PromptBuilder,
     earlier: Mapping[str, Prediction],
 ) -> int:
     """How many of `samples` have an answer in `earlier`, by the digest of their prompt."""
-    whole = (sample for sample in samples if isinstance(sample, Sample))
+    whole = (sample for sample in samples if not isinstance(sample, BrokenSample))
     built = (builder.build(sample, benchmark) for sample in whole)
     return sum(prompt_digest(prompt.text, prompt.media) in earlier for prompt in built)
 

@@ -10,7 +10,7 @@ from evalsuite.runner.batch_sensitivity import SAMPLES
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.workers.worker import WorkerSettings
 from evalsuite.runs.layout import Limit, Shard
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.smolvlm.requests import EngineSettings
 
 ENGINE = "evalsuite-3"
 """Version of the engine. Increase it when the engine may answer differently: predictions of

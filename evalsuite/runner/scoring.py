@@ -24,13 +24,13 @@ from evalsuite.sample import Frames, Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.system.environment import installed
 from evalsuite.system.text import first_few
-from evalsuite.vlmevalkit.client import BenchmarkScore, BrokenSample, Kit, SampleValue
+from evalsuite.vlmevalkit.client import BenchmarkScore, Kit, SampleValue
 
 
 def score_samples(
     kit: Kit,
     benchmark: Benchmark,
-    samples: Sequence[Sample | BrokenSample],
+    samples: Sequence[Sample],
     predictions: Mapping[str, Prediction],
     evidence: Path,
 ) -> tuple[BenchmarkScore, list[SampleScore]]:
@@ -163,8 +163,7 @@ def why_failed(failures: Sequence[tuple[str, str]], most: int = 5) -> list[str]:
     return lines
 
 
-def _row(sample: Sample | BrokenSample, prediction: Prediction, scored: SampleValue) -> SampleScore:
-    shown = () if isinstance(sample, BrokenSample) else sample.media
+def _row(sample: Sample, prediction: Prediction, scored: SampleValue) -> SampleScore:
     return SampleScore(
         id=sample.id,
         cluster=sample.cluster,
@@ -179,7 +178,7 @@ def _row(sample: Sample | BrokenSample, prediction: Prediction, scored: SampleVa
         question=sample.question,
         media=tuple(
             path
-            for item in shown
+            for item in sample.media
             for path in (item.paths if isinstance(item, Frames) else (item.path,))
         ),
         prompt_digest=prediction.prompt_digest,

@@ -24,7 +24,7 @@ from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.workers import ray_client
-from evalsuite.runner.workers.ray_messages import uses_gpu
+from evalsuite.runner.workers.ray_nodes import uses_gpu
 from evalsuite.runs.comparable import EXACT, JudgeId
 from evalsuite.runs.layout import RunPaths, read_limit, read_shard, run_paths
 from evalsuite.runs.records import FoundRun, Run
@@ -179,7 +179,7 @@ def _devices(config: RunConfig, emit: OnEvent) -> tuple[tuple[str, ...], int | N
 
 
 def _check_template(checkpoint: Checkpoint) -> None:
-    from evalsuite.smolvlm import chat_template  # jinja2: only --prompts native needs it
+    from evalsuite.smolvlm import chat_template  # slow; only --prompts native needs it
 
     chat_template.check(checkpoint.chat_template, str(checkpoint.processor_path))
 

@@ -25,10 +25,9 @@ from evalsuite.smolvlm.image_processing import Tiler, normalisation_table
 from evalsuite.smolvlm.media_loader import MediaKey, MediaReader, Window, WindowLoader
 from evalsuite.smolvlm.memory import free_bytes, free_host_bytes, peak_bytes, peak_resident_bytes
 from evalsuite.smolvlm.model import Model, load
-from evalsuite.smolvlm.requests import Answer, Question, QuestionId, Stats
+from evalsuite.smolvlm.requests import Answer, EngineSettings, Question, QuestionId, Stats
 from evalsuite.smolvlm.roofline import Shape, shape_of
 from evalsuite.smolvlm.scheduler import BatchScheduler, EncodedPrompt, Response
-from evalsuite.smolvlm.settings import EngineSettings
 from evalsuite.smolvlm.tokenization import PromptTokenizer
 from evalsuite.smolvlm.vision import VisionEncoder
 

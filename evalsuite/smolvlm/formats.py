@@ -2,8 +2,8 @@
 
 ``<image>`` marks the position of an image or a frame. The texts equal those of VLMEvalKit's
 ``SmolVLM2`` class (``vlmeval/vlm/smolvlm.py``), and for Idefics3 checkpoints those of its
-``SmolVLM`` class; tests compare them byte for byte. `evalsuite.vlmevalkit.workarounds` lists the
-inputs for which VLMEvalKit's class fails.
+``SmolVLM`` class; tests compare them byte for byte. docs/evidence/differences.md lists the inputs
+for which VLMEvalKit's class fails.
 """
 
 from __future__ import annotations

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
 class _End:
-    """End of the items; `error` is the iterator's exception, if any."""
+    """End of the items; `error` is the iterator's exception."""
 
-    def __init__(self, error: BaseException | None) -> None:
-        self.error = error
+    error: BaseException
 
 
 class Prefetcher(Generic[T]):
@@ -27,7 +29,7 @@ class Prefetcher(Generic[T]):
         self._items = items
         self._queue: queue.Queue[T | _End] = queue.Queue(depth)
         self._closed = threading.Event()
-        self._ended: _End | None = None
+        self._error: BaseException | None = None
 
     def start(self) -> Prefetcher[T]:
         """Start the thread."""
@@ -45,12 +47,12 @@ class Prefetcher(Generic[T]):
 
         Raises `StopIteration`, `queue.Empty` after the timeout, or the iterable's exception.
         """
-        if self._ended is None:
+        if self._error is None:
             item = self._queue.get(timeout=timeout)
             if not isinstance(item, _End):
                 return item
-            self._ended = item
-        raise self._ended.error or StopIteration
+            self._error = item.error
+        raise self._error
 
     @property
     def empty(self) -> bool:
@@ -62,20 +64,17 @@ class Prefetcher(Generic[T]):
         self._closed.set()
 
     def _run(self) -> None:
-        error = None
         try:
             for item in self._items:
-                if not self._put(item):
+                self._put(item)
+                if self._closed.is_set():
                     return
-        except BaseException as raised:  # noqa: BLE001 - raised again in the reader's thread
-            error = raised
-        self._put(_End(error))
+            raise StopIteration
+        except BaseException as error:  # noqa: BLE001 - raised again in the reader's thread
+            self._put(_End(error))
 
-    def _put(self, item: T | _End) -> bool:
+    def _put(self, item: T | _End) -> None:
         while not self._closed.is_set():
-            try:
+            with contextlib.suppress(queue.Full):
                 self._queue.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
+                return

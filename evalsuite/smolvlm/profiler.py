@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING
 
 from evalsuite.sample import Image, Text
 from evalsuite.smolvlm.prompts import build
-from evalsuite.smolvlm.requests import Answer, Question, add_seconds
+from evalsuite.smolvlm.requests import Answer, EngineSettings, Question, add_seconds
 from evalsuite.smolvlm.roofline import Shape, Work, Workload, minimum_work
-from evalsuite.smolvlm.settings import EngineSettings
 from evalsuite.system.process import Child, ChildDied, serve, write_to
 from evalsuite.system.text import one_line
 

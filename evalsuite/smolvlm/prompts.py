@@ -54,7 +54,7 @@ def build(
     """
     messages = [_without_image_tokens(message) for message in messages]
     if options.style == "native":
-        # Imports jinja2, which the other style does not need.
+        # Imports transformers, which the other style does not need.
         from evalsuite.smolvlm import chat_template as native
 
         text = native.render_prompt(messages, options.chat_template)

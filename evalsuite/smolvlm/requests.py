@@ -1,15 +1,34 @@
-"""Requests to the engine and its answers. Light: other processes import it without torch."""
+"""The engine's settings, requests and answers. Other processes import this without torch."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from evalsuite.sample import Ended
 from evalsuite.smolvlm.prompts import Prompt
 
 QuestionId = Hashable
 """Identifies a question for the caller. The engine only copies it to the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Options of `evalsuite.smolvlm.engine.Engine`: how it loads and runs a checkpoint."""
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    batch_size: int | None = None
+    """None: free memory decides."""
+    base: Path | None = None
+    """Base model, if the checkpoint is a LoRA adapter."""
+    processor: Path | None = None
+    """Checkpoint whose processor files are used, if not its own."""
+    longest_edge: int | None = None
+    """Images are resized to this longest edge, in pixels. None: as the processor does."""
+    workers_per_device: int = 1
+    """How many workers share the device's memory, this one included."""
 
 
 @dataclass(frozen=True, slots=True)

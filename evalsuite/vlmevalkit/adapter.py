@@ -25,8 +25,7 @@ from evalsuite.sample import Frames, Image, Message, Text
 from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.engine import Engine
 from evalsuite.smolvlm.formats import VIDEO_FORMATS
-from evalsuite.smolvlm.requests import Question
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.smolvlm.requests import EngineSettings, Question
 
 _FORMATS = {
     "brief": (

@@ -21,7 +21,7 @@ from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.errors import IncompleteError
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import Prediction
-from evalsuite.sample import Sample
+from evalsuite.sample import Message, Sample
 from evalsuite.system import variables
 from evalsuite.system.files import disk_errors
 from evalsuite.system.process import Child, ChildDied, ChildTimedOut
@@ -62,16 +62,10 @@ class SampleOutline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenSample:
-    """A sample whose image or video cannot be read."""
+class BrokenSample(Sample):
+    """A sample whose image or video cannot be read. It has no messages."""
 
-    id: str
-    cluster: str
-    part: str = ""
-    category: str = ""
-    labels: tuple[tuple[str, str], ...] = ()
-    question: str = ""
-    target: str = ""
+    messages: tuple[Message, ...] = ()
     reason: str
 
 
@@ -106,16 +100,6 @@ class BenchmarkScore:
     """Further scores of VLMEvalKit, with its names and scales: MLVU's G-Avg."""
     judge_reported: tuple[str, ...] = ()
     """Names of the models that answered as judge; empty if none was asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestFailure:
-    """Reason for a failed request."""
-
-    text: str
-    """One line."""
-    logged: bool
-    """Whether the log has more details, as for unexpected errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +199,8 @@ class Kit:
         outlines: list[SampleOutline] = self._ask_data("outline", benchmark)
         return outlines
 
-    def samples(self, benchmark: Benchmark, ids: Sequence[str]) -> list[Sample | BrokenSample]:
-        """Build the prompts of the samples `ids`; raises `KitError`.
+    def samples(self, benchmark: Benchmark, ids: Sequence[str]) -> list[Sample]:
+        """Build the prompts of the samples `ids`, some `BrokenSample`; raises `KitError`.
 
         If the child crashes or hangs, samples are built one by one to find the cause.
         """
@@ -291,7 +275,7 @@ class Kit:
                     raise ChildDied("was closed")
                 self._await_start(child, 0)
                 child.send(request)
-                done, result = child.receive(seconds)
+                done, result, logged = child.receive(seconds)
             except (ChildDied, ChildTimedOut) as error:
                 self._stop()
                 gave = "gave " if isinstance(error, ChildTimedOut) else ""
@@ -301,7 +285,7 @@ class Kit:
                 self._stop()
                 raise
         if not done:
-            raise KitError(stage, result.text, logged=result.logged)
+            raise KitError(stage, result, logged=logged)
         return result
 
     def _start(self) -> Child:
@@ -320,7 +304,7 @@ class Kit:
         """Wait until at most `left` start replies are pending; raises `KitStartError`."""
         while self._pending_replies > left:
             try:
-                good, failure = child.receive(self.start_seconds)
+                good, failure, logged = child.receive(self.start_seconds)
             except (ChildDied, ChildTimedOut) as error:
                 if self._closed:
                     raise
@@ -328,8 +312,8 @@ class Kit:
                 reason = f"its process {gave}{error}; see {self.log}"
                 raise KitStartError(f"VLMEvalKit cannot start: {reason}") from error
             if not good:
-                log = f"; see {self.log}" if failure.logged else ""
-                raise KitStartError(f"VLMEvalKit cannot start: {failure.text}{log}")
+                log = f"; see {self.log}" if logged else ""
+                raise KitStartError(f"VLMEvalKit cannot start: {failure}{log}")
             self._pending_replies -= 1
 
     def _stop(self) -> None:

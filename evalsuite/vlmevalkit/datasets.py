@@ -138,7 +138,7 @@ def describe(loaded: LoadedDataset, ids: Sequence[str]) -> list[BrokenSample]:
     ]
 
 
-def samples(loaded: LoadedDataset, ids: Sequence[str]) -> list[Sample | BrokenSample]:
+def samples(loaded: LoadedDataset, ids: Sequence[str]) -> list[Sample]:
     """Build the prompts of the samples `ids`."""
     clusters, rows = _cluster_ids(loaded.frame(ids)), loaded.rows(ids)
     if loaded.clips is not None:
@@ -149,7 +149,7 @@ def samples(loaded: LoadedDataset, ids: Sequence[str]) -> list[Sample | BrokenSa
     ]
 
 
-def _sample(loaded: LoadedDataset, id: str, cluster: str, row: Row) -> Sample | BrokenSample:
+def _sample(loaded: LoadedDataset, id: str, cluster: str, row: Row) -> Sample:
     metadata = _metadata(loaded, row)
     try:
         messages = _messages(loaded, row)

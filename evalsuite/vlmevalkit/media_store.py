@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image as PILImage
+from PIL import UnidentifiedImageError
 
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.sample import Frames
 from evalsuite.smolvlm.prompts import MAX_FRAMES, shown_frames
 from evalsuite.system.files import disk_errors, write_atomically
 from evalsuite.system.text import one_line
-from evalsuite.vlmevalkit.image_bytes import lossless_suffix, open_image, re_encoded
 from evalsuite.vlmevalkit.video_frames import (
     ClipSpec,
     content_digest,
@@ -101,9 +101,9 @@ class MediaStore:
             return self._images[key]
         with _media_errors("its image"):
             data = base64.b64decode(text.translate(_URL_SAFE))
-            kept = lossless_suffix(data) if suffix == ".png" else None
+            kept = _lossless_suffix(data) if suffix == ".png" else None
             if kept is None:
-                data, kept = re_encoded(data, suffix)
+                data, kept = _re_encoded(data, suffix)
         digest = hashlib.sha256(data).hexdigest()
         path = self._root / digest[:2] / f"{digest}{kept}"
         _write_once(path, data)
@@ -116,7 +116,7 @@ class MediaStore:
         if path not in self._digests:
             with _media_errors(path):
                 data = Path(path).read_bytes()
-                open_image(data)
+                _open_image(data)
             # Not cached: the user's file may change.
             return hashlib.sha256(data).hexdigest()
         return self._digests[path]
@@ -281,3 +281,55 @@ def _write_once(path: Path, data: bytes) -> None:
             Path(draft).replace(path)
         finally:
             Path(draft).unlink(missing_ok=True)
+
+
+# Image bytes as VLMEvalKit writes them to disk
+
+
+def _open_image(data: bytes) -> PILImage.Image:
+    """Open an image; raises Pillow's errors, without the name of a memory buffer."""
+    try:
+        return PILImage.open(io.BytesIO(data))
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{len(data)} bytes that are not an image") from error
+
+
+def _lossless_suffix(data: bytes) -> str | None:
+    """Return the suffix under which `data` can be stored as is; None if VLMEvalKit changes pixels.
+
+    VLMEvalKit removes alpha, palette and EXIF orientation and writes PNG. None is also returned for
+    files without an end marker, so that the full decoder reports the error.
+    """
+    image = _open_image(data)
+    if image.mode not in ("RGB", "L") or getattr(image, "n_frames", 1) != 1:
+        return None
+    if image.format == "PNG" and data[-8:-4] == b"IEND":
+        # The orientation may be compressed and come after the pixels.
+        if any(chunk in data for chunk in (b"eXIf", b"tEXt", b"zTXt", b"iTXt")):
+            image.load()
+            return ".png" if image.getexif().get(_ORIENTATION, 1) == 1 else None
+        return ".png"
+    if image.format == "JPEG" and data[-2:] == b"\xff\xd9":
+        return ".jpg" if image.getexif().get(_ORIENTATION, 1) == 1 else None
+    return None
+
+
+_ORIENTATION = 0x0112
+
+
+def _re_encoded(data: bytes, suffix: str) -> tuple[bytes, str]:
+    """Encode as ``vlmeval/smp/vlm.py:decode_base64_to_image_file`` does; returns bytes and suffix.
+
+    That raises for modes that the format of `suffix` does not have, such as CMYK in PNG. Then the
+    file is kept as it is, and shown as if a path had named it.
+    """
+    image = _open_image(data)
+    if image.mode in ("RGBA", "P", "LA"):
+        image = image.convert("RGB")
+    image.load()
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, format=PILImage.registered_extensions()[suffix.lower()])
+    except OSError:
+        return data, f".{image.format or 'image'}".lower()
+    return buffer.getvalue(), suffix

@@ -2,15 +2,6 @@
 
 `apply` changes VLMEvalKit, so that its score and ours use the same rule. The functions in the last
 section change only our value of a sample; their names appear in a score's deviations.
-
-Some defects need no function, because neighbouring modules avoid the code:
-
-* MLVU, TempCompass and MathVista cannot be scored without a judge, because part of their samples
-  needs one (``tempcompass.py:211``, ``image_vqa.py:602``): `scoring` leaves out the parts that only
-  a judge can score, and for MathVista `rules.mathvista` replaces the judge.
-* A judge of MathVista, MVBench or Video-MME that does not answer is silently replaced by rules
-  (``videomme.py:258``): ours raises.
-* MLVU rounds the marks of open answers down (``utils/mlvu.py:187``): we do the same.
 """
 
 from __future__ import annotations
@@ -20,20 +11,10 @@ import contextlib
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-
-class JudgeLike(Protocol):
-    """Interface of a judge in VLMEvalKit."""
-
-    def with_system_prompt(self, system: str) -> JudgeLike:
-        """Return the same judge with a system prompt."""
-
-    def working(self) -> bool:
-        """Return whether it answers."""
-
-    def generate(self, prompt: str, **settings: object) -> str:
-        """Answer a prompt."""
+if TYPE_CHECKING:
+    from evalsuite.vlmevalkit.judge_adapter import JudgeModel
 
 
 NO_OPTION = "Z"
@@ -208,7 +189,7 @@ def renumber_rows(frame: Any) -> None:
 
 
 @contextlib.contextmanager
-def use_judge(model: JudgeLike) -> Iterator[None]:
+def use_judge(model: JudgeModel) -> Iterator[None]:
     """Let VLMEvalKit use `model`, whatever judge it builds.
 
     ``mlvu.py:420`` always uses gpt-4-0125 but names its files after another, ``tempcompass.py:218``
@@ -216,7 +197,7 @@ def use_judge(model: JudgeLike) -> Iterator[None]:
     """
     from vlmeval import dataset
 
-    def build_judge(system_prompt: str = "", **_: object) -> JudgeLike:
+    def build_judge(system_prompt: str = "", **_: object) -> JudgeModel:
         return model.with_system_prompt(system_prompt)
 
     modules = (

@@ -11,7 +11,7 @@ from evalsuite.system import process
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit import deferred_imports
-from evalsuite.vlmevalkit.client import KitSettings, KitStartError, RequestFailure
+from evalsuite.vlmevalkit.client import KitSettings, KitStartError
 from evalsuite.vlmevalkit.judge import Judge
 
 
@@ -20,11 +20,11 @@ def main() -> None:
     connection = process.serve()
     settings: KitSettings = connection.recv()
     process.write_to(settings.log)
-    good, answer = _reply("", check_packages)
-    connection.send((good, answer))
+    good, answer, logged = _reply("", check_packages)
+    connection.send((good, answer, logged))
     if good:
-        good, answer = _reply("", _request_handler, settings)
-        connection.send((good, None if good else answer))
+        good, answer, logged = _reply("", _request_handler, settings)
+        connection.send((good, None if good else answer, logged))
     while good:
         try:
             request = connection.recv()
@@ -34,18 +34,18 @@ def main() -> None:
         connection.send(_reply(benchmark.name, answer, verb, benchmark, *arguments))
 
 
-def _reply(what: str, work: Callable[..., Any], *arguments: Any) -> tuple[bool, Any]:
-    """Call `work`; return whether it succeeded, and its result or a `RequestFailure`."""
+def _reply(what: str, work: Callable[..., Any], *arguments: Any) -> tuple[bool, Any, bool]:
+    """Call `work`; return whether it succeeded, its result or error, and whether that is logged."""
     try:
-        return True, work(*arguments)
+        return True, work(*arguments), False
     except EvalsuiteError as error:
-        return False, RequestFailure(str(error), logged=False)
+        return False, str(error), False
     except Exception as error:  # noqa: BLE001 - at a process boundary every error becomes a message
         traceback.print_exc()
         reason = " in ".join([one_line(error, with_type=True), *getattr(error, "__notes__", [])])
         if what:
             reason = f"{what}: VLMEvalKit raised {reason}"
-        return False, RequestFailure(reason, logged=True)
+        return False, reason, True
 
 
 def check_packages() -> None:

@@ -7,11 +7,12 @@ the file.
 
 from __future__ import annotations
 
+import abc
 import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image as PILImage
@@ -43,26 +44,24 @@ class ClipSpec:
         return f"{self.medium}-{self.rule}{'-middles' * self.segment_middles}{bounds}"
 
 
-class FrameSource(Protocol):
+class FrameSource(abc.ABC):
     """A video whose frames are numbered from `first` to `last`."""
 
-    first: int
+    first = 0
     last: int
     per_second: float
 
+    @abc.abstractmethod
     def frame(self, number: int) -> PILImage.Image:
         """Read one frame."""
-        ...
 
     def times(self, numbers: list[int]) -> list[float]:
         """Return when frames are shown, in seconds from the first frame."""
-        ...
+        return [(number - self.first) / self.per_second for number in numbers]
 
 
-class _VideoFile:
+class _VideoFile(FrameSource):
     """A video file, read by decord."""
-
-    first = 0
 
     def __init__(self, path: Path, threads: int) -> None:
         import decord
@@ -94,7 +93,7 @@ class _VideoFile:
         times: list[float] = (stamps[1:] - stamps[0]).tolist()
         if not all(math.isfinite(time) and time >= 0 for time in times) or times != sorted(times):
             # Some old containers have no time stamps.
-            return [number / self.per_second for number in numbers]
+            return super().times(numbers)
         return times
 
 
@@ -111,10 +110,9 @@ def _declared_frames(path: Path) -> int:
         capture.release()
 
 
-class _GifFile:
+class _GifFile(FrameSource):
     """An animation, treated as 25 frames per second (``mvbench.py:239``)."""
 
-    first = 0
     per_second = 25.0
 
     def __init__(self, path: Path) -> None:
@@ -126,11 +124,8 @@ class _GifFile:
     def frame(self, number: int) -> PILImage.Image:
         return PILImage.fromarray(np.asarray(self._reader.get_data(number))[..., :3])
 
-    def times(self, numbers: list[int]) -> list[float]:
-        return [number / self.per_second for number in numbers]
 
-
-class _ImageFolder:
+class _ImageFolder(FrameSource):
     """A folder of JPEG files from ``00001.jpg``, three per second (``mvbench.py:253``)."""
 
     first = 1
@@ -153,9 +148,6 @@ class _ImageFolder:
             image = image.convert("RGB")
         # A new image, so that only pixels are copied.
         return PILImage.fromarray(np.asarray(image))
-
-    def times(self, numbers: list[int]) -> list[float]:
-        return [(number - self.first) / self.per_second for number in numbers]
 
 
 def open_video(spec: ClipSpec, threads: int = 0) -> FrameSource:

@@ -2,36 +2,8 @@
 
 Each function names the upstream line and has a test that shows the defect. When upstream fixes it,
 the test fails and the workaround is removed. All take effect in the kit process only.
-`scoring_workarounds` contains those for scoring rules.
-
-Some defects need no function, because neighbouring modules avoid the code:
-
-* A changed TSV shows its old images, which are stored by index (``image_base.py:279``), and is
-  downloaded again if its md5 is not upstream's (``image_base.py:229``): `datasets`, `media_store`.
-* Frames are stored by the video's name, a lock file in the dataset's folder must be writable
-  (``videomme.py:185``), and all frames of an hour are decoded to show 64: `media_store`.
-* Therefore two clips of one video, or two videos with the same name in different folders, show the
-  frames of the first (``mvbench.py:266``, ``:555``, ``mlvu.py:163``): `media_store` stores them by
-  content and bounds.
-* An animation with fewer frames than requested shows colour channels of its first images as grey
-  images (``mvbench.py:245``, ``:275``): `video_frames` shows the requested frames.
-* File names are made by replacing ``.tsv`` anywhere in a path (``smp/file.py:701``), and scores
-  next to a prediction file are reused (``multiple_choice.py:477``, ``image_yorn.py:52``,
-  ``videomme.py:247``): `evaluate` works in a new folder with relative names.
-* OCRBench's score is the hits divided by ten, for any number of samples (``image_vqa.py:565``):
-  `rules.open_answers` divides by the number of samples.
-* Frames of WorldSense, and of any video under the older SmolVLM class, are all shown and split into
-  about 13 tiles (``vlm/smolvlm.py:84``, ``:456``), but after another video benchmark nothing is
-  split (``:512``): `prompts.build` always splits images and never frames, and `media_store` shows
-  at most 64 frames.
-* The prompts for MMBench, MathVista, ChartQA, DocVQA and TextVQA have one ``<image>`` for any
-  number of images, and the processor then raises (``vlm/smolvlm.py:692``, ``:760``, ``:780``,
-  ``:807``, ``:826``): `formats` writes one per image.
-* A hint whose question or choices are missing or repeated raises (``vlm/smolvlm.py:703``):
-  `formats` splits at the first of each and does not change other texts.
-* A sentence is replaced in TempCompass_MCQ always, but in Video-MME only next to ``Options:``
-  (``vlm/smolvlm.py:616``): `formats` treats both like Video-MME. No text that VLMEvalKit generates
-  for them contains the sentence.
+`scoring_workarounds` contains those for scoring rules. docs/evidence/differences.md also lists the
+defects that need no function, because neighbouring modules avoid the code.
 """
 
 from __future__ import annotations

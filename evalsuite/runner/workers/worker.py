@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalsuite.smolvlm.requests import Answer, Question
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.smolvlm.requests import Answer, EngineSettings, Question
 from evalsuite.system import variables
 from evalsuite.system.process import Child, ChildDied, serve, write_to
 from evalsuite.system.text import one_line

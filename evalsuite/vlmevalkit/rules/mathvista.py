@@ -29,6 +29,7 @@ from vlmeval.utils import can_infer
 
 from evalsuite.vlmevalkit import scoring_workarounds
 from evalsuite.vlmevalkit.datasets import Row
+from evalsuite.vlmevalkit.judge_adapter import JudgeModel
 from evalsuite.vlmevalkit.rules import number_parsing
 from evalsuite.vlmevalkit.rules.base import (
     Metric,
@@ -162,19 +163,14 @@ def _normalise(words: str) -> str:
 # The rule
 
 
-class _RuleBasedJudge:
+class _RuleBasedJudge(JudgeModel):
     """Replacement for a judge: returns the answer that `extract_answer` finds for one row."""
 
     def __init__(self, line: Any = None) -> None:
+        super().__init__(None)
         self._line = line
 
-    def with_system_prompt(self, system: str) -> _RuleBasedJudge:
-        return self
-
-    def working(self) -> bool:
-        return True
-
-    def generate(self, prompt: str, **settings: object) -> str:
+    def generate(self, prompt: str, **_: object) -> str:
         found = extract_answer(self._line, str(self._line["prediction"]))
         return scoring_workarounds.normalise_judge_answer(found)
 
