@@ -400,7 +400,7 @@ def test_invalid_tables_are_errors(kit: Kit, tmp_path: Path) -> None:
     with pytest.raises(KitError, match="line 2 is not UTF-8"):
         kit.outline(benchmark)
     path.write_text("")
-    with pytest.raises(KitError, match="line 2 is not UTF-8"):
+    with pytest.raises(KitError, match="expected: tab-separated, UTF-8"):
         kit.outline(benchmark)
 
 
