@@ -20,7 +20,7 @@ from evalsuite.checkpoint.locate import DEMOS, expand
 from evalsuite.checkpoint.processor import START
 from evalsuite.errors import UsageError, nearest
 from evalsuite.runner.config import RunConfig
-from evalsuite.runner.events import DataProgress, Note, OnEvent
+from evalsuite.runner.events import Note, OnEvent
 from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
@@ -120,7 +120,7 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
         fetching=not config.dry_run,
         yes=config.yes,
         note=lambda text: emit(Note(text)),
-        on_step=lambda step: emit(DataProgress(step)),
+        on_step=emit,
     )
     return Prepared(
         checkpoints=read,

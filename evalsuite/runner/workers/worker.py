@@ -5,7 +5,6 @@ It receives questions and sends answers as batches finish.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import traceback
@@ -16,6 +15,7 @@ from typing import Any
 
 from evalsuite.errors import UsageError
 from evalsuite.smolvlm.requests import Answer, EngineSettings, Question, raised
+from evalsuite.system import variables
 from evalsuite.system.hashing import FileIdentity, has_changed
 from evalsuite.system.process import Child, ChildDied, serve, write_to
 from evalsuite.system.text import one_line
@@ -105,10 +105,10 @@ class Worker:
         self.location = settings.engine.device
         """Device or machine, for messages."""
         self.log = settings.log
-        environment = _ENVIRONMENT | dict(os.environ)
+        environment = _ENVIRONMENT | variables.for_predicting()
         if settings.threads is not None:
             environment["OMP_NUM_THREADS"] = str(settings.threads)
-        self._child = Child("evalsuite.runner.workers.worker", environment)
+        self._child = Child("evalsuite.runner.workers.worker", inherited=environment)
         self._child.send(settings)
 
     def ask(self, questions: Sequence[Question]) -> None:
@@ -190,6 +190,7 @@ def _environment(device: Any, generation: str) -> dict[str, Any]:
 
     on_cuda = str(device).startswith("cuda")
     return {
+        "variables": variables.recorded(),
         "generation": generation,
         "device": torch.cuda.get_device_name(device) if on_cuda else "cpu",
     }
