@@ -126,6 +126,11 @@ class Benchmark:
         """The prompt format of the samples of `part`."""
         return self.part_prompts.get(part, self.prompt)
 
+    @property
+    def as_published(self) -> bool:
+        """Whether its data is published data without changes."""
+        return self.published is not None and not self.modified
+
     def scorable(self, part: str) -> bool:
         """Whether the samples of `part` can be scored with `judge`."""
         return self.judge is not None or part not in self.judged_parts

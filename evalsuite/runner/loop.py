@@ -248,9 +248,10 @@ class Evaluation:
         phase.coming -= piece.unanswered
         job.samples.update((sample.id, sample) for sample in samples)
         broken = [failed_prediction(s) for s in samples if isinstance(s, BrokenSample)]
-        self._record(job, broken)
-        whole = [s for s in samples if not isinstance(s, BrokenSample)]
-        questions = list(prompting.questions(job, whole, self._runs[job.run].prompts))
+        whole = [sample for sample in samples if not isinstance(sample, BrokenSample)]
+        prompts, retry = self._runs[job.run].prompts, self._pool is not None
+        questions, reused = prompting.questions(job, whole, prompts, retry=retry)
+        self._record(job, [*broken, *reused])
         phase.pending.update(one.sample for one in questions)
         if self._pool is not None and questions:
             job.cost.samples += len(questions)
@@ -339,7 +340,9 @@ class Evaluation:
         job.phase = Scoring()
         job.reruns.started = True
         if self._pool is not None:
-            questions = list(prompting.rerun_questions(job, run.prompts))
+            questions, reused = prompting.rerun_questions(job, run.prompts)
+            if reused:
+                self._record_reruns(job, reused)
             job.reruns.pending.update(one.sample for one in questions)
             for start in range(0, len(questions), RERUN_CHUNK):
                 self._ask(self._pool, questions[start : start + RERUN_CHUNK])

@@ -20,7 +20,7 @@ from evalsuite.runs.records import (
     by_group,
     group_name,
 )
-from evalsuite.sample import Frames, Sample
+from evalsuite.sample import Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.system.environment import installed
 from evalsuite.system.text import first_few
@@ -176,11 +176,7 @@ def _row(sample: Sample, prediction: Prediction, scored: SampleValue) -> SampleS
         category=sample.category,
         labels=sample.labels,
         question=sample.question,
-        media=tuple(
-            path
-            for item in sample.media
-            for path in (item.paths if isinstance(item, Frames) else (item.path,))
-        ),
+        media=tuple(path for item in sample.media for path in item.paths),
         prompt_digest=prediction.prompt_digest,
         ended=prediction.ended,
         error=prediction.error,

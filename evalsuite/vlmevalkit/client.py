@@ -22,6 +22,7 @@ from evalsuite.errors import IncompleteError
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import Prediction
 from evalsuite.sample import Message, Sample
+from evalsuite.system import variables
 from evalsuite.system.files import disk_errors
 from evalsuite.system.process import Child, ChildDied, ChildTimedOut
 from evalsuite.vlmevalkit.judge import check
@@ -319,6 +320,7 @@ class Kit:
                 "evalsuite.vlmevalkit.server",
                 # Otherwise both are created in the home directory, which may be read-only.
                 _ENVIRONMENT | dict.fromkeys(("LMUData", "NLTK_DATA"), str(self._settings.work)),
+                inherited=variables.for_scoring(),
             )
             self._pending_replies = START_REPLIES
             self._child.send(self._settings)
@@ -356,4 +358,6 @@ _ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     # VLMEvalKit writes sets of strings in hash order.
     "PYTHONHASHSEED": "0",
+    # VLMEvalKit opens files without naming an encoding.
+    "PYTHONUTF8": "1",
 }
