@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from evalsuite.comparison.pairing import Incomparable, Matched, Paired, Read, match, pair
 from evalsuite.errors import IncompleteError, UsageError, nearest
-from evalsuite.runs.records import FoundRun, by_group, group_name
+from evalsuite.runs.records import FoundRun, SampleScore, by_group, group_name
 from evalsuite.runs.storage import read_samples
 from evalsuite.stats import mean
 from evalsuite.stats.mean_difference import mean_drop
@@ -210,6 +210,10 @@ def _mean_difference(
 def _difference(name: str, samples: Sequence[Matched], drop: Drop, p: float) -> Difference:
     answered = _answered(samples)
     baseline, candidate = _run_scores(samples)
+    failed = (
+        sum(row.ended == "error" for sample in samples for row in sample.baseline),
+        sum(row.ended == "error" for sample in samples for row in sample.candidate),
+    )
     return Difference(
         name=name,
         baseline=100 * mean(baseline),
@@ -219,16 +223,11 @@ def _difference(name: str, samples: Sequence[Matched], drop: Drop, p: float) -> 
         worse=sum(sample.change < 0 for sample in samples),
         better=sum(sample.change > 0 for sample in samples),
         mcnemar=_mcnemar(samples),
-        failed=(
-            sum(row.ended == "error" for sample in samples for row in sample.baseline),
-            sum(row.ended == "error" for sample in samples for row in sample.candidate),
-        ),
+        failed=failed,
         without_failed=PairedDifference(drop=_drop(answered))
         if 0 < len(answered) < len(samples)
         else None,
-        worst_case=PairedDifference(drop=_drop(_worst_case(samples)))
-        if any(row.ended == "error" for sample in samples for row in sample.baseline)
-        else None,
+        worst_case=PairedDifference(drop=_drop(_worst_case(samples))) if failed[0] else None,
     )
 
 
@@ -238,18 +237,11 @@ def _answered(samples: Sequence[Matched]) -> list[Matched]:
 
 def _worst_case(samples: Sequence[Matched]) -> list[Matched]:
     """Return `samples` as if the baseline had answered its failed samples correctly."""
-    return [
-        match(
-            tuple(
-                dataclasses.replace(row, value=1.0) if row.ended == "error" else row
-                for row in sample.baseline
-            ),
-            sample.candidate,
-        )
-        if any(row.ended == "error" for row in sample.baseline)
-        else sample
-        for sample in samples
-    ]
+
+    def right(row: SampleScore) -> SampleScore:
+        return dataclasses.replace(row, value=1.0) if row.ended == "error" else row
+
+    return [match(tuple(map(right, s.baseline)), s.candidate) for s in samples]
 
 
 def _drop(samples: Sequence[Matched]) -> Drop:
