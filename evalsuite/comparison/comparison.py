@@ -76,7 +76,6 @@ class Difference(PairedDifference):
     p: float
     """Two-sided, Holm-adjusted over the benchmarks and their mean, or over the categories."""
     worse: int
-    """Samples with a lower value in the candidate."""
     better: int
     mcnemar: McNemar | None = None
     """None unless values are 0 or 1, with one sample per cluster and one run per side."""
@@ -98,7 +97,6 @@ class Comparison:
     baseline: tuple[FoundRun, ...]
     candidate: tuple[FoundRun, ...]
     differences: tuple[Difference, ...]
-    """One per benchmark that can be compared."""
     mean: Difference | None
     """Over those benchmarks, with equal weights; None for fewer than two."""
     paired: tuple[Paired, ...]
@@ -168,7 +166,6 @@ def _nothing(incomparable: Sequence[Incomparable]) -> str:
 
 
 def _differences(paired: Sequence[Paired]) -> tuple[tuple[Difference, ...], Difference | None]:
-    """Return the difference on each benchmark and, for two or more, on their mean."""
     if not paired:
         return (), None
     several = [each.samples for each in paired]
@@ -245,7 +242,6 @@ def _worst_case(samples: Sequence[Matched]) -> list[Matched]:
 
 
 def _drop(samples: Sequence[Matched]) -> Drop:
-    """Return the drop on `samples`, including the variance between several runs."""
     return _with_runs(over_questions(samples), *_run_scores(samples))
 
 

@@ -212,7 +212,6 @@ def alike(runs: Sequence[FoundRun], left_out: list[LeftOut]) -> list[FoundRun]:
 
 
 def _run_settings(found: FoundRun) -> dict[str, object]:
-    """The settings that all points of a curve must share."""
     settings = found.run.settings
     return {
         "limit": found.run.limit,

@@ -189,7 +189,6 @@ class Evaluation:
         return any(run.open for run in self._opened)
 
     def _open(self, run: ActiveRun) -> None:
-        """Open the jobs of `run`, and report the plan."""
         if not self._options.shard:
             remove_scratch(run.where.directory)
         failures = run.open_jobs(self._source)
@@ -297,7 +296,6 @@ class Evaluation:
             self._advance(job)
 
     def _on_load_failure(self, run: ActiveRun, error: EvalsuiteError) -> None:
-        """Continue without a checkpoint that cannot be loaded."""
         error = type(error)(f"{run.checkpoint.source}: {error}")
         run.give_up(error)
         if self._later or any(other.open for other in self._opened):
@@ -321,7 +319,6 @@ class Evaluation:
         self._emit(SamplesRerun(run.label, *run.reruns))
 
     def _advance(self, job: Job) -> None:
-        """Move `job` to its next phase if this one is complete."""
         match job.phase:
             case Predicting() as phase if phase.built:
                 if not phase.pending:

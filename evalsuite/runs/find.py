@@ -80,7 +80,6 @@ def find_all(results: Path, say: Callable[[str], None] | None = None) -> list[Fo
 
 
 def _named(argument: str, results: Path) -> Path:
-    """Find the run.json that `argument` names."""
     path = _existing(argument, results)
     if path.is_file():
         return path

@@ -65,9 +65,7 @@ class WorkerSlot:
     """The run whose checkpoint the worker has loaded or is loading."""
     worker: Worker | None = None
     assigned: bool = False
-    """Whether the worker has a machine."""
     ready: bool = False
-    """Whether the checkpoint is loaded."""
     chunks: list[Chunk] = field(default_factory=list)
     """Sent and not completely answered."""
     failed_starts: int = 0
@@ -270,7 +268,6 @@ class Pool:
         return sum(len(chunk.questions) for chunk in self._waiting[run])
 
     def _left(self, run: int) -> int:
-        """Number of questions of `run` that no worker has."""
         return self._queued(run) + self._coming(run)
 
     def _start(self, slot: WorkerSlot, run: int) -> None:
@@ -289,7 +286,6 @@ class Pool:
             self._start(slot, run)
 
     def _send_to(self, slot: WorkerSlot) -> bool:
-        """Send `slot` a chunk, if there is one and it has room for it."""
         waiting = self._waiting[slot.run]
         if not slot.ready or not waiting or slot.exclusive:
             return False

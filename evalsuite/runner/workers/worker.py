@@ -24,7 +24,6 @@ class WorkerSettings:
     """What a worker process needs to start."""
 
     directory: Path
-    """The checkpoint."""
     engine: EngineSettings
     log: Path
     """File for the output of the worker's libraries."""
@@ -74,7 +73,6 @@ class BatchDone:
 
 
 Message = Assigned | Ready | LoadFailed | BatchDone
-"""What a worker sends."""
 
 _ENVIRONMENT = {
     # By default torch's threads spin while they wait. On a busy CPU that takes the cores from the
