@@ -159,7 +159,6 @@ def evaluate_prepared(prepared: Prepared, emit: OnEvent, *, media: Path | None =
 
 
 def _resolve(config: RunConfig, emit: OnEvent) -> ResolvedConfig:
-    """Find the devices, and read limit, shard and batch size. Raises `UsageError`."""
     chosen, threads, dtype = _devices(config, emit)
     shard = read_shard(config.shard)
     if shard is not None and config.mode == "eval":
@@ -177,7 +176,6 @@ def _resolve(config: RunConfig, emit: OnEvent) -> ResolvedConfig:
 
 
 def _devices(config: RunConfig, emit: OnEvent) -> tuple[tuple[str, ...], int | None, str]:
-    """The device of each worker, the CPU threads of each, and the dtype."""
     if config.ray is None:
         first, dtype = devices.resolve(config.device, config.dtype)
         chosen = devices.spread(config.device, first, config.workers)
@@ -219,7 +217,6 @@ def _judge(config: RunConfig) -> JudgeId | None:
 
 
 def _judged(benchmark: Benchmark, judge: JudgeId | None) -> Benchmark:
-    """`benchmark` with `judge`, if its metric uses one."""
     if judge is None or benchmark.metric not in JUDGED_METRICS:
         return benchmark
     return dataclasses.replace(benchmark, judge=judge)

@@ -160,7 +160,6 @@ def _rank(rank: str, size: str) -> str | None:
 
 
 def _holders(directory: Path) -> str:
-    """The processes that the lock files name."""
     named = []
     for path in sorted(directory.glob("lock*")):
         with contextlib.suppress(OSError):  # removed meanwhile

@@ -250,7 +250,6 @@ def worker_devices(
 
 
 def _last_line(log: Path) -> str:
-    """Ray's last message."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     return next((line.strip() for line in reversed(lines) if line.strip()), "no message")
 
