@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evalsuite.errors import UsageError
-from evalsuite.report.format import counted, listed
+from evalsuite.report.format import FAILED, counted, listed, plus_minus, points
 from evalsuite.report.model.labels import labels
 from evalsuite.report.model.notes import (
     Footnote,
@@ -43,11 +43,27 @@ class Cell:
     marks: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
     """The notes behind the marks."""
+    reference: Reference | None = None
+    """The published score, in a row of a published model."""
 
     @property
     def score(self) -> Score | None:
         """The score; None after a failure."""
         return self.outcome if isinstance(self.outcome, Score) else None
+
+    @property
+    def value(self) -> float | None:
+        """The score or the published score, 0 to 100."""
+        if self.reference is not None:
+            return self.reference.score
+        return None if self.score is None else self.score.value
+
+    @property
+    def text(self) -> str:
+        """The score with its standard error, or what is there instead."""
+        if self.outcome is None:
+            return points(self.value)
+        return FAILED if self.score is None else plus_minus(self.score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +86,11 @@ class BenchmarkColumn:
     def title(self) -> str:
         """Name in the columns of its modality."""
         return self.benchmark
+
+    @property
+    def over(self) -> tuple[str, ...]:
+        """The benchmarks that it is about."""
+        return (self.benchmark,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +115,9 @@ class Average:
     def marks(self) -> tuple[str, ...]:
         """Always empty: the benchmarks have the marks."""
         return ()
+
+
+Slot = BenchmarkColumn | Average
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +150,9 @@ class PublishedRow:
     """Published scores of a model, in the order of the columns."""
 
     model: str
-    cells: tuple[Reference | None, ...]
+    cells: tuple[Cell, ...]
     averages: tuple[float | None, ...]
     marks: tuple[str, ...]
-    cell_marks: tuple[tuple[str, ...], ...]
 
     @property
     def label(self) -> str:
@@ -141,7 +164,7 @@ class PublishedRow:
 class Contest:
     """The test of the best of a column against the second best."""
 
-    slot: BenchmarkColumn | Average
+    slot: Slot
     best: int
     """Index of the row."""
     second: int
@@ -201,9 +224,10 @@ class Table:
             + (f"; left out as not comparable: {listed(unlike)}" if unlike else "")
         )
 
-    def won(self, slot: BenchmarkColumn | Average, row: int) -> bool:
+    def won(self, slot: Slot, row: Row | PublishedRow) -> bool:
         """Whether that row is significantly the best of a column."""
-        return any(c.won and c.slot == slot and c.best == row for c in self.contests or ())
+        contests = self.contests or ()
+        return any(c.won and c.slot == slot and self.rows[c.best] is row for c in contests)
 
 
 def build(runs: Sequence[Run]) -> Table:

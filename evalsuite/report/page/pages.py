@@ -238,5 +238,5 @@ def _conditions(subject: Subject) -> Iterator[tuple[str, str]]:
         distinct = list(dict.fromkeys(values))
         if len(distinct) > 1 and len(values) == len(labels):
             distinct = [f"{label}: {value}" for label, value in zip(labels, values, strict=True)]
-        if distinct:
+        if distinct not in ([], ["none"], ["False"]):
             yield name, "; ".join(distinct)
