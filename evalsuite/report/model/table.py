@@ -6,13 +6,12 @@ Pure. Every report (text, markdown, HTML, CSV, JSON, leaderboard) is made from a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evalsuite.errors import UsageError
-from evalsuite.report.format import FAILED, counted, listed, plus_minus, points
-from evalsuite.report.model.labels import labels
+from evalsuite.report.format import FAILED, counted, listed, plus_minus, points, short
 from evalsuite.report.model.notes import (
     Footnote,
     Note,
@@ -240,10 +239,31 @@ def build(runs: Sequence[Run]) -> Table:
     differing = _differing([run.settings for run in runs])
     rows = tuple(
         _row(run, label, columns, averages, [key for key in differing if key != "blind"], notes)
-        for run, label in zip(runs, labels(runs), strict=True)
+        for run, label in zip(runs, _labels(runs), strict=True)
     )
     return Table(prompts=prompts, columns=columns, rows=rows, averages=averages,
                  footnotes=notes.footnotes())  # fmt: skip
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """Return the checkpoints' names, extended where they are equal."""
+    more: tuple[Callable[[Run], str], ...] = (
+        lambda run: short(run.checkpoint.digest),
+        lambda run: str(run.settings.get("dtype")),
+        lambda run: f"@{run.limit}" if run.limit else "",
+        lambda run: run.started,
+    )
+    found = [run.checkpoint.name + (" (blind)" if is_blind(run) else "") for run in runs]
+    for part in more:
+        parts = [part(run) for run in runs]
+        extras: dict[str, set[str]] = {}
+        for label, extra in zip(found, parts, strict=True):
+            extras.setdefault(label, set()).add(extra)
+        found = [
+            f"{label} {extra}".strip() if len(extras[label]) > 1 else label
+            for label, extra in zip(found, parts, strict=True)
+        ]
+    return found
 
 
 def prompts_of(run: Run) -> str:
