@@ -82,11 +82,6 @@ class BenchmarkColumn:
         return self.benchmark
 
     @property
-    def title(self) -> str:
-        """Name in the columns of its modality."""
-        return self.benchmark
-
-    @property
     def over(self) -> tuple[str, ...]:
         """The benchmarks that it is about."""
         return (self.benchmark,)
@@ -104,16 +99,6 @@ class Average:
     def name(self) -> str:
         """Name in a sentence."""
         return f"{self.modality} average".strip()
-
-    @property
-    def title(self) -> str:
-        """Name in the columns of its modality."""
-        return "average"
-
-    @property
-    def marks(self) -> tuple[str, ...]:
-        """Always empty: the benchmarks have the marks."""
-        return ()
 
 
 Slot = BenchmarkColumn | Average
@@ -239,13 +224,13 @@ def build(runs: Sequence[Run]) -> Table:
     differing = _differing([run.settings for run in runs])
     rows = tuple(
         _row(run, label, columns, averages, [key for key in differing if key != "blind"], notes)
-        for run, label in zip(runs, _labels(runs), strict=True)
+        for run, label in zip(runs, row_labels(runs), strict=True)
     )
     return Table(prompts=prompts, columns=columns, rows=rows, averages=averages,
                  footnotes=notes.footnotes())  # fmt: skip
 
 
-def _labels(runs: Sequence[Run]) -> list[str]:
+def row_labels(runs: Sequence[Run]) -> list[str]:
     """Return the checkpoints' names, extended where they are equal."""
     more: tuple[Callable[[Run], str], ...] = (
         lambda run: short(run.checkpoint.digest),

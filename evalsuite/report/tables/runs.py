@@ -117,11 +117,11 @@ def _score_column(table: Table, slot: Slot) -> Column[Row | PublishedRow]:
 
     if isinstance(slot, Average):
         place = table.averages.index(slot)
-        return Column("", slot.title, lambda row: row.averages[place], points, best=best,
+        return Column("", "average", lambda row: row.averages[place], points, best=best,
                       group=slot.modality)  # fmt: skip
     place = table.columns.index(slot)
     return Column(
-        "", slot.title, lambda row: row.cells[place].value, text=lambda row: row.cells[place].text,
+        "", slot.benchmark, lambda row: row.cells[place].value, text=lambda row: row.cells[place].text,
         marks=lambda row: row.cells[place].marks, best=best, group=slot.modality,
         heading_marks=slot.marks,
     )  # fmt: skip
