@@ -121,7 +121,8 @@ def _score_column(table: Table, slot: Slot) -> Column[Row | PublishedRow]:
                       group=slot.modality)  # fmt: skip
     place = table.columns.index(slot)
     return Column(
-        "", slot.benchmark, lambda row: row.cells[place].value, text=lambda row: row.cells[place].text,
+        "", slot.benchmark,
+        value=lambda row: row.cells[place].value, text=lambda row: row.cells[place].text,
         marks=lambda row: row.cells[place].marks, best=best, group=slot.modality,
         heading_marks=slot.marks,
     )  # fmt: skip
