@@ -16,6 +16,8 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
+from evalsuite.system.files import open_for_append
+
 
 class ChildDied(Exception):
     """The child ended: it crashed, was killed, or ran out of memory."""
@@ -28,7 +30,14 @@ class ChildTimedOut(Exception):
 class Child:
     """One child process and the connection to it."""
 
-    def __init__(self, module: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        env: Mapping[str, str] | None = None,
+        *,
+        inherited: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start `module` with the variables `inherited` (None: all of ours) and `env`."""
         ours, theirs = Pipe()
         # Nothing is written to this pipe. The child reads its end of file when this process ends,
         # for whatever reason.
@@ -39,7 +48,7 @@ class Child:
             # -P: modules are not imported from the current directory.
             [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(lifetime_read)],
             pass_fds=(theirs.fileno(), lifetime_read),
-            env={**os.environ, **(env or {})},
+            env={**(os.environ if inherited is None else inherited), **(env or {})},
             stdin=subprocess.DEVNULL,
             # Ctrl-C in a terminal reaches a whole process group; only the parent handles it.
             process_group=0,
@@ -92,7 +101,7 @@ def write_to(log: Path) -> None:
     """In the child: append the output of this process and its libraries to `log`."""
     sys.stdout.flush()
     sys.stderr.flush()
-    with log.open("ab") as file:
+    with os.fdopen(open_for_append(log), "ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a text file

@@ -22,12 +22,15 @@ from evalsuite.errors import IncompleteError
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import Prediction
 from evalsuite.sample import Message, Sample
+from evalsuite.system import variables
 from evalsuite.system.files import disk_errors
 from evalsuite.system.process import Child, ChildDied, ChildTimedOut
 from evalsuite.vlmevalkit.judge import check
 
 Stage = Literal["data", "score"]
 
+MAX_DEATHS = 3
+"""A request fails if this many processes died during it. One may have been killed by chance."""
 START_REPLIES = 2
 """The child replies once after `server.check_packages` and once after importing VLMEvalKit."""
 
@@ -48,6 +51,10 @@ class KitStartError(IncompleteError):
 
 class _ProcessLostError(Exception):
     """The child crashed or hung during a request."""
+
+    def __init__(self, cause: ChildDied | ChildTimedOut) -> None:
+        self.hung = isinstance(cause, ChildTimedOut)
+        super().__init__(f"the VLMEvalKit process {'gave ' * self.hung}{cause}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +213,9 @@ class Kit:
         known = self._samples_with_fatal_media(benchmark, ids)
         good = [id for id in ids if id not in known]
         seconds = self.chunk_seconds + self.sample_seconds * len(good)
-        self._ask_data("load", benchmark)
         try:
-            built = self._ask("data", seconds, "samples", benchmark, good) if good else []
+            tries = 1 if len(good) > 1 else MAX_DEATHS
+            built = self._ask_loaded("data", seconds, tries, "samples", benchmark, good)
         except _ProcessLostError as error:
             if len(good) > 1:
                 return [sample for id in ids for sample in self.samples(benchmark, [id])]
@@ -243,26 +250,44 @@ class Kit:
 
         `directory` is replaced by the files that VLMEvalKit writes.
         """
-        self._ask_data("load", benchmark)
         chosen = {id: predictions[id] for id in ids}
-        request = ("score", benchmark, tuple(ids), chosen, directory.absolute())
+        request = (tuple(ids), chosen, directory.absolute())
         seconds = self.score_seconds
         if benchmark.judge is not None:
             seconds += self.judge_seconds * len(ids)
         try:
-            scored: BenchmarkScore = self._ask("score", seconds, *request)
+            scored: BenchmarkScore = self._ask_loaded(
+                "score", seconds, MAX_DEATHS, "score", benchmark, *request
+            )
         except _ProcessLostError as error:
             why = f"{benchmark.name}: {error} while scoring"
             raise KitError("score", why, logged=True) from error
         return scored
 
+    def _ask_loaded(
+        self, stage: Stage, seconds: float, tries: int, verb: str, benchmark: Benchmark,
+        *arguments: object,
+    ) -> Any:  # fmt: skip
+        """Load the data and send a request; repeat it in a new process if this one dies."""
+        for left in reversed(range(tries)):
+            self._ask_data("load", benchmark)
+            try:
+                return self._ask(stage, seconds, verb, benchmark, *arguments)
+            except _ProcessLostError as error:
+                if error.hung or self._closed or not left:
+                    raise
+        raise AssertionError
+
     def _ask_data(self, verb: str, benchmark: Benchmark, *arguments: object) -> Any:
         """Send a request that takes at most the time for loading the data."""
-        try:
-            return self._ask("data", self.load_seconds, verb, benchmark, *arguments)
-        except _ProcessLostError as error:
-            why = f"{benchmark.name}: {error} while loading the data"
-            raise KitError("data", why, logged=True) from error
+        for left in reversed(range(MAX_DEATHS)):
+            try:
+                return self._ask("data", self.load_seconds, verb, benchmark, *arguments)
+            except _ProcessLostError as error:
+                if error.hung or self._closed or not left:
+                    why = f"{benchmark.name}: {error} while loading the data"
+                    raise KitError("data", why, logged=True) from error
+        raise AssertionError
 
     def _ask(self, stage: Stage, seconds: float, *request: object) -> Any:
         with self._lock:
@@ -277,8 +302,7 @@ class Kit:
                 done, result, logged = child.receive(seconds)
             except (ChildDied, ChildTimedOut) as error:
                 self._stop()
-                gave = "gave " if isinstance(error, ChildTimedOut) else ""
-                raise _ProcessLostError(f"the VLMEvalKit process {gave}{error}") from error
+                raise _ProcessLostError(error) from error
             except BaseException:
                 # A late reply would be mistaken for the next request's.
                 self._stop()
@@ -292,7 +316,9 @@ class Kit:
             for folder in (self._settings.work, self._settings.media, self._settings.log.parent):
                 with disk_errors(folder):
                     folder.mkdir(parents=True, exist_ok=True)
-            self._child = Child("evalsuite.vlmevalkit.server", _ENVIRONMENT)
+            self._child = Child(
+                "evalsuite.vlmevalkit.server", _ENVIRONMENT, inherited=variables.for_scoring()
+            )
             self._pending_replies = START_REPLIES
             self._child.send(self._settings)
         return self._child
@@ -329,4 +355,6 @@ _ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     # VLMEvalKit writes sets of strings in hash order.
     "PYTHONHASHSEED": "0",
+    # VLMEvalKit opens files without naming an encoding.
+    "PYTHONUTF8": "1",
 }

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image as PILImage
-from PIL import UnidentifiedImageError
 
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.sample import Frames
 from evalsuite.smolvlm.prompts import MAX_FRAMES, shown_frames
-from evalsuite.system.files import disk_errors, write_atomically
+from evalsuite.system.files import disk_errors, read_bytes, write_atomically
+from evalsuite.system.images import open_image
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit.video_frames import (
     ClipSpec,
@@ -100,12 +100,12 @@ class MediaStore:
         if key in self._images and _mark_used(Path(self._images[key])):
             return self._images[key]
         with _media_errors("its image"):
-            data = base64.b64decode(text)
+            data = base64.b64decode(text.translate(_URL_SAFE))
             kept = _lossless_suffix(data) if suffix == ".png" else None
             if kept is None:
-                data = _re_encoded(data, suffix)
+                data, kept = _re_encoded(data, suffix)
         digest = hashlib.sha256(data).hexdigest()
-        path = self._root / digest[:2] / f"{digest}{kept or suffix}"
+        path = self._root / digest[:2] / f"{digest}{kept}"
         _write_once(path, data)
         self._images[key] = str(path)
         self._digests[str(path)] = digest
@@ -115,7 +115,7 @@ class MediaStore:
         """Return the SHA-256 of an image file."""
         if path not in self._digests:
             with _media_errors(path):
-                data = Path(path).read_bytes()
+                data = read_bytes(Path(path))
                 _open_image(data)
             # Not cached: the user's file may change.
             return hashlib.sha256(data).hexdigest()
@@ -126,7 +126,7 @@ class MediaStore:
         with _media_errors(spec.video):
             digest = content_digest(spec)
             kind = self._suffix.removeprefix(".")
-            folder = self._frames(digest) / f"{digest}-{spec.key}-{MAX_FRAMES}-{kind}"
+            folder = self._frames(digest) / f"{digest}-{spec.key}-{MAX_FRAMES}-{kind}-{_DECODING}"
             clip = _read_clip(folder, self._suffix)
             if clip is None:
                 with self._draft(folder.parent) as draft:
@@ -171,9 +171,13 @@ class MediaStore:
             shutil.rmtree(draft, ignore_errors=True)
 
 
+_URL_SAFE = {ord("-"): "+", ord("_"): "/"}
+"""From base64 for addresses to standard base64."""
 _MAX_VIDEOS_IN_PARALLEL = 8
 """Videos decoded in parallel; each keeps some decoded frames in memory."""
 _METADATA_FILE = "frames.json"
+_DECODING = 2
+"""Raised when the frames of some file change, so that stored ones are not used."""
 _REFRESH_SECONDS = 3600
 """Modification times older than this are renewed on use."""
 
@@ -285,11 +289,11 @@ def _write_once(path: Path, data: bytes) -> None:
 
 
 def _open_image(data: bytes) -> PILImage.Image:
-    """Open an image; raises Pillow's errors, without the name of a memory buffer."""
+    """Open an image; raises `ValueError` or Pillow's errors."""
     try:
-        return PILImage.open(io.BytesIO(data))
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{len(data)} bytes that are not an image") from error
+        return open_image(io.BytesIO(data))
+    except ValueError as error:
+        raise ValueError(f"{len(data)} bytes: {error}") from error
 
 
 def _lossless_suffix(data: bytes) -> str | None:
@@ -315,11 +319,19 @@ def _lossless_suffix(data: bytes) -> str | None:
 _ORIENTATION = 0x0112
 
 
-def _re_encoded(data: bytes, suffix: str) -> bytes:
-    """Encode as ``vlmeval/smp/vlm.py:decode_base64_to_image_file`` does."""
+def _re_encoded(data: bytes, suffix: str) -> tuple[bytes, str]:
+    """Encode as ``vlmeval/smp/vlm.py:decode_base64_to_image_file`` does; returns bytes and suffix.
+
+    That raises for modes that the format of `suffix` does not have, such as CMYK in PNG. Then the
+    file is kept as it is, and shown as if a path had named it.
+    """
     image = _open_image(data)
     if image.mode in ("RGBA", "P", "LA"):
         image = image.convert("RGB")
+    image.load()
     buffer = io.BytesIO()
-    image.save(buffer, format=PILImage.registered_extensions()[suffix.lower()])
-    return buffer.getvalue()
+    try:
+        image.save(buffer, format=PILImage.registered_extensions()[suffix.lower()])
+    except OSError:
+        return data, f".{image.format or 'image'}".lower()
+    return buffer.getvalue(), suffix

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from evalsuite.benchmarks.data.search_paths import (
     is_video_tree,
     lmu_directory,
 )
-from evalsuite.benchmarks.data.upstream_trees import TREES
+from evalsuite.benchmarks.video_layouts import TREES
 from evalsuite.errors import EvalsuiteError, IncompleteError, UsageError
 from evalsuite.runs.records import Failure
 from evalsuite.system.packages import require
@@ -43,7 +43,6 @@ class Missing:
     target: Path
     """A file, or the repository's directory in the Hub cache."""
     bytes: int
-    """Remaining size of the download."""
     about: bool
     """Whether `bytes` is the approximate size from the benchmarks file."""
     unpacked_bytes: int = 0
@@ -96,7 +95,8 @@ def _sized(benchmark: Benchmark, timeout: float) -> Missing:
     try:
         if published.url is not None:
             source, target = published.url, lmu_directory() / f"{benchmark.dataset}.tsv"
-            loaded = _part_bytes(benchmark, target)
+            part = download.partial_path(target, _table_md5(benchmark))
+            loaded = part.stat().st_size if part.exists() else 0
             size = download.remote_size(source, timeout)
         else:
             assert published.repository is not None
@@ -119,11 +119,6 @@ def _sized(benchmark: Benchmark, timeout: float) -> Missing:
         unreachable=trouble.message if trouble else None,
         remedy=trouble.remedy if trouble else "",
     )
-
-
-def _part_bytes(benchmark: Benchmark, target: Path) -> int:
-    part = download.partial_path(target, _table_md5(benchmark))
-    return part.stat().st_size if part.exists() else 0
 
 
 def _table_md5(benchmark: Benchmark) -> str:
@@ -178,7 +173,6 @@ def fetch(
 
 
 def _check_room(wanted: Sequence[Missing]) -> None:
-    """Raise `IncompleteError` if `wanted` does not fit on the disks it goes to."""
     needed: dict[int, tuple[Path, int]] = {}
     for item in wanted:
         parts = [(item.target.parent, item.bytes)]
@@ -200,7 +194,6 @@ def _check_room(wanted: Sequence[Missing]) -> None:
 
 
 def _check_consent(wanted: Sequence[Missing], yes: bool) -> None:
-    """Raise `UsageError` for a large download without ``--yes``."""
     total = sum(item.bytes for item in wanted)
     if total <= UNASKED_BYTES or yes:
         return
@@ -223,3 +216,65 @@ def _fetch(item: Missing, on_step: OnStep, retries: download.RetryPolicy | None)
         hub_download.download_repository(
             published, _patterns(benchmark), benchmark.name, item.bytes, on_step
         )  # fmt: skip
+
+
+def ensure_data(
+    benchmarks: Sequence[Benchmark],
+    data_dir: Path | None,
+    *,
+    allow_modified: bool,
+    available: bool,
+    fetching: bool,
+    yes: bool,
+    note: Callable[[str], None],
+    on_step: OnStep,
+) -> list[Benchmark]:
+    """The benchmarks with their data. Missing data is downloaded unless `fetching` is false.
+
+    With `available`, nothing is downloaded and benchmarks without data are omitted. Raises the
+    errors of `fetch`, and `IncompleteError` if data is missing.
+    """
+    if fetching and not available:
+        _fetch_noted(missing(benchmarks, data_dir), yes, note, on_step)
+    found = [
+        locate(benchmark, data_dir, allow_modified=allow_modified, on_step=on_step)
+        for benchmark in benchmarks
+    ]
+    failures = [item for item in found if isinstance(item, Failure)]
+    present = [item for item in found if isinstance(item, Benchmark)]
+    if failures and not (available and present):
+        raise _missing_data(failures, len(benchmarks), note)
+    for failure in failures:
+        note(f"omitted: {failure.benchmark}: {failure.message}")
+    return present
+
+
+def _fetch_noted(
+    wanted: Sequence[Missing], yes: bool, note: Callable[[str], None], on_step: OnStep
+) -> None:
+    reachable = [item for item in wanted if item.unreachable is None]
+    for item in reachable:
+        licence = item.benchmark.published.licence if item.benchmark.published else ""
+        note(
+            f"{item.benchmark.name}: {decimal(item.bytes)} to download from {item.source} "
+            f"(licence, unverified: {licence})"
+        )
+    for failure in fetch(reachable, yes=yes, on_step=on_step):
+        note(f"not downloaded: {failure.benchmark}: {failure.message}")
+
+
+def _missing_data(
+    failures: Sequence[Failure], asked: int, note: Callable[[str], None]
+) -> IncompleteError:
+    omit = "; or omit benchmarks without data by --available" if len(failures) < asked else ""
+    if len(failures) == 1:
+        (failure,) = failures
+        return IncompleteError(
+            f"data is missing: {failure.benchmark}: {failure.message}: {failure.remedy}{omit}"
+        )
+    for failure in failures:
+        note(f"{failure.benchmark}: {failure.message}: {failure.remedy}")
+    return IncompleteError(
+        f"the data of {len(failures)} of {asked} benchmarks is not usable, see the notes above"
+        f"{omit} (`evalsuite doctor` shows the state of all data)"
+    )

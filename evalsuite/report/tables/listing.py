@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, Generic
 
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.catalogue import Catalogue, Suite, load
+from evalsuite.benchmarks.catalogue import Catalogue, load
 from evalsuite.errors import check_known
 from evalsuite.report.format import day, listed, points
 from evalsuite.report.model.column import Column, R
@@ -44,7 +44,7 @@ def listing(what: str, results: Path, benchmarks_file: Path | None) -> Listing[A
         return _runs(find_all(results), results)
     known = load(benchmarks_file)
     if what == "suites":
-        return Listing(_SUITE, list(known.suites.values()))
+        return Listing(_SUITE, list(known.suites.items()))
     return _benchmarks(known)
 
 
@@ -69,11 +69,12 @@ def _benchmarks(known: Catalogue) -> Listing[Benchmark]:
     )
 
 
+Suite = tuple[str, tuple[str, ...]]
+"""Name and benchmarks."""
 _SUITE: tuple[Column[Suite], ...] = (
-    Column("suite", "suite", attrgetter("name"), numeric=False),
-    Column("benchmarks", "benchmarks", lambda suite: listed(suite.benchmarks), numeric=False,
-           wraps=True),
-)  # fmt: skip
+    Column("suite", "suite", itemgetter(0), numeric=False),
+    Column("benchmarks", "benchmarks", lambda suite: listed(suite[1]), numeric=False, wraps=True),
+)
 
 
 def _runs(found: Sequence[FoundRun], results: Path) -> Listing[FoundRun]:

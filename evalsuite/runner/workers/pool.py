@@ -7,25 +7,131 @@ questions return to the queue and another worker is started.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from evalsuite.errors import EvalsuiteError, IncompleteError, UsageError
-from evalsuite.runner.workers.slot import Chunk, StartWorker, WorkerMessage, WorkerSlot
 from evalsuite.runner.workers.worker import (
     Assigned,
     BatchDone,
+    Crashed,
     LoadFailed,
+    Message,
     NoFreeDevice,
     Ready,
     Worker,
     WorkerRemoved,
     WorkerSettings,
 )
-from evalsuite.smolvlm.requests import Answer, Question, QuestionId
+from evalsuite.smolvlm.requests import RAISED, Answer, Question, QuestionId
 from evalsuite.system.process import ChildDied
+
+StartWorker = Callable[[WorkerSettings], Worker]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerMessage:
+    """What a worker sent, or the error that ended it."""
+
+    worker: Worker
+    payload: Message | ChildDied | BaseException
+
+
+@dataclass(slots=True, eq=False)
+class Chunk:
+    """Questions that one worker answers: all that a run asks about some images or videos."""
+
+    run: int
+    questions: dict[QuestionId, Question]
+    """Those without an answer."""
+    deaths: int = 0
+    """Workers that died on it. After the first it is sent alone, after the second one question at
+    a time."""
+
+
+@dataclass(slots=True, eq=False)
+class WorkerSlot:
+    """A device and its worker. A thread posts the worker's messages."""
+
+    device: str
+    post: Callable[[WorkerMessage], None]
+    start_worker: StartWorker
+    run: int = 0
+    """The run whose checkpoint the worker has loaded or is loading."""
+    worker: Worker | None = None
+    assigned: bool = False
+    ready: bool = False
+    chunks: list[Chunk] = field(default_factory=list)
+    """Sent and not completely answered."""
+    failed_starts: int = 0
+    """Consecutive deaths before a checkpoint was loaded."""
+    busy_since: float = 0.0
+    """When the worker last finished a batch, or could have begun its first: monotonic seconds."""
+
+    @property
+    def unanswered(self) -> int:
+        """Number of questions without an answer."""
+        return sum(len(chunk.questions) for chunk in self.chunks)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it has a chunk that must be alone."""
+        return any(chunk.deaths for chunk in self.chunks)
+
+    def start(self, run: int, settings: WorkerSettings) -> None:
+        """Start a worker for `run` on this device."""
+        self.run, self.ready = run, False
+        engine = dataclasses.replace(settings.engine, device=self.device)
+        self.worker = self.start_worker(dataclasses.replace(settings, engine=engine))
+        self.assigned = self.worker.assigned
+        threading.Thread(target=self._listen, args=(self.worker,), daemon=True).start()
+
+    def stop(self) -> list[Chunk]:
+        """End the worker at once; returns its unanswered chunks."""
+        if self.worker is not None:
+            self.worker.kill()
+        chunks, self.chunks = self.chunks, []
+        self.worker, self.assigned, self.ready = None, False, False
+        return chunks
+
+    def send(self, chunk: Chunk) -> None:
+        """Send the questions of `chunk` to the worker."""
+        if not self.chunks:
+            self.busy_since = time.monotonic()
+        self.chunks.append(chunk)
+        questions = list(chunk.questions.values())
+        self._ask(questions if chunk.deaths < 2 else questions[:1])
+
+    def record(self, answers: tuple[Answer, ...]) -> None:
+        """Remove answered questions; ask the next one of a chunk that is sent one by one."""
+        for answer in answers:
+            chunk = next(chunk for chunk in self.chunks if answer.id in chunk.questions)
+            del chunk.questions[answer.id]
+            if not chunk.questions:
+                self.chunks.remove(chunk)
+            elif chunk.deaths >= 2:
+                self._ask([next(iter(chunk.questions.values()))])
+        self.busy_since = time.monotonic()
+
+    def _ask(self, questions: list[Question]) -> None:
+        assert self.worker is not None
+        # The listener reports a death, and the questions are then sent to another worker.
+        with contextlib.suppress(ChildDied):
+            self.worker.ask(questions)
+
+    def _listen(self, worker: Worker) -> None:
+        try:
+            while True:
+                self.post(WorkerMessage(worker, worker.receive()))
+        except BaseException as error:  # noqa: BLE001 - every error must reach the main thread
+            self.post(WorkerMessage(worker, error))
+
 
 MAX_FAILED_STARTS = 3
 """A worker that dies this often in a row before its checkpoint is loaded is not restarted."""
@@ -35,6 +141,8 @@ left."""
 MIN_QUEUE = 1536
 """Questions a worker may have received: three windows of the engine (one answered, one prepared,
 one read), or twelve batches if those are larger."""
+MAX_ALIKE = 32
+"""If this many first questions of a run all fail with the same exception, the run ends."""
 _KEPT = "Every answer so far is kept"
 
 
@@ -94,6 +202,9 @@ class Pool:
         """Whether a note said that some workers have no machine."""
         self._waiting: list[deque[Chunk]] = [deque() for _ in settings]
         self._was_ready = [False for _ in settings]
+        self._alike: list[tuple[str, int] | None] = [("", 0) for _ in settings]
+        """The exception of the first questions of each run, and how many have it; None as soon as
+        a question was answered or failed for another reason."""
         self._slots = [WorkerSlot(device, post, start_worker) for device in devices]
         # Different checkpoints in parallel: each is loaded by fewer workers.
         for i, slot in enumerate(self._slots):
@@ -136,7 +247,11 @@ class Pool:
             case BatchDone() as batch:
                 since = slot.busy_since
                 slot.record(batch.answers)
-                return [RunAnswers(slot.run, since, batch)]
+                done = RunAnswers(slot.run, since, batch)
+                return [
+                    done,
+                    *self._count_alike(slot.run, [answer.error for answer in batch.answers]),
+                ]
             case Assigned():
                 slot.assigned, self._shortage_noted = True, False
                 return []
@@ -149,6 +264,10 @@ class Pool:
             case WorkerRemoved() as removal:
                 self._on_removal(slot, removal)
                 return []
+            case Crashed(reason):
+                # Two workers count like many questions.
+                alike = self._count_alike(slot.run, [reason] * (MAX_ALIKE // 2))
+                return list(alike) or self._on_death(slot, ChildDied(reason))
             case ChildDied() as death:
                 return self._on_death(slot, death)
             case defect:
@@ -163,7 +282,6 @@ class Pool:
         return sum(len(chunk.questions) for chunk in self._waiting[run])
 
     def _left(self, run: int) -> int:
-        """Number of questions of `run` that no worker has."""
         return self._queued(run) + self._coming(run)
 
     def _start(self, slot: WorkerSlot, run: int) -> None:
@@ -182,7 +300,6 @@ class Pool:
             self._start(slot, run)
 
     def _send_to(self, slot: WorkerSlot) -> bool:
-        """Send `slot` a chunk, if there is one and it has room for it."""
         waiting = self._waiting[slot.run]
         if not slot.ready or not waiting or slot.exclusive:
             return False
@@ -236,6 +353,19 @@ class Pool:
         else:
             self._note(f"{who}; starting another worker")
         return [RunAnswers(slot.run, since, BatchDone(answers))] if answers else []
+
+    def _count_alike(self, run: int, reasons: Sequence[str | None]) -> Sequence[RunFailed]:
+        """End a run whose first questions all fail with the same exception."""
+        for reason in reasons:
+            if (alike := self._alike[run]) is None:
+                return ()
+            known = reason is not None and reason.startswith(RAISED) and alike[0] in ("", reason)
+            self._alike[run] = (str(reason), alike[1] + 1) if known else None
+        if (alike := self._alike[run]) is None or alike[1] < MAX_ALIKE:
+            return ()
+        self._alike[run] = None
+        why = f"its first questions all fail: the model {alike[0]}; see {self._settings[run].log}"
+        return [self._fail_run(run, IncompleteError(f"{why}. {_KEPT}"))]
 
     def _put_back(self, chunk: Chunk) -> QuestionId | None:
         """Return `chunk` to the queue, without the question on which a worker died alone."""
