@@ -1,7 +1,6 @@
 """Which samples a limit chooses, and where a run lives."""
 
 import itertools
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,14 +9,7 @@ import pytest
 from evalsuite.errors import UsageError
 from evalsuite.runner.plan import choose, choose_scorable, cut, in_data_order, part_of
 from evalsuite.runs.layout import Limit, Shard, read_limit, read_shard
-
-
-@dataclass(frozen=True)
-class Item:
-    id: str
-    cluster: str
-    part: str = ""
-
+from evalsuite.vlmevalkit.client import SampleOutline as Item
 
 DATA = [Item(str(i), f"image {i % 40}") for i in range(200)]  # 40 clusters of 5, interleaved
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from evalsuite.smolvlm.prompts import build
 from evalsuite.smolvlm.requests import Answer, EngineSettings, Question, add_seconds
 from evalsuite.smolvlm.roofline import Shape, Work, Workload, minimum_work
 from evalsuite.system.process import Child, ChildDied, serve, write_to
+from evalsuite.system.scratch import scratch_directory
 from evalsuite.system.text import one_line
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class ProfileTask:
     base: Path | None = None
     """Base model, if `directory` holds an adapter."""
     processor: Path | None
+    tokenizer: Path | None
     device: str
     dtype: str
     width: int
@@ -172,6 +173,7 @@ def _measure(task: ProfileTask, images: Path) -> Measurement | MeasurementFailur
             batch_size=task.batch_size,
             base=task.base,
             processor=task.processor,
+            tokenizer=task.tokenizer,
         ),
         tile_bytes=sys.maxsize,  # never split a batch because of its tiles
     ) as engine:
@@ -271,8 +273,8 @@ def main() -> None:
         if task.batch_size is None:
             connection.send(_rates(task))
             return
-        with tempfile.TemporaryDirectory(prefix="evalsuite-profile-") as name:
-            connection.send(_measure(task, Path(name)))
+        with scratch_directory() as scratch:
+            connection.send(_measure(task, scratch))
     except Exception as error:  # noqa: BLE001 - libraries raise anything; out of memory is a result
         import traceback
 

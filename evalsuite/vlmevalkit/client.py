@@ -22,6 +22,7 @@ from evalsuite.errors import IncompleteError
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import Prediction
 from evalsuite.sample import Message, Sample
+from evalsuite.system import variables
 from evalsuite.system.files import disk_errors
 from evalsuite.system.process import Child, ChildDied, ChildTimedOut
 from evalsuite.vlmevalkit.judge import check
@@ -315,7 +316,13 @@ class Kit:
             for folder in (self._settings.work, self._settings.media, self._settings.log.parent):
                 with disk_errors(folder):
                     folder.mkdir(parents=True, exist_ok=True)
-            self._child = Child("evalsuite.vlmevalkit.server", _ENVIRONMENT)
+            work = str(self._settings.work)
+            self._child = Child(
+                "evalsuite.vlmevalkit.server",
+                # Otherwise both are created in the home directory, which may be read-only.
+                _ENVIRONMENT | {"LMUData": work, "NLTK_DATA": os.environ.get("NLTK_DATA", work)},
+                inherited=variables.for_scoring(),
+            )
             self._pending_replies = START_REPLIES
             self._child.send(self._settings)
         return self._child
@@ -352,4 +359,6 @@ _ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     # VLMEvalKit writes sets of strings in hash order.
     "PYTHONHASHSEED": "0",
+    # VLMEvalKit opens files without naming an encoding.
+    "PYTHONUTF8": "1",
 }

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.system import variables
 from evalsuite.system.process import Child, serve, write_to
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit import unpatched
@@ -84,7 +85,11 @@ def run_reference(task: ReferenceTask) -> Iterator[ReferenceResult]:
     """
     task = _absolute(task)
     task.work.mkdir(parents=True)
-    child = Child("evalsuite.vlmevalkit.reference", _environment())
+    child = Child(
+        "evalsuite.vlmevalkit.reference",
+        _environment(),
+        inherited=variables.for_scoring(devices=True),
+    )
     try:
         child.send(task)
         for _ in task.benchmarks:
@@ -115,6 +120,7 @@ def _environment() -> dict[str, str]:
         "EVAL_FORMAT": "csv",
         "VLMEVALKIT_USE_MODELSCOPE": "0",
         "HF_HUB_OFFLINE": "1",
+        "PYTHONUTF8": "1",
         # Some rules call a judge unasked; this address has none.
         "OPENAI_API_BASE": "http://127.0.0.1:9/none",
         "OPENAI_API_KEY": "",

@@ -11,7 +11,6 @@ import contextlib
 import importlib.util
 import queue
 import re
-import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -23,11 +22,11 @@ from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.workers import ray_nodes
 from evalsuite.runner.workers.ray_nodes import Node, Required, uses_gpu
 from evalsuite.runner.workers.worker import Assigned, Message, Worker, WorkerSettings
-from evalsuite.sample import Frames
 from evalsuite.smolvlm.requests import Question
 from evalsuite.system import devices
 from evalsuite.system.files import disk_errors
 from evalsuite.system.process import Child, ChildDied, ChildTimedOut
+from evalsuite.system.scratch import scratch_directory
 
 CONNECT_SECONDS = 30.0
 """How long a cluster may take to answer; usually it takes less than one second."""
@@ -52,7 +51,9 @@ class RemoteWorker(Worker):
 
     def ask(self, questions: Sequence[Question]) -> None:
         """Queue `questions`. Only `receive` reports that the worker has died."""
-        media = dict.fromkeys(path for question in questions for path in _paths(question))
+        media = dict.fromkeys(
+            path for one in questions for item in one.prompt.media for path in item.paths
+        )
         # A file that is missing here too is a failed sample; the worker reports it.
         existing = [path for path in media if Path(path).exists()]
         self._call("ask", self._number, list(questions), existing)
@@ -73,11 +74,6 @@ class RemoteWorker(Worker):
         """End the worker at once. Unfinished questions are lost."""
         self._call("stop", self._number)
         self.inbox.put(ChildDied("was stopped"))
-
-
-def _paths(question: Question) -> Iterator[str]:
-    for medium in question.prompt.media:
-        yield from medium.paths if isinstance(medium, Frames) else (medium.path,)
 
 
 class RayCluster:
@@ -219,8 +215,8 @@ def survey(address: str, device: str, workers: str) -> tuple[tuple[str, ...], tu
         raise UsageError(f"--device {device}: with --ray, Ray chooses the GPUs; omit the number")
     devices.check_workers(workers)
     with (
-        tempfile.TemporaryDirectory(prefix="evalsuite-") as scratch,
-        contextlib.closing(RayCluster(address, Path(scratch) / "ray.log")) as cluster,
+        scratch_directory() as scratch,
+        contextlib.closing(RayCluster(address, scratch / "ray.log")) as cluster,
     ):
         chosen = worker_devices(address, cluster.nodes, device, workers)
         return chosen, tuple(cluster.check_nodes(chosen[0]))
@@ -254,7 +250,6 @@ def worker_devices(
 
 
 def _last_line(log: Path) -> str:
-    """Ray's last message."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     return next((line.strip() for line in reversed(lines) if line.strip()), "no message")
 
