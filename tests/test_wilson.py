@@ -37,7 +37,7 @@ def test_the_interval_of_a_score_needs_two_clusters() -> None:
 
 
 def test_two_clusters_allow_almost_any_score() -> None:
-    """The effective sample size is (1/2 * 1/2) / (1/2)^2 = 1; t of one degree of freedom is 12.706."""
+    """The effective sample size is 1; t of one degree of freedom is 12.706."""
     found = score_interval(0.5, 0.5, 2)
     half = 0.5 / math.sqrt(1 + 1 / 12.706**2)
     assert found == (pytest.approx(0.5 - half, abs=1e-5), pytest.approx(0.5 + half, abs=1e-5))
