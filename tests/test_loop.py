@@ -13,6 +13,7 @@ from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import InterruptedRun, UsageError
+from evalsuite.report.model.notes import THINKING, outcome_notes
 from evalsuite.runner.config import Mode, RunConfig
 from evalsuite.runner.events import (
     BenchmarkFinished,
@@ -229,6 +230,26 @@ def test_a_broken_sample_fails_alone(trial: Trial) -> None:
         assert (score.counts.failed, score.value) == (1, 95.0)
         assert score.failure_reasons == ("003: no such image",)
     assert ("DemoOCR", "003", False) not in trial.asked
+
+
+@pytest.mark.parametrize(
+    ("text", "counted"),
+    [
+        ("<think>Maybe 002?</think>\n<answer>003</answer>", 20), ("Maybe. </think> 003", 20),
+        ("<think>Let me see", 20), ("[THINK]x[/THINK]1", 20), ("<answer>003</answer>", 20),
+        ("I think 003", 0), ("a < b > c", 0),
+    ],
+)  # fmt: skip
+def test_answers_of_reasoning_models_are_counted(trial: Trial, text: str, counted: int) -> None:
+    trial.answer = lambda _: text
+    (score, _) = trial.run().scores
+    assert score.counts.thinking == counted
+    (note,) = [n for n in outcome_notes(score) if n.meaning == THINKING] if counted else [None]
+    if note is not None:
+        assert note.detail == f"20 of 20, such as '{' '.join(text.split())}'"
+        assert note.share == 1
+    else:
+        assert THINKING not in [n.meaning for n in outcome_notes(score)]
 
 
 def test_a_benchmark_without_an_answer_is_a_failure(trial: Trial) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,7 @@ def make_score(
     values = [row.value for row in counting]
     clusters = [row.cluster for row in counting]
     stderr = clustered_standard_error(values, clusters)
+    thinking = [row.prediction for row in counting if _TAGS.search(row.prediction)]
     failed = [(row.id, row.error or "no reason given") for row in counting if row.ended == "error"]
     return Score(
         benchmark=benchmark.name,
@@ -69,7 +71,7 @@ def make_score(
         stderr=None if stderr is None else 100 * stderr,
         n=len(counting),
         clusters=len(set(clusters)),
-        counts=_counts(counting, unscored),
+        counts=_counts(counting, unscored, len(thinking)),
         conditions=replace(conditions, judge_reported=scored.judge_reported),
         cost=cost,
         partial=not all(map(benchmark.scorable, benchmark.judged_parts)),
@@ -83,6 +85,7 @@ def make_score(
         macro_average=scored.macro_average,
         extra=scored.extra,
         failure_reasons=tuple(why_failed(failed)),
+        thinking_example=" ".join(thinking[0].split())[:_EXAMPLE] if thinking else "",
         rerun_samples=None,
     )
 
@@ -125,13 +128,19 @@ def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
     return {stage: round(spent, 3) for stage, spent in seconds.items()}
 
 
-def _counts(rows: Sequence[SampleScore], unscored: int) -> Counts:
+_TAGS = re.compile(r"</?(think|thinking|thought|reasoning|answer)>|\[/?THINK\]", re.I)
+_EXAMPLE = 80
+"""Characters of the example."""
+
+
+def _counts(rows: Sequence[SampleScore], unscored: int, thinking: int) -> Counts:
     answers = [row for row in rows if row.ended != "error"]
     return Counts(
         failed=len(rows) - len(answers),
         empty=sum(not row.prediction.strip() for row in answers),
         truncated=sum(row.ended == "length" for row in rows),
         unparsed=sum(bool(row.prediction.strip()) and not row.parsed for row in answers),
+        thinking=thinking,
         unscored=unscored,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class Evaluated:
     found: list[FoundRun]
     benchmarks: frozenset[str]
     """Names of the requested benchmarks. A run may also have outcomes of others."""
+    max_failed: float = 1
+    """Percentage of failed samples up to which a score is accepted."""
 
     @property
     def runs(self) -> list[Run]:
@@ -50,8 +53,20 @@ class Evaluated:
 
     @property
     def complete(self) -> bool:
-        """Whether every requested benchmark has a score."""
-        return not any(f.benchmark in self.benchmarks for r in self.runs for f in r.failures)
+        """Whether every requested benchmark has a score that rests on few failed samples."""
+        failures = (f.benchmark for run in self.runs for f in run.failures)
+        return self.benchmarks.isdisjoint(failures) and not self.doubtful
+
+    @property
+    def doubtful(self) -> list[tuple[Run, Score]]:
+        """The requested scores with more failed samples than accepted, and their runs."""
+        return [
+            (run, score)
+            for run in self.runs
+            for score in run.scores
+            if score.benchmark in self.benchmarks
+            and 100 * score.counts.failed > self.max_failed * score.n
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +91,32 @@ def run_all(config: RunConfig, emit: OnEvent) -> Evaluated:
     All inputs are checked before anything is written. Raises `UsageError` for wrong options,
     `IncompleteError` for missing data, and the errors of `evaluate_all`.
     """
+    max_failed = read_max_failed(config.max_failed)
     prepared = prepare(config, emit)
     runs = evaluate_prepared(prepared, emit)
     places = [] if config.dry_run else map(prepared.paths, prepared.checkpoints)
     found = [FoundRun(at.run_json, run) for at, run in zip(places, runs, strict=True)]
-    return Evaluated(found, frozenset(b.name for b in prepared.benchmarks))
+    names = frozenset(benchmark.name for benchmark in prepared.benchmarks)
+    evaluated = Evaluated(found, names, max_failed)
+    for run, score in evaluated.doubtful:
+        emit(Note(_why_doubtful(run, score, config.max_failed)))
+    return evaluated
+
+
+def read_max_failed(text: str) -> float:
+    """Parse ``--max-failed``: ``1%`` or ``0.5``, a percentage. Raises `UsageError`."""
+    if re.fullmatch(r"\d{1,3}(\.\d+)?%?", text) and (share := float(text.rstrip("%"))) <= 100:
+        return share
+    raise UsageError(f"--max-failed {text}: expected a percentage from 0 to 100, like 1%")
+
+
+def _why_doubtful(run: Run, score: Score, limit: str) -> str:
+    failed, share = score.counts.failed, 100 * score.counts.failed / score.n
+    return (
+        f"{run.checkpoint.name}: {score.benchmark}: {failed} of {score.n} samples failed and count "
+        f"as wrong: {share:.2g}%, more than --max-failed {limit.rstrip('%')}% "
+        f"({score.failure_reasons[0]}); fix it and run again"
+    )
 
 
 def prepare(config: RunConfig, emit: OnEvent) -> Prepared:

@@ -17,6 +17,7 @@ _STAGES = {
 UNANSWERED = "samples without a prediction, which count as wrong"
 PARTIAL = "partial: without what only a judge can score"
 MODIFIED = "on data that is not what was published"
+THINKING = "predictions with tags like </think> or <answer>, which are scored as a whole"
 _MOST = 20
 """Most cases that a footnote lists."""
 
@@ -150,6 +151,9 @@ def outcome_notes(outcome: Score | Failure) -> Iterator[Note]:
         yield Note(PARTIAL, left)
     if outcome.modified_data:
         yield Note(MODIFIED)
+    if thinking := outcome.counts.thinking:
+        share = f"{thinking} of {outcome.n}, such as '{outcome.thinking_example}'"
+        yield Note(THINKING, share, thinking / outcome.n)
     for name, value in outcome.extra.items():
         yield Note(f"{name} of VLMEvalKit", f"{value:g}")
     if outcome.macro_average is not None:
