@@ -82,6 +82,7 @@ def profile(config: ProfileConfig, say: Callable[[str], None] = lambda _: None) 
             directory=found.path,
             base=found.base_path,
             processor=found.processor_path,
+            tokenizer=found.tokenizer_path,
             device=device,
             dtype=dtype,
             width=width,

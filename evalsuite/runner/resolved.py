@@ -53,12 +53,14 @@ class ResolvedConfig:
         """What a worker needs to run `checkpoint`."""
         return WorkerSettings(
             directory=checkpoint.path,
+            files=checkpoint.files,
             engine=EngineSettings(
                 device=self.device,
                 dtype=self.dtype,
                 batch_size=self.batch_size,
                 base=checkpoint.base_path,
                 processor=checkpoint.processor_path,
+                tokenizer=checkpoint.tokenizer_path,
                 longest_edge=self.config.longest_edge,
                 workers_per_device=self.workers_per_device,
             ),

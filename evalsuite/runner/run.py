@@ -7,7 +7,7 @@ import functools
 from collections.abc import Mapping, Sequence
 
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.data import data_digest
+from evalsuite.benchmarks.data.digest import data_digest
 from evalsuite.checkpoint.adapter import require_peft
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import IncompleteError

@@ -21,10 +21,10 @@ from evalsuite.runs.records import (
     by_group,
     group_name,
 )
-from evalsuite.sample import Frames, Sample
+from evalsuite.sample import Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.system.environment import installed
-from evalsuite.system.text import first_few
+from evalsuite.system.text import counted, first_few
 from evalsuite.vlmevalkit.client import BenchmarkScore, Kit, SampleValue
 
 
@@ -154,7 +154,7 @@ def without_answer(job: Job) -> Failure | None:
     return Failure(
         benchmark=job.name,
         stage="predict",
-        message=f"all {len(found)} samples failed: {reason}",
+        message=f"each of {counted(len(found), 'sample')} failed: {reason}",
         remedy="fix it and run again",
     )
 
@@ -185,11 +185,7 @@ def _row(sample: Sample, prediction: Prediction, scored: SampleValue) -> SampleS
         category=sample.category,
         labels=sample.labels,
         question=sample.question,
-        media=tuple(
-            path
-            for item in sample.media
-            for path in (item.paths if isinstance(item, Frames) else (item.path,))
-        ),
+        media=tuple(path for item in sample.media for path in item.paths),
         prompt_digest=prediction.prompt_digest,
         ended=prediction.ended,
         error=prediction.error,

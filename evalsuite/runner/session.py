@@ -18,9 +18,10 @@ from evalsuite.benchmarks.data.search_paths import check_data_dir
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.checkpoint.locate import DEMOS, expand
+from evalsuite.checkpoint.processor import START
 from evalsuite.errors import UsageError, nearest
 from evalsuite.runner.config import RunConfig
-from evalsuite.runner.events import DataProgress, Note, OnEvent
+from evalsuite.runner.events import Note, OnEvent
 from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
@@ -32,6 +33,7 @@ from evalsuite.runs.records import FoundRun, Run, Score
 from evalsuite.system import devices
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.packages import require_run
+from evalsuite.system.text import counted
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.judge import read_settings
 
@@ -45,6 +47,8 @@ class Evaluated:
     """Names of the requested benchmarks. A run may also have outcomes of others."""
     max_failed: float = 1
     """Percentage of failed samples up to which a score is accepted."""
+    unread: tuple[str, ...] = ()
+    """Why directories that match a pattern are not evaluated."""
 
     @property
     def runs(self) -> list[Run]:
@@ -53,9 +57,9 @@ class Evaluated:
 
     @property
     def complete(self) -> bool:
-        """Whether every requested benchmark has a score that rests on few failed samples."""
+        """Whether all requested scores exist and rest on few failed samples."""
         failures = (f.benchmark for run in self.runs for f in run.failures)
-        return self.benchmarks.isdisjoint(failures) and not self.doubtful
+        return not self.unread and not self.doubtful and self.benchmarks.isdisjoint(failures)
 
     @property
     def doubtful(self) -> list[tuple[Run, Score]]:
@@ -74,6 +78,8 @@ class Prepared:
     """A configuration with all its inputs found and checked."""
 
     checkpoints: list[Checkpoint]
+    unread: tuple[str, ...]
+    """Why other directories that match a pattern are not evaluated."""
     benchmarks: list[Benchmark]
     """With ``data`` located, and with the judge where the metric uses one."""
     options: ResolvedConfig
@@ -97,7 +103,9 @@ def run_all(config: RunConfig, emit: OnEvent) -> Evaluated:
     places = [] if config.dry_run else map(prepared.paths, prepared.checkpoints)
     found = [FoundRun(at.run_json, run) for at, run in zip(places, runs, strict=True)]
     names = frozenset(benchmark.name for benchmark in prepared.benchmarks)
-    evaluated = Evaluated(found, names, max_failed)
+    for why in prepared.unread:  # again, below the other checkpoints' progress
+        emit(Note(f"not evaluated: {why}"))
+    evaluated = Evaluated(found, names, max_failed, prepared.unread)
     for run, score in evaluated.doubtful:
         emit(Note(_why_doubtful(run, score, config.max_failed)))
     return evaluated
@@ -112,9 +120,10 @@ def read_max_failed(text: str) -> float:
 
 def _why_doubtful(run: Run, score: Score, limit: str) -> str:
     failed, share = score.counts.failed, 100 * score.counts.failed / score.n
+    samples = f"{failed} of {counted(score.n, 'sample')}"
     return (
-        f"{run.checkpoint.name}: {score.benchmark}: {failed} of {score.n} samples failed and count "
-        f"as wrong: {share:.2g}%, more than --max-failed {limit.rstrip('%')}% "
+        f"{run.checkpoint.name}: {score.benchmark}: {samples} failed and counted as wrong: "
+        f"{share:.2g}%, more than --max-failed {limit.rstrip('%')}% "
         f"({score.failure_reasons[0]}); fix it and run again"
     )
 
@@ -127,14 +136,15 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
     known = catalogue.load(config.benchmarks_file)
     # Benchmark names are checked before a checkpoint is downloaded. The default depends on it.
     named = known.named(config.suite, config.benchmarks)
-    read = _read_checkpoints(config)
-    if options.config.prompts == "native":
-        for checkpoint in read:
-            _check_template(checkpoint)
+    read, unread = _read_checkpoints(config)
+    for why in unread:
+        emit(Note(f"not evaluated: {why}"))
     check_data_dir(config.data_dir)
     chosen = _overridden(named or _default(known, config), config)
     cache.limit_bytes()  # raises if the limit is not a size
-    if not config.dry_run:
+    stored = [run_paths(config.output_dir, c, options.settings, options.limit) for c in read]
+    if not config.dry_run and not all(place.run_json.exists() for place in stored):
+        # Finished runs can be on a read-only disk.
         _check_writable(config.output_dir, "--output-dir", "choose another")
     elif any(place.is_file() for place in (config.output_dir, *config.output_dir.parents)):
         raise UsageError(
@@ -149,10 +159,11 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
         fetching=not config.dry_run,
         yes=config.yes,
         note=lambda text: emit(Note(text)),
-        on_step=lambda step: emit(DataProgress(step)),
+        on_step=emit,
     )
     return Prepared(
         checkpoints=read,
+        unread=unread,
         benchmarks=[_judged(benchmark, judge) for benchmark in ready],
         options=options,
         judge=judge,
@@ -214,7 +225,16 @@ def _devices(config: RunConfig, emit: OnEvent) -> tuple[tuple[str, ...], int | N
     return chosen, threads, devices.dtype_for(chosen[0], config.dtype)
 
 
-def _check_template(checkpoint: Checkpoint) -> None:
+def _check_prompts(checkpoint: Checkpoint, prompts: str) -> None:
+    """Raise `UsageError` if no prompt of the style `prompts` can be made for `checkpoint`."""
+    if prompts != "native":
+        if not checkpoint.has_start_token:
+            raise UsageError(
+                f"{checkpoint.source}: the tokenizer has no {START}, with which VLMEvalKit's "
+                "prompts for SmolVLM begin; use --prompts native (VLMEvalKit asks "
+                "Idefics3-8B-Llama3 with another class, which is not supported)"
+            )
+        return
     from evalsuite.smolvlm import chat_template  # slow; only --prompts native needs it
 
     chat_template.check(checkpoint.chat_template, str(checkpoint.processor_path))
@@ -260,16 +280,29 @@ def _overridden(chosen: Sequence[Benchmark], config: RunConfig) -> list[Benchmar
     return catalogue.override(chosen, config.set)
 
 
-def _read_checkpoints(config: RunConfig) -> list[Checkpoint]:
+def _read_checkpoints(config: RunConfig) -> tuple[list[Checkpoint], tuple[str, ...]]:
+    """Read the checkpoints; also returns why some directories of a pattern cannot be read."""
     if not config.ckpt:
         raise UsageError("no checkpoint: name one with --ckpt (for a first try: --ckpt demo)")
     sources = dict.fromkeys(found for given in config.ckpt for found in expand(given))
     if config.name is not None and len(sources) > 1:
         raise UsageError("--name: names one checkpoint, but --ckpt gives several")
-    return [
-        checkpoints.read(source, processor=config.processor, base=config.base, name=config.name)
-        for source in sources
-    ]
+    found, unread = [], []
+    for source in sources:
+        try:
+            checkpoint = checkpoints.read(
+                source, processor=config.processor, base=config.base, name=config.name
+            )
+            _check_prompts(checkpoint, config.prompts)
+            found.append(checkpoint)
+        except UsageError as error:
+            # A pattern may match a directory that is not complete yet, or another one.
+            if source in config.ckpt:
+                raise
+            unread.append(error)
+    if unread and not found:
+        raise unread[0]
+    return found, tuple(map(str, unread))
 
 
 def _check_writable(directory: Path, what: str, remedy: str) -> None:
@@ -292,9 +325,9 @@ def run_like(
     raises, and `UsageError` for several checkpoints.
     """
     prepared = prepare(as_run(baseline, config, only), emit)
-    if len(prepared.checkpoints) > 1:
+    if (count := len(prepared.checkpoints) + len(prepared.unread)) > 1:
         raise UsageError(
-            f"--ckpt {config.ckpt[0]}: names {len(prepared.checkpoints)} checkpoints, but "
+            f"--ckpt {config.ckpt[0]}: names {count} checkpoints, but "
             "one is gated at a time; name one of them"
         )
     (run,) = evaluate_prepared(prepared, emit)

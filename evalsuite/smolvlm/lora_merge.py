@@ -10,6 +10,7 @@ import torch
 
 from evalsuite.checkpoint import adapter as lora
 from evalsuite.checkpoint.json_files import read_json_object
+from evalsuite.checkpoint.weights import read_safetensors_header
 
 
 def merge(base: Any, adapter: Path, dtype: torch.dtype) -> Any:
@@ -21,7 +22,17 @@ def merge(base: Any, adapter: Path, dtype: torch.dtype) -> Any:
     from peft import LoraConfig, PeftModel
 
     _check_known(adapter, LoraConfig)
-    adapted = PeftModel(base, LoraConfig.from_pretrained(adapter))
+    settings = LoraConfig.from_pretrained(adapter)
+    tensors = read_safetensors_header(adapter / lora.WEIGHTS)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    rows = lora.embedding_rows(shapes)
+    if rows is not None and rows > base.get_input_embeddings().num_embeddings:
+        # Training added tokens. The adapter replaces all rows, so their first values do not matter.
+        base.resize_token_embeddings(rows, mean_resizing=False)
+    if lora.changes_head(shapes) and not getattr(settings, "ensure_weight_tying", False):
+        # In training, an adapter of the head does not change the embeddings it is tied to.
+        base.lm_head.weight = torch.nn.Parameter(base.lm_head.weight.detach().clone())
+    adapted = PeftModel(base, settings)
     # Not PeftModel.from_pretrained, which ignores weights that it cannot load.
     loading = adapted.load_adapter(adapter, "default", torch_device="cpu")
     for what, keys in (

@@ -41,6 +41,10 @@ _NEUTRAL_VALUES: dict[str, object] = {
 """Values that have no effect."""
 
 
+NOT_A_NUMBER = -1
+"""In place of a token, if a logit is infinite or not a number. It ends an answer."""
+
+
 class Model:
     """A SmolVLM or Idefics3 checkpoint on a device."""
 
@@ -99,7 +103,8 @@ class Model:
 
         `embedded` is (batch, length, hidden). `mask` is (batch, 1, length, length with cache), true
         where attention is allowed; None means causal attention. `selected` are row and column
-        indices, (number,) each; logits are computed only for them.
+        indices, (number,) each; logits are computed only for them. A token is `NOT_A_NUMBER` if one
+        of its logits is not finite.
         """
         if mask is not None:
             # Convert once; otherwise each layer converts the mask.
@@ -113,7 +118,8 @@ class Model:
         ).last_hidden_state
         rows, columns = selected
         logits: torch.Tensor = self._head(hidden[rows, columns])
-        return logits.float().argmax(-1)
+        tokens = logits.float().argmax(-1)
+        return tokens.masked_fill(~logits.isfinite().all(-1), NOT_A_NUMBER)
 
     @torch.inference_mode()
     def generate(
@@ -122,15 +128,30 @@ class Model:
         """Generate with transformers' ``generate`` for prompts of equal length.
 
         The ids are passed in addition to the embeddings because a repetition penalty needs them.
+        The last token of an answer is `NOT_A_NUMBER` if a logit was not finite.
         """
-        sequences: torch.Tensor = self._module.generate(
-            input_ids=ids,
-            inputs_embeds=embedded,
-            attention_mask=torch.ones_like(ids),
-            do_sample=False,
-            max_new_tokens=max_new_tokens,
+        finite: list[torch.Tensor] = []
+        # On the head: later, generation options set logits to infinity.
+        watch = self._head.register_forward_hook(
+            lambda _, __, logits: finite.append(logits[:, -1].isfinite().all(-1))
         )
-        return [self._until_end(tokens[ids.shape[1] :]) for tokens in sequences.tolist()]
+        try:
+            sequences: torch.Tensor = self._module.generate(
+                input_ids=ids,
+                inputs_embeds=embedded,
+                attention_mask=torch.ones_like(ids),
+                do_sample=False,
+                max_new_tokens=max_new_tokens,
+            )
+        finally:
+            watch.remove()
+        # Several rows for each prompt with beam search.
+        good = torch.stack(finite).reshape(len(finite), len(ids), -1).all(-1)
+        answers = [self._until_end(tokens[ids.shape[1] :]) for tokens in sequences.tolist()]
+        return [
+            answer if all(steps[: len(answer)]) else [*answer, NOT_A_NUMBER]
+            for answer, steps in zip(answers, good.T.tolist(), strict=True)
+        ]
 
     def _until_end(self, tokens: list[int]) -> list[int]:
         """Return `tokens` up to and including the end token, without padding."""
@@ -172,7 +193,12 @@ def load(directory: Path, device: str, dtype: str, base: Path | None = None) -> 
     else:
         module = merge(_load_whole(base, torch.float32), directory, torch_dtype)
     target = torch.device(device)
-    return Model(module.to(target).eval(), target)
+    module = module.to(target).eval()
+    if target.type == "cpu":
+        # Memory of our own: safetensors maps the file, and a later change to it would be seen.
+        for weights in module.parameters():
+            weights.data = weights.data.clone()
+    return Model(module, target)
 
 
 def _load_whole(directory: Path, dtype: torch.dtype) -> Any:

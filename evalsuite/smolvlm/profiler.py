@@ -54,6 +54,7 @@ class ProfileTask:
     base: Path | None = None
     """Base model, if `directory` holds an adapter."""
     processor: Path | None
+    tokenizer: Path | None
     device: str
     dtype: str
     width: int
@@ -172,6 +173,7 @@ def _measure(task: ProfileTask, images: Path) -> Measurement | MeasurementFailur
             batch_size=task.batch_size,
             base=task.base,
             processor=task.processor,
+            tokenizer=task.tokenizer,
         ),
         tile_bytes=sys.maxsize,  # never split a batch because of its tiles
     ) as engine:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from evalsuite.errors import UsageError
 from evalsuite.report.export.markers import read_document, renewed
-from evalsuite.report.format import counted, listed, short
+from evalsuite.report.format import listed, short
 from evalsuite.report.model.columns import RunRecord, run_columns
 from evalsuite.report.model.notes import is_blind
 from evalsuite.report.model.select import tables
@@ -24,6 +24,7 @@ from evalsuite.report.writers.markdown import escaped, grid_markdown
 from evalsuite.runs.layout import settings_digest
 from evalsuite.runs.records import FoundRun, Run, Score
 from evalsuite.system.files import write_output
+from evalsuite.system.text import counted
 
 BEGIN = "<!-- evalsuite:leaderboard:begin -->"
 END = "<!-- evalsuite:leaderboard:end -->"
@@ -151,7 +152,7 @@ def _how(score: Score) -> str:
     return (
         f"{asked.dataset}, prompt {asked.prompt_format}, {frames}token limit "
         f"{asked.max_new_tokens}, metric {asked.metric}, judge {asked.judge_name}, "
-        f"{score.n} samples"
+        f"{counted(score.n, 'sample')}"
     )
 
 

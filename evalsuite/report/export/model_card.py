@@ -11,13 +11,14 @@ from typing import Any
 from evalsuite.errors import UsageError
 from evalsuite.report.export.markers import read_document, renewed
 from evalsuite.report.export.model_index import KEY, with_ours
-from evalsuite.report.format import counted, plus_minus, points
+from evalsuite.report.format import plus_minus, points
 from evalsuite.report.model.table import prompts_of
 from evalsuite.report.tables.grid import STANDARD_ERROR, Grid, Heading, Line, entries
 from evalsuite.report.writers.markdown import escaped, grid_markdown
 from evalsuite.runs.records import Run
 from evalsuite.stats import mean
 from evalsuite.system.files import write_output
+from evalsuite.system.text import counted
 
 BEGIN = "<!-- evalsuite:card:begin -->"
 END = "<!-- evalsuite:card:end -->"

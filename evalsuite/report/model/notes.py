@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from evalsuite.report.format import listed, points, sentence
 from evalsuite.runs.records import Failure, Run, Score
+from evalsuite.system.text import counted
 
 _STAGES = {
     "data": "its data could not be used",
@@ -147,7 +148,7 @@ def outcome_notes(outcome: Score | Failure) -> Iterator[Note]:
         yield Note(f"no score: {why}", alone=True)
         return
     if outcome.partial:
-        left = f"{outcome.counts.unscored} samples" if outcome.counts.unscored else ""
+        left = counted(outcome.counts.unscored, "sample") if outcome.counts.unscored else ""
         yield Note(PARTIAL, left)
     if outcome.modified_data:
         yield Note(MODIFIED)

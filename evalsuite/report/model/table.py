@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evalsuite.errors import UsageError
-from evalsuite.report.format import counted, listed
+from evalsuite.report.format import listed
 from evalsuite.report.model.labels import labels
 from evalsuite.report.model.notes import (
     Footnote,
@@ -25,6 +25,7 @@ from evalsuite.report.model.notes import (
 from evalsuite.runs.comparable import differing
 from evalsuite.runs.records import Outcome, Run, Score
 from evalsuite.stats import mean
+from evalsuite.system.text import counted
 
 if TYPE_CHECKING:
     from evalsuite.benchmarks.benchmark import Reference

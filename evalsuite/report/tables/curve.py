@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evalsuite.comparison.learning_curves import Best, Curve, Curves, Point
-from evalsuite.report.format import ABSENT, counted, listed, plus_minus, points, sentence, signed
+from evalsuite.report.format import ABSENT, listed, plus_minus, points, sentence, signed
 from evalsuite.report.model.column import Column
 from evalsuite.report.tables.grid import STANDARD_ERROR, Grid, lay_out
+from evalsuite.system.text import counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 from evalsuite.report.format import (
     batch_sensitivity,
-    counted,
     listed,
     parameter_count,
     points,
@@ -20,6 +19,7 @@ from evalsuite.report.model.notes import Notes, failed_note, is_blind, outcome_n
 from evalsuite.report.model.table import Table, build
 from evalsuite.report.tables.grid import STANDARD_ERROR, Entry, Grid, entries, lay_out
 from evalsuite.runs.records import COUNTS, Run
+from evalsuite.system.text import counted
 
 
 def detail(run: Run, also: Sequence[str] = ()) -> Grid:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from evalsuite.report.format import ABSENT, FAILED, counted, listed, plus_minus, points
+from evalsuite.report.format import ABSENT, FAILED, listed, plus_minus, points
 from evalsuite.report.model import columns
 from evalsuite.report.model.select import tables
 from evalsuite.report.model.table import LEVEL, Average, BenchmarkColumn, Cell, PublishedRow, Table
@@ -21,6 +21,7 @@ from evalsuite.report.tables.grid import (
 )
 from evalsuite.report.tables.run import detail
 from evalsuite.runs.records import FoundRun
+from evalsuite.system.text import counted
 
 
 def report_grid(table: Table) -> Grid:
