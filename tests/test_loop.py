@@ -369,6 +369,24 @@ def test_failed_samples_are_scored_by_mode_eval(trial: Trial, how: str) -> None:
     assert run.scores[0].failure_reasons == ("003: no such image",)
 
 
+@pytest.mark.parametrize("mode", ["all", "eval"])
+def test_edited_predictions_are_scored_anew(trial: Trial, mode: Mode) -> None:
+    trial.run()
+    journal = trial.directory("DemoOCR") / "predictions.jsonl"
+    journal.write_text(journal.read_text().replace('"text":"003"', '"text":"004"'))
+    run = trial.run(trial.options(mode))
+    assert [score.value for score in run.scores] == [95, 100]
+    assert trial.workers == [] or trial.asked == []
+    assert [name for name, _ in trial.kit.scored[2:]] == ["DemoOCR"]
+
+
+def test_lost_sample_scores_are_written_anew(trial: Trial) -> None:
+    first = trial.run()
+    (trial.directory("DemoOCR") / "samples.jsonl").unlink()
+    assert trial.run().scores[0].value == first.scores[0].value
+    assert len(read_samples(trial.directory("DemoOCR") / "samples.jsonl")) == 20
+
+
 def test_an_interrupted_run_is_continued(trial: Trial) -> None:
     answered = 0
 
