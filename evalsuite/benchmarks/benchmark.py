@@ -63,7 +63,6 @@ class Published:
     url: str | None = None
     """Of a table that contains everything. Either this or `repository` is set."""
     repository: str | None = None
-    """A dataset repository on the Hub."""
     revision: str = "main"
     md5: Mapping[str, str]
     """The MD5, in hex, of each table, as in VLMEvalKit: ``{AI2D_TEST: …}``."""
@@ -88,11 +87,9 @@ class Benchmark:
     """Additional arguments of the dataset's class."""
     modality: Modality
     prompt: str
-    """One of `PROMPT_FORMATS`."""
     part_prompts: Mapping[str, str] = field(default_factory=dict)
     """Prompt formats of parts of the dataset that do not use `prompt`."""
     metric: str
-    """One of `METRICS`."""
     judged_parts: tuple[str, ...] = ()
     """Parts of the dataset that only a judge can score."""
     split: str | None = None

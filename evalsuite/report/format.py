@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from evalsuite.runs.records import BatchSensitivity, Score
-from evalsuite.system.text import counted
+from evalsuite.system.text import counted as counted
 
 ABSENT = "–"
 """Text of a missing value."""

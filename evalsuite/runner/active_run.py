@@ -163,7 +163,6 @@ class ActiveRun:
         return min(most, -(-missing // (PIECES_PER_WORKER * workers)) or 1)
 
     def _choose_reruns(self) -> None:
-        """Distribute the reruns over the benchmarks."""
         sizes = {job.name: len(job.choice.whole) for job in self.jobs}
         kept = {s.benchmark: s.n for s in self.record.scores if s.benchmark not in sizes}
         share = batch_sensitivity.shares({**kept, **sizes}, self._options.reruns)

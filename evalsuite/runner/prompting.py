@@ -24,7 +24,6 @@ class PromptBuilder:
 
     options: PromptOptions
     blind: bool
-    """Whether images and frames are removed."""
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, config: RunConfig) -> PromptBuilder:
@@ -44,7 +43,6 @@ class PendingQuestion:
 
     job: Job
     sample: str
-    """Its id."""
     prompt_digest: str
     question: Question
 

@@ -23,7 +23,6 @@ class ResolvedConfig:
 
     config: RunConfig
     devices: tuple[str, ...]
-    """The device of each worker."""
     dtype: str
     resampling: str
     """How torchvision resizes images here; part of what makes predictions comparable."""

@@ -105,7 +105,6 @@ class Assignment:
     checkpoint: Checkpoint
     benchmarks: Sequence[Benchmark]
     conditions: Mapping[str, Conditions]
-    """How each benchmark is asked and scored, by name."""
     where: RunPaths
     state: State
 

@@ -113,8 +113,9 @@ def cost_of(made: PredictionCost, before: Score | None, score_seconds: float) ->
     """The cost of a score, or of the earlier score `before` if this session predicted nothing."""
     scoring = {"score": round(score_seconds, 3)}
     if (predicting := made.predict_seconds) is not None:
+        stages = {stage: round(spent, 3) for stage, spent in made.seconds.items()}
         return Cost(
-            seconds={"predict": round(predicting, 3), **_rounded(made.seconds), **scoring},
+            seconds={"predict": round(predicting, 3), **stages, **scoring},
             samples_per_second=round(made.samples / predicting, 3),
             tokens=made.tokens,
             peak_memory_bytes=made.peak_memory_bytes,
@@ -122,10 +123,6 @@ def cost_of(made: PredictionCost, before: Score | None, score_seconds: float) ->
         )
     cost = Cost() if before is None else before.cost
     return replace(cost, seconds={**cost.seconds, **scoring})
-
-
-def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
-    return {stage: round(spent, 3) for stage, spent in seconds.items()}
 
 
 _TAGS = re.compile(r"</?(think|thinking|thought|reasoning|answer)>|\[/?THINK\]", re.I)

@@ -60,8 +60,8 @@ def read_run(path: Path) -> Run:
         )
     if plain.pop("digest", None) != _digest(plain):
         raise UsageError(
-            f"{path}: was changed after evalsuite wrote it; restore it, or delete it and run again "
-            "(predictions are kept)"
+            f"{path}: was changed after evalsuite wrote it; restore it, or delete the file and run "
+            "again (predictions are kept)"
         )
     outcomes = plain.get("outcomes")
     for outcome in outcomes if isinstance(outcomes, list) else []:
@@ -125,7 +125,6 @@ def read_samples(path: Path) -> list[SampleScore]:
 
 _TEXTS = ("id", "cluster", "prediction", "target", "part", "category", "question",
           "prompt_digest")  # fmt: skip
-"""Fields of a sample that are strings."""
 
 
 def _sample_score(plain: Any) -> SampleScore:

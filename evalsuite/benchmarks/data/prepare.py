@@ -9,8 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from evalsuite.benchmarks.video_layouts import LAYOUTS, TREES
 from evalsuite.system.files import disk_errors
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.locks import exclusive
+from evalsuite.system.scratch import scratch_directory
 
 
 def prepared_root() -> Path:
@@ -53,8 +53,7 @@ def inspected(dataset: str, root: Path) -> Iterator[TreeContents]:
     Tables that were made for this are deleted at the end. Raises `DataError`.
     """
     prepared = prepared_path(dataset, root)
-    with tempfile.TemporaryDirectory(prefix="evalsuite-tables-") as name:
-        scratch = Path(name)
+    with scratch_directory() as scratch:
         if not prepared.is_dir():
             yield inspect_tree(dataset, root, scratch)
             return
@@ -87,15 +86,11 @@ def prepare(contents: TreeContents, target: Path, benchmark: str, on_step: OnSte
 
 def link(contents: TreeContents, into: Path) -> None:
     """Link the media files below the root into `into`, whole directories where possible."""
+    tops = {name.partition("/")[0] for name in (*contents.videos, *contents.subtitles)}
     with disk_errors(into):
-        for name in _tops([*contents.videos, *contents.subtitles]):
+        for name in sorted(tops - {"..", ".", ""}):
             if (contents.root / name).exists():
                 _link(contents.root / name, into / name)
-
-
-def _tops(names: Iterable[str]) -> list[str]:
-    """The first path components of `names`."""
-    return sorted({name.partition("/")[0] for name in names} - {"..", ".", ""})
 
 
 def _link(source: Path, place: Path) -> None:

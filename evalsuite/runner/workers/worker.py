@@ -26,7 +26,6 @@ class WorkerSettings:
     """What a worker process needs to start."""
 
     directory: Path
-    """The checkpoint."""
     files: tuple[FileIdentity, ...] = ()
     """The files that the checkpoint's digest covers."""
     engine: EngineSettings
@@ -85,7 +84,6 @@ class Crashed:
 
 
 Message = Assigned | Ready | LoadFailed | BatchDone | Crashed
-"""What a worker sends."""
 
 _ENVIRONMENT = {
     # By default torch's threads spin while they wait. On a busy CPU that takes the cores from the
