@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.errors import check_known
-from evalsuite.report.format import counted
 from evalsuite.report.model import significance
 from evalsuite.report.model.join_samples import Row
 from evalsuite.report.page import pictures
@@ -21,6 +20,7 @@ from evalsuite.report.page.skeleton import Style, assets
 from evalsuite.report.page.subject import Group, Subject, groups, rows_of
 from evalsuite.runs.records import FoundRun
 from evalsuite.runs.storage import read_samples
+from evalsuite.system.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class _Draft:
         self.pages[f"benchmarks/{subject.slug}.html"] = benchmark(self.style, subject, rows)
         if not rows:
             return
-        labels = [part.label for part in subject.browsed]
+        labels = [part.row.label for part in subject.browsed]
         for name, text in scripts(
             rows, labels, self.pictures, stem=subject.slug, video=subject.video
         ):
