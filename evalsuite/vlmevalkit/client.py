@@ -42,6 +42,13 @@ class KitError(IncompleteError):
         """Whether the kit's log has more details."""
 
 
+class DataError(KitError):
+    """VLMEvalKit cannot load a benchmark."""
+
+    def __init__(self, message: str, *, logged: bool = False) -> None:
+        super().__init__("data", message, logged=logged)
+
+
 class KitStartError(IncompleteError):
     """VLMEvalKit does not start on this machine, so no benchmark can be evaluated."""
 
@@ -262,7 +269,7 @@ class Kit:
             return self._ask("data", self.load_seconds, verb, benchmark, *arguments)
         except _ProcessLostError as error:
             why = f"{benchmark.name}: {error} while loading the data"
-            raise KitError("data", why, logged=True) from error
+            raise DataError(why, logged=True) from error
 
     def _ask(self, stage: Stage, seconds: float, *request: object) -> Any:
         with self._lock:
@@ -292,7 +299,7 @@ class Kit:
             for folder in (self._settings.work, self._settings.media, self._settings.log.parent):
                 with disk_errors(folder):
                     folder.mkdir(parents=True, exist_ok=True)
-            self._child = Child("evalsuite.vlmevalkit.server", _ENVIRONMENT)
+            self._child = Child("evalsuite.vlmevalkit.server", _KIT_ENVIRONMENT)
             self._pending_replies = START_REPLIES
             self._child.send(self._settings)
         return self._child
@@ -319,12 +326,16 @@ class Kit:
             self._child = None
 
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     # xlsx turns a prediction that starts with '=' into a formula; json cannot be read back.
     "PRED_FORMAT": "tsv",
     "EVAL_FORMAT": "csv",
     "VLMEVALKIT_USE_MODELSCOPE": "0",
     "HF_HUB_OFFLINE": "1",
+}
+"""Environment of every process that imports VLMEvalKit."""
+_KIT_ENVIRONMENT = {
+    **ENVIRONMENT,
     # The workers use the devices.
     "CUDA_VISIBLE_DEVICES": "",
     # VLMEvalKit writes sets of strings in hash order.

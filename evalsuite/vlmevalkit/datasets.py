@@ -26,7 +26,7 @@ from evalsuite.errors import nearest
 from evalsuite.sample import Image, Message, Sample, Text
 from evalsuite.vlmevalkit import custom_data, video_datasets
 from evalsuite.vlmevalkit import image_datasets as images
-from evalsuite.vlmevalkit.client import BrokenSample, KitError, SampleOutline
+from evalsuite.vlmevalkit.client import BrokenSample, DataError, SampleOutline
 from evalsuite.vlmevalkit.media_store import MediaError, MediaStore
 from evalsuite.vlmevalkit.tsv import cell_text, listed_texts
 from evalsuite.vlmevalkit.video_datasets import ClipReader
@@ -225,7 +225,7 @@ def _load(benchmark: Benchmark, store: MediaStore) -> LoadedDataset:
     kind = _class(benchmark)
     _check_arguments(kind, benchmark)
     if benchmark.data is None:
-        raise KitError("data", f"{benchmark.name}: no data location")
+        raise DataError(f"{benchmark.name}: no data location")
     path = Path(benchmark.data)
     clips: ClipReader | None = None
     if benchmark.modality == "image":
@@ -238,12 +238,12 @@ def _load(benchmark: Benchmark, store: MediaStore) -> LoadedDataset:
     positions = {str(index): i for i, index in enumerate(data["index"])}
     if benchmark.split is not None:
         if "split" not in data:
-            raise KitError("data", f"{path}: no column 'split'")
+            raise DataError(f"{path}: no column 'split'")
         splits = list(data["split"])
         positions = {id: i for id, i in positions.items() if splits[i] == benchmark.split}
     if not positions:
         split = f" in split '{benchmark.split}'" if benchmark.split else ""
-        raise KitError("data", f"{path}: no rows{split}")
+        raise DataError(f"{path}: no rows{split}")
     category = _category(kind, data)
     labels = _labels(data.iloc[list(positions.values())], category)
     return LoadedDataset(benchmark, dataset, store, positions, clips, category, labels)
@@ -271,10 +271,9 @@ def _class(benchmark: Benchmark) -> Any:
     classes = {kind.__name__: kind for kind in vlmeval.dataset.DATASET_CLASSES}
     if benchmark.dataset_class is not None:
         if benchmark.dataset_class not in classes:
-            raise KitError(
-                "data",
+            raise DataError(
                 f"{benchmark.name}: VLMEvalKit has no dataset class '{benchmark.dataset_class}'"
-                f"{nearest(benchmark.dataset_class, classes)}",
+                f"{nearest(benchmark.dataset_class, classes)}"
             )
         return classes[benchmark.dataset_class]
     for kind in vlmeval.dataset.DATASET_CLASSES:
@@ -282,11 +281,10 @@ def _class(benchmark: Benchmark) -> Any:
             return kind
     if benchmark.metric in custom_data.CLASSES:
         return classes[custom_data.CLASSES[benchmark.metric]]
-    raise KitError(
-        "data",
+    raise DataError(
         f"{benchmark.name}: VLMEvalKit has no dataset '{benchmark.dataset}'"
         f"{nearest(benchmark.dataset, vlmeval.dataset.SUPPORTED_DATASETS)}; for custom data set "
-        f"dataset_class, or one of the metrics {', '.join(custom_data.CLASSES)}",
+        f"dataset_class, or one of the metrics {', '.join(custom_data.CLASSES)}"
     )
 
 
@@ -299,10 +297,9 @@ def _check_arguments(kind: Any, benchmark: Benchmark) -> None:
     for name in benchmark.arguments:
         if name not in known:
             accepted = f"it accepts: {', '.join(known)}" if known else "it accepts none"
-            raise KitError(
-                "data",
+            raise DataError(
                 f"{benchmark.name}: {kind.__name__} has no configurable argument '{name}'"
-                f"{nearest(name, known)}; {accepted}",
+                f"{nearest(name, known)}; {accepted}"
             )
 
 

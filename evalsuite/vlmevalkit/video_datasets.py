@@ -18,7 +18,7 @@ from evalsuite.benchmarks.benchmark import Benchmark, FrameRule
 from evalsuite.benchmarks.video_layouts import LAYOUTS, Layout
 from evalsuite.sample import Frames
 from evalsuite.vlmevalkit import custom_data, image_datasets
-from evalsuite.vlmevalkit.client import KitError
+from evalsuite.vlmevalkit.client import DataError
 from evalsuite.vlmevalkit.media_store import MediaError, MediaStore, StoredClip
 from evalsuite.vlmevalkit.tsv import Row, cell_seconds, cell_text, read_table
 from evalsuite.vlmevalkit.video_frames import ClipSpec
@@ -77,14 +77,13 @@ def build(kind: Any, benchmark: Benchmark, root: Path, store: MediaStore) -> tup
     layout, keys = _layout(kind, benchmark)
     rule = _rule(benchmark)
     if kind is vlmeval.dataset.MVBench and rule.per_second is not None:
-        raise KitError(
-            "data",
+        raise DataError(
             f"{benchmark.name}: MVBench needs a number of frames, not {rule}: set 'frames: 8', or "
-            "use 'dataset: MVBench_MP4'",
+            "use 'dataset: MVBench_MP4'"
         )
     if not root.is_dir():
         tables = " and ".join(f"{table}.tsv" for table in keys)
-        raise KitError("data", f"{root}: no such directory; expected one with {tables}")
+        raise DataError(f"{root}: no such directory; expected one with {tables}")
     filled = ("subtitle_path",) if benchmark.arguments.get("use_subtitle") else ()
     for table, key in keys.items():
         data = read_table(
@@ -116,10 +115,9 @@ def build_custom(
     The class builds its usual prompts, with frames instead of images. Raises `KitError`.
     """
     if not issubclass(kind, vlmeval.dataset.ImageBaseDataset):
-        raise KitError(
-            "data",
+        raise DataError(
             f"{benchmark.name}: {kind.__name__} reads a directory, not {path.name}; for a custom "
-            "table remove 'dataset_class', or use an image class",
+            "table remove 'dataset_class', or use an image class"
         )
     rule = _rule(benchmark)
     clips = ClipReader(
@@ -137,7 +135,7 @@ def build_custom(
             try:
                 _clip_bounds(row)
             except ValueError as error:
-                raise KitError("data", f"{path}: row {number}: start or end: {error}") from error
+                raise DataError(f"{path}: row {number}: start or end: {error}") from error
         return data.drop(columns=["image", "image_path"], errors="ignore")
 
     return image_datasets.instance(kind, benchmark, table, lambda row: clips.read(row).paths), clips
@@ -147,10 +145,9 @@ def _layout(kind: Any, benchmark: Benchmark) -> tuple[Layout, dict[str, str]]:
     """Return the directory layout, and by table the dataset whose columns it has."""
     known = [key for key in kind.supported_datasets() if key in LAYOUTS]
     if not issubclass(kind, vlmeval.dataset.video_base.VideoBaseDataset) or len(known) != 1:
-        raise KitError(
-            "data",
+        raise DataError(
             f"{benchmark.name}: {kind.__name__} is not a supported video class; "
-            f"supported are the classes of {', '.join(LAYOUTS)}",
+            f"supported are the classes of {', '.join(LAYOUTS)}"
         )
     layout = LAYOUTS[known[0]]
     if len(layout.tables) > 1:
@@ -160,9 +157,7 @@ def _layout(kind: Any, benchmark: Benchmark) -> tuple[Layout, dict[str, str]]:
 
 def _rule(benchmark: Benchmark) -> FrameRule:
     if benchmark.frames is None:
-        raise KitError(
-            "data", f"{benchmark.name}: set 'frames', which selects the frames of a video"
-        )
+        raise DataError(f"{benchmark.name}: set 'frames', which selects the frames of a video")
     return benchmark.frames
 
 
@@ -215,8 +210,8 @@ def _clip_spec(row: Row, video: Path, rule: FrameRule, *, segment_middles: bool)
 def _check_types(data: Any, table: Path) -> None:
     for number, kind in enumerate(data["data_type"], 1):
         if kind not in ("video", "gif", "frame"):
-            raise KitError(
-                "data", f"{table}: row {number}: data_type '{kind}', expected video, gif or frame"
+            raise DataError(
+                f"{table}: row {number}: data_type '{kind}', expected video, gif or frame"
             )
 
 
