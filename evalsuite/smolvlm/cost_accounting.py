@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from evalsuite.smolvlm.media_loader import MediaKey, Window
-from evalsuite.smolvlm.requests import Cost, Question, QuestionId
+from evalsuite.smolvlm.media_loader import Window
+from evalsuite.smolvlm.requests import Cost, Question
 from evalsuite.smolvlm.scheduler import Response
 
 MEDIA_STAGES = ("read", "tiles", "vision")
@@ -17,8 +17,15 @@ class CostShares:
 
     def __init__(self, window: Window, spent: Mapping[str, float]) -> None:
         """`spent` is seconds by stage, before the text model runs."""
-        new_tiles = {key: len(tiled.pixels) for key, tiled in window.tiles.items()}
-        self._tiles = _first_shown(window.questions, new_tiles)
+        new = {key: len(tiled.pixels) for key, tiled in window.tiles.items()}
+        # New tiles of a medium count for the first question that shows it.
+        self._tiles = {
+            question.id: sum(
+                new.pop((medium.digest, question.prompt.split), 0)
+                for medium in question.prompt.media
+            )
+            for question in window.questions
+        }
         self._total_tiles = sum(self._tiles.values())
         self._spent = spent
         self._equal_share = 1 / len(window.questions)
@@ -39,17 +46,3 @@ class CostShares:
         seconds["prefill"] = response.prefill_seconds
         seconds["decode"] = response.decode_seconds
         return Cost(tiles, len(response.prompt.ids), response.prefill_tokens, seconds)
-
-
-def _first_shown(
-    questions: Sequence[Question], new_tiles: Mapping[MediaKey, int]
-) -> dict[QuestionId, int]:
-    """Return new tiles by question id; those of a medium go to the first question that shows it."""
-    remaining = dict(new_tiles)
-    return {
-        question.id: sum(
-            remaining.pop((medium.digest, question.prompt.split), 0)
-            for medium in question.prompt.media
-        )
-        for question in questions
-    }

@@ -69,7 +69,9 @@ class Engine:
         self._tokenizer = PromptTokenizer(processing)
         tiler = Tiler(processing.image_processor, settings.longest_edge)
         _check_fit(self._model, tiler, self._tokenizer)
-        self._reader = MediaReader(tiler, decoders or _default_decoders(), decode_timeout)
+        # One decoder per core, since decoding is CPU-bound; at least two, since one may hang.
+        decoders = decoders or max(2, min(16, os.cpu_count() or 2))
+        self._reader = MediaReader(tiler, decoders, decode_timeout)
         self._limits = batch_limits.choose(
             self.device.type,
             self.shape,
@@ -182,22 +184,16 @@ class Engine:
         shares: CostShares,
         started: float,
     ) -> list[Answer]:
-        """Return `answers` with their costs, and add them to the stats.
-
-        `started` is the start time of their batch.
-        """
+        """Return `answers` of a batch begun at `started` with their costs; update the stats."""
         answered = {response.prompt.question.id: response for response in responses}
         generating = sum(r.prefill_seconds + r.decode_seconds for r in responses)
         other = (time.perf_counter() - started - generating) / len(answers)
-        with_costs = [
-            replace(a, cost=shares.cost(asked[a.id], other, answered.get(a.id))) for a in answers
-        ]
-        for answer in with_costs:
-            self.stats.count(answer)
         self.stats.splits = self._encoder.splits + self._scheduler.splits
         self.stats.peak_memory_bytes = peak_bytes(self.device)
         self.stats.host_memory_bytes = peak_resident_bytes()
-        return with_costs
+        return [
+            replace(a, cost=shares.cost(asked[a.id], other, answered.get(a.id))) for a in answers
+        ]
 
     def _encode_prompts(
         self, window: Window, encoded: EncodedMedia
@@ -247,11 +243,6 @@ def _error_answer(question: Question, why: str) -> Answer:
     return Answer(question.id, "", 0, "error", why)
 
 
-def _default_decoders() -> int:
-    """One decoder per core, since decoding is CPU-bound; at least two, since one may hang."""
-    return max(2, min(16, os.cpu_count() or 2))
-
-
 def _check_fit(model: Model, tiler: Tiler, tokenizer: PromptTokenizer) -> None:
     """Raise `ValueError` if model and processor disagree about image tokens."""
     if model.image_token_id != tokenizer.image_token_id:
@@ -265,6 +256,3 @@ def _check_fit(model: Model, tiler: Tiler, tokenizer: PromptTokenizer) -> None:
             f"the model makes {tokens} tokens per tile of {tiler.side} pixels, "
             f"the processor expects {tokenizer.tokens_per_tile}: use files of one checkpoint"
         )
-
-
-__all__ = ["Answer", "Engine", "Question", "Stats"]

@@ -8,7 +8,6 @@ numpy and starts in a tenth of a second.
 from __future__ import annotations
 
 import warnings
-from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -113,12 +112,8 @@ def main() -> None:
         except Exception as error:  # noqa: BLE001 - Pillow raises anything; go on with the next file
             connection.send(_reason(error))
         else:
-            _reply(connection, (rgb.height, rgb.width, 3), pixels)
-
-
-def _reply(connection: Connection[Any, Any], shape: tuple[int, ...], pixels: bytes) -> None:
-    connection.send(shape)
-    connection.send_bytes(pixels)
+            connection.send((rgb.height, rgb.width, 3))
+            connection.send_bytes(pixels)
 
 
 def _reason(error: Exception) -> str:
