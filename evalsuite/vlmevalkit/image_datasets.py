@@ -93,6 +93,12 @@ def instance(
     return dataset
 
 
+def supporting(dataset: str) -> Any:
+    """Return VLMEvalKit's class for a dataset key, or None."""
+    kinds = vlmeval.dataset.DATASET_CLASSES
+    return next((kind for kind in kinds if dataset in kind.supported_datasets()), None)
+
+
 def default_image_name(table: Path) -> str:
     """Return VLMEvalKit's name for an image without a name; only the suffix matters.
 

@@ -187,14 +187,21 @@ def use_judge(model: JudgeModel) -> Iterator[None]:
         dataset.image_mcq, dataset.image_vqa, dataset.image_yorn, dataset.videomme,
         dataset.worldsense, dataset.mvbench, dataset.mlvu, dataset.tempcompass,
     )  # fmt: skip
-    before = [module.build_judge for module in modules]
-    try:
+    with contextlib.ExitStack() as stack:
         for module in modules:
-            module.build_judge = build_judge
+            stack.enter_context(replaced(module, build_judge=build_judge))
+        yield
+
+
+@contextlib.contextmanager
+def replaced(owner: Any, **attributes: object) -> Iterator[None]:
+    """Replace attributes of `owner` within the block."""
+    before = {name: getattr(owner, name) for name in attributes}
+    try:
+        vars(owner).update(attributes)
         yield
     finally:
-        for module, original in zip(modules, before, strict=True):
-            module.build_judge = original
+        vars(owner).update(before)
 
 
 def normalise_judge_answer(text: str) -> str:

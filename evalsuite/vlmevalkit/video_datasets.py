@@ -6,9 +6,8 @@ them by video name and write a lock file next to the video.
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +19,7 @@ from evalsuite.sample import Frames
 from evalsuite.vlmevalkit import custom_data, image_datasets
 from evalsuite.vlmevalkit.client import DataError
 from evalsuite.vlmevalkit.media_store import MediaError, MediaStore, StoredClip
+from evalsuite.vlmevalkit.scoring_workarounds import replaced
 from evalsuite.vlmevalkit.tsv import Row, cell_seconds, cell_text, read_table
 from evalsuite.vlmevalkit.video_frames import ClipSpec
 
@@ -103,7 +103,12 @@ def build(kind: Any, benchmark: Benchmark, root: Path, store: MediaStore) -> tup
     rate = {"fps": rule.per_second} if rule.per_second else {"nframe": rule.count}
     if not issubclass(kind, vlmeval.dataset.video_concat_dataset.ConcatVideoDataset):
         return ours(kind)(dataset=benchmark.dataset, **rate, **benchmark.arguments), clips
-    with _build_parts_with(ours):
+
+    def build_part(dataset: str, **arguments: Any) -> Any:
+        return ours(image_datasets.supporting(dataset))(dataset=dataset, **arguments)
+
+    # ``video_concat_dataset.py:18`` imports the function by name when an object is created.
+    with replaced(vlmeval.dataset, build_dataset=build_part):
         return kind(dataset=benchmark.dataset, **rate, **benchmark.arguments), clips
 
 
@@ -181,25 +186,6 @@ def _overrides(root: Path, clips: ClipReader) -> dict[str, Any]:
         "save_video_frames": save_video_frames,
         "save_video_into_images": save_video_into_images,
     }
-
-
-@contextlib.contextmanager
-def _build_parts_with(ours: Callable[[Any], Any]) -> Iterator[None]:
-    """Let a concatenated dataset create its parts with `ours`.
-
-    ``video_concat_dataset.py:18`` imports the function by name when an object is created.
-    """
-    original = vlmeval.dataset.build_dataset
-
-    def build_dataset(dataset: str, **arguments: Any) -> Any:
-        kinds = (k for k in vlmeval.dataset.DATASET_CLASSES if dataset in k.supported_datasets())
-        return ours(next(kinds))(dataset=dataset, **arguments)
-
-    vlmeval.dataset.build_dataset = build_dataset
-    try:
-        yield
-    finally:
-        vlmeval.dataset.build_dataset = original
 
 
 def _clip_spec(row: Row, video: Path, rule: FrameRule, *, segment_middles: bool) -> ClipSpec:

@@ -180,12 +180,11 @@ def _use_rules() -> Iterator[None]:
     def auxeval(_: object, line: Any) -> Any:
         return _auxeval(_RuleBasedJudge(line=line), line)
 
-    mathvista.MathVista_auxeval = auxeval
-    try:
-        with scoring_workarounds.use_judge(_RuleBasedJudge()):
-            yield
-    finally:
-        mathvista.MathVista_auxeval = _auxeval
+    with (
+        scoring_workarounds.replaced(mathvista, MathVista_auxeval=auxeval),
+        scoring_workarounds.use_judge(_RuleBasedJudge()),
+    ):
+        yield
 
 
 def _rule(row: Row, text: str, context: ScoringContext) -> RuleResult:
