@@ -42,7 +42,7 @@ HEAVY = {
     "torch": {"smolvlm", "runner/workers/worker.py", "vlmevalkit/unpatched.py"},
     "torchvision": {"smolvlm", "runner/workers/worker.py"},
     "transformers": {"smolvlm", "runner/workers/worker.py", "vlmevalkit/unpatched.py"},
-    "ray": {"runner/workers/ray_actors.py", "runner/workers/ray_server.py"},
+    "ray": {"runner/workers/ray_server.py"},
     "peft": {"smolvlm", "vlmevalkit/unpatched.py"},
     "vlmeval": {"vlmevalkit"},
     "decord": {"vlmevalkit"},

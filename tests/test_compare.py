@@ -7,9 +7,7 @@ import dataclasses
 import io
 import json
 import math
-import os
 import random
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +32,7 @@ from evalsuite.runs.records import FoundRun
 from evalsuite.runs.storage import write_run
 from evalsuite.stats.multiplicity import holm, selection_bias
 from tests.builders.commands import evalsuite
+from tests.builders.cpu_time import cpu_units
 from tests.builders.runs import failure, settings
 from tests.builders.stored_runs import failed, sample, samples, stored
 
@@ -474,7 +473,7 @@ def large(tmp: Path, name: str, seed: int) -> FoundRun:
     return stored(tmp, name, rows)
 
 
-def test_fifty_thousand_samples_in_five_seconds_without_torch(tmp_path: Path) -> None:
+def test_fifty_thousand_samples_are_compared_quickly_without_torch(tmp_path: Path) -> None:
     runs = [large(tmp_path, name, seed) for seed, name in enumerate(("a", "b"))]
     arguments = ["compare", *(str(found.path) for found in runs), "--by-category"]
     code = (
@@ -482,18 +481,15 @@ def test_fifty_thousand_samples_in_five_seconds_without_torch(tmp_path: Path) ->
         "heavy = {'torch', 'transformers', 'vlmeval', 'pandas', 'scipy.stats'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else code)"
     )
-    best = float("inf")
-    for _ in range(2):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        result = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    def start() -> None:
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
         assert "50000" in result.stdout
-        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    print(f"{best:.2f} CPU-seconds")
-    assert best < 5, f"{best:.2f} CPU-seconds"
+
+    units = cpu_units(start, 2)
+    print(f"{units:.2f} units")
+    assert units < 35
 
 
 def test_an_unfinished_run_is_noted(tmp_path: Path) -> None:

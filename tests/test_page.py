@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.report.model.join_samples import join, known
 from evalsuite.report.page import data, pictures
-from evalsuite.report.page.data import Picture, scripts, shown
+from evalsuite.report.page.data import Picture, scripts, shown, to_script
 from evalsuite.report.page.folder import MARKER, claim, opened
-from evalsuite.report.page.script import to_script
 from evalsuite.report.page.subject import groups
 from evalsuite.report.page.write import write
 from evalsuite.runs.records import FoundRun, SampleScore
@@ -109,9 +108,9 @@ def made(rows: list[tuple[SampleScore | None, ...]], **more: Any) -> dict[str, A
     labels = [f"run {index}" for index in range(len(rows[0]))]
     facts = {"pictures": {}, "video": False, **more}
     out = {}
-    for script in scripts(rows, labels, stem="a", **facts):
-        name, value = taken(script.text)
-        assert name == script.name
+    for expected, text in scripts(rows, labels, stem="a", **facts):
+        name, value = taken(text)
+        assert name == expected
         out[name.removeprefix("a/")] = value
     return out
 
@@ -360,7 +359,7 @@ def test_a_limited_run_has_its_own_samples(tmp_path: Path) -> None:
     found = stored(tmp_path, "a", {"Bench": samples([1, 0, 1])}, limit="3")
     assert written([found], tmp_path / "page").samples == 3
     text = (tmp_path / "page/benchmarks/Bench.html").read_text()
-    assert "only part of the samples: --limit 3" in text
+    assert "only part of the samples, with --limit: 3" in text
 
 
 # Whose folder it is

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from evalsuite.errors import UsageError
-from evalsuite.report.export import profile as profiled
+from evalsuite.report.plots import profile as profiled
 from evalsuite.report.tables.profile import grids
 from evalsuite.report.writers.terminal import print_grids
 from evalsuite.runner.config import RunConfig

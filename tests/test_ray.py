@@ -18,11 +18,10 @@ import pytest
 
 from evalsuite.errors import IncompleteError, InterruptedRun, UsageError
 from evalsuite.runner.resolved import ResolvedConfig
-from evalsuite.runner.workers import ray_node_check as node
+from evalsuite.runner.workers import ray_nodes as node
 from evalsuite.runner.workers.ray_client import RayCluster as Connection
 from evalsuite.runner.workers.ray_client import worker_devices
-from evalsuite.runner.workers.ray_messages import Node
-from evalsuite.runner.workers.ray_node_check import NodeReport, Required, RequiredCheckpoint
+from evalsuite.runner.workers.ray_nodes import Node
 from evalsuite.runner.workers.worker import (
     Assigned,
     BatchDone,
@@ -246,8 +245,8 @@ def test_worker_devices(
 @pytest.mark.parametrize("key", ["evalsuite", "engine", "resampling"])
 def test_a_machine_must_have_the_same_version(key: str) -> None:
     here = node.traits()
-    assert node.problem(NodeReport(here), here) is None
-    other = NodeReport({**here, key: "other"})
+    assert node.problem(here, here) is None
+    other = {**here, key: "other"}
     assert (node.problem(other, here) or "").startswith(
         f"has {key} other, and this machine {here[key]}; install the same "
     )
@@ -255,24 +254,19 @@ def test_a_machine_must_have_the_same_version(key: str) -> None:
 
 def test_other_package_versions_are_noted() -> None:
     here = node.traits()
-    other = NodeReport(
-        {**here, "torch": "2.11.0", "peft": None, "decord": "0.1", "platform": "Linux"}
-    )
+    other = {**here, "torch": "2.11.0", "peft": None, "decord": "0.1", "platform": "Linux"}
     assert node.problem(other, here) is None
     assert node.differences(other, here) == {"torch": "2.11.0", "peft": None}
 
 
 def test_a_machine_must_see_the_checkpoint(bench: Bench, tmp_path: Path) -> None:
-    right = node.required_checkpoint(bench.checkpoint)
+    right = node.required(bench.checkpoint)
     seen = tmp_path / "sign"
     seen.touch()
-    assert node.check(Required((right,), (str(seen),))).missing == []
-    wrong = dataclasses.replace(right, digest="0" * 64)
-    (other,) = node.check(Required((wrong,))).missing
+    assert node.check([right], [str(seen)]) == (node.traits(), [])
+    _, (other,) = node.check([(*right[:3], "0" * 64)], [])
     assert other.startswith(f"has another checkpoint in {bench.checkpoint.path}; ")
-    (none,) = node.check(
-        Required((RequiredCheckpoint(str(tmp_path / "none"), None, None, ""),))
-    ).missing
+    _, (none,) = node.check([(str(tmp_path / "none"), None, None, "")], [])
     assert none.startswith(f"cannot read the checkpoint: {tmp_path}/none: no such directory")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalsuite.cli.app import MACHINE_PANEL, app
-from evalsuite.errors import UsageError, nearest
+from evalsuite.errors import UsageError, check_known
 
 if TYPE_CHECKING:
     from evalsuite.benchmarks.data.cache import Deleted
@@ -40,17 +40,12 @@ def cache(
 
     from evalsuite.benchmarks.data import cache as store
     from evalsuite.benchmarks.data.sizes import read_size
-    from evalsuite.report.format import listed
     from evalsuite.report.tables.data import cache as cache_table
     from evalsuite.report.writers.terminal import print_grid
 
     console = Console()
     for name in kinds or ():
-        if name not in store.KINDS:
-            raise UsageError(
-                f"cache {name}: unknown kind{nearest(name, store.KINDS)}; "
-                f"expected {listed(list(store.KINDS))}"
-            )
+        check_known("cache", name, store.KINDS)
     if empty and limit is not None:
         raise UsageError("--empty and --limit cannot be combined")
     if limit is not None and kinds:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from evalsuite.errors import UsageError, nearest
+from evalsuite.errors import UsageError, check_known, nearest
 from evalsuite.runner.config import OPTIONS, RunConfig
 
 Command = Callable[..., None]
@@ -96,6 +96,19 @@ def to(what: str, metavar: str | None = None) -> Any:
     return typer.Option("-o", "--output", metavar=metavar, help=what)
 
 
+def formats(*known: str) -> Any:
+    """The option ``--format`` with the `known` formats."""
+
+    def check(value: str) -> str:
+        check_known("--format", value, known)
+        return value
+
+    words = " or ".join([", ".join(known[:-1]), known[-1]]) if len(known) > 1 else known[0]
+    return typer.Option("--format", callback=check, help=f"{words}.")
+
+
+FORMATS = ("table", "markdown", "html", "csv", "json")
+Format = Annotated[str, formats(*FORMATS)]
 Output = Annotated[Path | None, to("Write to this file instead of printing.", "FILE")]
 PolicyFile = Annotated[
     Path | None,

@@ -24,7 +24,7 @@ from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
 from evalsuite.runner.workers import ray_client
-from evalsuite.runner.workers.ray_messages import uses_gpu
+from evalsuite.runner.workers.ray_nodes import uses_gpu
 from evalsuite.runs.comparable import EXACT, JudgeId
 from evalsuite.runs.layout import RunPaths, read_limit, read_shard, run_paths
 from evalsuite.runs.records import FoundRun, Run

@@ -79,7 +79,7 @@ def differing(conditions: Sequence[Conditions]) -> list[Differing]:
     """What is not the same in all of `conditions`; empty if their scores can be compared."""
     found = [
         Differing(name, different)
-        for name, values in _facts(conditions)
+        for name, values in facts(conditions)
         if len(different := tuple(dict.fromkeys(values))) > 1
     ]
     definitions = tuple(dict.fromkeys(each.definition for each in conditions))
@@ -94,8 +94,11 @@ def differences(a: Conditions, b: Conditions) -> list[str]:
     return [str(each) for each in differing([a, b])]
 
 
-def _facts(conditions: Sequence[Conditions]) -> Iterator[tuple[str, list[str]]]:
-    """The values of each condition by its name in messages."""
+def facts(conditions: Sequence[Conditions]) -> Iterator[tuple[str, list[str]]]:
+    """The values of each condition by its name in messages.
+
+    A score without an answer of a judge has no value for the model that the judge reported.
+    """
     yield "dataset", [each.dataset for each in conditions]
     yield "data", _shortened([each.data_digest for each in conditions])
     yield "prompts", [each.prompt_style for each in conditions]

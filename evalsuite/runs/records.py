@@ -112,6 +112,10 @@ class Counts:
     """Left out of the score, because only a judge can score them."""
 
 
+COUNTS = ("failed", "empty", "truncated", "unparsed")
+"""The counts of samples that are part of the score."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """Time and memory that a score took; docs/reference/run-json.md defines the stages."""

@@ -42,6 +42,12 @@ def check(device: str, dtype: str) -> None:
         raise UsageError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}")
 
 
+def check_workers(workers: str) -> None:
+    """Raise `UsageError` if `workers` is neither ``auto`` nor a number."""
+    if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
+        raise UsageError(f"--workers {workers}: expected auto or a number of processes like 2")
+
+
 def dtype_for(device: str, dtype: str) -> str:
     """Replace ``auto`` by the default dtype of `device`."""
     if dtype == "auto":
@@ -56,8 +62,7 @@ def spread(asked: str, device: str, workers: str) -> tuple[str, ...]:
     `workers` ``auto`` there is one worker per CUDA device, or one on the CPU. If `asked` names one
     device, all workers share it. Raises `UsageError`.
     """
-    if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
-        raise UsageError(f"--workers {workers}: expected auto or a number of processes like 2")
+    check_workers(workers)
     if device == "cpu" or ":" in asked:
         return (device,) * (1 if workers == "auto" else int(workers))
     available = len(cuda_devices().names)

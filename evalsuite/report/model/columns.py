@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from evalsuite.errors import UsageError, nearest
-from evalsuite.report.format import day, gigabytes, listed, parameter_count, points, rate, short
+from evalsuite.errors import check_known
+from evalsuite.report.format import (
+    FAILED,
+    day,
+    gigabytes,
+    listed,
+    parameter_count,
+    points,
+    rate,
+    short,
+)
 from evalsuite.report.model.column import Column
 from evalsuite.report.model.table import BenchmarkColumn, Cell, PublishedRow, Row, Table
-from evalsuite.runs.records import Failure, Outcome, Run, Score
+from evalsuite.runs.records import COUNTS, Failure, Outcome, Run, Score
 
 if TYPE_CHECKING:
     from evalsuite.benchmarks.benchmark import Reference
@@ -45,6 +54,12 @@ class Result:
         assert isinstance(self.cell, Cell)
         assert self.cell.outcome is not None
         return self.cell.outcome
+
+    @property
+    def run(self) -> Run:
+        """The run of a run's result."""
+        assert isinstance(self.row, Row)
+        return self.row.run
 
     @property
     def score(self) -> Score | None:
@@ -81,11 +96,7 @@ def chosen(text: str | None) -> tuple[str, ...]:
     """Read ``memory,speed``; raises `UsageError` for a column that is not in `CHOICES`."""
     names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
     for name in names:
-        if name not in CHOICES:
-            raise UsageError(
-                f"--columns: unknown column '{name}'{nearest(name, CHOICES)}; "
-                f"expected {listed(CHOICES)}"
-            )
+        check_known("--columns", name, CHOICES)
     return tuple(dict.fromkeys(names))
 
 
@@ -201,6 +212,13 @@ def _value(result: Result) -> float | None:
     return result.score.value if result.score else None
 
 
+def _score_text(result: Result) -> str:
+    value = _value(result)
+    if value is None:
+        return FAILED
+    return points(value) + (" partial" if result.score and result.score.partial else "")
+
+
 def _modality(result: Result) -> str | None:
     return result.score.modality if result.score else _published(result, result.column.modality)
 
@@ -266,12 +284,12 @@ RESULT: Mapping[str, Column[Result]] = {
         _field("conditions.dataset", numeric=False),
         Column("modality", "modality", _modality, numeric=False),
         _field("conditions.metric", numeric=False),
-        Column("score", "score", _value, points),
+        Column("score", "score", _value, points, text=_score_text),
         _field("stderr", "±", format=points),
         Column("best", "best", _best, numeric=False),
         _field("n"),
         _field("clusters"),
-        *(_field(f"counts.{name}") for name in ("failed", "empty", "truncated", "unparsed")),
+        *(_field(f"counts.{name}") for name in COUNTS),
         _field("partial"),
         _field("counts.unscored"),
         _field("modified_data"),

@@ -10,10 +10,10 @@ import warnings
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 from PIL import Image, ImageOps
 
-from evalsuite.errors import UsageError, nearest
 from evalsuite.report.page.data import Picture
 from evalsuite.system.files import write_bytes_atomically
 from evalsuite.system.text import one_line
@@ -25,14 +25,6 @@ _QUALITY = 78
 _RECIPE = f"webp-{SIDE}-{_QUALITY}"
 """Part of the hash that names a thumbnail: another size or quality is another file."""
 GONE = "the image was removed"
-
-
-def check(kind: str) -> None:
-    """Raise `UsageError` if `kind` is not a way to show images."""
-    if kind not in KINDS:
-        raise UsageError(
-            f"--images {kind}: unknown{nearest(kind, KINDS)}; expected {', '.join(KINDS)}"
-        )
 
 
 def prepare(
@@ -75,14 +67,8 @@ def _referenced(path: Path, page: Path) -> Picture:
     if not os.path.isfile(where):  # noqa: PTH113 - accepts invalid paths
         return Picture("", GONE)
     with contextlib.suppress(ValueError):
-        return Picture(_quoted(where.relative_to(page.absolute())))
+        return Picture(quote(where.relative_to(page.absolute()).as_posix()))
     return Picture(where.as_uri())
-
-
-def _quoted(path: Path) -> str:
-    from urllib.parse import quote
-
-    return quote(path.as_posix())
 
 
 def _thumbnail(path: Path, page: Path) -> Picture:

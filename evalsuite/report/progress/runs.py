@@ -41,7 +41,7 @@ from evalsuite.runner.events import (
     SamplesRerun,
     ScoringStarted,
 )
-from evalsuite.runs.records import Failure, Outcome
+from evalsuite.runs.records import COUNTS, Failure, Outcome
 
 if TYPE_CHECKING:
     from evalsuite.benchmarks.data.progress import Step
@@ -284,7 +284,6 @@ def _closing(name: str, outcome: Outcome) -> Text:
         why = visible(f"{sentence(outcome.message)}; {sentence(outcome.remedy)}")
         return Text.assemble(f"{name}: ", (FAILED, "red"), f" ({outcome.stage}): {why}")
     samples = counted(outcome.n, "sample")
-    counts = [f"{getattr(outcome.counts, key)} {key}" for key in ("failed", "empty", "truncated",
-              "unparsed") if getattr(outcome.counts, key)]  # fmt: skip
+    counts = [f"{n} {key}" for key in COUNTS if (n := getattr(outcome.counts, key))]
     rest = ", ".join([samples, *counts])
     return Text.assemble(f"{name}: ", (plus_minus(outcome), "bold green"), f" ({rest})")

@@ -11,7 +11,7 @@ from typing import Any, Generic
 
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.catalogue import Catalogue, Suite, load
-from evalsuite.errors import UsageError, nearest
+from evalsuite.errors import check_known
 from evalsuite.report.format import ABSENT, day, listed, points
 from evalsuite.report.model.column import Column, R
 from evalsuite.report.model.notes import is_blind
@@ -40,10 +40,7 @@ class Listing(Generic[R]):
 
 def listing(what: str, results: Path, benchmarks_file: Path | None) -> Listing[Any]:
     """List benchmarks, suites or runs; raises `UsageError` for another `what` or without runs."""
-    if what not in SUBJECTS:
-        raise UsageError(
-            f"list {what}: unknown{nearest(what, SUBJECTS)}; expected {listed(SUBJECTS)}"
-        )
+    check_known("list", what, SUBJECTS)
     if what == "runs":
         return _runs(find_all(results), results)
     known = load(benchmarks_file)

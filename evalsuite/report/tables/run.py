@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from evalsuite.report.format import (
-    FAILED,
     batch_sensitivity,
     counted,
     listed,
@@ -20,9 +19,7 @@ from evalsuite.report.model.columns import RESULT, Result, RunRecord, results, r
 from evalsuite.report.model.notes import Notes, failed_note, is_blind, outcome_notes, run_notes
 from evalsuite.report.model.table import Table, build
 from evalsuite.report.tables.grid import STANDARD_ERROR, Entry, Grid, entries, lay_out
-from evalsuite.runs.records import Run
-
-_COUNTS = ("failed", "empty", "truncated", "unparsed")
+from evalsuite.runs.records import COUNTS, Run
 
 
 def detail(run: Run, also: Sequence[str] = ()) -> Grid:
@@ -75,19 +72,13 @@ def _columns(run: Run, notes: Notes, *, with_memory: bool) -> list[Column[Result
         return (notes.mark(failed_note(score), score.benchmark),)
 
     added: dict[str, dict[str, Any]] = {
-        "score": {"text": _score_text, "marks": outcome_marks},
+        "score": {"marks": outcome_marks},
         "failed": {"marks": failed_marks},
     }
-    counts = [name for name in _COUNTS if any(getattr(s.counts, name) for s in run.scores)]
+    counts = [name for name in COUNTS if any(getattr(s.counts, name) for s in run.scores)]
     memory = ["peak_memory_bytes"] if with_memory else []
     names = ["benchmark", "score", "stderr", "n", *counts, "samples_per_second", *memory]
     return [dataclasses.replace(RESULT[name], **added.get(name, {})) for name in names]
-
-
-def _score_text(result: Result) -> str:
-    if result.score is None:
-        return FAILED
-    return points(result.score.value) + (" partial" if result.score.partial else "")
 
 
 def _about_average(table: Table) -> str:

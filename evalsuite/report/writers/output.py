@@ -7,17 +7,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from evalsuite.errors import UsageError, nearest
 from evalsuite.report.tables.grid import Grid
 from evalsuite.system.files import write_atomically
-
-
-def check_format(form: str, known: Sequence[str]) -> None:
-    """Raise `UsageError` for a format that is not `known`."""
-    if form not in known:
-        raise UsageError(
-            f"--format {form}: unknown{nearest(form, known)}; expected {', '.join(known)}"
-        )
 
 
 def write_grids(

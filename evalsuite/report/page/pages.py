@@ -1,26 +1,81 @@
-"""A benchmark's page: scores, categories, errors and conditions."""
+"""The HTML pages: all runs, one benchmark, and the browser of its samples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
 from functools import partial
-from operator import attrgetter
-from typing import Any
 from urllib.parse import urlencode
 
-from evalsuite.report.format import ABSENT, FAILED, points, sentence, short
+from evalsuite.report.format import ABSENT, counted, points, sentence
 from evalsuite.report.model.column import Column
+from evalsuite.report.model.columns import RESULT, Result, RunRecord, run_columns
 from evalsuite.report.model.join_samples import Row, change
-from evalsuite.report.model.notes import MODIFIED, PARTIAL
-from evalsuite.report.page.skeleton import Style, document
-from evalsuite.report.page.subject import Part, Subject
+from evalsuite.report.model.notes import outcome_notes, run_notes
+from evalsuite.report.model.table import BenchmarkColumn
+from evalsuite.report.page.skeleton import BROWSER, Style, document
+from evalsuite.report.page.subject import Group, Part, Subject
 from evalsuite.report.tables.grid import Grid, lay_out
-from evalsuite.runs.records import Failure, SampleScore, Score, by_group, group_name
+from evalsuite.report.tables.runs import across, slots
+from evalsuite.runs.comparable import facts
+from evalsuite.runs.records import COUNTS, Failure, SampleScore, by_group, group_name
 from evalsuite.stats import clustered_standard_error
 
-_COUNTS = ("failed", "empty", "truncated", "unparsed")
+_RUN_COLUMNS = ("checkpoint", "parameters", "step", "digest", "dtype", "prompts", "limit", "date",
+                "evalsuite")  # fmt: skip
 _NEAR = 0.005
 """In points: a breakdown this near the mean of its samples is that mean."""
+
+
+def overview(style: Style, groups: Sequence[Group], notes: Sequence[str]) -> str:
+    """Render the first page; `notes` are sentences about what is missing."""
+    records = [RunRecord(group.table, row) for group in groups for row in group.table.rows]
+    benchmarks = {subject.name for group in groups for subject in group.subjects}
+    return document(
+        style,
+        "overview.html.j2",
+        "Evaluation",
+        here="All runs",
+        lead=f"{counted(len(records), 'run')}, {counted(len(benchmarks), 'benchmark')}. "
+        "Select a benchmark to see its categories and samples.",
+        scores=[(group.table.prompts, _linked(group)) for group in groups],
+        runs=lay_out(run_columns(_RUN_COLUMNS), records, name="Runs"),
+        notes=notes,
+    )
+
+
+def _linked(group: Group) -> Grid:
+    """The runs side by side, each benchmark's heading leading to its page."""
+    grid = across(group.table)
+    slugs = {subject.name: subject.slug for subject in group.subjects}
+    headings = list(grid.headings)
+    for index, slot in enumerate(slots(group.table), start=grid.keys):
+        if isinstance(slot, BenchmarkColumn):
+            link = f"benchmarks/{slugs[slot.benchmark]}.html"
+            headings[index] = dataclasses.replace(headings[index], link=link)
+    return dataclasses.replace(grid, headings=tuple(headings))
+
+
+def browser(style: Style, subject: Subject) -> str:
+    """Render the frame for the samples of `subject`, which `samples.js` fills."""
+    before, after = subject.flipped
+    return document(
+        style,
+        "browser.html.j2",
+        f"{subject.name}: samples",
+        here="Samples",
+        root="../",
+        trail=[("../index.html", "All runs"),
+               (f"../benchmarks/{subject.slug}.html", subject.name)],
+        scripts=BROWSER,
+        kind="browser",
+        stem=f"data/{style.stamp}/{subject.slug}",
+        labels=json.dumps([part.label for part in subject.browsed]),
+        video=int(subject.video),
+        before=before,
+        after=after,
+    )  # fmt: skip
 
 
 def benchmark(style: Style, subject: Subject, rows: Sequence[Row]) -> str:
@@ -35,7 +90,7 @@ def benchmark(style: Style, subject: Subject, rows: Sequence[Row]) -> str:
         scores=_scores(subject),
         errors=list(_errors(subject)),
         categories=_categories(subject, rows),
-        conditions=_conditions(subject),
+        conditions=list(_conditions(subject)),
     )
 
 
@@ -64,58 +119,40 @@ def _links(subject: Subject, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
 
 
 def _scores(subject: Subject) -> Grid:
-    counts = [
-        name
-        for name in _COUNTS
-        if any(part.score and getattr(part.score.counts, name) for part in subject.parts)
-    ]
-    notes = any(map(_notes, subject.parts))
+    scores = [part.score for part in subject.parts if part.score]
+    counts = [name for name in COUNTS if any(getattr(each.counts, name) for each in scores)]
+    numbers = {
+        name: dataclasses.replace(RESULT[name], format="{:,}".format, heading=heading)
+        for name, heading in (
+            ("n", "samples"),
+            ("clusters", "videos" if subject.video else "images"),
+        )
+    }
+    notes = Column("notes", "notes", _notes, numeric=False)
+    results = [part.result for part in subject.parts]
     return lay_out(
         [
-            Column("checkpoint", "checkpoint", attrgetter("label"), numeric=False),
-            Column("score", "score", _of("value"), text=_score_text),
-            Column("stderr", "±", _of("stderr"), points),
-            Column(
-                "interval",
-                "95 % interval",
-                _of("value"),
-                text=_interval_text,
-                interval=_interval,
-                numeric=False,
-            ),
-            Column("n", "samples", _of("n"), "{:,}".format),
-            Column(
-                "clusters", "videos" if subject.video else "images", _of("clusters"), "{:,}".format
-            ),
-            *(Column(name, name, _count(name)) for name in counts),
-            *([Column("notes", "notes", _notes, numeric=False)] if notes else []),
+            Column("checkpoint", "checkpoint", lambda r: r.row.label, numeric=False),
+            RESULT["score"],
+            RESULT["stderr"],
+            Column("interval", "95 % interval", RESULT["score"].value, text=_interval_text,
+                   interval=_interval, numeric=False),
+            *numbers.values(),
+            *(RESULT[name] for name in counts),
+            *([notes] if any(map(_notes, results)) else []),
         ],
-        subject.parts,
+        results,
         remarks=[
             "±: standard error, clustered by image or video; interval: Wilson’s, with Student’s t",
             "Failed, empty, truncated and unparsed predictions count as samples.",
         ],
-    )
+    )  # fmt: skip
 
 
-def _of(name: str) -> Callable[[Part], Any]:
-    """Return the getter of a score's field; None where there is no score."""
-    return lambda part: None if part.score is None else getattr(part.score, name)
-
-
-def _count(name: str) -> Callable[[Part], int | None]:
-    """Return the getter of one of a score's counts; None where there is no score."""
-    return lambda part: None if part.score is None else getattr(part.score.counts, name)
-
-
-def _score_text(part: Part) -> str:
-    return FAILED if part.score is None else points(part.score.value)
-
-
-def _interval(part: Part) -> tuple[float, float] | None:
+def _interval(result: Result) -> tuple[float, float] | None:
     from evalsuite.stats.wilson import score_interval  # scipy, which other commands do not need
 
-    score = part.score
+    score = result.score
     if score is None:
         return None
     error = None if score.stderr is None else score.stderr / 100
@@ -123,33 +160,15 @@ def _interval(part: Part) -> tuple[float, float] | None:
     return None if found is None else (100 * found[0], 100 * found[1])
 
 
-def _interval_text(part: Part) -> str:
-    found = _interval(part)
+def _interval_text(result: Result) -> str:
+    found = _interval(result)
     return ABSENT if found is None else f"{points(found[0])} to {points(found[1])}"
 
 
-def _notes(part: Part) -> str:
-    return "; ".join(_each_note(part))
-
-
-def _each_note(part: Part) -> Iterator[str]:
-    run, score = part.found.run, part.score
-    if run.limit is not None:
-        yield f"only part of the samples: --limit {run.limit}"
-    if score is None:
-        return
-    if score.partial:
-        left = f" ({score.counts.unscored} samples)" if score.counts.unscored else ""
-        yield f"{PARTIAL}{left}"
-    if score.modified_data:
-        yield MODIFIED
-    if score.deviations:
-        why = " + ".join(score.deviations)
-        yield f"VLMEvalKit: {points(score.vlmevalkit_score)} ({why})"
-    if score.macro_average is not None:
-        yield f"mean over tasks {points(score.macro_average)}"
-    for name, value in score.extra.items():
-        yield f"{name} {value:g}"
+def _notes(result: Result) -> str:
+    """Notes about the run and the score; a failure is below the table."""
+    notes = [] if result.score is None else outcome_notes(result.score)
+    return "; ".join(note.text for note in (*run_notes(result.run), *notes))
 
 
 def _errors(subject: Subject) -> Iterator[tuple[str, str]]:
@@ -182,7 +201,7 @@ def _categories(subject: Subject, rows: Sequence[Row]) -> Grid | None:
         return len(members[name]) if name in members else None
 
     def value(name: str, part: Part) -> float | None:
-        return None if part.score is None else part.score.breakdown.get(name)
+        return part.score.breakdown.get(name) if part.score else None
 
     def text(name: str, part: Part) -> str:
         index = indices.get(id(part))
@@ -211,32 +230,13 @@ def _with_error(value: float | None, samples: Sequence[SampleScore]) -> str:
     return f"{points(value)} ± {points(100 * error)}"
 
 
-def _conditions(subject: Subject) -> list[tuple[str, str]]:
-    """List the conditions of the scores; one that differs is listed by run."""
-    names: dict[str, list[tuple[str, str]]] = {}
-    for part in subject.parts:
-        for name, value in _how(part.score) if part.score else ():
-            names.setdefault(name, []).append((part.label, value))
-    pairs = []
-    for name, known in names.items():
-        values = dict.fromkeys(value for _, value in known)
-        if len(values) == 1:
-            pairs.append((name, next(iter(values))))
-        else:
-            pairs.append((name, "; ".join(f"{label}: {value}" for label, value in known)))
-    return pairs
-
-
-def _how(score: Score) -> Iterator[tuple[str, str]]:
-    asked = score.conditions
-    yield "dataset", asked.dataset
-    yield "data", short(asked.data_digest) if asked.data_digest else ABSENT
-    yield "modality", score.modality
-    yield "prompts", f"{asked.prompt_style}, format {asked.prompt_format}"
-    if asked.frames is not None:
-        yield "frames", asked.frames
-    yield "token limit", str(asked.max_new_tokens)
-    yield "metric", asked.metric
-    yield "judge", asked.judge_name
-    if asked.vlmevalkit:
-        yield "VLMEvalKit", asked.vlmevalkit
+def _conditions(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Yield the conditions of the scores; one that differs is listed by run."""
+    scored = [part for part in subject.parts if part.score]
+    labels = [part.label for part in scored]
+    for name, values in facts([part.score.conditions for part in scored if part.score]):
+        distinct = list(dict.fromkeys(values))
+        if len(distinct) > 1 and len(values) == len(labels):
+            distinct = [f"{label}: {value}" for label, value in zip(labels, values, strict=True)]
+        if distinct:
+            yield name, "; ".join(distinct)
