@@ -17,15 +17,19 @@ import torch
 from transformers import AutoProcessor
 
 from evalsuite.sample import Ended
-from evalsuite.smolvlm import batch_limits
-from evalsuite.smolvlm.cost_accounting import CostShares
 from evalsuite.smolvlm.formats import IMAGE_TOKEN
 from evalsuite.smolvlm.image_decoder import DECODE_TIMEOUT
 from evalsuite.smolvlm.image_processing import Tiler, normalisation_table
 from evalsuite.smolvlm.media_loader import MediaKey, MediaReader, Window, WindowLoader
-from evalsuite.smolvlm.memory import free_bytes, free_host_bytes, peak_bytes, peak_resident_bytes
+from evalsuite.smolvlm.memory import (
+    batch_limits,
+    free_bytes,
+    free_host_bytes,
+    peak_bytes,
+    peak_resident_bytes,
+)
 from evalsuite.smolvlm.model import Model, load
-from evalsuite.smolvlm.requests import Answer, EngineSettings, Question, QuestionId, Stats
+from evalsuite.smolvlm.requests import Answer, Cost, EngineSettings, Question, QuestionId, Stats
 from evalsuite.smolvlm.roofline import Shape, shape_of
 from evalsuite.smolvlm.scheduler import BatchScheduler, EncodedPrompt, Response
 from evalsuite.smolvlm.tokenization import PromptTokenizer
@@ -72,7 +76,7 @@ class Engine:
         # One decoder per core, since decoding is CPU-bound; at least two, since one may hang.
         decoders = decoders or max(2, min(16, os.cpu_count() or 2))
         self._reader = MediaReader(tiler, decoders, decode_timeout)
-        self._limits = batch_limits.choose(
+        self._limits = batch_limits(
             self.device.type,
             self.shape,
             self._model.dtype.itemsize,
@@ -256,3 +260,43 @@ def _check_fit(model: Model, tiler: Tiler, tokenizer: PromptTokenizer) -> None:
             f"the model makes {tokens} tokens per tile of {tiler.side} pixels, "
             f"the processor expects {tokenizer.tokens_per_tile}: use files of one checkpoint"
         )
+
+
+MEDIA_STAGES = ("read", "tiles", "vision")
+"""Stages whose cost is divided in proportion to tiles."""
+
+
+class CostShares:
+    """Each question's share of the cost of a window."""
+
+    def __init__(self, window: Window, spent: Mapping[str, float]) -> None:
+        """`spent` is seconds by stage, before the text model runs."""
+        new = {key: len(tiled.pixels) for key, tiled in window.tiles.items()}
+        # New tiles of a medium count for the first question that shows it.
+        self._tiles = {
+            question.id: sum(
+                new.pop((medium.digest, question.prompt.split), 0)
+                for medium in question.prompt.media
+            )
+            for question in window.questions
+        }
+        self._total_tiles = sum(self._tiles.values())
+        self._spent = spent
+        self._equal_share = 1 / len(window.questions)
+
+    def cost(
+        self, question: Question, other_seconds: float = 0.0, response: Response | None = None
+    ) -> Cost:
+        """Return the cost of the answer to `question`. `response` adds the text model's part."""
+        tiles = self._tiles[question.id]
+        of_media = tiles / self._total_tiles if self._total_tiles else self._equal_share
+        seconds = {
+            stage: spent * (of_media if stage in MEDIA_STAGES else self._equal_share)
+            for stage, spent in self._spent.items()
+        }
+        seconds["other"] = other_seconds
+        if response is None:
+            return Cost(tiles, seconds=seconds)
+        seconds["prefill"] = response.prefill_seconds
+        seconds["decode"] = response.decode_seconds
+        return Cost(tiles, len(response.prompt.ids), response.prefill_tokens, seconds)
