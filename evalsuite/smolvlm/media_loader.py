@@ -119,32 +119,22 @@ class MediaReader:
     ) -> float:
         """Cut `raw` images and move them to `tiled` or `failed`; return the seconds."""
         started = time.perf_counter()
-        for split in (True, False):
-            items = [(key, image) for key, image in raw if key[1] == split]
+        groups = [[item for item in raw if item[0][1] == split] for split in (True, False)]
+        for items in filter(None, groups):
+            (key, image), *others = items
             try:
-                tiles = self.tiler.tile([image for _, image in items], split)
-            except Exception:  # noqa: BLE001 - processors raise anything for unusual images
-                for item in items:
-                    self._tile_alone(item, tiled, failed)
+                tiles = self.tiler.tile([image for _, image in items], split=key[1])
+            except Exception as error:  # noqa: BLE001 - processors raise anything for unusual images
+                if others:  # one bad image must not fail the others
+                    groups += [[item] for item in items]
+                else:
+                    height, width = image.shape[:2]
+                    failed[key] = f"an image of {width}x{height} pixels cannot be cut: {error!r}"
                 continue
             for (key, _), image_tiles in zip(items, tiles, strict=True):
                 tiled[key].append(image_tiles)
         raw.clear()
         return time.perf_counter() - started
-
-    def _tile_alone(
-        self,
-        item: tuple[MediaKey, np.ndarray[Any, Any]],
-        tiled: Mapping[MediaKey, list[MediaTiles]],
-        failed: dict[MediaKey, str],
-    ) -> None:
-        """Cut one image by itself, so that one bad image does not fail the others."""
-        key, image = item
-        try:
-            tiled[key].extend(self.tiler.tile([image], key[1]))
-        except Exception as error:  # noqa: BLE001 - see above
-            height, width = image.shape[:2]
-            failed[key] = f"an image of {width}x{height} pixels cannot be cut: {error!r}"
 
 
 class WindowLoader:
