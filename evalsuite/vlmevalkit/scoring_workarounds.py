@@ -11,6 +11,7 @@ import contextlib
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,13 +68,6 @@ def _literal(text: str) -> Any:
         raise SyntaxError(str(error)) from error
 
 
-class _NoRandomChoice:
-    """Replacement for `random`."""
-
-    def choice(self, _: Sequence[str]) -> str:
-        return NO_OPTION
-
-
 def no_random_option() -> None:
     """Count an answer that the judge cannot assign to an option as wrong.
 
@@ -81,7 +75,7 @@ def no_random_option() -> None:
     """
     from vlmeval.dataset.utils import multiple_choice
 
-    multiple_choice.rd = _NoRandomChoice()
+    multiple_choice.rd = SimpleNamespace(choice=lambda _: NO_OPTION)
 
 
 def show_options_to_judge() -> None:

@@ -146,12 +146,9 @@ def _tempcompass_row_error(row: Row) -> str | None:
 
 
 def _tempcompass_options_error(row: Row) -> str | None:
-    options = text_list(row["candidates"])
-    if not options:
-        return "its candidates are not a list of options"
-    if row["answer"] not in options:
-        return f"its answer '{row['answer']}' is not one of its candidates: {', '.join(options)}"
-    unlabelled = [text for text in options if ": " not in text]
+    if error := options_error(row):
+        return error
+    unlabelled = [text for text in text_list(row["candidates"]) or () if ": " not in text]
     if row["task_type"] == "caption_matching" and unlabelled:
         return f"its candidate '{unlabelled[0]}' is not 'label: caption'"
     return None

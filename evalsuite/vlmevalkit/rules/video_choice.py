@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import string
 from collections.abc import Sequence
 from typing import Any
 
@@ -121,15 +122,12 @@ def _mvbench(row: Row, text: str, context: ScoringContext) -> RuleResult:
         deviation = scoring_workarounds.PUNCTUATION_IS_WRONG
         return RuleResult(float(right), parsed, float(vlmevalkit_value), deviation)
     first = text.lower().strip().split(" ")[0].strip("().,:")
-    named = len(first) == 1 and first in _option_letters(row)
+    letters = string.ascii_lowercase[: len(ast.literal_eval(row["candidates"]))]
+    named = len(first) == 1 and first in letters
     return RuleResult(
         float(vlmevalkit_value),
         bool(vlmevalkit_value) or named or match_option(row, text, context)[1],
     )
-
-
-def _option_letters(row: Row) -> str:
-    return "abcdefghijklmnopqrstuvwxyz"[: len(ast.literal_eval(row["candidates"]))]
 
 
 def options_error(row: Row) -> str | None:
