@@ -33,7 +33,7 @@ from evalsuite.runner.events import (
 from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
-from evalsuite.runner.workers.slot import StartWorker
+from evalsuite.runner.workers.pool import StartWorker
 from evalsuite.runner.workers.worker import Worker
 from evalsuite.runs.layout import read_limit, run_paths
 from evalsuite.runs.records import Outcome, Run

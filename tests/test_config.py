@@ -34,7 +34,7 @@ def arguments(values: dict[str, Any]) -> list[str]:
         option = OPTIONS[name]
         if option.kind is bool:
             words.append(option.flag)
-        elif option.kind is tuple and not option.option.separated:
+        elif option.kind is tuple and not option.separated:
             words += [word for part in value for word in (option.flag, part)]
         else:
             text = ",".join(value) if option.kind is tuple else str(value)

@@ -17,9 +17,8 @@ import pytest
 from evalsuite.benchmarks.benchmark import Benchmark, Published
 from evalsuite.benchmarks.catalogue import load
 from evalsuite.benchmarks.data import data_digest, locate
-from evalsuite.benchmarks.data.inspect_tree import inspect_tree
+from evalsuite.benchmarks.data.inspect_tree import inspect_tree, videos_of
 from evalsuite.benchmarks.data.make_tables import write_table
-from evalsuite.benchmarks.data.media_references import videos
 from evalsuite.benchmarks.data.prepare import prepared_path, prepared_root
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.runs.records import Failure
@@ -88,7 +87,7 @@ def test_tables_and_videos_equal_vlmevalkits(
     tables = [f"{table}.tsv" for table in LAYOUTS[dataset].tables]
     for table in tables:
         assert (ours / table).read_bytes() == (theirs / table).read_bytes()
-    named = videos(dataset, [ours / table for table in tables])
+    named = videos_of(dataset, [ours / table for table in tables])
     assert named
     for name in named:
         if (theirs / name).is_dir():

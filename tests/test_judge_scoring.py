@@ -9,9 +9,9 @@ import pytest
 
 from evalsuite.benchmarks.benchmark import JUDGED_METRICS, METRICS, Benchmark
 from evalsuite.comparison.comparison import compare
-from evalsuite.runner.candidate import as_run
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.scoring import conditions_of, make_score, score_samples
+from evalsuite.runner.session import as_run
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import Cost, Counts, FoundRun
 from evalsuite.runs.storage import read_run, write_run, write_samples

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.report.model.join_samples import join, known
@@ -188,7 +189,7 @@ def test_thumbnails_are_small_and_one_an_image(tmp_path: Path) -> None:
     big = picture(tmp_path / "big.png", "blue", (1000, 500))
     twin = picture(tmp_path / "twin.png", "blue", (1000, 500))
     clear = tmp_path / "clear.png"
-    pictures.Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(clear)
+    Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(clear)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
     paths = [big, twin, str(clear), str(broken), str(tmp_path / "gone.png"), str(tmp_path)]
@@ -196,9 +197,9 @@ def test_thumbnails_are_small_and_one_an_image(tmp_path: Path) -> None:
     found = pictures.prepare(paths, "thumbnails", page, steps.advance)
     assert steps.advanced == 6
     assert found[big] == found[twin]
-    with pictures.Image.open(page / found[big].source) as image:
+    with Image.open(page / found[big].source) as image:
         assert (image.format, image.size) == ("WEBP", (256, 128))
-    with pictures.Image.open(page / found[str(clear)].source) as image:
+    with Image.open(page / found[str(clear)].source) as image:
         assert image.convert("RGBA").getpixel((5, 5))[3] == 0
     assert found[str(broken)].source == ""
     assert "cannot be read" in found[str(broken)].why

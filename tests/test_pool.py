@@ -16,8 +16,8 @@ from evalsuite.runner.workers.pool import (
     RunAnswers,
     RunFailed,
     RunLoaded,
+    WorkerMessage,
 )
-from evalsuite.runner.workers.slot import WorkerMessage
 from evalsuite.runner.workers.worker import (
     Assigned,
     BatchDone,

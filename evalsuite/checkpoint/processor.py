@@ -13,6 +13,7 @@ from typing import Any
 
 from evalsuite.checkpoint.json_files import read_json_object, read_optional_object
 from evalsuite.errors import UsageError
+from evalsuite.system.files import MAX_JSON_BYTES, read_bytes
 
 IMAGE_FILES = ("preprocessor_config.json", "processor_config.json")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model")
@@ -139,7 +140,7 @@ def _chat_template(directory: Path, processor_config: Mapping[str, Any]) -> str 
     candidates = (
         processor_config.get("chat_template"),
         read_optional_object(directory / "chat_template.json").get("chat_template"),
-        jinja.read_text(encoding="utf-8", errors="replace") if jinja.exists() else None,
+        read_bytes(jinja, MAX_JSON_BYTES).decode(errors="replace") if jinja.exists() else None,
         read_optional_object(directory / "tokenizer_config.json").get("chat_template"),
     )
     for template in candidates:

@@ -15,6 +15,7 @@ from pathlib import Path
 from evalsuite.checkpoint.json_files import LFS_POINTER, read_json_object, refuse_lfs_pointer
 from evalsuite.checkpoint.other_formats import explain_missing_weights
 from evalsuite.errors import UsageError
+from evalsuite.system.files import open_regular
 from evalsuite.system.text import first_few
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -92,7 +93,7 @@ def _read_shards(index: Path) -> Weights:
 def read_safetensors_header(path: Path) -> dict[str, Shape]:
     """Shapes by tensor name. Raises `UsageError` if the file is damaged or has the wrong length."""
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         start = file.read(len(LFS_POINTER))
         length = int.from_bytes(start[:8], "little")
         file.seek(8)

@@ -39,7 +39,6 @@ def cache(
     from rich.console import Console
 
     from evalsuite.benchmarks.data import cache as store
-    from evalsuite.benchmarks.data.sizes import read_size
     from evalsuite.report.tables.data import cache as cache_table
     from evalsuite.report.writers.terminal import print_grid
 
@@ -53,7 +52,7 @@ def cache(
     if empty:
         console.print(_summary(store.empty(kinds or list(store.KINDS))), soft_wrap=True)
     if limit is not None:
-        console.print(_summary(store.prune(read_size(limit, "--limit"))), soft_wrap=True)
+        console.print(_summary(store.prune(store.read_size(limit, "--limit"))), soft_wrap=True)
     chosen = [kind for kind in store.kinds() if not kinds or kind.name in kinds]
     print_grid(cache_table(chosen), console)
 

@@ -56,14 +56,14 @@ def compare(
     from evalsuite.report.writers import comparison as writers
     from evalsuite.report.writers.output import write_grids
     from evalsuite.runs.find import find_sides
-    from evalsuite.system.files import write_atomically
+    from evalsuite.system.files import write_output
 
     if group and (samples or samples_file):
         raise UsageError("--samples and --samples-file need one run per side, without --group")
     ours, theirs = find_sides(baseline, candidate, output_dir, group=group)
     comparison = compare(ours, theirs, names(benchmarks))
     if samples_file is not None:
-        write_atomically(samples_file, writers.changed_answers(comparison))
+        write_output(samples_file, writers.changed_answers(comparison))
     lead = find_lead(comparison, output_dir)
     plain = {
         "json": lambda: writers.to_json(comparison, lead),

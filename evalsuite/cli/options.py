@@ -22,9 +22,9 @@ def option(name: str, panel: str | None = None) -> Any:
     known = OPTIONS[name]
     return typer.Option(
         *known.flags,
-        help=known.option.help,
-        metavar=known.option.metavar,
-        min=known.option.minimum,
+        help=known.help,
+        metavar=known.metavar,
+        min=known.minimum,
         rich_help_panel=panel,
     )
 
@@ -62,7 +62,7 @@ def with_run_options(*only: str, **defaults: str) -> Callable[[Command], Command
 def _parameter(name: str, default: str | None) -> inspect.Parameter:
     known = OPTIONS[name]
     several = known.kind is tuple
-    given = list[str] if several and not known.option.separated else known.kind
+    given = list[str] if several and not known.separated else known.kind
     if given is tuple or get_args(known.kind):
         given = str  # of a Literal too: RunConfig reports a wrong word, as it does in Python
     return inspect.Parameter(

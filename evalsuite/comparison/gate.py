@@ -13,8 +13,14 @@ from functools import cache
 from typing import Literal
 
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.comparison.comparison import Comparison, Difference, compare_any
-from evalsuite.comparison.difference import PairedDifference, to_points, to_share
+from evalsuite.comparison.comparison import (
+    Comparison,
+    Difference,
+    PairedDifference,
+    compare_any,
+    to_points,
+    to_share,
+)
 from evalsuite.comparison.pairing import Paired
 from evalsuite.comparison.policy import Policy, Terms
 from evalsuite.comparison.power import PowerAnalysis, analyse_power, expected_variability

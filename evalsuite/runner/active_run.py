@@ -13,8 +13,7 @@ from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.plan import choose_scorable, cut, in_data_order
 from evalsuite.runner.prompting import PromptBuilder
 from evalsuite.runner.resolved import ResolvedConfig
-from evalsuite.runner.resume import header
-from evalsuite.runner.run_record import Assignment, RunRecord
+from evalsuite.runner.run_record import Assignment, RunRecord, header
 from evalsuite.runs.journal import Journal, answered
 from evalsuite.runs.layout import RERUN
 from evalsuite.runs.records import Failure, Outcome

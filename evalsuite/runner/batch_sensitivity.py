@@ -19,7 +19,7 @@ from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.errors import UsageError
 from evalsuite.runs.records import BatchSensitivity, Prediction, SampleScore
 from evalsuite.stats import mean
-from evalsuite.system.files import disk_errors, to_json_line, write_atomically
+from evalsuite.system.files import disk_errors, read_bytes, to_json_line, write_atomically
 from evalsuite.vlmevalkit.client import Kit
 
 SAMPLES = 64
@@ -149,7 +149,7 @@ def read(path: Path) -> list[RerunPair]:
     if not path.exists():
         return []
     try:
-        return [RerunPair(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+        return [RerunPair(**json.loads(line)) for line in read_bytes(path).decode().splitlines()]
     except (ValueError, TypeError):
         raise UsageError(
             f"{path}: is damaged; delete it, and score again with --mode eval --fresh"

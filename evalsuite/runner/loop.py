@@ -41,9 +41,15 @@ from evalsuite.runner.prompting import PendingQuestion
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run_record import Assignment
 from evalsuite.runner.scoring import without_answer
-from evalsuite.runner.workers.pool import Pool, RunAnswers, RunFailed, RunLoaded
+from evalsuite.runner.workers.pool import (
+    Pool,
+    RunAnswers,
+    RunFailed,
+    RunLoaded,
+    StartWorker,
+    WorkerMessage,
+)
 from evalsuite.runner.workers.ray_client import RayCluster, connect
-from evalsuite.runner.workers.slot import StartWorker, WorkerMessage
 from evalsuite.runs.records import Outcome, Prediction, Run, Score
 from evalsuite.smolvlm.requests import QuestionId, add_seconds
 from evalsuite.system.files import remove_scratch

@@ -16,10 +16,9 @@ from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.loop import Evaluation
 from evalsuite.runner.plan import choose_scorable
 from evalsuite.runner.resolved import ResolvedConfig
-from evalsuite.runner.resume import State, header, look
-from evalsuite.runner.run_record import Assignment
+from evalsuite.runner.run_record import Assignment, State, header, look
 from evalsuite.runner.scoring import conditions_of
-from evalsuite.runner.workers.slot import StartWorker
+from evalsuite.runner.workers.pool import StartWorker
 from evalsuite.runner.workers.worker import Worker
 from evalsuite.runs.comparable import Conditions
 from evalsuite.runs.journal import answered, peek

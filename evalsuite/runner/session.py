@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from evalsuite.benchmarks import catalogue as catalogue
 from evalsuite.benchmarks.benchmark import JUDGED_METRICS, Benchmark
 from evalsuite.benchmarks.catalogue import Catalogue
 from evalsuite.benchmarks.data import cache
-from evalsuite.benchmarks.data.ensure import ensure_data
+from evalsuite.benchmarks.data.fetch import ensure_data
 from evalsuite.benchmarks.data.search_paths import check_data_dir
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.checkpoint.locate import DEMOS, expand
-from evalsuite.errors import UsageError
-from evalsuite.runner.config import CheckpointConfig, JudgeConfig, RunConfig
+from evalsuite.errors import UsageError, nearest
+from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import DataProgress, Note, OnEvent
 from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
@@ -27,7 +27,7 @@ from evalsuite.runner.workers import ray_client
 from evalsuite.runner.workers.ray_nodes import uses_gpu
 from evalsuite.runs.comparable import EXACT, JudgeId
 from evalsuite.runs.layout import RunPaths, read_limit, read_shard, run_paths
-from evalsuite.runs.records import FoundRun, Run
+from evalsuite.runs.records import FoundRun, Run, Score
 from evalsuite.system import devices
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.packages import require_run
@@ -184,7 +184,7 @@ def _check_template(checkpoint: Checkpoint) -> None:
     chat_template.check(checkpoint.chat_template, str(checkpoint.processor_path))
 
 
-def _judge(config: JudgeConfig) -> JudgeId | None:
+def _judge(config: RunConfig) -> JudgeId | None:
     if config.judge != EXACT:
         return read_settings(config.judge, config.judge_base_url)
     if config.judge_base_url is not None:
@@ -224,7 +224,7 @@ def _overridden(chosen: Sequence[Benchmark], config: RunConfig) -> list[Benchmar
     return catalogue.override(chosen, config.set)
 
 
-def _read_checkpoints(config: CheckpointConfig) -> list[Checkpoint]:
+def _read_checkpoints(config: RunConfig) -> list[Checkpoint]:
     if not config.ckpt:
         raise UsageError("no checkpoint: name one with --ckpt (for a first try: --ckpt demo)")
     sources = dict.fromkeys(found for given in config.ckpt for found in expand(given))
@@ -245,3 +245,56 @@ def _check_writable(directory: Path, what: str, remedy: str) -> None:
         raise UsageError(
             f"{what} {directory}: cannot be written: {error.strerror}; {remedy}"
         ) from None
+
+
+def run_like(
+    baseline: FoundRun, config: RunConfig, emit: OnEvent, only: Sequence[str] = ()
+) -> FoundRun:
+    """Evaluate the checkpoint of `config` on the benchmarks of `baseline`, or on those in `only`.
+
+    Earlier work is continued. Raises what `evalsuite.runner.session.run_all`
+    raises, and `UsageError` for several checkpoints.
+    """
+    prepared = prepare(as_run(baseline, config, only), emit)
+    if len(prepared.checkpoints) > 1:
+        raise UsageError(
+            f"--ckpt {config.ckpt[0]}: names {len(prepared.checkpoints)} checkpoints, but "
+            "one is gated at a time; name one of them"
+        )
+    (run,) = evaluate_prepared(prepared, emit)
+    return FoundRun(prepared.paths(prepared.checkpoints[0]).run_json, run)
+
+
+def as_run(baseline: FoundRun, config: RunConfig, only: Sequence[str] = ()) -> RunConfig:
+    """`config` with the benchmarks and conditions of `baseline`.
+
+    An explicit limit or dtype of `config` is kept. Raises `UsageError` if `baseline` has no score.
+    """
+    settings = baseline.run.settings
+    known = [score.benchmark for score in baseline.run.scores]
+    for name in only:
+        if name not in known:
+            raise UsageError(f"{baseline.path}: has no score of '{name}'{nearest(name, known)}")
+    if not known:
+        raise UsageError(f"{baseline.path}: has no score; finish it, or name another baseline")
+    scores = [s for s in baseline.run.scores if not only or s.benchmark in only]
+    judge = next((s.conditions.judge for s in scores if s.conditions.judge is not None), None)
+    return dataclasses.replace(
+        config,
+        benchmarks=tuple(score.benchmark for score in scores),
+        limit=config.limit or baseline.run.limit,
+        dtype=str(settings.get("dtype", "auto")) if config.dtype == "auto" else config.dtype,
+        prompts=settings.get("prompts", config.prompts),
+        longest_edge=settings.get("longest_edge"),
+        blind=bool(settings.get("blind")),
+        judge=EXACT if judge is None else judge.model,
+        judge_base_url=None if judge is None else judge.base_url,
+        set=tuple(setting for score in scores for setting in _settings(score)),
+    )
+
+
+def _settings(score: Score) -> Iterator[str]:
+    if score.conditions.max_new_tokens:
+        yield f"{score.benchmark}.max_new_tokens={score.conditions.max_new_tokens}"
+    if score.conditions.frames is not None:
+        yield f"{score.benchmark}.frames={score.conditions.frames}"

@@ -16,12 +16,21 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.runs.layout import PREDICTIONS, journal_path, set_aside, shard_journals
 from evalsuite.runs.records import SCHEMA, Prediction
-from evalsuite.system.files import disk_errors, to_json_line, write_atomically
+from evalsuite.sample import Ended
+from evalsuite.system.files import (
+    MAX_JSON_BYTES,
+    disk_errors,
+    open_for_append,
+    open_regular,
+    read_bytes,
+    to_json_line,
+    write_atomically,
+)
 
 
 class Journal:
@@ -44,7 +53,7 @@ class Journal:
         with disk_errors(self.path):
             directory.mkdir(parents=True, exist_ok=True)
             self._bring_to_front()
-            self._file = self.path.open("ab", buffering=0)
+            self._file = os.fdopen(open_for_append(self.path), "ab", buffering=0)
             self.predictions = self._recover()
             if part:
                 self._elsewhere = peek(directory, header, name)
@@ -76,7 +85,7 @@ class Journal:
 
     def _recover(self) -> dict[str, Prediction]:
         """Remove an incomplete last line; the last prediction of an id counts."""
-        raw = self.path.read_bytes()
+        raw = read_bytes(self.path)
         whole = raw.rfind(b"\n") + 1
         if whole < len(raw):
             os.truncate(self.path, whole)
@@ -119,12 +128,12 @@ class Journal:
             *(to_json_line(dataclasses.asdict(p)) for p in ordered),
         ]
         text = "".join(lines)
-        if self.path.read_bytes() == text.encode():
+        if read_bytes(self.path) == text.encode():
             return
         self.close()
         write_atomically(self.path, text)
         with disk_errors(self.path):
-            self._file = self.path.open("ab", buffering=0)
+            self._file = os.fdopen(open_for_append(self.path), "ab", buffering=0)
 
     def close(self) -> None:
         """Close the file."""
@@ -161,7 +170,10 @@ def answered(predictions: Mapping[str, Prediction], id_: str) -> bool:
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
     """Read all predictions of a journal with any header; raises `UsageError` if damaged."""
-    raw = path.read_bytes()
+    try:
+        raw = read_bytes(path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
     return _parsed(raw[: raw.rfind(b"\n") + 1], path)
 
 
@@ -169,40 +181,59 @@ def _parsed(whole_lines: bytes, path: Path) -> dict[str, Prediction]:
     predictions: dict[str, Prediction] = {}
     for number, line in enumerate(whole_lines.splitlines()[1:], start=2):
         try:
-            prediction = Prediction(**_object(line, path))
+            prediction = _checked(Prediction(**_object(line, path, number)))
         except TypeError:
             raise _damaged(path, number) from None
         predictions[prediction.id] = prediction
     return predictions
 
 
-def _object(line: bytes, path: Path) -> dict[str, Any]:
+def _checked(prediction: Prediction) -> Prediction:
+    """Raise `TypeError` for a field of a wrong type."""
+    texts = (prediction.id, prediction.prompt_digest, prediction.text)
+    if not (
+        all(type(text) is str for text in texts)
+        and type(prediction.tokens) is int
+        and prediction.ended in get_args(Ended)
+        and (prediction.error is None or type(prediction.error) is str)
+    ):
+        raise TypeError
+    return prediction
+
+
+def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise _damaged(path)
+        raise _damaged(path, number)
     return value
 
 
-def _damaged(path: Path, number: int = 1) -> UsageError:
+def _damaged(path: Path, number: int) -> UsageError:
     return UsageError(
         f"{path}: line {number} is damaged; repair it, or move the file away to predict again"
     )
 
 
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path}: cannot be read: {error.strerror}; move it away and run again")
+
+
 def read_header(path: Path) -> dict[str, Any] | None:
     """The header of a journal; None if missing or incomplete. Refuses newer schemas."""
     try:
-        with path.open("rb") as file:
-            line = file.readline()
+        with os.fdopen(open_regular(path), "rb") as file:
+            line = file.readline(MAX_JSON_BYTES)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _unreadable(path, error) from None
     if not line.endswith(b"\n"):
         return None
-    header = _object(line, path)
-    if not isinstance(header.get("schema"), int):
+    header = _object(line, path, 1)
+    if type(header.get("schema")) is not int:
         raise UsageError(f"{path}: is not a journal of evalsuite; move it away and run again")
     if header["schema"] > SCHEMA:
         raise UsageError(

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, get_args
 from evalsuite.errors import UsageError
 from evalsuite.runs.records import SCHEMA, Failure, Outcome, Run, SampleScore
 from evalsuite.sample import Ended
-from evalsuite.system.files import read_json, to_json_line, to_json_text, write_atomically
+from evalsuite.system.files import (
+    read_bytes,
+    read_json,
+    to_json_line,
+    to_json_text,
+    write_atomically,
+)
 from evalsuite.system.text import one_line
 
 if TYPE_CHECKING:
@@ -90,7 +96,7 @@ def read_samples(path: Path) -> list[SampleScore]:
     """Read a samples.jsonl; raises `UsageError` if it is missing or damaged."""
     try:
         # Not splitlines(), which also splits at U+2028: other writers may leave it unescaped.
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = read_bytes(path).decode().split("\n")
         return [_sample_score(json.loads(line)) for line in lines if line]
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from evalsuite.errors import DiskError, UsageError
-from evalsuite.system.files import write_atomically
+from evalsuite.system.files import open_regular, write_atomically
 
 Algorithm = Literal["sha256", "md5"]
 """MD5 is used only to compare with published digests."""
@@ -80,7 +80,7 @@ def remembered_digest(
 
 
 def _hash(path: Path, algorithm: Algorithm) -> str:
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         return hashlib.file_digest(file, lambda: _hasher(algorithm)).hexdigest()
 
 

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from evalsuite.errors import UsageError
-from evalsuite.system.files import disk_errors
+from evalsuite.system.files import disk_errors, open_regular
 
 
 class LockHeld(Exception):
@@ -128,7 +128,7 @@ def _open(path: Path) -> int:
     if path.is_dir():
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    return open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
 
 
 def _remove(path: Path, handle: int) -> None:

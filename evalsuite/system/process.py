@@ -16,6 +16,8 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
+from evalsuite.system.files import open_for_append
+
 
 class ChildDied(Exception):
     """The child ended: it crashed, was killed, or ran out of memory."""
@@ -92,7 +94,7 @@ def write_to(log: Path) -> None:
     """In the child: append the output of this process and its libraries to `log`."""
     sys.stdout.flush()
     sys.stderr.flush()
-    with log.open("ab") as file:
+    with os.fdopen(open_for_append(log), "ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a text file

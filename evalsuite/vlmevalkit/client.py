@@ -28,6 +28,8 @@ from evalsuite.vlmevalkit.judge import check
 
 Stage = Literal["data", "score"]
 
+MAX_DEATHS = 3
+"""A request fails if this many processes died during it. One may have been killed by chance."""
 START_REPLIES = 2
 """The child replies once after `server.check_packages` and once after importing VLMEvalKit."""
 
@@ -55,6 +57,10 @@ class KitStartError(IncompleteError):
 
 class _ProcessLostError(Exception):
     """The child crashed or hung during a request."""
+
+    def __init__(self, cause: ChildDied | ChildTimedOut) -> None:
+        self.hung = isinstance(cause, ChildTimedOut)
+        super().__init__(f"the VLMEvalKit process {'gave ' * self.hung}{cause}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +219,9 @@ class Kit:
         known = self._samples_with_fatal_media(benchmark, ids)
         good = [id for id in ids if id not in known]
         seconds = self.chunk_seconds + self.sample_seconds * len(good)
-        self._ask_data("load", benchmark)
         try:
-            built = self._ask("data", seconds, "samples", benchmark, good) if good else []
+            tries = 1 if len(good) > 1 else MAX_DEATHS
+            built = self._ask_loaded("data", seconds, tries, "samples", benchmark, good)
         except _ProcessLostError as error:
             if len(good) > 1:
                 return [sample for id in ids for sample in self.samples(benchmark, [id])]
@@ -250,26 +256,44 @@ class Kit:
 
         `directory` is replaced by the files that VLMEvalKit writes.
         """
-        self._ask_data("load", benchmark)
         chosen = {id: predictions[id] for id in ids}
-        request = ("score", benchmark, tuple(ids), chosen, directory.absolute())
+        request = (tuple(ids), chosen, directory.absolute())
         seconds = self.score_seconds
         if benchmark.judge is not None:
             seconds += self.judge_seconds * len(ids)
         try:
-            scored: BenchmarkScore = self._ask("score", seconds, *request)
+            scored: BenchmarkScore = self._ask_loaded(
+                "score", seconds, MAX_DEATHS, "score", benchmark, *request
+            )
         except _ProcessLostError as error:
             why = f"{benchmark.name}: {error} while scoring"
             raise KitError("score", why, logged=True) from error
         return scored
 
+    def _ask_loaded(
+        self, stage: Stage, seconds: float, tries: int, verb: str, benchmark: Benchmark,
+        *arguments: object,
+    ) -> Any:  # fmt: skip
+        """Load the data and send a request; repeat it in a new process if this one dies."""
+        for left in reversed(range(tries)):
+            self._ask_data("load", benchmark)
+            try:
+                return self._ask(stage, seconds, verb, benchmark, *arguments)
+            except _ProcessLostError as error:
+                if error.hung or self._closed or not left:
+                    raise
+        raise AssertionError
+
     def _ask_data(self, verb: str, benchmark: Benchmark, *arguments: object) -> Any:
         """Send a request that takes at most the time for loading the data."""
-        try:
-            return self._ask("data", self.load_seconds, verb, benchmark, *arguments)
-        except _ProcessLostError as error:
-            why = f"{benchmark.name}: {error} while loading the data"
-            raise DataError(why, logged=True) from error
+        for left in reversed(range(MAX_DEATHS)):
+            try:
+                return self._ask("data", self.load_seconds, verb, benchmark, *arguments)
+            except _ProcessLostError as error:
+                if error.hung or self._closed or not left:
+                    why = f"{benchmark.name}: {error} while loading the data"
+                    raise DataError(why, logged=True) from error
+        raise AssertionError
 
     def _ask(self, stage: Stage, seconds: float, *request: object) -> Any:
         with self._lock:
@@ -284,8 +308,7 @@ class Kit:
                 done, result, logged = child.receive(seconds)
             except (ChildDied, ChildTimedOut) as error:
                 self._stop()
-                gave = "gave " if isinstance(error, ChildTimedOut) else ""
-                raise _ProcessLostError(f"the VLMEvalKit process {gave}{error}") from error
+                raise _ProcessLostError(error) from error
             except BaseException:
                 # A late reply would be mistaken for the next request's.
                 self._stop()

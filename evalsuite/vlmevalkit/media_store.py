@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image as PILImage
-from PIL import UnidentifiedImageError
 
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.sample import Frames
 from evalsuite.smolvlm.prompts import MAX_FRAMES, shown_frames
-from evalsuite.system.files import disk_errors, write_atomically, write_bytes_atomically
+from evalsuite.system.files import disk_errors, read_bytes, write_atomically, write_bytes_atomically
+from evalsuite.system.images import open_image
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit.video_frames import (
     ClipSpec,
@@ -115,7 +115,7 @@ class MediaStore:
         """Return the SHA-256 of an image file."""
         if path not in self._digests:
             with _media_errors(path):
-                data = Path(path).read_bytes()
+                data = read_bytes(Path(path))
                 _open_image(data)
             # Not cached: the user's file may change.
             return hashlib.sha256(data).hexdigest()
@@ -127,7 +127,7 @@ class MediaStore:
             digest = content_digest(spec)
             kind = self._suffix.removeprefix(".")
             parent = self._root / "frames" / digest[:2]
-            folder = parent / f"{digest}-{spec.key}-{MAX_FRAMES}-{kind}"
+            folder = parent / f"{digest}-{spec.key}-{MAX_FRAMES}-{kind}-{_DECODING}"
             clip = _read_clip(folder, self._suffix)
             if clip is None:
                 with _draft(parent) as draft:
@@ -173,6 +173,8 @@ def _draft(parent: Path) -> Iterator[Path]:
 _MAX_VIDEOS_IN_PARALLEL = 8
 """Videos decoded in parallel; each keeps some decoded frames in memory."""
 _METADATA_FILE = "frames.json"
+_DECODING = 2
+"""Raised when the frames of some file change, so that stored ones are not used."""
 _REFRESH_SECONDS = 3600
 """Modification times older than this are renewed on use."""
 
@@ -276,11 +278,11 @@ def _write_once(path: Path, data: bytes) -> None:
 
 
 def _open_image(data: bytes) -> PILImage.Image:
-    """Open an image; raises Pillow's errors, without the name of a memory buffer."""
+    """Open an image; raises `ValueError` or Pillow's errors."""
     try:
-        return PILImage.open(io.BytesIO(data))
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{len(data)} bytes that are not an image") from error
+        return open_image(io.BytesIO(data))
+    except ValueError as error:
+        raise ValueError(f"{len(data)} bytes: {error}") from error
 
 
 def _lossless_suffix(data: bytes) -> str | None:

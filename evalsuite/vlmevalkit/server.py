@@ -10,6 +10,7 @@ from typing import Any
 from evalsuite.errors import EvalsuiteError
 from evalsuite.system import process
 from evalsuite.system.hashing import cache_directory
+from evalsuite.system.images import restrict_pillow
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit import deferred_imports
 from evalsuite.vlmevalkit.client import KitSettings, KitStartError
@@ -72,6 +73,7 @@ def _request_handler(settings: KitSettings) -> Callable[..., Any]:
         if key is not None:
             os.environ[name] = key
     workarounds.apply()
+    restrict_pillow()  # VLMEvalKit raises Pillow's limit
     cache = datasets.DatasetCache(settings.work, settings.media, lossless=settings.lossless)
 
     def answer(verb: str, benchmark: Any, *arguments: Any) -> Any:

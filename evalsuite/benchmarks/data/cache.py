@@ -7,7 +7,9 @@ session may use are never deleted. Other kinds are deleted only on request.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -17,8 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISDIR
 
-from evalsuite.benchmarks.data.sizes import read_size
-from evalsuite.errors import DiskError
+from evalsuite.errors import DiskError, UsageError
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.locks import exclusive, is_held
 
@@ -213,3 +214,16 @@ def _began(path: Path) -> float | None:
 
 def _sessions() -> Path:
     return cache_directory() / "sessions"
+
+
+_UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
+_BINARY = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+_KNOWN = {unit.lower(): factor for unit, factor in (_UNITS | _BINARY).items()}
+
+
+def read_size(text: str, where: str) -> int:
+    """Bytes of ``50GB``, ``1.5 TB``, ``500MiB`` or ``1000``; raises `UsageError` with `where`."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?(?:b|bytes)?\s*", text, re.I)
+    if match is None or not math.isfinite(number := float(match[1])):
+        raise UsageError(f"{where}: expected a size like 50GB, not '{text}'")
+    return int(number * _KNOWN[(match[2] or "").lower()])

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.data import media_references
 from evalsuite.benchmarks.data.errors import DataError
+from evalsuite.benchmarks.data.inspect_tree import present, rows, subtitles_of, videos_of
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.errors import UsageError
 from evalsuite.system.hashing import file_digest
@@ -63,10 +63,10 @@ def _parts(benchmark: Benchmark, root: Path) -> tuple[Sequence[Path], Sequence[P
         names = (f"{table}.tsv" for table in LAYOUTS[benchmark.dataset].tables)
         tables = [root / name for name in names if (root / name).exists()]
         named = [
-            *media_references.videos(benchmark.dataset, tables),
-            *media_references.subtitles(tables),
+            *videos_of(benchmark.dataset, tables),
+            *subtitles_of(tables),
         ]
-        there = media_references.present(root, named)
+        there = present(root, named)
         return tables, [root / name for name in sorted(there)], root
     everything = sorted(p for p in root.rglob("*") if p.is_file() and p.suffix.lower() in _COUNTED)
     return [], everything, root
@@ -120,8 +120,8 @@ def _json_rows(table: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _text_rows(table: Path) -> Iterator[Mapping[str, Any]]:
-    rows = media_references.rows(table, "," if table.suffix.lower() == ".csv" else "\t")
-    for number, row in enumerate(rows):
+    found = rows(table, "," if table.suffix.lower() == ".csv" else "\t")
+    for number, row in enumerate(found):
         contains = "image" in row and not {"video", "image_path"} & set(row)
         if contains and not number and not 0 < len(row["image"]) <= _LONGEST_NAME:
             return  # the table contains its images, which can be gigabytes

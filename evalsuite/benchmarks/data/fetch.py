@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from evalsuite.benchmarks.data.search_paths import (
     is_video_tree,
     lmu_directory,
 )
-from evalsuite.benchmarks.data.upstream_trees import TREES
+from evalsuite.benchmarks.video_layouts import TREES
 from evalsuite.errors import EvalsuiteError, IncompleteError, UsageError
 from evalsuite.runs.records import Failure
 from evalsuite.system.packages import require
@@ -223,3 +223,65 @@ def _fetch(item: Missing, on_step: OnStep, retries: download.RetryPolicy | None)
         hub_download.download_repository(
             published, _patterns(benchmark), benchmark.name, item.bytes, on_step
         )  # fmt: skip
+
+
+def ensure_data(
+    benchmarks: Sequence[Benchmark],
+    data_dir: Path | None,
+    *,
+    allow_modified: bool,
+    available: bool,
+    fetching: bool,
+    yes: bool,
+    note: Callable[[str], None],
+    on_step: OnStep,
+) -> list[Benchmark]:
+    """The benchmarks with their data. Missing data is downloaded unless `fetching` is false.
+
+    With `available`, nothing is downloaded and benchmarks without data are omitted. Raises the
+    errors of `fetch`, and `IncompleteError` if data is missing.
+    """
+    if fetching and not available:
+        _fetch_noted(missing(benchmarks, data_dir), yes, note, on_step)
+    found = [
+        locate(benchmark, data_dir, allow_modified=allow_modified, on_step=on_step)
+        for benchmark in benchmarks
+    ]
+    failures = [item for item in found if isinstance(item, Failure)]
+    present = [item for item in found if isinstance(item, Benchmark)]
+    if failures and not (available and present):
+        raise _missing_data(failures, len(benchmarks), note)
+    for failure in failures:
+        note(f"omitted: {failure.benchmark}: {failure.message}")
+    return present
+
+
+def _fetch_noted(
+    wanted: Sequence[Missing], yes: bool, note: Callable[[str], None], on_step: OnStep
+) -> None:
+    reachable = [item for item in wanted if item.unreachable is None]
+    for item in reachable:
+        licence = item.benchmark.published.licence if item.benchmark.published else ""
+        note(
+            f"{item.benchmark.name}: {decimal(item.bytes)} to download from {item.source} "
+            f"(licence, unverified: {licence})"
+        )
+    for failure in fetch(reachable, yes=yes, on_step=on_step):
+        note(f"not downloaded: {failure.benchmark}: {failure.message}")
+
+
+def _missing_data(
+    failures: Sequence[Failure], asked: int, note: Callable[[str], None]
+) -> IncompleteError:
+    omit = "; or omit benchmarks without data by --available" if len(failures) < asked else ""
+    if len(failures) == 1:
+        (failure,) = failures
+        return IncompleteError(
+            f"data is missing: {failure.benchmark}: {failure.message}: {failure.remedy}{omit}"
+        )
+    for failure in failures:
+        note(f"{failure.benchmark}: {failure.message}: {failure.remedy}")
+    return IncompleteError(
+        f"the data of {len(failures)} of {asked} benchmarks is not usable, see the notes above"
+        f"{omit} (`evalsuite doctor` shows the state of all data)"
+    )

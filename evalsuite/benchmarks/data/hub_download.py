@@ -1,4 +1,9 @@
-"""Dataset repositories on the Hub: their sizes, and downloads into the Hub cache."""
+"""Dataset repositories on the Hub: their sizes, and downloads into the Hub cache.
+
+``python -m evalsuite.benchmarks.data.hub_download`` downloads one. It is a separate process because
+the Hub's client downloads in threads that continue after Ctrl-C, and prints its own progress. It
+can be killed at any time; the next download continues.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,11 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 
 from evalsuite.benchmarks.benchmark import Published
-from evalsuite.benchmarks.data.errors import DataError
-from evalsuite.benchmarks.data.hub_worker import hub_error
+from evalsuite.benchmarks.data.errors import NO_NETWORK, DataError
 from evalsuite.benchmarks.data.progress import OnStep, Step
 from evalsuite.benchmarks.data.search_paths import hub_directory
-from evalsuite.system.process import Child, ChildDied
+from evalsuite.system.process import Child, ChildDied, serve
+from evalsuite.system.text import one_line
 
 _LOOK_SECONDS = 1.0
 
@@ -60,7 +65,7 @@ def download_repository(
     """Download the files to the Hub cache. Raises `DataError`."""
     assert published.repository is not None
     before = loaded_bytes(published.repository)
-    child = Child("evalsuite.benchmarks.data.hub_worker")
+    child = Child("evalsuite.benchmarks.data.hub_download")
     try:
         child.send((published.repository, published.revision, tuple(patterns)))
         while not child.connection.poll(_LOOK_SECONDS):
@@ -77,3 +82,55 @@ def download_repository(
     if problem is not None:
         message, remedy = problem
         raise DataError(f"{published.repository}: {message}", remedy)
+
+
+def hub_error(repository: str, revision: str, error: BaseException) -> DataError:
+    """The reason of an error of the Hub's client, and a remedy."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    page = f"{constants.ENDPOINT}/datasets/{repository}"
+    if isinstance(error.__cause__, HfHubHTTPError | OfflineModeIsEnabled):
+        error = error.__cause__  # the client wraps the error in "not in the cache either"
+    if isinstance(error, GatedRepoError):
+        return DataError(
+            "access to the dataset requires accepting its terms",
+            f"accept them at {page} and log in with `hf auth login`, or set HF_TOKEN",
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return DataError(
+            "the Hub has no such dataset, or you have no access to it",
+            "check 'repository' in the benchmarks file, or log in with `hf auth login`",
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return DataError(f"the Hub's dataset has no revision '{revision}'", f"see {page}/commits")
+    if isinstance(error, OfflineModeIsEnabled):
+        return DataError("HF_HUB_OFFLINE is set", "unset it to download")
+    return DataError(one_line(error), NO_NETWORK)
+
+
+def main() -> None:
+    """Download the requested repository; send None, or why that failed."""
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    connection = serve()
+    repository, revision, patterns = connection.recv()
+    from huggingface_hub import snapshot_download
+
+    try:
+        snapshot_download(
+            repository, repo_type="dataset", revision=revision, allow_patterns=list(patterns)
+        )
+        connection.send(None)
+    except Exception as error:  # noqa: BLE001 - sent to the parent as text
+        problem = hub_error(repository, revision, error)
+        connection.send((problem.message, problem.remedy))
+
+
+if __name__ == "__main__":
+    main()

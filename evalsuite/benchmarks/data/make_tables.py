@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from evalsuite.benchmarks.data.upstream_trees import (
+from evalsuite.benchmarks.video_layouts import (
     MLVU_CHOICES,
     MLVU_OPEN,
     MVBENCH_TASKS,

@@ -18,8 +18,7 @@ from pathlib import Path
 from evalsuite.benchmarks.data import archives
 from evalsuite.benchmarks.data.inspect_tree import TreeContents, inspect_tree
 from evalsuite.benchmarks.data.progress import OnStep
-from evalsuite.benchmarks.data.upstream_trees import TREES
-from evalsuite.benchmarks.video_layouts import LAYOUTS
+from evalsuite.benchmarks.video_layouts import LAYOUTS, TREES
 from evalsuite.system.files import disk_errors
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.locks import exclusive

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.data.checks import Checked, checked
 from evalsuite.benchmarks.data.errors import DataError
+from evalsuite.benchmarks.data.locate import Checked, checked
 from evalsuite.benchmarks.data.search_paths import data_path
 from evalsuite.errors import EvalsuiteError
 from evalsuite.system.hashing import file_digest, remembered_digest

@@ -23,7 +23,7 @@ from evalsuite.report.tables.runs import about_best, remarks, scores, slots
 from evalsuite.report.writers.markdown import escaped, grid_markdown
 from evalsuite.runs.layout import settings_digest
 from evalsuite.runs.records import FoundRun, Run, Score
-from evalsuite.system.files import write_atomically
+from evalsuite.system.files import write_output
 
 BEGIN = "<!-- evalsuite:leaderboard:begin -->"
 END = "<!-- evalsuite:leaderboard:end -->"
@@ -43,7 +43,7 @@ def write(found: Sequence[FoundRun], path: Path) -> None:
     """
     path = path.resolve()
     known = read_document(path)
-    write_atomically(path, _placed(leaderboard(found), known, path))
+    write_output(path, _placed(leaderboard(found), known, path))
 
 
 def leaderboard(found: Sequence[FoundRun]) -> str:

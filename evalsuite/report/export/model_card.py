@@ -17,7 +17,7 @@ from evalsuite.report.tables.grid import STANDARD_ERROR, Grid, Heading, Line, en
 from evalsuite.report.writers.markdown import escaped, grid_markdown
 from evalsuite.runs.records import Run
 from evalsuite.stats import mean
-from evalsuite.system.files import write_atomically
+from evalsuite.system.files import write_output
 
 BEGIN = "<!-- evalsuite:card:begin -->"
 END = "<!-- evalsuite:card:end -->"
@@ -34,7 +34,7 @@ def write(run: Run, path: Path | None) -> None:
     if path is None:
         sys.stdout.write(_new(run))
     else:
-        write_atomically(path, updated(read_document(path), run, path))
+        write_output(path, updated(read_document(path), run, path))
 
 
 def updated(known: str, run: Run, path: Path) -> str:

@@ -6,16 +6,16 @@ import contextlib
 import hashlib
 import io
 import os
-import warnings
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from evalsuite.report.page.data import Picture
-from evalsuite.system.files import write_bytes_atomically
+from evalsuite.system.files import read_bytes, write_bytes_atomically
+from evalsuite.system.images import open_image
 from evalsuite.system.text import one_line
 
 KINDS = ("thumbnails", "reference", "none")
@@ -41,9 +41,7 @@ def prepare(
         return {path: _referenced(Path(path), page) for path in paths}
     made: dict[str, Picture] = {}
     workers = ThreadPoolExecutor(os.cpu_count())  # decoding and scaling release the GIL
-    # Large images are scans here, not attacks; thumbnails limit the decoded size.
-    with warnings.catch_warnings(), contextlib.ExitStack() as stack:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with contextlib.ExitStack() as stack:
         stack.callback(workers.shutdown, cancel_futures=True)
         for path, picture in zip(
             paths, workers.map(lambda path: _thumbnail(Path(path), page), paths), strict=True
@@ -75,7 +73,7 @@ def _thumbnail(path: Path, page: Path) -> Picture:
     try:
         if not os.path.isfile(path):  # noqa: PTH113 - as above
             return Picture("", GONE)
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         return Picture("", f"the image cannot be read: {error.strerror}")
     digest = hashlib.sha256(_RECIPE.encode() + content).hexdigest()[:32]
@@ -92,7 +90,7 @@ def _thumbnail(path: Path, page: Path) -> Picture:
 
 
 def _small(content: bytes) -> bytes:
-    with Image.open(io.BytesIO(content)) as image:
+    with open_image(io.BytesIO(content)) as image:
         image.draft("RGB", (2 * SIDE, 2 * SIDE))  # a JPEG need not be decoded at full size
         turned = ImageOps.exif_transpose(image)
         clear = turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evalsuite.comparison.comparison import MEAN
-from evalsuite.comparison.difference import to_share
+from evalsuite.comparison.comparison import MEAN, to_share
 from evalsuite.comparison.policy import Terms
 from evalsuite.comparison.power import DetectableEffect, PowerAnalysis, required_scale
 from evalsuite.report.format import at_least, counted, over, percent

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from evalsuite.report.tables.grid import Grid
-from evalsuite.system.files import write_atomically
+from evalsuite.system.files import write_output
 
 
 def write_grids(
@@ -34,7 +34,7 @@ def put(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
     else:
-        write_atomically(output, text)
+        write_output(output, text)
 
 
 def _text(grids: Sequence[Grid], form: str, data: Mapping[str, Callable[[], str]]) -> str:
