@@ -37,7 +37,7 @@ from bench import photos, shapes
 from bench.results import rate, setting, write
 from evalsuite.benchmarks import catalogue as catalogue
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.data import locate
+from evalsuite.benchmarks.data.locate import locate
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import RunConfig

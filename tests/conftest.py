@@ -17,7 +17,7 @@ import pytest
 
 from evalsuite.benchmarks import catalogue as benchmarks
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.data import locate
+from evalsuite.benchmarks.data.locate import locate
 from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import Mode, RunConfig

@@ -16,8 +16,9 @@ import pytest
 
 from evalsuite.benchmarks.benchmark import Benchmark, Published
 from evalsuite.benchmarks.catalogue import load
-from evalsuite.benchmarks.data import data_digest, locate
+from evalsuite.benchmarks.data.digest import data_digest
 from evalsuite.benchmarks.data.inspect_tree import inspect_tree, videos_of
+from evalsuite.benchmarks.data.locate import locate
 from evalsuite.benchmarks.data.make_tables import write_table
 from evalsuite.benchmarks.data.prepare import prepared_path, prepared_root
 from evalsuite.benchmarks.video_layouts import LAYOUTS

@@ -384,15 +384,107 @@ def test_a_prompt_too_large_for_memory_is_an_error(
             assert re.fullmatch(why, answer.error or "")
 
 
-def test_other_model_errors_are_raised(
+@pytest.mark.parametrize("stage", ["vision", "rest"])
+def test_a_question_whose_model_raises_fails_alone(
+    checkpoint: Path,
+    model: Model,
+    questions: list[Question],
+    expected: dict[str, Answer],
+    stage: Stage,
+) -> None:
+    error = ValueError("first line\nshapes do not match")
+    for limit in (0, 1):
+        limited = LimitedModel(model, error, stage, limit)
+        with Engine(checkpoint, EngineSettings(batch_size=4), model=limited) as engine:  # type: ignore[arg-type]
+            answers = answered(engine, questions)
+        failed = {id_ for id_, answer in answers.items() if answer.ended == "error"}
+        if stage == "rest":
+            assert failed == ({question.id for question in questions} if limit == 0 else set())
+        for id_, answer in answers.items():
+            if id_ in failed:
+                reason = r"raised ValueError: shapes do not match \(models\.py line \d+\)"
+                assert re.fullmatch(reason, answer.error or "")
+            else:
+                assert answer == expected[id_]
+        assert failed or limit
+
+
+def test_errors_after_which_the_device_is_lost_are_raised(
     checkpoint: Path, model: Model, questions: list[Question]
 ) -> None:
-    limited = LimitedModel(model, RuntimeError("shapes do not match"), "vision", 0)
-    with (
-        Engine(checkpoint, model=limited) as engine,  # type: ignore[arg-type]
-        pytest.raises(RuntimeError, match="shapes do not match"),
-    ):
-        answered(engine, questions)
+    error = RuntimeError("CUDA error: device-side assert triggered")
+    for stage in ("vision", "rest"):
+        limited = LimitedModel(model, error, stage, 0)
+        with (
+            Engine(checkpoint, model=limited) as engine,  # type: ignore[arg-type]
+            pytest.raises(RuntimeError, match="device-side assert"),
+        ):
+            answered(engine, questions)
+
+
+# Outputs that are not numbers
+
+
+@pytest.mark.parametrize(
+    ("generation", "greedy"),
+    [({}, True), ({"no_repeat_ngram_size": 3}, False), ({"num_beams": 2}, False)],
+)
+@pytest.mark.parametrize(
+    ("weight", "value"),
+    [
+        ("lm_head.weight", float("nan")),
+        ("lm_head.weight", float("inf")),
+        ("model.connector.modality_projection.proj.weight", float("nan")),
+    ],
+)
+def test_an_output_that_is_not_a_number_is_an_error(
+    tmp_path: Path,
+    images: list[Image],
+    weight: str,
+    value: float,
+    generation: dict[str, object],
+    greedy: bool,
+) -> None:
+    broken = load(make_checkpoint(tmp_path, generation=generation), "cpu", "float32")
+    dict(broken._module.named_parameters())[weight].data[7] = value
+    with_image = [Question(i, build("default", [images[0], Text(i)]), 4) for i in ("a", "what")]
+    without = Question("text", build("default", [Text("What?")]), 4)
+    with Engine(tmp_path, EngineSettings(batch_size=4), model=broken) as engine:
+        assert engine.stats.generation.startswith("greedy") == greedy
+        answers = answered(engine, [*with_image, without])
+    for question in with_image:
+        assert answers[question.id].ended == "error"
+        assert answers[question.id].error == "the model's output is not a number"
+        assert (answers[question.id].text, answers[question.id].tokens) == ("", 0)
+    assert (answers["text"].ended == "error") == (weight == "lm_head.weight")
+
+
+def test_a_question_in_the_same_row_keeps_its_answer(checkpoint: Path, images: list[Image]) -> None:
+    asked = [Question(i, build("default", [images[0], Text(i)]), 4) for i in ("red 3", "colour of")]
+    broken = load(checkpoint, "cpu", "float32")
+    with Engine(checkpoint, model=broken) as engine:
+        before = answered(engine, asked)
+        (token,) = AutoProcessor.from_pretrained(checkpoint).tokenizer(
+            "3", add_special_tokens=False
+        )["input_ids"]
+        broken._module.get_input_embeddings().weight.data[token] = float("nan")
+        after = answered(engine, asked)
+    assert after["red 3"].error == "the model's output is not a number"
+    assert after["colour of"] == before["colour of"]
+
+
+def test_weights_in_memory_do_not_change_with_their_file(tmp_path: Path) -> None:
+    path = make_checkpoint(tmp_path) / "model.safetensors"
+    loaded = load(tmp_path, "cpu", "bfloat16")  # the stored type: nothing is converted
+    before = loaded._head.weight.clone()
+    with path.open("r+b") as file:  # in place, as cp does
+        length = path.stat().st_size
+        file.seek(length // 4)
+        file.write(bytes(length - length // 4))
+    assert torch.equal(loaded._head.weight, before)
+    for weights in loaded._module.parameters():
+        assert weights.isfinite().all()
+        assert weights.dim() < 2 or weights.any()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Nothing is lost to a kill or a full disk, and nothing is invented after one."""
 
+import dataclasses
 import json
 import resource
 import subprocess
@@ -185,3 +186,40 @@ def test_a_full_disk_leaves_complete_lines(tmp_path: Path) -> None:
     assert list(again.predictions) == [str(i) for i in range(3 * int(batches))]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 20_000
     again.append([prediction("more")])
+
+
+GOOD = {"id": "0", "prompt_digest": "p", "text": "yes", "tokens": 1, "ended": "stop", "error": None}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "garbage", "[1]", "null", "{}", "[" * 100_000, json.dumps(GOOD | {"text": 5}),
+        json.dumps(GOOD | {"text": None}), json.dumps(GOOD | {"id": 3}),
+        json.dumps(GOOD | {"tokens": "1"}), json.dumps(GOOD | {"tokens": True}),
+        json.dumps(GOOD | {"ended": "stopped"}), json.dumps(GOOD | {"error": []}),
+        json.dumps(GOOD | {"more": 1}), "\x00\x00",
+    ],
+)  # fmt: skip
+def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
+    journal = Journal(tmp_path, HEADER)
+    journal.append([prediction(str(i)) for i in range(20)])
+    journal.close()
+    lines = journal.path.read_text().splitlines(keepends=True)
+    journal.path.write_text("".join([*lines[:12], line + "\n", *lines[13:]]))
+    for read in (Journal, peek):
+        with pytest.raises(UsageError) as raised:
+            read(tmp_path, HEADER)
+        assert str(raised.value).startswith(f"{journal.path}: line 13 is damaged; ")
+
+
+def test_answers_under_other_data_are_found_by_prompt(tmp_path: Path) -> None:
+    for digest, text in (("a", "old"), ("b", "new")):
+        journal = Journal(tmp_path, HEADER | {"data_digest": digest})
+        answers = [prediction("0", text), prediction("1", "", "error")]
+        journal.append([dataclasses.replace(p, prompt_digest=text) for p in answers])
+        journal.close()
+    other = Journal(tmp_path, HEADER | {"data_digest": "c"})
+    assert other.predictions == {}
+    assert {digest: p.text for digest, p in other.earlier.items()} == {"old": "old", "new": "new"}
+    assert Journal(tmp_path, HEADER | {"max_new_tokens": 9}).earlier == {}

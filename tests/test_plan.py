@@ -1,20 +1,13 @@
 """Which samples a limit chooses, and where a run lives."""
 
 import itertools
-from dataclasses import dataclass
 
 import pytest
 
 from evalsuite.errors import UsageError
 from evalsuite.runner.plan import choose, cut, part_of
 from evalsuite.runs.layout import Limit, Shard, read_limit, read_shard
-
-
-@dataclass(frozen=True)
-class Item:
-    id: str
-    cluster: str
-
+from evalsuite.vlmevalkit.client import SampleOutline as Item
 
 DATA = [Item(str(i), f"image {i % 40}") for i in range(200)]  # 40 clusters of 5, interleaved
 
@@ -98,7 +91,10 @@ def test_pieces_have_whole_clusters_in_order() -> None:
     pieces = list(cut(DATA, chosen, 12, 48))
     assert [len(piece) for piece in pieces] == [10] * 20
     assert list(itertools.chain(*pieces)) == chosen
-    large = [Item(str(i), "one") for i in range(45)] + [Item("x", "other"), Item("y", "third")]
+    large = [Item(str(i), "one") for i in range(45)] + [
+        Item("x", "other"),
+        Item("y", "third"),
+    ]
     assert [len(p) for p in cut(large, [i.id for i in large], 10, 40)] == [10, 35, 2]
     whole = [i.id for i in large[5:]]
     assert [len(p) for p in cut(large, whole, 10, 40)] == [40, 2]

@@ -10,6 +10,7 @@ import pytest
 
 from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.runner.workers.pool import (
+    MAX_ALIKE,
     MAX_FAILED_STARTS,
     MIN_QUESTIONS_TO_LOAD,
     Pool,
@@ -21,6 +22,7 @@ from evalsuite.runner.workers.pool import (
 from evalsuite.runner.workers.worker import (
     Assigned,
     BatchDone,
+    Crashed,
     LoadFailed,
     Message,
     NoFreeDevice,
@@ -29,6 +31,7 @@ from evalsuite.runner.workers.worker import (
     WorkerRemoved,
     WorkerSettings,
 )
+from evalsuite.sample import Ended
 from evalsuite.smolvlm.prompts import Prompt
 from evalsuite.smolvlm.requests import Answer, EngineSettings, Question, QuestionId
 from evalsuite.system.process import ChildDied
@@ -62,9 +65,9 @@ class Fake(Worker):
             answer = Answer(question.id, f"answer to {question.id}", 1, "stop")
             self._messages.put(BatchDone((answer,), 7))
 
-    def receive(self) -> Ready | LoadFailed | BatchDone:
+    def receive(self) -> Message:
         said = self._messages.get()
-        if isinstance(said, Ready | LoadFailed | BatchDone):
+        if isinstance(said, Ready | LoadFailed | BatchDone | Crashed):
             return said
         raise ChildDied("was killed (out of memory?)")
 
@@ -247,6 +250,76 @@ def test_a_checkpoint_that_kills_its_workers_fails() -> None:
     assert isinstance(lost, RunFailed)
     assert isinstance(lost.error, IncompleteError)
     assert "3 times in a row; see worker.log" in str(lost.error)
+
+
+def crashes(*reasons: str) -> Callable[[WorkerSettings], Fake]:
+    """Workers of which each crashes on its first questions, for the next of `reasons`."""
+    left = list(reasons)
+
+    class Crashing(Fake):
+        def ask(self, questions: Sequence[Question]) -> None:
+            if left:
+                self._messages.put(Crashed(left.pop(0)))
+            else:
+                super().ask(questions)
+
+    return lambda settings: Crashing(settings, "", Ready({}))
+
+
+def test_a_run_whose_first_workers_crash_alike_ends() -> None:
+    driver = PoolDriver(make=crashes(*["raised ValueError: 7 is not in list (a.py line 3)"] * 9))
+    driver.ask("abcd")
+    driver.finish()
+    assert len(driver.workers) == 2
+    loaded, again, failed = driver.others
+    assert isinstance(loaded, RunLoaded)
+    assert isinstance(again, RunLoaded)
+    assert isinstance(failed, RunFailed)
+    assert isinstance(failed.error, IncompleteError)
+    assert "raised ValueError: 7 is not in list (a.py line 3); see worker.log" in str(failed.error)
+
+
+def test_crashes_for_several_reasons_are_retried() -> None:
+    driver = PoolDriver(make=crashes("raised A", "raised B"))
+    driver.ask("ab")
+    driver.finish()
+    assert all(answer.ended == "stop" for answer in driver.answers.values())
+    assert len(driver.workers) == 3
+    assert "the worker on cuda:0 raised A; starting another worker" in driver.notes
+
+
+def failing(reasons: Callable[[str], str | None]) -> Callable[[WorkerSettings], Fake]:
+    """Workers whose questions fail for the reason that `reasons` gives for their id."""
+
+    class Failing(Fake):
+        def ask(self, questions: Sequence[Question]) -> None:
+            for question in questions:
+                why = reasons(str(question.id))
+                ended: Ended = "stop" if why is None else "error"
+                self._messages.put(BatchDone((Answer(question.id, "", 0, ended, why),)))
+
+    return lambda settings: Failing(settings, "", Ready({}))
+
+
+@pytest.mark.parametrize(
+    ("reasons", "ends"),
+    [
+        (lambda _: "raised TypeError: x", True),
+        (lambda _: "no such file", False),
+        (lambda _: "the model's output is not a number", False),
+        (lambda id_: None if id_ == "3" else "raised TypeError: x", False),
+        (lambda id_: f"raised TypeError: {id_}", False),
+    ],
+)
+def test_a_run_whose_first_questions_fail_alike_ends(
+    reasons: Callable[[str], str | None], ends: bool
+) -> None:
+    driver = PoolDriver(make=failing(reasons), min_queue=100)
+    driver.ask([str(i) for i in range(50)])
+    driver.finish()
+    assert len(driver.answers) == (MAX_ALIKE if ends else 50)
+    assert len(driver.workers) == 1
+    assert any(isinstance(event, RunFailed) for event in driver.others) == ends
 
 
 def test_a_device_on_which_no_worker_starts_is_dropped() -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 import evalsuite
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.data import data_digest
+from evalsuite.benchmarks.data.digest import data_digest
 from evalsuite.checkpoint import checkpoint
 from evalsuite.errors import UsageError
 from evalsuite.runner.run_record import look

@@ -22,7 +22,6 @@ class Layout:
     tables: tuple[str, ...]
     """The tables, without ``.tsv``: one for each part of the dataset."""
     video: Callable[[Row], str]
-    """The path of a row's video."""
 
 
 def _in(folder: str) -> Callable[[Row], str]:
@@ -67,10 +66,8 @@ class Tree:
     """The parts of a repository that a dataset needs."""
 
     sources: Mapping[str, tuple[str, ...]]
-    """The source files of each table."""
     archives: tuple[Archives, ...] = ()
     patterns: tuple[str, ...] = ("*",)
-    """The files to download."""
 
 
 MLVU_CHOICES: Mapping[str, str] = {

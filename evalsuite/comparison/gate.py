@@ -52,7 +52,6 @@ class Finding:
     lower: float
     """One-sided lower bound of the difference at the policy's alpha."""
     upper: float
-    """One-sided upper bound."""
     p: float
     """One-sided, hypothesis: no drop; Holm-adjusted over the benchmarks and the mean."""
     status: Status
@@ -72,7 +71,6 @@ class Assessment:
     """The assessment of a candidate against one run."""
 
     role: Role
-    """The role of that run."""
     comparison: Comparison
     terms: Terms
     findings: Findings | None
@@ -226,7 +224,6 @@ def assess(
 
 
 def _answered(difference: Difference) -> bool:
-    """Whether both runs answered a sample."""
     return not sum(difference.failed) or difference.without_failed is not None
 
 

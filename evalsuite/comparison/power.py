@@ -25,7 +25,6 @@ class DetectableEffect:
     """What a policy detects and passes, of a benchmark or of the mean; sizes in points."""
 
     margin: float
-    """Allowed drop."""
     error: float
     """Standard error of the difference between equal checkpoints."""
     mde: float | None
@@ -40,11 +39,9 @@ class PowerAnalysis:
     """What a policy detects and passes on a set of benchmarks."""
 
     expected: Mapping[str, Variability]
-    """The assumptions, by benchmark."""
     mean: DetectableEffect
     benchmarks: Mapping[str, DetectableEffect]
     pass_if_equal: float
-    """Probability that an equal checkpoint passes."""
     identical_pass: bool
     """Whether a checkpoint with identical answers passes."""
 
@@ -149,7 +146,6 @@ class Size:
 
     questions: int
     clusters: int
-    """Images or videos."""
 
     def expected(self, discordance: float, icc: float) -> Variability:
         """Return the variability for this discordance and ICC, with clusters of equal size."""

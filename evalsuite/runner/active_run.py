@@ -17,7 +17,6 @@ from evalsuite.runner.run_record import Assignment, RunRecord, header
 from evalsuite.runs.journal import Journal, answered
 from evalsuite.runs.layout import RERUN
 from evalsuite.runs.records import Failure, Outcome
-from evalsuite.smolvlm.prompts import PromptOptions
 from evalsuite.vlmevalkit.client import KitError
 
 PIECE_SIZE = {"image": 64, "video": 16}
@@ -45,11 +44,7 @@ class ActiveRun:
         self.jobs: list[Job] = []
         self.error: EvalsuiteError | None = None
         """Why the checkpoint cannot be loaded."""
-        checkpoint = self.checkpoint
-        self.prompts = PromptBuilder(
-            PromptOptions(options.config.prompts, checkpoint.family, checkpoint.chat_template),
-            options.config.blind,
-        )
+        self.prompts = PromptBuilder.of(self.checkpoint, options.config)
         self._options = options
         self._conditions = assignment.conditions
 
@@ -167,7 +162,6 @@ class ActiveRun:
         return min(most, -(-missing // (PIECES_PER_WORKER * workers)) or 1)
 
     def _choose_reruns(self) -> None:
-        """Distribute the reruns over the benchmarks."""
         sizes = {job.name: len(job.choice.whole) for job in self.jobs}
         kept = {s.benchmark: s.n for s in self.record.scores if s.benchmark not in sizes}
         share = batch_sensitivity.shares({**kept, **sizes}, self._options.reruns)

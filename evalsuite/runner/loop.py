@@ -189,7 +189,6 @@ class Evaluation:
         return any(run.open for run in self._opened)
 
     def _open(self, run: ActiveRun) -> None:
-        """Open the jobs of `run`, and report the plan."""
         if not self._options.shard:
             remove_scratch(run.where.directory)
         failures = run.open_jobs(self._source)
@@ -248,9 +247,10 @@ class Evaluation:
         phase.coming -= piece.unanswered
         job.samples.update((sample.id, sample) for sample in samples)
         broken = [failed_prediction(s) for s in samples if isinstance(s, BrokenSample)]
-        self._record(job, broken)
-        whole = [s for s in samples if not isinstance(s, BrokenSample)]
-        questions = list(prompting.questions(job, whole, self._runs[job.run].prompts))
+        whole = [sample for sample in samples if not isinstance(sample, BrokenSample)]
+        prompts, retry = self._runs[job.run].prompts, self._pool is not None
+        questions, reused = prompting.questions(job, whole, prompts, retry=retry)
+        self._record(job, [*broken, *reused])
         phase.pending.update(one.sample for one in questions)
         if self._pool is not None and questions:
             job.cost.samples += len(questions)
@@ -296,7 +296,6 @@ class Evaluation:
             self._advance(job)
 
     def _on_load_failure(self, run: ActiveRun, error: EvalsuiteError) -> None:
-        """Continue without a checkpoint that cannot be loaded."""
         error = type(error)(f"{run.checkpoint.source}: {error}")
         run.give_up(error)
         if self._later or any(other.open for other in self._opened):
@@ -320,7 +319,6 @@ class Evaluation:
         self._emit(SamplesRerun(run.label, *run.reruns))
 
     def _advance(self, job: Job) -> None:
-        """Move `job` to its next phase if this one is complete."""
         match job.phase:
             case Predicting() as phase if phase.built:
                 if not phase.pending:
@@ -339,7 +337,9 @@ class Evaluation:
         job.phase = Scoring()
         job.reruns.started = True
         if self._pool is not None:
-            questions = list(prompting.rerun_questions(job, run.prompts))
+            questions, reused = prompting.rerun_questions(job, run.prompts)
+            if reused:
+                self._record_reruns(job, reused)
             job.reruns.pending.update(one.sample for one in questions)
             for start in range(0, len(questions), RERUN_CHUNK):
                 self._ask(self._pool, questions[start : start + RERUN_CHUNK])

@@ -80,7 +80,11 @@ def profile(config: ProfileConfig, say: Callable[[str], None] = lambda _: None) 
     found = checkpoints.read(*config.run.ckpt, processor=config.run.processor, base=config.run.base)
     with tempfile.NamedTemporaryFile(prefix="evalsuite-profile-", suffix=".log") as log:
         settings = EngineSettings(
-            device=device, dtype=dtype, base=found.base_path, processor=found.processor_path
+            device=device,
+            dtype=dtype,
+            base=found.base_path,
+            processor=found.processor_path,
+            tokenizer=found.tokenizer_path,
         )
         task = ProfileTask(
             directory=found.path,

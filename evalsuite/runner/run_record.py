@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from evalsuite.benchmarks.benchmark import Benchmark
@@ -88,7 +88,6 @@ class Assignment:
     checkpoint: Checkpoint
     benchmarks: Sequence[Benchmark]
     conditions: Mapping[str, Conditions]
-    """How each benchmark is asked and scored, by name."""
     where: RunPaths
     state: State
 
@@ -187,13 +186,5 @@ class RunRecord:
 
 def checkpoint_record(checkpoint: Checkpoint) -> CheckpointRecord:
     """Reduce `checkpoint` to what run.json keeps of it."""
-    return CheckpointRecord(
-        name=checkpoint.name,
-        source=checkpoint.source,
-        family=checkpoint.family,
-        digest=checkpoint.digest,
-        parameters=checkpoint.parameters,
-        step=checkpoint.step,
-        base=checkpoint.base,
-        warnings=checkpoint.warnings,
-    )
+    kept = (item.name for item in fields(CheckpointRecord))
+    return CheckpointRecord(**{name: getattr(checkpoint, name) for name in kept})

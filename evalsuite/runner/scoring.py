@@ -20,7 +20,7 @@ from evalsuite.runs.records import (
     by_group,
     group_name,
 )
-from evalsuite.sample import Frames, Sample
+from evalsuite.sample import Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.system.environment import installed
 from evalsuite.system.text import first_few
@@ -110,8 +110,9 @@ def cost_of(made: PredictionCost, before: Score | None, score_seconds: float) ->
     """The cost of a score, or of the earlier score `before` if this session predicted nothing."""
     scoring = {"score": round(score_seconds, 3)}
     if (predicting := made.predict_seconds) is not None:
+        stages = {stage: round(spent, 3) for stage, spent in made.seconds.items()}
         return Cost(
-            seconds={"predict": round(predicting, 3), **_rounded(made.seconds), **scoring},
+            seconds={"predict": round(predicting, 3), **stages, **scoring},
             samples_per_second=round(made.samples / predicting, 3),
             tokens=made.tokens,
             peak_memory_bytes=made.peak_memory_bytes,
@@ -119,10 +120,6 @@ def cost_of(made: PredictionCost, before: Score | None, score_seconds: float) ->
         )
     cost = Cost() if before is None else before.cost
     return replace(cost, seconds={**cost.seconds, **scoring})
-
-
-def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
-    return {stage: round(spent, 3) for stage, spent in seconds.items()}
 
 
 def _counts(rows: Sequence[SampleScore], unscored: int) -> Counts:
@@ -176,11 +173,7 @@ def _row(sample: Sample, prediction: Prediction, scored: SampleValue) -> SampleS
         category=sample.category,
         labels=sample.labels,
         question=sample.question,
-        media=tuple(
-            path
-            for item in sample.media
-            for path in (item.paths if isinstance(item, Frames) else (item.path,))
-        ),
+        media=tuple(path for item in sample.media for path in item.paths),
         prompt_digest=prediction.prompt_digest,
         ended=prediction.ended,
         error=prediction.error,

@@ -17,9 +17,10 @@ from evalsuite.benchmarks.data.search_paths import check_data_dir
 from evalsuite.checkpoint import checkpoint as checkpoints
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.checkpoint.locate import DEMOS, expand
+from evalsuite.checkpoint.processor import START
 from evalsuite.errors import UsageError, nearest
 from evalsuite.runner.config import RunConfig
-from evalsuite.runner.events import DataProgress, Note, OnEvent
+from evalsuite.runner.events import Note, OnEvent
 from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
@@ -42,6 +43,8 @@ class Evaluated:
     found: list[FoundRun]
     benchmarks: frozenset[str]
     """Names of the requested benchmarks. A run may also have outcomes of others."""
+    unread: tuple[str, ...] = ()
+    """Why directories that match a pattern are not evaluated."""
 
     @property
     def runs(self) -> list[Run]:
@@ -50,8 +53,9 @@ class Evaluated:
 
     @property
     def complete(self) -> bool:
-        """Whether every requested benchmark has a score."""
-        return not any(f.benchmark in self.benchmarks for r in self.runs for f in r.failures)
+        """Whether every requested benchmark of every checkpoint has a score."""
+        failures = (f for r in self.runs for f in r.failures)
+        return not self.unread and not any(f.benchmark in self.benchmarks for f in failures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,8 @@ class Prepared:
     """A configuration with all its inputs found and checked."""
 
     checkpoints: list[Checkpoint]
+    unread: tuple[str, ...]
+    """Why other directories that match a pattern are not evaluated."""
     benchmarks: list[Benchmark]
     """With ``data`` located, and with the judge where the metric uses one."""
     options: ResolvedConfig
@@ -80,7 +86,9 @@ def run_all(config: RunConfig, emit: OnEvent) -> Evaluated:
     runs = evaluate_prepared(prepared, emit)
     places = [] if config.dry_run else map(prepared.paths, prepared.checkpoints)
     found = [FoundRun(at.run_json, run) for at, run in zip(places, runs, strict=True)]
-    return Evaluated(found, frozenset(b.name for b in prepared.benchmarks))
+    for why in prepared.unread:  # again, below the other checkpoints' progress
+        emit(Note(f"not evaluated: {why}"))
+    return Evaluated(found, frozenset(b.name for b in prepared.benchmarks), prepared.unread)
 
 
 def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
@@ -91,10 +99,9 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
     known = catalogue.load(config.benchmarks_file)
     # Benchmark names are checked before a checkpoint is downloaded. The default depends on it.
     named = known.named(config.suite, config.benchmarks)
-    read = _read_checkpoints(config)
-    if options.config.prompts == "native":
-        for checkpoint in read:
-            _check_template(checkpoint)
+    read, unread = _read_checkpoints(config)
+    for why in unread:
+        emit(Note(f"not evaluated: {why}"))
     check_data_dir(config.data_dir)
     chosen = _overridden(named or _default(known, config), config)
     cache.limit_bytes()  # raises if the limit is not a size
@@ -113,10 +120,11 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
         fetching=not config.dry_run,
         yes=config.yes,
         note=lambda text: emit(Note(text)),
-        on_step=lambda step: emit(DataProgress(step)),
+        on_step=emit,
     )
     return Prepared(
         checkpoints=read,
+        unread=unread,
         benchmarks=[_judged(benchmark, judge) for benchmark in ready],
         options=options,
         judge=judge,
@@ -142,7 +150,6 @@ def evaluate_prepared(prepared: Prepared, emit: OnEvent, *, media: Path | None =
 
 
 def _resolve(config: RunConfig, emit: OnEvent) -> ResolvedConfig:
-    """Find the devices, and read limit, shard and batch size. Raises `UsageError`."""
     chosen, threads, dtype = _devices(config, emit)
     shard = read_shard(config.shard)
     if shard is not None and config.mode == "eval":
@@ -160,7 +167,6 @@ def _resolve(config: RunConfig, emit: OnEvent) -> ResolvedConfig:
 
 
 def _devices(config: RunConfig, emit: OnEvent) -> tuple[tuple[str, ...], int | None, str]:
-    """The device of each worker, the CPU threads of each, and the dtype."""
     if config.ray is None:
         first, dtype = devices.resolve(config.device, config.dtype)
         chosen = devices.spread(config.device, first, config.workers)
@@ -178,7 +184,16 @@ def _devices(config: RunConfig, emit: OnEvent) -> tuple[tuple[str, ...], int | N
     return chosen, threads, devices.dtype_for(chosen[0], config.dtype)
 
 
-def _check_template(checkpoint: Checkpoint) -> None:
+def _check_prompts(checkpoint: Checkpoint, prompts: str) -> None:
+    """Raise `UsageError` if no prompt of the style `prompts` can be made for `checkpoint`."""
+    if prompts != "native":
+        if not checkpoint.has_start_token:
+            raise UsageError(
+                f"{checkpoint.source}: the tokenizer has no {START}, with which VLMEvalKit's "
+                "prompts for SmolVLM begin; use --prompts native (VLMEvalKit asks "
+                "Idefics3-8B-Llama3 with another class, which is not supported)"
+            )
+        return
     from evalsuite.smolvlm import chat_template  # slow; only --prompts native needs it
 
     chat_template.check(checkpoint.chat_template, str(checkpoint.processor_path))
@@ -193,7 +208,6 @@ def _judge(config: RunConfig) -> JudgeId | None:
 
 
 def _judged(benchmark: Benchmark, judge: JudgeId | None) -> Benchmark:
-    """`benchmark` with `judge`, if its metric uses one."""
     if judge is None or benchmark.metric not in JUDGED_METRICS:
         return benchmark
     return dataclasses.replace(benchmark, judge=judge)
@@ -224,16 +238,29 @@ def _overridden(chosen: Sequence[Benchmark], config: RunConfig) -> list[Benchmar
     return catalogue.override(chosen, config.set)
 
 
-def _read_checkpoints(config: RunConfig) -> list[Checkpoint]:
+def _read_checkpoints(config: RunConfig) -> tuple[list[Checkpoint], tuple[str, ...]]:
+    """Read the checkpoints; also returns why some directories of a pattern cannot be read."""
     if not config.ckpt:
         raise UsageError("no checkpoint: name one with --ckpt (for a first try: --ckpt demo)")
     sources = dict.fromkeys(found for given in config.ckpt for found in expand(given))
     if config.name is not None and len(sources) > 1:
         raise UsageError("--name: names one checkpoint, but --ckpt gives several")
-    return [
-        checkpoints.read(source, processor=config.processor, base=config.base, name=config.name)
-        for source in sources
-    ]
+    found, unread = [], []
+    for source in sources:
+        try:
+            checkpoint = checkpoints.read(
+                source, processor=config.processor, base=config.base, name=config.name
+            )
+            _check_prompts(checkpoint, config.prompts)
+            found.append(checkpoint)
+        except UsageError as error:
+            # A pattern may match a directory that is not complete yet, or another one.
+            if source in config.ckpt:
+                raise
+            unread.append(error)
+    if unread and not found:
+        raise unread[0]
+    return found, tuple(map(str, unread))
 
 
 def _check_writable(directory: Path, what: str, remedy: str) -> None:
@@ -256,9 +283,9 @@ def run_like(
     raises, and `UsageError` for several checkpoints.
     """
     prepared = prepare(as_run(baseline, config, only), emit)
-    if len(prepared.checkpoints) > 1:
+    if (count := len(prepared.checkpoints) + len(prepared.unread)) > 1:
         raise UsageError(
-            f"--ckpt {config.ckpt[0]}: names {len(prepared.checkpoints)} checkpoints, but "
+            f"--ckpt {config.ckpt[0]}: names {count} checkpoints, but "
             "one is gated at a time; name one of them"
         )
     (run,) = evaluate_prepared(prepared, emit)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.checkpoint.processor import read_processor
 from evalsuite.errors import IncompleteError
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import Event, Note, OnEvent, RunPlanned, SamplesPredicted
@@ -130,11 +131,18 @@ def _run_reference(
     prepared: Prepared, ours: dict[str, list[SampleScore]], work: Path
 ) -> Iterator[ReferenceResult]:
     (checkpoint,) = prepared.checkpoints
+    processor = checkpoint.processor_path
+    if processor != checkpoint.tokenizer_path:  # VLMEvalKit reads all files from one directory
+        processor = work / "processor"
+        processor.mkdir(parents=True)
+        files = read_processor(checkpoint.processor_path, checkpoint.tokenizer_path).files
+        for name, path in {path.name: path for path in reversed(files)}.items():
+            (processor / name).symlink_to(path.absolute())
     return run_reference(
         ReferenceTask(
             checkpoint=checkpoint.path,
             base=checkpoint.base_path,
-            processor=checkpoint.processor_path,
+            processor=processor,
             family=checkpoint.family,
             tile_size=checkpoint.tile_size,
             device=prepared.options.device,

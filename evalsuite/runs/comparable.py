@@ -10,7 +10,6 @@ EXACT = "exact"
 DEFINITION = "definition"
 """The name of a difference that only the digest of the benchmark's definition shows."""
 _SHORT = 8
-"""Characters of a digest in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,6 @@ class Conditions:
     """How a benchmark was asked and scored. Compare two with `differences`, not with ``==``."""
 
     dataset: str
-    """VLMEvalKit's dataset key."""
     data_digest: str
     """SHA-256 of the data."""
     prompt_style: str
@@ -67,7 +65,6 @@ class Differing:
 
     name: str
     values: tuple[str, ...]
-    """The different values, in the order of the scores."""
 
     def __str__(self) -> str:
         if self.name == DEFINITION:

@@ -11,6 +11,7 @@ run merges the journals of its shards.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -61,6 +62,11 @@ class Journal:
             else:
                 self._take_in_shards(directory)
 
+    @functools.cached_property
+    def earlier(self) -> Mapping[str, Prediction]:
+        """Answers under other data, by the digest of their prompt; see `answers_to_prompts`."""
+        return answers_to_prompts(self.path.parent, self._header, self._name)
+
     def _take_in_shards(self, directory: Path) -> None:
         beside = shard_journals(directory, self._name)
         shards = [path for path in beside if read_header(path) == self._header]
@@ -108,7 +114,8 @@ class Journal:
         self.predictions.update((p.id, p) for p in predictions)
 
     def forget(self, ids: Iterable[str]) -> None:
-        """Delete the predictions of samples `ids`."""
+        """Delete the predictions of samples `ids`, and use no `earlier` ones."""
+        self.earlier = {}
         unwanted = set(ids)
         kept = {i: p for i, p in self.predictions.items() if i not in unwanted}
         if len(kept) < len(self.predictions):
@@ -149,6 +156,28 @@ def peek(
     candidates = [path, _aside(path, wanted), *shard_journals(directory, name)]
     found = [candidate for candidate in candidates if read_header(candidate) == wanted]
     return _merged(map(read_predictions, found))
+
+
+def answers_to_prompts(
+    directory: Path, header: Mapping[str, Any], name: str = PREDICTIONS
+) -> dict[str, Prediction]:
+    """Read the answers under headers that differ from `header` only in the data.
+
+    Keys are prompt digests: data that changes changes only some prompts, or moves them to other
+    ids.
+    """
+    wanted = {"schema": SCHEMA, **header}
+    found: dict[str, Prediction] = {}
+    for path in sorted(directory.glob(f"{name}*.jsonl")):
+        present = read_header(path)
+        if present not in (None, wanted) and {**present, **_data(wanted)} == wanted:
+            answers = read_predictions(path).values()
+            found.update((p.prompt_digest, p) for p in answers if p.ended != "error")
+    return found
+
+
+def _data(header: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in header.items() if key == "data_digest"}
 
 
 def _merged(several: Iterable[Mapping[str, Prediction]]) -> dict[str, Prediction]:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 PREDICTIONS, RERUN = "predictions", "rerun"
 """Journals of a benchmark: of all samples, and of those repeated at batch size 1."""
 _DIGEST = 8
-"""Characters of a digest in a directory's name."""
 
 
 @dataclass(frozen=True, slots=True)

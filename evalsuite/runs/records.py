@@ -22,7 +22,6 @@ class Prediction:
     """The answer of a checkpoint to one sample."""
 
     id: str
-    """The sample's id."""
     prompt_digest: str
     """`evalsuite.sample.prompt_digest` of the prompt."""
     text: str
@@ -149,7 +148,6 @@ class Score:
     """Distinct images or videos among them."""
     counts: Counts
     conditions: Conditions
-    """How it was asked and scored."""
     cost: Cost
     partial: bool = False
     """Whether a part of the benchmark is not scored, because only a judge can score it."""
@@ -195,7 +193,6 @@ class BatchSensitivity:
     """How batching changes predictions: some samples are repeated at batch size 1."""
 
     samples: Mapping[str, int]
-    """Repeated samples by benchmark."""
     changed: int
     """Samples whose text differs."""
     flipped: int
@@ -205,7 +202,6 @@ class BatchSensitivity:
     low: float
     """Lower bound of the 95 % interval of `effect`, clustered by image or video."""
     high: float
-    """Upper bound of that interval."""
 
     def __post_init__(self) -> None:
         # Also refuses NaN, which no bound would catch.
@@ -239,7 +235,6 @@ class Run:
 
     schema: int = SCHEMA
     evalsuite: str
-    """The version of evalsuite."""
     command: str
     started: str
     finished: str | None

@@ -107,7 +107,6 @@ def read_samples(path: Path) -> list[SampleScore]:
 
 _TEXTS = ("id", "cluster", "prediction", "target", "part", "category", "question",
           "prompt_digest")  # fmt: skip
-"""Fields of a sample that are strings."""
 
 
 def _sample_score(plain: Any) -> SampleScore:

@@ -184,7 +184,7 @@ def _image_tokens(message: Message) -> str:
     """One token per image or frame, none for a text."""
     if isinstance(message, Text):
         return ""
-    return IMAGE_TOKEN * (len(message.paths) if isinstance(message, Frames) else 1)
+    return IMAGE_TOKEN * len(message.paths)
 
 
 def _replace_all(text: str, swaps: Mapping[str, str]) -> str:

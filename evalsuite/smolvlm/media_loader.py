@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from evalsuite.sample import Frames, Media
+from evalsuite.sample import Media
 from evalsuite.smolvlm.image_decoder import Decoder, MediaError
 from evalsuite.smolvlm.image_processing import Grid, MediaTiles, Tiler, join
 from evalsuite.smolvlm.requests import Question
@@ -96,7 +96,7 @@ class MediaReader:
         tile_seconds = 0.0
         try:
             for key, medium in items:
-                for path in medium.paths if isinstance(medium, Frames) else (medium.path,):
+                for path in medium.paths:
                     try:
                         raw.append((key, decoder.read(path)))
                     except MediaError as error:
@@ -210,7 +210,7 @@ class WindowLoader:
             for medium in question.prompt.media:
                 if medium.digest not in seen:
                     seen.add(medium.digest)
-                    images = len(medium.paths) if isinstance(medium, Frames) else 1
+                    images = len(medium.paths)
                     size += self._reader.tiler.max_bytes(images, question.prompt.split)
         return questions
 

@@ -41,6 +41,11 @@ def none_if_out_of_memory(call: Callable[P, T], *args: P.args, **kwargs: P.kwarg
     return None
 
 
+def is_fatal(error: Exception) -> bool:
+    """Whether the device cannot be used after `error`: only another process can continue."""
+    return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
+
+
 def free_bytes(device: torch.device) -> int:
     """Return the bytes that this process can still allocate on `device`."""
     if device.type != "cuda":

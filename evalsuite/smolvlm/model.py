@@ -16,6 +16,7 @@ from transformers import AutoModelForImageTextToText, DynamicCache
 
 from evalsuite.checkpoint import adapter as lora
 from evalsuite.checkpoint.json_files import read_json_object
+from evalsuite.checkpoint.weights import read_safetensors_header
 
 _IRRELEVANT_OPTIONS = {
     # Used by the greedy loop, or without effect on greedy decoding.
@@ -41,6 +42,10 @@ _NEUTRAL_VALUES: dict[str, object] = {
     **dict.fromkeys(("remove_invalid_values", "token_healing", "low_memory", "use_mtp"), False),
 }
 """Values that have no effect."""
+
+
+NOT_A_NUMBER = -1
+"""In place of a token, if a logit is infinite or not a number. It ends an answer."""
 
 
 class Model:
@@ -101,7 +106,8 @@ class Model:
 
         `embedded` is (batch, length, hidden). `mask` is (batch, 1, length, length with cache), true
         where attention is allowed; None means causal attention. `selected` are row and column
-        indices, (number,) each; logits are computed only for them.
+        indices, (number,) each; logits are computed only for them. A token is `NOT_A_NUMBER` if one
+        of its logits is not finite.
         """
         if mask is not None:
             # Convert once; otherwise each layer converts the mask.
@@ -115,7 +121,8 @@ class Model:
         ).last_hidden_state
         rows, columns = selected
         logits: torch.Tensor = self._head(hidden[rows, columns])
-        return logits.float().argmax(-1)
+        tokens = logits.float().argmax(-1)
+        return tokens.masked_fill(~logits.isfinite().all(-1), NOT_A_NUMBER)
 
     @torch.inference_mode()
     def generate(
@@ -124,15 +131,30 @@ class Model:
         """Generate with transformers' ``generate`` for prompts of equal length.
 
         The ids are passed in addition to the embeddings because a repetition penalty needs them.
+        The last token of an answer is `NOT_A_NUMBER` if a logit was not finite.
         """
-        sequences: torch.Tensor = self._module.generate(
-            input_ids=ids,
-            inputs_embeds=embedded,
-            attention_mask=torch.ones_like(ids),
-            do_sample=False,
-            max_new_tokens=max_new_tokens,
+        finite: list[torch.Tensor] = []
+        # On the head: later, generation options set logits to infinity.
+        watch = self._head.register_forward_hook(
+            lambda _, __, logits: finite.append(logits[:, -1].isfinite().all(-1))
         )
-        return [self._until_end(tokens[ids.shape[1] :]) for tokens in sequences.tolist()]
+        try:
+            sequences: torch.Tensor = self._module.generate(
+                input_ids=ids,
+                inputs_embeds=embedded,
+                attention_mask=torch.ones_like(ids),
+                do_sample=False,
+                max_new_tokens=max_new_tokens,
+            )
+        finally:
+            watch.remove()
+        # Several rows for each prompt with beam search.
+        good = torch.stack(finite).reshape(len(finite), len(ids), -1).all(-1)
+        answers = [self._until_end(tokens[ids.shape[1] :]) for tokens in sequences.tolist()]
+        return [
+            answer if all(steps[: len(answer)]) else [*answer, NOT_A_NUMBER]
+            for answer, steps in zip(answers, good.T.tolist(), strict=True)
+        ]
 
     def _until_end(self, tokens: list[int]) -> list[int]:
         """Return `tokens` up to and including the end token, without padding."""
@@ -174,7 +196,12 @@ def load(directory: Path, device: str, dtype: str, base: Path | None = None) -> 
     else:
         module = merge_adapter(_load_whole(base, torch.float32), directory, torch_dtype)
     target = torch.device(device)
-    return Model(module.to(target).eval(), target)
+    module = module.to(target).eval()
+    if target.type == "cpu":
+        # Memory of our own: safetensors maps the file, and a later change to it would be seen.
+        for weights in module.parameters():
+            weights.data = weights.data.clone()
+    return Model(module, target)
 
 
 def _load_whole(directory: Path, dtype: torch.dtype) -> Any:
@@ -196,7 +223,17 @@ def merge_adapter(base: Any, adapter: Path, dtype: torch.dtype) -> Any:
     from peft import LoraConfig, PeftModel
 
     _check_known(adapter, LoraConfig)
-    adapted = PeftModel(base, LoraConfig.from_pretrained(adapter))
+    settings = LoraConfig.from_pretrained(adapter)
+    tensors = read_safetensors_header(adapter / lora.WEIGHTS)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    rows = lora.embedding_rows(shapes)
+    if rows is not None and rows > base.get_input_embeddings().num_embeddings:
+        # Training added tokens. The adapter replaces all rows, so their first values do not matter.
+        base.resize_token_embeddings(rows, mean_resizing=False)
+    if lora.changes_head(shapes) and not getattr(settings, "ensure_weight_tying", False):
+        # In training, an adapter of the head does not change the embeddings it is tied to.
+        base.lm_head.weight = torch.nn.Parameter(base.lm_head.weight.detach().clone())
+    adapted = PeftModel(base, settings)
     # Not PeftModel.from_pretrained, which ignores weights that it cannot load.
     loading = adapted.load_adapter(adapter, "default", torch_device="cpu")
     for what, keys in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,9 @@ class EngineSettings:
     base: Path | None = None
     """Base model, if the checkpoint is a LoRA adapter."""
     processor: Path | None = None
-    """Checkpoint whose processor files are used, if not its own."""
+    """Directory of the image settings, if not the checkpoint's."""
+    tokenizer: Path | None = None
+    """Directory of the tokenizer, if not the checkpoint's."""
     longest_edge: int | None = None
     """Images are resized to this longest edge, in pixels. None: as the processor does."""
     workers_per_device: int = 1
@@ -87,6 +90,19 @@ class Stats:
     """
     host_memory_bytes: int = 0
     """Peak resident memory of this process."""
+
+
+RAISED = "raised "
+"""Begins the reason of a sample that failed because of an exception."""
+
+
+def raised(error: BaseException) -> str:
+    """`error` as a reason: its class, the last line of its message, and where it was raised."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name} line {frames[-1].lineno})" if frames else ""
+    text = f": {' '.join(lines[-1].split())}" if lines else ""
+    return f"{RAISED}{type(error).__name__}{text}{where}"
 
 
 def add_seconds(into: dict[str, float], more: Mapping[str, float]) -> None:

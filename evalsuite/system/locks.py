@@ -84,7 +84,6 @@ def run_lock(directory: Path, part: str = "") -> Iterator[None]:
 
 
 def _holders(directory: Path) -> str:
-    """The processes that the lock files name."""
     named = []
     for path in sorted(directory.glob("lock*")):
         with contextlib.suppress(OSError):  # removed meanwhile

@@ -30,7 +30,14 @@ class ChildTimedOut(Exception):
 class Child:
     """One child process and the connection to it."""
 
-    def __init__(self, module: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        env: Mapping[str, str] | None = None,
+        *,
+        inherited: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start `module` with the variables `inherited` (None: all of ours) and `env`."""
         ours, theirs = Pipe()
         # Nothing is written to this pipe. The child reads its end of file when this process ends,
         # for whatever reason.
@@ -41,7 +48,7 @@ class Child:
             # -P: modules are not imported from the current directory.
             [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(lifetime_read)],
             pass_fds=(theirs.fileno(), lifetime_read),
-            env={**os.environ, **(env or {})},
+            env={**(os.environ if inherited is None else inherited), **(env or {})},
             stdin=subprocess.DEVNULL,
             # Ctrl-C in a terminal reaches a whole process group; only the parent handles it.
             process_group=0,

@@ -100,6 +100,7 @@ def register(
         base=found.base_path,
         options=prompts.PromptOptions(family=found.family),
         processor=found.processor_path,
+        tokenizer=found.tokenizer_path,
         device=device,
     )
     return found.name
@@ -119,6 +120,7 @@ class EvalsuiteSmolVLM(BaseModel):  # type: ignore[misc] # vlmeval ships no type
         options: prompts.PromptOptions,
         base: Path | None = None,
         processor: Path | None = None,
+        tokenizer: Path | None = None,
         device: str = "auto",
         max_new_tokens: int = 2048,
     ) -> None:
@@ -127,7 +129,8 @@ class EvalsuiteSmolVLM(BaseModel):  # type: ignore[misc] # vlmeval ships no type
         if device == "auto":
             device = "cuda" if vlmeval.inference.torch.cuda.is_available() else "cpu"
         self._engine = Engine(
-            model_path, EngineSettings(device=device, base=base, processor=processor)
+            model_path,
+            EngineSettings(device=device, base=base, processor=processor, tokenizer=tokenizer),
         )
         self._options = options
         self._max_new_tokens = max_new_tokens

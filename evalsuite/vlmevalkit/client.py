@@ -22,6 +22,7 @@ from evalsuite.errors import IncompleteError
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import Prediction
 from evalsuite.sample import Message, Sample
+from evalsuite.system import variables
 from evalsuite.system.files import disk_errors
 from evalsuite.system.process import Child, ChildDied, ChildTimedOut
 from evalsuite.vlmevalkit.judge import check
@@ -322,7 +323,9 @@ class Kit:
             for folder in (self._settings.work, self._settings.media, self._settings.log.parent):
                 with disk_errors(folder):
                     folder.mkdir(parents=True, exist_ok=True)
-            self._child = Child("evalsuite.vlmevalkit.server", _KIT_ENVIRONMENT)
+            self._child = Child(
+                "evalsuite.vlmevalkit.server", _KIT_ENVIRONMENT, inherited=variables.for_scoring()
+            )
             self._pending_replies = START_REPLIES
             self._child.send(self._settings)
         return self._child
@@ -355,6 +358,8 @@ ENVIRONMENT = {
     "EVAL_FORMAT": "csv",
     "VLMEVALKIT_USE_MODELSCOPE": "0",
     "HF_HUB_OFFLINE": "1",
+    # VLMEvalKit opens files without naming an encoding.
+    "PYTHONUTF8": "1",
 }
 """Environment of every process that imports VLMEvalKit."""
 _KIT_ENVIRONMENT = {

@@ -63,6 +63,11 @@ class LoadedDataset:
     labels: tuple[str, ...] = ()
     """Names of the label columns."""
 
+    @property
+    def custom(self) -> bool:
+        """Whether VLMEvalKit does not have the dataset."""
+        return self.benchmark.dataset not in vlmeval.dataset.SUPPORTED_DATASETS
+
     def frame(self, ids: Iterable[str]) -> Any:
         """Return the rows of the samples `ids` as a table."""
         return self.dataset.data.iloc[[self.positions[id] for id in ids]]

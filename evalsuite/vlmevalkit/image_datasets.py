@@ -12,6 +12,7 @@ from vlmeval.smp import toliststr
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.vlmevalkit import custom_data, workarounds
 from evalsuite.vlmevalkit.client import DataError
+from evalsuite.vlmevalkit.media_references import MediaReferenceError, embedded, local_path
 from evalsuite.vlmevalkit.media_store import MediaError, MediaStore
 from evalsuite.vlmevalkit.tsv import Row, listed_texts, read_table, require_columns
 
@@ -42,6 +43,7 @@ def build(kind: Any, benchmark: Benchmark, path: Path, store: MediaStore) -> Any
             path,
             ("index", "question", "answer", *_FILLED_COLUMNS.get(kind.__name__, ())),
             _PRESENT_COLUMNS.get(kind.__name__, ()),
+            strict=not benchmark.as_published,
         )
         if "image" in data:
             if benchmark.published is None:
@@ -56,8 +58,12 @@ def build(kind: Any, benchmark: Benchmark, path: Path, store: MediaStore) -> Any
 
     def files(row: Row) -> list[str]:
         if "image" not in row:
-            return [str(path.parent / name) for name in listed_texts(row["image_path"])]
+            return [_file(name, path) for name in listed_texts(row["image_path"])]
         images = toliststr(row["image"])
+        if not benchmark.as_published:
+            images = [text.rstrip() for text in images]
+            if any("." in text or ":" in text for text in images):
+                return [_stored(text, path, store) for text in images]
         named = "image_path" in row
         names = toliststr(row["image_path"]) if named else [default_image_name(path)] * len(images)
         if len(names) != len(images):
@@ -110,7 +116,17 @@ def default_image_name(table: Path) -> str:
 
 def _json_images(row: Row, table: Path, store: MediaStore) -> list[str]:
     """Return the image paths of a JSONL row; base64 images are written to disk."""
-    return [
-        str(table.parent / text) if custom_data.is_path(text) else store.image(text)
-        for text in row["image"]
-    ]
+    return [_stored(text, table, store) for text in row["image"]]
+
+
+def _stored(text: str, table: Path, store: MediaStore) -> str:
+    """Return the path of the image that a cell of `table` names or holds."""
+    image = embedded(text)
+    return _file(text, table) if image is None else store.image(image)
+
+
+def _file(text: str, table: Path) -> str:
+    try:
+        return str(local_path(text, table.parent))
+    except MediaReferenceError as error:
+        raise MediaError(str(error)) from None

@@ -100,12 +100,12 @@ class MediaStore:
         if key in self._images and _mark_used(Path(self._images[key])):
             return self._images[key]
         with _media_errors("its image"):
-            data = base64.b64decode(text)
+            data = base64.b64decode(text.translate(_URL_SAFE))
             kept = _lossless_suffix(data) if suffix == ".png" else None
             if kept is None:
-                data = _re_encoded(data, suffix)
+                data, kept = _re_encoded(data, suffix)
         digest = hashlib.sha256(data).hexdigest()
-        path = self._root / digest[:2] / f"{digest}{kept or suffix}"
+        path = self._root / digest[:2] / f"{digest}{kept}"
         _write_once(path, data)
         self._images[key] = str(path)
         self._digests[str(path)] = digest
@@ -170,6 +170,8 @@ def _draft(parent: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+_URL_SAFE = {ord("-"): "+", ord("_"): "/"}
+"""From base64 for addresses to standard base64."""
 _MAX_VIDEOS_IN_PARALLEL = 8
 """Videos decoded in parallel; each keeps some decoded frames in memory."""
 _METADATA_FILE = "frames.json"
@@ -308,11 +310,19 @@ def _lossless_suffix(data: bytes) -> str | None:
 _ORIENTATION = 0x0112
 
 
-def _re_encoded(data: bytes, suffix: str) -> bytes:
-    """Encode as ``vlmeval/smp/vlm.py:decode_base64_to_image_file`` does."""
+def _re_encoded(data: bytes, suffix: str) -> tuple[bytes, str]:
+    """Encode as ``vlmeval/smp/vlm.py:decode_base64_to_image_file`` does; returns bytes and suffix.
+
+    That raises for modes that the format of `suffix` does not have, such as CMYK in PNG. Then the
+    file is kept as it is, and shown as if a path had named it.
+    """
     image = _open_image(data)
     if image.mode in ("RGBA", "P", "LA"):
         image = image.convert("RGB")
+    image.load()
     buffer = io.BytesIO()
-    image.save(buffer, format=PILImage.registered_extensions()[suffix.lower()])
-    return buffer.getvalue()
+    try:
+        image.save(buffer, format=PILImage.registered_extensions()[suffix.lower()])
+    except OSError:
+        return data, f".{image.format or 'image'}".lower()
+    return buffer.getvalue(), suffix

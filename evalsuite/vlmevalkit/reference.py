@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.system import variables
 from evalsuite.system.process import Child, serve, write_to
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit import unpatched
@@ -86,7 +87,11 @@ def run_reference(task: ReferenceTask) -> Iterator[ReferenceResult]:
     """
     task = _absolute(task)
     task.work.mkdir(parents=True)
-    child = Child("evalsuite.vlmevalkit.reference", _environment())
+    child = Child(
+        "evalsuite.vlmevalkit.reference",
+        _environment(),
+        inherited=variables.for_scoring(devices=True),
+    )
     try:
         child.send(task)
         for _ in task.benchmarks:

@@ -87,7 +87,7 @@ def check(loaded: LoadedDataset) -> None:
             f"{benchmark.name}: scoring it needs packages that are not installed: "
             f"pip install {' '.join(packages)}"
         )
-    if benchmark.published and not benchmark.modified:
+    if benchmark.as_published:
         return  # published data may contain rows for which no prediction is correct
     for id, row in zip(loaded.positions, loaded.rows(loaded.positions, images=False), strict=True):
         if error := metric.row_error(row):
@@ -108,7 +108,7 @@ def score(
     """
     metric = METRICS[loaded.benchmark.metric]
     model = JudgeModel(judge) if judge and metric.uses_judge else None
-    context = ScoringContext(metric.key(loaded.benchmark.dataset), model)
+    context = ScoringContext(metric.key(loaded.benchmark.dataset), model, loaded.custom)
     frame = loaded.frame(ids).drop(columns="image", errors="ignore").copy()
     workarounds.fill_missing_labels(frame)
     rows: list[Row] = frame.to_dict("records")

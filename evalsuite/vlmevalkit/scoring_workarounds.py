@@ -28,7 +28,9 @@ FAILURE_TEXT = "Failed to obtain answer via API."
 FAILURE_IS_WRONG = "failure-text-is-wrong"
 PUNCTUATION_IS_WRONG = "punctuation-is-not-an-answer"
 OPEN_ANSWERS_COMPARED = "open-answers-compared"
-"""Deviations, see `is_failure_text`, `starts_with_punctuation` and `open_answer_value`."""
+DOCUMENTED_METRIC = "metric-as-documented"
+"""Deviations, see `is_failure_text`, `starts_with_punctuation`, `open_answer_value` and
+`rules.open_answers`."""
 
 
 def apply() -> None:
@@ -58,6 +60,21 @@ def parse_cells_safely() -> None:
         worldsense,
     ):  # fmt: skip
         module.eval = _literal
+    for module in (smp.misc, dataset.image_vqa, vqa_eval):
+        module.eval = _literal_or_text
+
+
+def _literal_or_text(text: str) -> Any:
+    """As `_literal`; a text in brackets that is no list, like ``[a or b]``, is a list of itself.
+
+    VLMEvalKit raises for the whole benchmark (``smp/misc.py:255``).
+    """
+    try:
+        return _literal(text)
+    except (SyntaxError, MemoryError, RecursionError):
+        if text.startswith("[") and text.endswith("]"):
+            return [text]
+        raise
 
 
 def _literal(text: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ from evalsuite.system.images import restrict_pillow
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit import deferred_imports
 from evalsuite.vlmevalkit.client import KitSettings, KitStartError
-from evalsuite.vlmevalkit.judge import KEY_VARIABLES, Judge
+from evalsuite.vlmevalkit.judge import Judge
 
 
 def main() -> None:
@@ -62,16 +61,14 @@ def check_packages() -> None:
 
 
 def _request_handler(settings: KitSettings) -> Callable[..., Any]:
-    keys = {name: os.environ.get(name) for name in KEY_VARIABLES}
+    import dotenv
+
+    # VLMEvalKit sets variables from a file .env beside its package, among them keys.
+    dotenv.dotenv_values = lambda *_, **__: {}
     # Imports VLMEvalKit, which takes seconds and writes to the terminal.
     with deferred_imports.deferred():
         from evalsuite.vlmevalkit import datasets, scoring, workarounds
 
-    # VLMEvalKit may have read other keys from its own .env file.
-    for name, key in keys.items():
-        os.environ.pop(name, None)
-        if key is not None:
-            os.environ[name] = key
     workarounds.apply()
     restrict_pillow()  # VLMEvalKit raises Pillow's limit
     cache = datasets.DatasetCache(settings.work, settings.media, lossless=settings.lossless)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import vlmeval.smp.file
 from vlmeval.smp import load
 
 from evalsuite.errors import nearest
 from evalsuite.system.text import first_few
+from evalsuite.vlmevalkit import table_structure
 from evalsuite.vlmevalkit.client import DataError
 
 Row = Mapping[str, Any]
@@ -19,21 +22,27 @@ Row = Mapping[str, Any]
 SUFFIXES = (".tsv", ".csv")
 
 
-def read_table(path: Path, filled: Sequence[str], present: Sequence[str] = ()) -> Any:
+def read_table(
+    path: Path, filled: Sequence[str], present: Sequence[str] = (), *, strict: bool = True
+) -> Any:
     """Read a table; raises `KitError`.
 
     The columns `filled` must exist without missing values, and the columns `present` must exist. An
-    index, if there is one, must be unique.
+    index, if there is one, must be unique. `strict`: see `table_structure`.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     if path.suffix not in SUFFIXES:
-        raise DataError(f"{path}: expected a .tsv or .csv file")
+        raise DataError(f"{path}: expected a .tsv, .csv or .jsonl file; convert it to one of these")
+    structure = table_structure.inspect(path) if strict else None
     try:
-        data = load(str(path))
+        data = load(str(path)) if structure is None or structure.quoted else _unquoted(path)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         kind = "tab" if path.suffix == ".tsv" else "comma"
         raise DataError(f"{path}: {error} (expected: {kind}-separated, UTF-8)") from error
+    if structure is not None and structure.rows != len(data):
+        read = f"pandas reads {len(data)} of them"
+        raise DataError(f"{path}: has {structure.rows} rows, but {read}")
     require_columns(data, filled, path)
     missing = [column for column in present if column not in data]
     if missing:
@@ -50,6 +59,12 @@ def read_table(path: Path, filled: Sequence[str], present: Sequence[str] = ()) -
         if duplicates:
             raise DataError(f"{path}: duplicate index {first_few(duplicates)}")
     return data
+
+
+def _unquoted(path: Path) -> Any:
+    """Read a table whose quotes are text, with the options of `workarounds.keep_na_texts`."""
+    delimiter = "\t" if path.suffix == ".tsv" else ","
+    return vlmeval.smp.file.pd.read_csv(str(path), sep=delimiter, quoting=csv.QUOTE_NONE)
 
 
 def require_columns(data: Any, columns: Sequence[str], path: Path) -> None:

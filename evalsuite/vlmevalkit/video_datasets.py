@@ -18,6 +18,7 @@ from evalsuite.benchmarks.video_layouts import LAYOUTS, Layout
 from evalsuite.sample import Frames
 from evalsuite.vlmevalkit import custom_data, image_datasets
 from evalsuite.vlmevalkit.client import DataError
+from evalsuite.vlmevalkit.media_references import MediaReferenceError, local_path
 from evalsuite.vlmevalkit.media_store import MediaError, MediaStore, StoredClip
 from evalsuite.vlmevalkit.scoring_workarounds import replaced
 from evalsuite.vlmevalkit.tsv import Row, cell_seconds, cell_text, read_table
@@ -87,7 +88,10 @@ def build(kind: Any, benchmark: Benchmark, root: Path, store: MediaStore) -> tup
     filled = ("subtitle_path",) if benchmark.arguments.get("use_subtitle") else ()
     for table, key in keys.items():
         data = read_table(
-            root / f"{table}.tsv", (*_FILLED_COLUMNS[key], *filled), _PRESENT_COLUMNS.get(key, ())
+            root / f"{table}.tsv",
+            (*_FILLED_COLUMNS[key], *filled),
+            _PRESENT_COLUMNS.get(key, ()),
+            strict=not benchmark.as_published,
         )
         if key == "MVBench":
             _check_types(data, root / f"{table}.tsv")
@@ -134,6 +138,7 @@ def build_custom(
             data = custom_data.read_lines(path, "video")
         else:
             data = read_table(path, ("question", "answer", "video"))
+            data["video"] = [_video(video, path, row) for row, video in enumerate(data["video"], 1)]
         if "index" not in data:
             data.insert(0, "index", range(len(data)))
         for number, row in enumerate(data.to_dict("records"), 1):
@@ -144,6 +149,13 @@ def build_custom(
         return data.drop(columns=["image", "image_path"], errors="ignore")
 
     return image_datasets.instance(kind, benchmark, table, lambda row: clips.read(row).paths), clips
+
+
+def _video(name: str, table: Path, row: int) -> str:
+    try:
+        return str(local_path(name, table.parent)) if "://" in name else name
+    except MediaReferenceError as error:
+        raise DataError(f"{table}: row {row} has the video {error}") from None
 
 
 def _layout(kind: Any, benchmark: Benchmark) -> tuple[Layout, dict[str, str]]:

@@ -95,7 +95,11 @@ def unpack(wanted: Members, into: Path, benchmark: str, on_step: OnStep) -> None
     Raises `DataError` for a damaged zip file, `DiskError` for a full disk.
     """
     total = sum(member.bytes for member in wanted.values())
-    left = {place: m for place, m in wanted.items() if not _is_complete(into / place, m)}
+    left = {
+        place: member
+        for place, member in wanted.items()
+        if not ((path := into / place).is_file() and path.stat().st_size == member.bytes)
+    }
     _check_room(sum(member.bytes for member in left.values()), into)
     done = total - sum(member.bytes for member in left.values())
     by_archive: dict[Path, list[tuple[str, Member]]] = {}
@@ -107,10 +111,6 @@ def unpack(wanted: Members, into: Path, benchmark: str, on_step: OnStep) -> None
                 for size in _write(archive, member, into / place):
                     done += size
                     on_step(Step(benchmark, "unpacking", done, total))
-
-
-def _is_complete(path: Path, member: Member) -> bool:
-    return path.is_file() and path.stat().st_size == member.bytes
 
 
 def _write(archive: zipfile.ZipFile, member: Member, path: Path) -> Iterator[int]:

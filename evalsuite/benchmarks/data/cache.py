@@ -90,7 +90,6 @@ _PATTERNS: Mapping[str, str] = {
     "judge": "judge/*/*",
     "digests": "digests/*/*",
 }
-"""Entries by kind, in the cache directory."""
 
 
 def limit_bytes() -> int:
@@ -163,7 +162,6 @@ def _entry(path: Path) -> Entry:
 
 
 def _remove_drafts() -> None:
-    """Remove incomplete frames of killed processes."""
     long_ago = time.time() - _DRAFT_SECONDS
     for path in (cache_directory() / "media" / "frames").glob("*/.*"):
         with contextlib.suppress(OSError):

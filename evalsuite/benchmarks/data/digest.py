@@ -89,7 +89,6 @@ def _files(media: Iterable[Path]) -> Iterator[Path]:
 
 
 def _named_by(table: Path) -> list[Path]:
-    """The existing files that the rows of a user's own table name."""
     names = {name for cell in _cells(table) for name in _names(cell)}
     found = (table.parent / name for name in sorted(names))
     return [path for path in found if _exists(path)]
@@ -106,7 +105,6 @@ _NAMING = ("video", "image_path", "image", "subtitle_path")
 
 
 def _cells(table: Path) -> Iterator[Any]:
-    """The cells of `table` that can name files."""
     for row in _json_rows(table) if table.suffix.lower() == ".jsonl" else _text_rows(table):
         yield from (row[column] for column in _NAMING if column in row)
 

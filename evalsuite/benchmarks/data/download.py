@@ -29,7 +29,6 @@ _LEAST_BYTES = 1 << 16
 """An attempt that receives fewer bytes counts as failed."""
 _RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _NO_HEAD_STATUS = {403, 405, 501}
-"""Answers of servers that do not support HEAD requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,6 @@ def _name(part: Path, path: Path) -> None:
 
 
 def _load(url: str, part: Path, benchmark: str, on_step: OnStep, retries: RetryPolicy) -> None:
-    """Complete `part`, in as many attempts as receive data."""
     failed = 0
     while True:
         before = _length(part)
@@ -145,9 +143,13 @@ def _continue(url: str, part: Path, benchmark: str, on_step: OnStep, timeout: fl
     offset = _length(part)
     headers = {"Range": f"bytes={offset}-"} if offset else {}
     with _open(url, headers, timeout) as response:
-        if offset and not _continues(response, offset):
+        served = response.headers.get("Content-Range", "")
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT or not served.startswith(
+            f"bytes {offset}-"
+        ):
             offset = 0  # the server ignores ranges: start again
-        total = _total(response, offset)
+        length = response.headers.get("Content-Length", "")
+        total = offset + int(length) if length.isdecimal() else None
         _check_room(part, total, offset)
         with disk_errors(part):
             file = part.open("ab" if offset else "wb")
@@ -164,18 +166,6 @@ def _continue(url: str, part: Path, benchmark: str, on_step: OnStep, timeout: fl
                 os.fsync(file.fileno())
     if total is not None and done < total:
         raise ConnectionError(f"the connection ended after {decimal(done)} of {decimal(total)}")
-
-
-def _continues(response: http.client.HTTPResponse, offset: int) -> bool:
-    served = response.headers.get("Content-Range", "")
-    return response.status == http.HTTPStatus.PARTIAL_CONTENT and served.startswith(
-        f"bytes {offset}-"
-    )
-
-
-def _total(response: http.client.HTTPResponse, offset: int) -> int | None:
-    length = response.headers.get("Content-Length", "")
-    return offset + int(length) if length.isdecimal() else None
 
 
 def _length(path: Path) -> int:
@@ -223,7 +213,6 @@ def _open(
 
 
 def _connection_error(error: BaseException) -> str:
-    """The reason of a failed connection, in a few words."""
     if isinstance(error, urllib.error.HTTPError):
         return f"the server answers {error.code} ({error.reason})"
     reason = getattr(error, "reason", None)

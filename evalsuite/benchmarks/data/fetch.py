@@ -43,7 +43,6 @@ class Missing:
     target: Path
     """A file, or the repository's directory in the Hub cache."""
     bytes: int
-    """Remaining size of the download."""
     about: bool
     """Whether `bytes` is the approximate size from the benchmarks file."""
     unpacked_bytes: int = 0
@@ -96,7 +95,8 @@ def _sized(benchmark: Benchmark, timeout: float) -> Missing:
     try:
         if published.url is not None:
             source, target = published.url, lmu_directory() / f"{benchmark.dataset}.tsv"
-            loaded = _part_bytes(benchmark, target)
+            part = download.partial_path(target, _table_md5(benchmark))
+            loaded = part.stat().st_size if part.exists() else 0
             size = download.remote_size(source, timeout)
         else:
             assert published.repository is not None
@@ -119,11 +119,6 @@ def _sized(benchmark: Benchmark, timeout: float) -> Missing:
         unreachable=trouble.message if trouble else None,
         remedy=trouble.remedy if trouble else "",
     )
-
-
-def _part_bytes(benchmark: Benchmark, target: Path) -> int:
-    part = download.partial_path(target, _table_md5(benchmark))
-    return part.stat().st_size if part.exists() else 0
 
 
 def _table_md5(benchmark: Benchmark) -> str:
@@ -178,7 +173,6 @@ def fetch(
 
 
 def _check_room(wanted: Sequence[Missing]) -> None:
-    """Raise `IncompleteError` if `wanted` does not fit on the disks it goes to."""
     needed: dict[int, tuple[Path, int]] = {}
     for item in wanted:
         parts = [(item.target.parent, item.bytes)]
@@ -200,7 +194,6 @@ def _check_room(wanted: Sequence[Missing]) -> None:
 
 
 def _check_consent(wanted: Sequence[Missing], yes: bool) -> None:
-    """Raise `UsageError` for a large download without ``--yes``."""
     total = sum(item.bytes for item in wanted)
     if total <= UNASKED_BYTES or yes:
         return

@@ -37,9 +37,7 @@ class Checked:
     compared: bool | None
     """Whether the MD5s of all tables were compared; None if none is published."""
     modified: DataError | None
-    """How a table differs from the published one."""
     incomplete: DataError | None
-    """Which videos are missing."""
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -87,15 +87,11 @@ def prepare(contents: TreeContents, target: Path, benchmark: str, on_step: OnSte
 
 def link(contents: TreeContents, into: Path) -> None:
     """Link the media files below the root into `into`, whole directories where possible."""
+    tops = {name.partition("/")[0] for name in (*contents.videos, *contents.subtitles)}
     with disk_errors(into):
-        for name in _tops([*contents.videos, *contents.subtitles]):
+        for name in sorted(tops - {"..", ".", ""}):
             if (contents.root / name).exists():
                 _link(contents.root / name, into / name)
-
-
-def _tops(names: Iterable[str]) -> list[str]:
-    """The first path components of `names`."""
-    return sorted({name.partition("/")[0] for name in names} - {"..", ".", ""})
 
 
 def _link(source: Path, place: Path) -> None:

@@ -17,6 +17,7 @@ from rich.spinner import Spinner
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from evalsuite.benchmarks.data.progress import Step
 from evalsuite.report.format import (
     FAILED,
     counted,
@@ -33,7 +34,6 @@ from evalsuite.report.writers.terminal import can_draw, print_grid
 from evalsuite.runner.events import (
     BenchmarkFinished,
     BenchmarkPlan,
-    DataProgress,
     Event,
     Note,
     RunPlanned,
@@ -44,7 +44,6 @@ from evalsuite.runner.events import (
 from evalsuite.runs.records import COUNTS, Failure, Outcome
 
 if TYPE_CHECKING:
-    from evalsuite.benchmarks.data.progress import Step
     from evalsuite.report.progress import downloads
 
 APART_SECONDS = 5.0
@@ -110,8 +109,8 @@ class Plain:
     def __call__(self, event: Event) -> None:
         """Show `event`."""
         match event:
-            case DataProgress(step):
-                self._load(step)
+            case Step():
+                self._load(event)
             case RunPlanned(run, _, _, plan):
                 _print_plan(event, self._console)
                 for item in plan:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, Generic
 
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.catalogue import Catalogue, Suite, load
+from evalsuite.benchmarks.catalogue import Catalogue, load
 from evalsuite.errors import check_known
 from evalsuite.report.format import ABSENT, day, listed, points
 from evalsuite.report.model.column import Column, R
@@ -68,12 +68,14 @@ def _benchmarks(known: Catalogue) -> Listing[Benchmark]:
     )
 
 
+Suite = tuple[str, tuple[str, ...]]
+"""Name and benchmarks."""
 _SUITE: tuple[Column[Suite], ...] = (
-    Column("suite", "suite", attrgetter("name"), numeric=False),
+    Column("suite", "suite", itemgetter(0), numeric=False),
     Column(
         "benchmarks",
         "benchmarks",
-        lambda suite: listed(suite.benchmarks),
+        lambda suite: listed(suite[1]),
         numeric=False,
         wraps=True,
     ),
@@ -81,7 +83,7 @@ _SUITE: tuple[Column[Suite], ...] = (
 
 
 def _suites(known: Catalogue) -> Listing[Suite]:
-    return Listing(_SUITE, list(known.suites.values()))
+    return Listing(_SUITE, list(known.suites.items()))
 
 
 def _runs(found: Sequence[FoundRun], results: Path) -> Listing[FoundRun]:

@@ -20,6 +20,7 @@ from evalsuite.errors import EvalsuiteError, IncompleteError, UsageError
 from evalsuite.runner.workers.worker import (
     Assigned,
     BatchDone,
+    Crashed,
     LoadFailed,
     Message,
     NoFreeDevice,
@@ -28,7 +29,7 @@ from evalsuite.runner.workers.worker import (
     WorkerRemoved,
     WorkerSettings,
 )
-from evalsuite.smolvlm.requests import Answer, Question, QuestionId
+from evalsuite.smolvlm.requests import RAISED, Answer, Question, QuestionId
 from evalsuite.system.process import ChildDied
 
 StartWorker = Callable[[WorkerSettings], Worker]
@@ -65,9 +66,7 @@ class WorkerSlot:
     """The run whose checkpoint the worker has loaded or is loading."""
     worker: Worker | None = None
     assigned: bool = False
-    """Whether the worker has a machine."""
     ready: bool = False
-    """Whether the checkpoint is loaded."""
     chunks: list[Chunk] = field(default_factory=list)
     """Sent and not completely answered."""
     failed_starts: int = 0
@@ -142,6 +141,8 @@ left."""
 MIN_QUEUE = 1536
 """Questions a worker may have received: three windows of the engine (one answered, one prepared,
 one read), or twelve batches if those are larger."""
+MAX_ALIKE = 32
+"""If this many first questions of a run all fail with the same exception, the run ends."""
 _KEPT = "Every answer so far is kept"
 
 
@@ -201,6 +202,9 @@ class Pool:
         """Whether a note said that some workers have no machine."""
         self._waiting: list[deque[Chunk]] = [deque() for _ in settings]
         self._was_ready = [False for _ in settings]
+        self._alike: list[tuple[str, int] | None] = [("", 0) for _ in settings]
+        """The exception of the first questions of each run, and how many have it; None as soon as
+        a question was answered or failed for another reason."""
         self._slots = [WorkerSlot(device, post, start_worker) for device in devices]
         # Different checkpoints in parallel: each is loaded by fewer workers.
         for i, slot in enumerate(self._slots):
@@ -243,7 +247,11 @@ class Pool:
             case BatchDone() as batch:
                 since = slot.busy_since
                 slot.record(batch.answers)
-                return [RunAnswers(slot.run, since, batch)]
+                done = RunAnswers(slot.run, since, batch)
+                return [
+                    done,
+                    *self._count_alike(slot.run, [answer.error for answer in batch.answers]),
+                ]
             case Assigned():
                 slot.assigned, self._shortage_noted = True, False
                 return []
@@ -256,6 +264,10 @@ class Pool:
             case WorkerRemoved() as removal:
                 self._on_removal(slot, removal)
                 return []
+            case Crashed(reason):
+                # Two workers count like many questions.
+                alike = self._count_alike(slot.run, [reason] * (MAX_ALIKE // 2))
+                return list(alike) or self._on_death(slot, ChildDied(reason))
             case ChildDied() as death:
                 return self._on_death(slot, death)
             case defect:
@@ -270,7 +282,6 @@ class Pool:
         return sum(len(chunk.questions) for chunk in self._waiting[run])
 
     def _left(self, run: int) -> int:
-        """Number of questions of `run` that no worker has."""
         return self._queued(run) + self._coming(run)
 
     def _start(self, slot: WorkerSlot, run: int) -> None:
@@ -289,7 +300,6 @@ class Pool:
             self._start(slot, run)
 
     def _send_to(self, slot: WorkerSlot) -> bool:
-        """Send `slot` a chunk, if there is one and it has room for it."""
         waiting = self._waiting[slot.run]
         if not slot.ready or not waiting or slot.exclusive:
             return False
@@ -343,6 +353,19 @@ class Pool:
         else:
             self._note(f"{who}; starting another worker")
         return [RunAnswers(slot.run, since, BatchDone(answers))] if answers else []
+
+    def _count_alike(self, run: int, reasons: Sequence[str | None]) -> Sequence[RunFailed]:
+        """End a run whose first questions all fail with the same exception."""
+        for reason in reasons:
+            if (alike := self._alike[run]) is None:
+                return ()
+            known = reason is not None and reason.startswith(RAISED) and alike[0] in ("", reason)
+            self._alike[run] = (str(reason), alike[1] + 1) if known else None
+        if (alike := self._alike[run]) is None or alike[1] < MAX_ALIKE:
+            return ()
+        self._alike[run] = None
+        why = f"its first questions all fail: the model {alike[0]}; see {self._settings[run].log}"
+        return [self._fail_run(run, IncompleteError(f"{why}. {_KEPT}"))]
 
     def _put_back(self, chunk: Chunk) -> QuestionId | None:
         """Return `chunk` to the queue, without the question on which a worker died alone."""

@@ -23,7 +23,6 @@ from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.workers import ray_nodes
 from evalsuite.runner.workers.ray_nodes import Node, Required, uses_gpu
 from evalsuite.runner.workers.worker import Assigned, Message, Worker, WorkerSettings
-from evalsuite.sample import Frames
 from evalsuite.smolvlm.requests import Question
 from evalsuite.system import devices
 from evalsuite.system.files import disk_errors
@@ -52,7 +51,9 @@ class RemoteWorker(Worker):
 
     def ask(self, questions: Sequence[Question]) -> None:
         """Queue `questions`. Only `receive` reports that the worker has died."""
-        media = dict.fromkeys(path for question in questions for path in _paths(question))
+        media = dict.fromkeys(
+            path for one in questions for item in one.prompt.media for path in item.paths
+        )
         # A file that is missing here too is a failed sample; the worker reports it.
         existing = [path for path in media if Path(path).exists()]
         self._call("ask", self._number, list(questions), existing)
@@ -73,11 +74,6 @@ class RemoteWorker(Worker):
         """End the worker at once. Unfinished questions are lost."""
         self._call("stop", self._number)
         self.inbox.put(ChildDied("was stopped"))
-
-
-def _paths(question: Question) -> Iterator[str]:
-    for medium in question.prompt.media:
-        yield from medium.paths if isinstance(medium, Frames) else (medium.path,)
 
 
 class RayCluster:
@@ -254,7 +250,6 @@ def worker_devices(
 
 
 def _last_line(log: Path) -> str:
-    """Ray's last message."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     return next((line.strip() for line in reversed(lines) if line.strip()), "no message")
 

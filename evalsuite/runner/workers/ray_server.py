@@ -338,7 +338,6 @@ def _is_gone(node: Node) -> bool:
 
 
 def _connect(address: str) -> str | None:
-    """Connect to the cluster, or return why that is not possible."""
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS", "auto")
     try:

@@ -19,6 +19,9 @@ class ScoringContext:
     dataset: str
     judge: JudgeModel | None = None
     """None: rules only."""
+    custom: bool = False
+    """Whether VLMEvalKit does not have the dataset, so that docs/how-to/own-benchmarks.md defines
+    the metric."""
 
 
 @dataclass(frozen=True, slots=True)
