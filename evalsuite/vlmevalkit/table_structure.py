@@ -40,7 +40,7 @@ def inspect(path: Path) -> TableStructure:
     except _StrayQuote as stray:
         try:
             return TableStructure(_count_rows(path, quoted=False), quoted=False)
-        except KitError:
+        except DataError:
             raise DataError(f"{path}: {stray}") from None
 
 
