@@ -25,7 +25,7 @@ from evalsuite.comparison.selection import lead
 from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.report.tables import comparison as tables
 from evalsuite.report.writers import comparison as writers
-from evalsuite.report.writers.dataframe import to_dataframe
+from evalsuite.report.writers.csv import to_dataframe
 from evalsuite.report.writers.markdown import grid_markdown
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun

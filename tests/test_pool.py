@@ -8,15 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.errors import IncompleteError, UsageError
+from evalsuite.errors import EvalsuiteError, IncompleteError, UsageError
 from evalsuite.runner.workers.pool import (
     MAX_ALIKE,
     MAX_FAILED_STARTS,
     MIN_QUESTIONS_TO_LOAD,
     Pool,
-    RunAnswers,
-    RunFailed,
-    RunLoaded,
     WorkerMessage,
 )
 from evalsuite.runner.workers.worker import (
@@ -91,7 +88,8 @@ class PoolDriver:
         self.workers: list[Fake] = []
         self.notes: list[str] = []
         self.answers: dict[tuple[int, QuestionId], Answer] = {}
-        self.others: list[RunLoaded | RunFailed] = []
+        self.loaded: list[int] = []
+        self.failed: list[tuple[int, EvalsuiteError]] = []
         self.coming = [0] * runs
         self._posted: queue.SimpleQueue[WorkerMessage] = queue.SimpleQueue()
 
@@ -107,6 +105,9 @@ class PoolDriver:
             coming=lambda run: self.coming[run],
             post=self._posted.put,
             note=self.notes.append,
+            loaded=lambda run, _: self.loaded.append(run),
+            answered=self._answered,
+            failed=lambda run, error: self.failed.append((run, error)),
             start_worker=start_worker,
         )
 
@@ -116,13 +117,12 @@ class PoolDriver:
     def step(self) -> None:
         """Distribute questions, and handle one message."""
         self.pool.distribute()
-        for event in self.pool.handle(self._posted.get(timeout=10)):
-            if isinstance(event, RunAnswers):
-                for answer in event.batch.answers:
-                    assert (event.run, answer.id) not in self.answers, "answered twice"
-                    self.answers[event.run, answer.id] = answer
-            else:
-                self.others.append(event)
+        self.pool.handle(self._posted.get(timeout=10))
+
+    def _answered(self, run: int, since: float, batch: BatchDone) -> None:
+        for answer in batch.answers:
+            assert (run, answer.id) not in self.answers, "answered twice"
+            self.answers[run, answer.id] = answer
 
     def get_ready(self) -> None:
         for _ in range(len(self.workers)):
@@ -234,10 +234,10 @@ def test_a_checkpoint_that_cannot_be_loaded_fails_alone() -> None:
     driver.ask("ab", 0)
     driver.ask("cd", 1)
     driver.finish(2)
-    (lost,) = [other for other in driver.others if isinstance(other, RunFailed)]
-    assert lost.run == 0
-    assert isinstance(lost.error, UsageError)
-    assert "cannot be loaded: no such tensor" in str(lost.error)
+    ((lost, error),) = driver.failed
+    assert lost == 0
+    assert isinstance(error, UsageError)
+    assert "cannot be loaded: no such tensor" in str(error)
     assert set(driver.answers) == {(1, "c"), (1, "d")}
 
 
@@ -246,10 +246,9 @@ def test_a_checkpoint_that_kills_its_workers_fails() -> None:
     for _ in range(MAX_FAILED_STARTS):
         driver.ask("a")
         driver.step()
-    (lost,) = driver.others
-    assert isinstance(lost, RunFailed)
-    assert isinstance(lost.error, IncompleteError)
-    assert "3 times in a row; see worker.log" in str(lost.error)
+    ((_, error),) = driver.failed
+    assert isinstance(error, IncompleteError)
+    assert "3 times in a row; see worker.log" in str(error)
 
 
 def crashes(*reasons: str) -> Callable[[WorkerSettings], Fake]:
@@ -271,12 +270,10 @@ def test_a_run_whose_first_workers_crash_alike_ends() -> None:
     driver.ask("abcd")
     driver.finish()
     assert len(driver.workers) == 2
-    loaded, again, failed = driver.others
-    assert isinstance(loaded, RunLoaded)
-    assert isinstance(again, RunLoaded)
-    assert isinstance(failed, RunFailed)
-    assert isinstance(failed.error, IncompleteError)
-    assert "raised ValueError: 7 is not in list (a.py line 3); see worker.log" in str(failed.error)
+    assert driver.loaded == [0, 0]
+    ((_, error),) = driver.failed
+    assert isinstance(error, IncompleteError)
+    assert "raised ValueError: 7 is not in list (a.py line 3); see worker.log" in str(error)
 
 
 def test_crashes_for_several_reasons_are_retried() -> None:
@@ -319,7 +316,7 @@ def test_a_run_whose_first_questions_fail_alike_ends(
     driver.finish()
     assert len(driver.answers) == (MAX_ALIKE if ends else 50)
     assert len(driver.workers) == 1
-    assert any(isinstance(event, RunFailed) for event in driver.others) == ends
+    assert bool(driver.failed) == ends
 
 
 def test_a_device_on_which_no_worker_starts_is_dropped() -> None:

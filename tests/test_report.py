@@ -24,7 +24,7 @@ from evalsuite.errors import UsageError
 from evalsuite.report import format as words
 from evalsuite.report.model import notes, select, table
 from evalsuite.report.tables import grid, listing
-from evalsuite.report.tables import run as detail
+from evalsuite.report.tables import runs as detail
 from evalsuite.report.tables.runs import across, down, report_grid, summary
 from evalsuite.report.writers import terminal as text
 from evalsuite.report.writers.json import to_json

@@ -8,7 +8,7 @@ from evalsuite.errors import UsageError
 from evalsuite.report.model import columns, select
 from evalsuite.report.model.columns import CHOICES
 from evalsuite.report.model.table import Table
-from evalsuite.report.tables import run as detail
+from evalsuite.report.tables import runs as detail
 from evalsuite.report.tables import runs as grid
 from evalsuite.runs.records import Run
 from tests.builders.runs import failure, found, run, score, settings

@@ -41,15 +41,9 @@ from evalsuite.runner.prompting import PendingQuestion
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run_record import Assignment
 from evalsuite.runner.scoring import without_answer
-from evalsuite.runner.workers.pool import (
-    Pool,
-    RunAnswers,
-    RunFailed,
-    RunLoaded,
-    StartWorker,
-    WorkerMessage,
-)
+from evalsuite.runner.workers.pool import Pool, StartWorker, WorkerMessage
 from evalsuite.runner.workers.ray_client import RayCluster, connect
+from evalsuite.runner.workers.worker import BatchDone, Ready
 from evalsuite.runs.records import Outcome, Prediction, Run, Score
 from evalsuite.smolvlm.requests import QuestionId, add_seconds
 from evalsuite.system.files import remove_scratch
@@ -169,6 +163,9 @@ class Evaluation:
                 coming=lambda run: sum(job.coming for job in self._runs[run].jobs),
                 post=lambda message: self._events.put(lambda: self._on_worker_message(message)),
                 note=self._note,
+                loaded=self._on_loaded,
+                answered=self._on_answers,
+                failed=self._on_run_failed,
                 start_worker=self._start_worker if remote is None else remote.start_worker,
             )
 
@@ -264,22 +261,17 @@ class Evaluation:
 
     def _on_worker_message(self, message: WorkerMessage) -> None:
         assert self._pool is not None
-        for event in self._pool.handle(message):
-            match event:
-                case RunLoaded(number, environment):
-                    run = self._runs[number]
-                    run.record.add_worker(environment)
-                    run.write()
-                case RunAnswers():
-                    self._on_answers(event)
-                case RunFailed(number, error):
-                    self._on_load_failure(self._runs[number], error)
+        self._pool.handle(message)
 
-    def _on_answers(self, event: RunAnswers) -> None:
-        batch = event.batch
+    def _on_loaded(self, number: int, worker: Ready) -> None:
+        run = self._runs[number]
+        run.record.add_worker(worker.environment)
+        run.write()
+
+    def _on_answers(self, run: int, since: float, batch: BatchDone) -> None:
         by_job: dict[tuple[str, bool], tuple[Job, list[Prediction]]] = {}
         for answer in batch.answers:
-            pending = self._pending.pop((event.run, answer.id))
+            pending = self._pending.pop((run, answer.id))
             if not pending.rerun:
                 pending.job.cost.add(answer)
             key = (pending.job.name, pending.rerun)
@@ -289,13 +281,14 @@ class Evaluation:
             if rerun:
                 self._record_reruns(job, predictions)
             else:
-                job.cost.add_batch(event.since, batch.peak_memory_bytes, batch.host_memory_bytes)
+                job.cost.add_batch(since, batch.peak_memory_bytes, batch.host_memory_bytes)
                 if isinstance(job.phase, Predicting):
                     job.phase.pending.difference_update(p.id for p in predictions)
                 self._record(job, predictions)
             self._advance(job)
 
-    def _on_load_failure(self, run: ActiveRun, error: EvalsuiteError) -> None:
+    def _on_run_failed(self, number: int, error: EvalsuiteError) -> None:
+        run = self._runs[number]
         error = type(error)(f"{run.checkpoint.source}: {error}")
         run.give_up(error)
         if self._later or any(other.open for other in self._opened):

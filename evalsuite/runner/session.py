@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,9 @@ from evalsuite.runs.layout import RunPaths, read_limit, read_shard, run_paths
 from evalsuite.runs.records import FoundRun, Run, Score
 from evalsuite.system import devices
 from evalsuite.system.hashing import cache_directory
+from evalsuite.system.locks import other_rank
 from evalsuite.system.packages import require_run
+from evalsuite.system.scratch import scratch_directory
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.judge import read_settings
 
@@ -94,6 +97,12 @@ def run_all(config: RunConfig, emit: OnEvent) -> Evaluated:
 def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
     """Find and check all inputs of `config`. Raises `UsageError`, `IncompleteError`."""
     require_run()
+    if config.shard is None and (rank := other_rank()) is not None:
+        raise UsageError(
+            f"this is process {rank} of a launcher such as torchrun (RANK and WORLD_SIZE are set): "
+            "each would evaluate the same. Start evalsuite once, as it uses all devices itself; or "
+            "give each process its --shard; or unset RANK"
+        )
     options = _resolve(config, emit)
     judge = _judge(config)
     known = catalogue.load(config.benchmarks_file)
@@ -111,7 +120,7 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
         raise UsageError(
             f"--output-dir {config.output_dir}: is a file or in a file; choose another"
         )
-    _check_writable(cache_directory(), "the cache", "choose another with $EVALSUITE_CACHE")
+    _check_cache(cache_directory())
     ready = ensure_data(
         chosen,
         config.data_dir,
@@ -134,11 +143,11 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
 def evaluate_prepared(prepared: Prepared, emit: OnEvent, *, media: Path | None = None) -> list[Run]:
     """Evaluate; images and frames are written to `media`, or to the cache."""
     options = prepared.options
-    with tempfile.TemporaryDirectory(prefix="evalsuite-") as scratch, cache.session():
+    with scratch_directory() as scratch, cache.session():
         # A dry run writes nothing to the results.
-        log = (Path(scratch) if options.config.dry_run else options.config.output_dir) / "kit.log"
+        log = (scratch if options.config.dry_run else options.config.output_dir) / "kit.log"
         with Kit(
-            work=Path(scratch),
+            work=scratch,
             media=media or cache_directory() / "media",
             log=log,
             lossless=options.config.prompts == "native",
@@ -325,3 +334,12 @@ def _settings(score: Score) -> Iterator[str]:
         yield f"{score.benchmark}.max_new_tokens={score.conditions.max_new_tokens}"
     if score.conditions.frames is not None:
         yield f"{score.benchmark}.frames={score.conditions.frames}"
+
+
+def _check_cache(root: Path) -> None:
+    """Raise `UsageError` if `root` or a directory in it belongs to another user."""
+    remedy = "choose another with $EVALSUITE_CACHE"
+    _check_writable(root, "the cache", remedy)
+    for path in (*root.glob("*"), *root.glob("media/*"), *root.glob("media/frames/*")):
+        if path.is_dir() and not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            raise UsageError(f"the cache {path}: cannot be read and written; {remedy}")

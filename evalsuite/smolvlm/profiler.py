@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +24,7 @@ from evalsuite.smolvlm.prompts import build
 from evalsuite.smolvlm.requests import Answer, EngineSettings, Question, add_seconds
 from evalsuite.smolvlm.roofline import Shape, Work, Workload, minimum_work
 from evalsuite.system.process import Child, ChildDied, serve, write_to
+from evalsuite.system.scratch import scratch_directory
 from evalsuite.system.text import one_line
 
 if TYPE_CHECKING:
@@ -255,8 +255,8 @@ def main() -> None:
         if task.settings.batch_size is None:
             connection.send(_rates(task))
             return
-        with tempfile.TemporaryDirectory(prefix="evalsuite-profile-") as name:
-            connection.send(_measure(task, Path(name)))
+        with scratch_directory() as scratch:
+            connection.send(_measure(task, scratch))
     except Exception as error:  # noqa: BLE001 - libraries raise anything; out of memory is a result
         traceback.print_exc()
         reason = one_line(error, with_type=True)

@@ -323,8 +323,13 @@ class Kit:
             for folder in (self._settings.work, self._settings.media, self._settings.log.parent):
                 with disk_errors(folder):
                     folder.mkdir(parents=True, exist_ok=True)
+            work = str(self._settings.work)
             self._child = Child(
-                "evalsuite.vlmevalkit.server", _KIT_ENVIRONMENT, inherited=variables.for_scoring()
+                "evalsuite.vlmevalkit.server",
+                # Otherwise both are created in the home directory, which may be read-only.
+                _KIT_ENVIRONMENT
+                | {"LMUData": work, "NLTK_DATA": os.environ.get("NLTK_DATA", work)},
+                inherited=variables.for_scoring(),
             )
             self._pending_replies = START_REPLIES
             self._child.send(self._settings)

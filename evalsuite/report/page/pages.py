@@ -71,7 +71,7 @@ def browser(style: Style, subject: Subject) -> str:
         scripts=BROWSER,
         kind="browser",
         stem=f"data/{style.stamp}/{subject.slug}",
-        labels=json.dumps([part.label for part in subject.browsed]),
+        labels=json.dumps([part.row.label for part in subject.browsed]),
         video=int(subject.video),
         before=before,
         after=after,
@@ -109,7 +109,7 @@ def _links(subject: Subject, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     parts = subject.browsed
     if len(parts) > 1:
         before, after = subject.flipped
-        first, last = parts[before].label, parts[after].label
+        first, last = parts[before].row.label, parts[after].row.label
         changes = [change(row[before], row[after]) for row in rows]
         worse, better = sum(c < 0 for c in changes), sum(c > 0 for c in changes)
         for count, kind in ((worse, "worse"), (better, "better")):
@@ -129,7 +129,6 @@ def _scores(subject: Subject) -> Grid:
         )
     }
     notes = Column("notes", "notes", _notes, numeric=False)
-    results = [part.result for part in subject.parts]
     return lay_out(
         [
             Column("checkpoint", "checkpoint", lambda r: r.row.label, numeric=False),
@@ -139,9 +138,9 @@ def _scores(subject: Subject) -> Grid:
                    interval=_interval, numeric=False),
             *numbers.values(),
             *(RESULT[name] for name in counts),
-            *([notes] if any(map(_notes, results)) else []),
+            *([notes] if any(map(_notes, subject.parts)) else []),
         ],
-        results,
+        subject.parts,
         remarks=[
             "±: standard error, clustered by image or video; interval: Wilson’s, with Student’s t",
             "Failed, empty, truncated and unparsed predictions count as samples.",
@@ -176,12 +175,12 @@ def _errors(subject: Subject) -> Iterator[tuple[str, str]]:
     for part in subject.parts:
         if isinstance(part.outcome, Failure):
             why = f"{sentence(part.outcome.message)}. {sentence(part.outcome.remedy)}"
-            yield f"{part.label}: no score", f"{part.outcome.stage}: {why}"
+            yield f"{part.row.label}: no score", f"{part.outcome.stage}: {why}"
             continue
         for why in part.outcome.failure_reasons:
-            yield f"{part.label}: failed", sentence(why)
+            yield f"{part.row.label}: failed", sentence(why)
         if part.trouble:
-            yield f"{part.label}: no samples", sentence(part.trouble)
+            yield f"{part.row.label}: no samples", sentence(part.trouble)
 
 
 def _categories(subject: Subject, rows: Sequence[Row]) -> Grid | None:
@@ -213,7 +212,7 @@ def _categories(subject: Subject, rows: Sequence[Row]) -> Grid | None:
         [
             Column("category", "category", str, numeric=False, link=link),
             Column("n", "samples", count, "{:,}".format),
-            *(Column(part.label, part.label, partial(value, part=part),
+            *(Column(part.row.label, part.row.label, partial(value, part=part),
                      text=partial(text, part=part)) for part in scored),
         ],
         names,
@@ -233,10 +232,10 @@ def _with_error(value: float | None, samples: Sequence[SampleScore]) -> str:
 def _conditions(subject: Subject) -> Iterator[tuple[str, str]]:
     """Yield the conditions of the scores; one that differs is listed by run."""
     scored = [part for part in subject.parts if part.score]
-    labels = [part.label for part in scored]
+    labels = [part.row.label for part in scored]
     for name, values in facts([part.score.conditions for part in scored if part.score]):
         distinct = list(dict.fromkeys(values))
         if len(distinct) > 1 and len(values) == len(labels):
             distinct = [f"{label}: {value}" for label, value in zip(labels, values, strict=True)]
-        if distinct:
+        if distinct not in ([], ["none"], ["False"]):
             yield name, "; ".join(distinct)

@@ -15,33 +15,17 @@ from evalsuite.report.model.join_samples import Row, join
 from evalsuite.report.model.notes import is_blind
 from evalsuite.report.model.select import by_prompts
 from evalsuite.report.model.table import Table, build
-from evalsuite.runs.records import FoundRun, Outcome, Score
+from evalsuite.runs.records import FoundRun
 from evalsuite.system.text import slug
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Part(Result):
     """One run on one benchmark."""
 
     found: FoundRun
-    result: Result
     trouble: str
     """Why its samples cannot be shown; empty if they can."""
-
-    @property
-    def label(self) -> str:
-        """The label of the run's row."""
-        return self.result.row.label
-
-    @property
-    def outcome(self) -> Outcome:
-        """The score or the failure."""
-        return self.result.outcome
-
-    @property
-    def score(self) -> Score | None:
-        """The score; None after a failure."""
-        return self.result.score
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +50,7 @@ class Subject:
     @property
     def flipped(self) -> tuple[int, int]:
         """The indices in `browsed` of the two runs that are compared by default."""
-        seeing = [i for i, part in enumerate(self.browsed) if not is_blind(part.found.run)]
+        seeing = [i for i, part in enumerate(self.browsed) if not is_blind(part.run)]
         return (seeing[0], seeing[-1]) if len(seeing) > 1 else (0, max(len(self.browsed) - 1, 0))
 
 
@@ -91,7 +75,7 @@ def groups(found: Sequence[FoundRun]) -> list[Group]:
         for index, column in enumerate(table.columns):
             name = column.benchmark
             parts = tuple(
-                Part(item, Result(table, row, column, row.cells[index]), _missing(item, name))
+                Part(table, row, column, row.cells[index], item, _missing(item, name))
                 for item, row in zip(runs, table.rows, strict=True)
                 if row.cells[index].outcome is not None
             )
@@ -108,7 +92,7 @@ def rows_of(subject: Subject, read: Read) -> tuple[Subject, list[Row]]:
         if part.score and not trouble:
             try:
                 tables.append(read(part.found.samples(subject.name)))
-                blind.append(is_blind(part.found.run))
+                blind.append(is_blind(part.run))
             except UsageError as error:
                 trouble = str(error)
         parts.append(dataclasses.replace(part, trouble=trouble))

@@ -97,7 +97,7 @@ class _Draft:
         self.pages[f"benchmarks/{subject.slug}.html"] = benchmark(self.style, subject, rows)
         if not rows:
             return
-        labels = [part.label for part in subject.browsed]
+        labels = [part.row.label for part in subject.browsed]
         for name, text in scripts(
             rows, labels, self.pictures, stem=subject.slug, video=subject.video
         ):

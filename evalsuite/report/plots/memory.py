@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
 from evalsuite.report.model.table import Table
@@ -156,13 +157,8 @@ def _scales(axes: Axes, found: Sequence[Spot]) -> None:
     low, high = min(sizes), max(sizes)
     room = max((_LEAST_SPAN * low / high) ** 0.5, 1.4)
     axes.set_xlim(low / room, high * room)
-    ticks = [
-        digit * 10.0**power
-        for power in range(-6, 7)
-        for digit in (1, 2, 5)
-        if low / room <= digit * 10.0**power <= high * room
-    ]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=50))
+    axes.xaxis.set_major_formatter(lambda gigabytes, _: f"{gigabytes:g}")
     axes.minorticks_off()
     axes.set_ylim(*limits([spot.dot for spot in found], span=10, margin=0.08, beyond=2))
     scores_up(axes, 8)

@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from evalsuite.errors import EvalsuiteError, IncompleteError, UsageError
 from evalsuite.runner.workers.worker import (
@@ -146,35 +145,6 @@ MAX_ALIKE = 32
 _KEPT = "Every answer so far is kept"
 
 
-@dataclass(frozen=True, slots=True)
-class RunLoaded:
-    """A worker has loaded the checkpoint of a run."""
-
-    run: int
-    environment: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class RunAnswers:
-    """Answers for a run."""
-
-    run: int
-    since: float
-    """When work on them began: monotonic seconds."""
-    batch: BatchDone
-
-
-@dataclass(frozen=True, slots=True)
-class RunFailed:
-    """The checkpoint of a run cannot be loaded."""
-
-    run: int
-    error: EvalsuiteError
-
-
-PoolEvent = RunLoaded | RunAnswers | RunFailed
-
-
 class Pool:
     """The workers and their questions. Only one thread uses it; other threads only post."""
 
@@ -186,18 +156,24 @@ class Pool:
         coming: Callable[[int], int],
         post: Callable[[WorkerMessage], None],
         note: Callable[[str], None],
+        loaded: Callable[[int, Ready], None],
+        answered: Callable[[int, float, BatchDone], None],
+        failed: Callable[[int, EvalsuiteError], None],
         start_worker: StartWorker = Worker,
         min_queue: int = MIN_QUEUE,
     ) -> None:
         """Start one worker for each of `devices`; `settings` has one entry for each run.
 
         A worker gets more questions while it has fewer than `min_queue`. `coming` returns how many
-        more questions a run may ask. `post` delivers a worker's messages to `handle`.
+        more questions a run may ask. `post` delivers a worker's messages to `handle`, which calls
+        `loaded` when a worker has loaded the checkpoint of a run, `answered` for answers with the
+        time when work on them began (monotonic seconds), and `failed` if a run cannot go on.
         """
         self._settings = settings
         self._max_queued = max(min_queue, 12 * (settings[0].engine.batch_size or 0))
         self._coming = coming
         self._note = note
+        self._loaded, self._answered, self._failed = loaded, answered, failed
         self._shortage_noted = False
         """Whether a note said that some workers have no machine."""
         self._waiting: list[deque[Chunk]] = [deque() for _ in settings]
@@ -233,7 +209,7 @@ class Pool:
         while any(self._send_to(s) for s in sorted(self._slots, key=lambda slot: slot.unanswered)):
             pass
 
-    def handle(self, message: WorkerMessage) -> list[PoolEvent]:
+    def handle(self, message: WorkerMessage) -> None:
         """Process a worker's message or its death.
 
         The questions of a dead worker are retried. A question on which a worker died alone,
@@ -242,34 +218,29 @@ class Pool:
         """
         slot = next((slot for slot in self._slots if slot.worker is message.worker), None)
         if slot is None:
-            return []  # a worker that was stopped
+            return  # a worker that was stopped
         match message.payload:
             case BatchDone() as batch:
                 since = slot.busy_since
                 slot.record(batch.answers)
-                done = RunAnswers(slot.run, since, batch)
-                return [
-                    done,
-                    *self._count_alike(slot.run, [answer.error for answer in batch.answers]),
-                ]
+                self._answered(slot.run, since, batch)
+                self._count_alike(slot.run, [answer.error for answer in batch.answers])
             case Assigned():
                 slot.assigned, self._shortage_noted = True, False
-                return []
-            case Ready(environment):
+            case Ready() as ready:
                 slot.ready, slot.failed_starts = True, 0
                 self._was_ready[slot.run] = True
-                return [RunLoaded(slot.run, environment)]
+                self._loaded(slot.run, ready)
             case LoadFailed(reason):
-                return [self._fail_run(slot.run, UsageError(f"cannot be loaded: {reason}"))]
+                self._fail_run(slot.run, UsageError(f"cannot be loaded: {reason}"))
             case WorkerRemoved() as removal:
                 self._on_removal(slot, removal)
-                return []
             case Crashed(reason):
                 # Two workers count like many questions.
-                alike = self._count_alike(slot.run, [reason] * (MAX_ALIKE // 2))
-                return list(alike) or self._on_death(slot, ChildDied(reason))
+                if not self._count_alike(slot.run, [reason] * (MAX_ALIKE // 2)):
+                    self._on_death(slot, ChildDied(reason))
             case ChildDied() as death:
-                return self._on_death(slot, death)
+                self._on_death(slot, death)
             case defect:
                 raise defect
 
@@ -333,14 +304,15 @@ class Pool:
             total = len(self._slots)
             self._note(f"{removal}; {assigned} of {total} workers continue, the others wait")
 
-    def _on_death(self, slot: WorkerSlot, death: ChildDied) -> list[PoolEvent]:
+    def _on_death(self, slot: WorkerSlot, death: ChildDied) -> None:
         assert slot.worker is not None
         who, log = f"the worker on {slot.worker.location} {death}", slot.worker.log
         was_ready, since, chunks = slot.ready, slot.busy_since, slot.stop()
         if not was_ready:
             slot.failed_starts += 1
             if slot.failed_starts >= MAX_FAILED_STARTS:
-                return self._give_up(slot, f"{who}, {MAX_FAILED_STARTS} times in a row; see {log}")
+                self._give_up(slot, f"{who}, {MAX_FAILED_STARTS} times in a row; see {log}")
+                return
         fatal = [id_ for chunk in reversed(chunks) if (id_ := self._put_back(chunk)) is not None]
         answers = tuple(
             Answer(id_, "", 0, "error", f"{who} on this sample; it is the third worker to do so")
@@ -352,20 +324,22 @@ class Pool:
             self._note(f"{who} again; retrying its questions one at a time")
         else:
             self._note(f"{who}; starting another worker")
-        return [RunAnswers(slot.run, since, BatchDone(answers))] if answers else []
+        if answers:
+            self._answered(slot.run, since, BatchDone(answers))
 
-    def _count_alike(self, run: int, reasons: Sequence[str | None]) -> Sequence[RunFailed]:
-        """End a run whose first questions all fail with the same exception."""
+    def _count_alike(self, run: int, reasons: Sequence[str | None]) -> bool:
+        """End a run whose first questions all fail with the same exception; whether it does."""
         for reason in reasons:
             if (alike := self._alike[run]) is None:
-                return ()
+                return False
             known = reason is not None and reason.startswith(RAISED) and alike[0] in ("", reason)
             self._alike[run] = (str(reason), alike[1] + 1) if known else None
         if (alike := self._alike[run]) is None or alike[1] < MAX_ALIKE:
-            return ()
+            return False
         self._alike[run] = None
         why = f"its first questions all fail: the model {alike[0]}; see {self._settings[run].log}"
-        return [self._fail_run(run, IncompleteError(f"{why}. {_KEPT}"))]
+        self._fail_run(run, IncompleteError(f"{why}. {_KEPT}"))
+        return True
 
     def _put_back(self, chunk: Chunk) -> QuestionId | None:
         """Return `chunk` to the queue, without the question on which a worker died alone."""
@@ -377,20 +351,20 @@ class Pool:
             self._waiting[chunk.run].appendleft(chunk)
         return fatal
 
-    def _give_up(self, slot: WorkerSlot, why: str) -> list[PoolEvent]:
+    def _give_up(self, slot: WorkerSlot, why: str) -> None:
         """Give up the checkpoint if no worker could load it, otherwise the device."""
         if not self._was_ready[slot.run]:
             slot.failed_starts = 0
-            return [self._fail_run(slot.run, IncompleteError(f"{why}. {_KEPT}"))]
+            self._fail_run(slot.run, IncompleteError(f"{why}. {_KEPT}"))
+            return
         self._slots.remove(slot)
         if not self._slots:
             raise IncompleteError(f"{why}. {_KEPT}")
         self._note(f"{why}; continuing without this device")
-        return []
 
-    def _fail_run(self, run: int, error: EvalsuiteError) -> RunFailed:
+    def _fail_run(self, run: int, error: EvalsuiteError) -> None:
         self._waiting[run].clear()
         for slot in self._slots:
             if slot.run == run:
                 slot.stop()
-        return RunFailed(run, error)
+        self._failed(run, error)
