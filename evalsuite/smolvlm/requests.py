@@ -78,7 +78,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Stats:
-    """What an engine reports besides its answers, updated while `Engine.answer` runs."""
+    """What an engine reports in addition to its answers, updated while `Engine.answer` runs."""
 
     generation: str
     """``greedy loop``, or ``transformers generate`` followed by the generation options that require
