@@ -36,6 +36,35 @@ def test_a_larger_model_needs_more_memory_per_token() -> None:
     assert bytes_per_token(deeper, 4) - bytes_per_token(SMALL, 4) == 2 * 2 * 3 * 64 * 4
 
 
+def test_memory_of_smolvlm2_256m_by_hand() -> None:
+    # In numbers: 2 * 30 layers * 3 heads * 64 of cache; 4 * 576, 6 * 9 heads * 64 and 3 * 1536.
+    assert bytes_per_token(SMALL, 2) == 2 * (11_520 + 2_304 + 3_456 + 4_608)
+    assert bytes_per_token(SMALL, 4) == 87_552
+    # 6 * 768, 2 * 3072, and two copies of 3 * 16 * 16 pixels.
+    assert bytes_per_patch(SMALL, 2) == 2 * (4_608 + 6_144 + 1_536)
+    assert bytes_per_patch(SMALL, 4) == 49_152
+
+
+def test_limits_use_their_share_of_the_free_memory_exactly() -> None:
+    free = 2 * 1_000 * 43_776  # half of it is for 1,000 tokens, a quarter for patches
+    found = choose("cpu", SMALL, 2, free, 1_000, None)
+    assert (found.tokens, found.patches) == (1_000, 21_888_000 // 24_576)
+    assert found.tile_bytes == 100
+    assert choose("cpu", SMALL, 2, free - 2, 1_000, None).tokens == 999
+
+
+def test_a_gpu_and_a_cpu_have_limits_of_their_own() -> None:
+    gpu, cpu = (choose(device, SMALL, 2, 80 * GIB, 80 * GIB, None) for device in ("cuda", "cpu"))
+    assert (gpu.questions, gpu.tokens, gpu.patches) == (256, 65_536, 65_536)
+    assert (cpu.questions, cpu.tokens, cpu.patches) == (128, 16_384, 4_096)
+    assert (gpu.tile_bytes, cpu.tile_bytes) == (2 * GIB, GIB // 4)
+
+
+def test_a_question_of_a_small_batch_has_eight_tiles_of_patches() -> None:
+    found = choose("cuda", SMALL, 2, 80 * GIB, 80 * GIB, 2)
+    assert found.patches == 2 * 8 * (512 // 16) ** 2
+
+
 def test_an_explicit_batch_size_is_used() -> None:
     found = batch_limits("cuda", SMALL, 2, 80 * GIB, 80 * GIB, 2)
     assert (found.questions, found.tokens) == (2, sys.maxsize)
