@@ -47,21 +47,23 @@ def test_memory_of_smolvlm2_256m_by_hand() -> None:
 
 def test_limits_use_their_share_of_the_free_memory_exactly() -> None:
     free = 2 * 1_000 * 43_776  # half of it is for 1,000 tokens, a quarter for patches
-    found = choose("cpu", SMALL, 2, free, 1_000, None)
+    found = batch_limits("cpu", SMALL, 2, free, 1_000, None)
     assert (found.tokens, found.patches) == (1_000, 21_888_000 // 24_576)
     assert found.tile_bytes == 100
-    assert choose("cpu", SMALL, 2, free - 2, 1_000, None).tokens == 999
+    assert batch_limits("cpu", SMALL, 2, free - 2, 1_000, None).tokens == 999
 
 
 def test_a_gpu_and_a_cpu_have_limits_of_their_own() -> None:
-    gpu, cpu = (choose(device, SMALL, 2, 80 * GIB, 80 * GIB, None) for device in ("cuda", "cpu"))
+    gpu, cpu = (
+        batch_limits(device, SMALL, 2, 80 * GIB, 80 * GIB, None) for device in ("cuda", "cpu")
+    )
     assert (gpu.questions, gpu.tokens, gpu.patches) == (256, 65_536, 65_536)
     assert (cpu.questions, cpu.tokens, cpu.patches) == (128, 16_384, 4_096)
     assert (gpu.tile_bytes, cpu.tile_bytes) == (2 * GIB, GIB // 4)
 
 
 def test_a_question_of_a_small_batch_has_eight_tiles_of_patches() -> None:
-    found = choose("cuda", SMALL, 2, 80 * GIB, 80 * GIB, 2)
+    found = batch_limits("cuda", SMALL, 2, 80 * GIB, 80 * GIB, 2)
     assert found.patches == 2 * 8 * (512 // 16) ** 2
 
 
