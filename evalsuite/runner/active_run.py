@@ -17,6 +17,7 @@ from evalsuite.runner.run_record import Assignment, RunRecord, header
 from evalsuite.runs.journal import Journal, answered
 from evalsuite.runs.layout import RERUN
 from evalsuite.runs.records import Failure, Outcome
+from evalsuite.system.text import counted
 from evalsuite.vlmevalkit.client import KitError
 
 PIECE_SIZE = {"image": 64, "video": 16}
@@ -123,7 +124,7 @@ class ActiveRun:
             return Failure(
                 benchmark=benchmark.name,
                 stage="score",
-                message=f"only a judge can score the {choice.left_out} samples chosen",
+                message=f"only a judge can score the {counted(choice.left_out, 'sample')} chosen",
                 remedy="name one with --judge, or raise --limit",
             )
         place = self.where.journal(benchmark.name), header(benchmark, conditions), self.where.part

@@ -114,6 +114,10 @@ class RunConfig:
         minimum=0,
     )
 
+    max_failed: str = _inference(
+        "1%", "Exit with code 4 if more samples of a benchmark failed than this.", "PERCENT"
+    )
+
     judge: str = _judge(
         "exact", "exact: score with rules only. MODEL: use this judge model.", "exact|MODEL"
     )

@@ -41,9 +41,11 @@ _CATEGORY_COLUMNS = {"MathVista": "task", "TempCompass": "dim"}
 """Category column by class name, where it is not ``category``."""
 _LABEL_COLUMNS = (
     *("split", "l2-category", "duration", "domain", "task_type", "dim"),
-    *("question_type", "task", "task_domain", "sub_category"),
+    *("question_type", "task", "task_domain", "sub_category", "audio_class"),
 )
 """Further columns for breakdowns of a score."""
+_LIST_COLUMNS = ("audio_class",)
+"""Those whose cells are lists: a sample belongs to the group of each item."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,12 @@ def _video_items(loaded: LoadedDataset, row: Row) -> list[dict[str, str]]:
 
 def _metadata(loaded: LoadedDataset, row: Row) -> dict[str, Any]:
     """Return part, category, labels, question and target of a sample."""
-    labels = ((name, cell_text(row[name])) for name in loaded.labels)
+    labels = [
+        (name, value) for name in loaded.labels for value in _values(name, cell_text(row[name]))
+    ]
+    if loaded.category == "dim":
+        # As in VLMEvalKit's file of results (``utils/tempcompass.py:246``).
+        labels.append(("dim. task_type", f"{row['dim']}. {row['task_type']}"))
     return {
         "part": row.get(_PART_COLUMN, ""),
         "category": cell_text(row[loaded.category]) if loaded.category else "",
@@ -211,6 +218,10 @@ def _metadata(loaded: LoadedDataset, row: Row) -> dict[str, Any]:
         "question": cell_text(row["question"]),
         "target": " | ".join(dict.fromkeys(listed_texts(cell_text(row["answer"])))),
     }
+
+
+def _values(column: str, text: str) -> list[str]:
+    return listed_texts(text) if column in _LIST_COLUMNS else [text]
 
 
 def _cluster_ids(data: Any) -> list[str]:
