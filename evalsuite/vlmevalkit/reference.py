@@ -177,7 +177,6 @@ def _run(
 
 
 def _infer(model: Any, benchmark: Benchmark, dataset: Any) -> str:
-    """Run VLMEvalKit's loop; return its output file."""
     from vlmeval.inference import infer_data_job
     from vlmeval.inference_video import infer_data_job_video
     from vlmeval.smp import get_pred_file_path
