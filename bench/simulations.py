@@ -20,15 +20,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.special import stdtrit
 from tabulate import tabulate
 
 from evalsuite.stats import power
-from evalsuite.stats.cluster_robust import Array, Moments, moments
+from evalsuite.stats.cluster_robust import Array
 from evalsuite.stats.decision import ALPHA, CLIFF, MARGIN, Decision, decide
-from evalsuite.stats.paired_difference import SPARSE, Drop, drop_from
+from evalsuite.stats.paired_difference import Drop, drop_of_clusters
 from evalsuite.stats.power import Level
-from evalsuite.stats.tango import Flips
 
 PAGE = Path(__file__).parents[1] / "docs" / "evidence" / "simulations.md"
 SEED = 20_260
@@ -139,31 +137,15 @@ def _skill(rate: float, icc: float, shape: tuple[int, int], rng: np.random.Gener
 
 
 def _covering_intervals(counts: Counts, truth: float) -> int:
-    """Count intervals that contain `truth`; Student intervals at once, others one by one."""
-    found = moments(counts.worse - counts.better, counts.sizes)
-    flips = (counts.worse + counts.better).sum(axis=1)
-    plain = (flips >= SPARSE * counts.sizes.sum(axis=1)) & (found.variance > 0)
-    reach = -stdtrit(found.df, 0.025) * np.sqrt(found.variance)
-    hits = int((plain & (np.abs(found.mean - truth) <= reach)).sum())
-    for row in np.flatnonzero(~plain):
-        low, high = _drop(counts, found, int(row)).interval(0.95)
-        hits += low <= truth <= high
-    return hits
+    """Count intervals that contain `truth`."""
+    each = (_drop(counts, row) for row in range(len(counts.worse)))
+    return sum(min(drop.p_above(truth), drop.p_below(truth)) >= 0.025 for drop in each)
 
 
-def _drop(counts: Counts, found: Moments, row: int) -> Drop:
+def _drop(counts: Counts, row: int) -> Drop:
     """Return the drop of one replicate."""
     sizes = counts.sizes[row] if counts.sizes.ndim > 1 else counts.sizes
-    df, effective = (np.broadcast_to(of, found.mean.shape)[row]
-                     for of in (found.df, found.effective_clusters))  # fmt: skip
-    worse, better, n = counts.worse[row], counts.better[row], int(sizes.sum())
-    return drop_from(
-        Moments(found.mean[row], found.variance[row], df, effective),
-        n,
-        len(worse),
-        int((worse != better).sum()),
-        Flips(float(worse.sum()), float(better.sum()), n),
-    )
+    return drop_of_clusters(counts.worse[row] - counts.better[row], sizes)
 
 
 # Verdicts
@@ -232,8 +214,7 @@ def drops(
         lost = rng.binomial(flips, leaning)
         worse, better = lost.astype(float), (flips - lost).astype(float)
     counts = Counts(worse, better, sizes)
-    found = moments(worse - better, sizes)
-    return [_drop(counts, found, row) for row in range(count)]
+    return [_drop(counts, row) for row in range(count)]
 
 
 def _worse_share(
@@ -334,8 +315,7 @@ def lost_images(
     better = rng.binomial(sizes - worse, flips / 2 / (1 - flips / 2))
     made = Counts(np.where(lost, sizes, worse).astype(float),
                   np.where(lost, 0, better).astype(float), sizes.astype(float))  # fmt: skip
-    found = moments(made.worse - made.better, made.sizes)
-    each = (_drop(made, found, row) for row in range(count))
+    each = (_drop(made, row) for row in range(count))
     return sum(d.upper(ALPHA) < CLIFF and not d.too_few_clusters for d in each) / count
 
 
