@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 # The tests start many processes. Without cached bytecode each of them compiles VLMEvalKit and torch.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-quick browser chromium screenshots pictures lint lint-words format golden bench parity simulations clean lock docs bare bare-ci
+.PHONY: install demo test test-quick browser chromium screenshots pictures lint lint-words format golden bench parity simulations mutants clean lock docs bare bare-ci
 
 install: $(DEV)
 
@@ -73,6 +73,9 @@ parity: install  ## VLMEvalKit's loop and ours on every benchmark, written to do
 
 simulations: install  ## what intervals and verdicts promise, on made answers; some minutes
 	$(BIN)/python -m pytest -m slow tests/test_simulations.py
+
+mutants: install  ## changes of single tokens that tests do not notice; about 20 minutes
+	nice $(BIN)/python -m tools.mutants $(MUTANTS)
 
 docs: install  ## the pages of docs/ as a website, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

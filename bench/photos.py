@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evalsuite.benchmarks import catalogue as catalogue
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.data import locate
+from evalsuite.benchmarks.data.locate import locate
 from evalsuite.smolvlm.profiler import QUESTIONS, photo
 
 NAME = "Photos"

@@ -21,14 +21,17 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from evalsuite.benchmarks import benchmark
 from evalsuite.stats import power
 from evalsuite.stats.cluster_robust import Array
-from evalsuite.stats.decision import ALPHA, CLIFF, MARGIN, Decision, decide
+from evalsuite.stats.decision import ALPHA, MARGIN, Decision, decide
 from evalsuite.stats.paired_difference import Drop, drop_of_clusters
 from evalsuite.stats.power import Level
 
 PAGE = Path(__file__).parents[1] / "docs" / "evidence" / "simulations.md"
 SEED = 20_260
+CLIFF = benchmark.CLIFF / 100
+"""The default margin of a benchmark, as a share."""
 HIGHEST = 0.065
 """Highest rate of false passes and false regressions: alpha and two Monte Carlo errors of 1,000."""
 REPLICATES, SUITES = 2_000, 1_000

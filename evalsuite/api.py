@@ -124,7 +124,7 @@ def to_dataframe(*runs: str | Path, output_dir: str | Path = "results") -> pd.Da
     """
     from evalsuite.report.model.columns import RESULT, results
     from evalsuite.report.model.select import tables
-    from evalsuite.report.writers.dataframe import to_dataframe
+    from evalsuite.report.writers.csv import to_dataframe
     from evalsuite.system.packages import require
 
     require("pandas", "evalsuite.to_dataframe()")

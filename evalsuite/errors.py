@@ -51,3 +51,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     lowered = {name.lower(): name for name in names}
     close = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6)
     return f" (did you mean '{lowered[close[0]]}'?)" if close else ""
+
+
+def check_known(what: str, word: str, known: Iterable[str]) -> None:
+    """Raise `UsageError` if `word`, the value of `what`, is not one of the `known` words."""
+    names = list(known)
+    if word not in names:
+        raise UsageError(
+            f"{what} {word}: unknown{nearest(word, names)}; expected {', '.join(names)}"
+        )

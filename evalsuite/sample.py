@@ -31,6 +31,11 @@ class Image:
     digest: str
     """SHA-256 of the bytes at ``path``, in hex: two samples with the same digest share the work."""
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The path, as of `Frames`."""
+        return (self.path,)
+
 
 @dataclass(frozen=True, slots=True)
 class Frames:

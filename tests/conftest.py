@@ -17,7 +17,7 @@ import pytest
 
 from evalsuite.benchmarks import catalogue as benchmarks
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.data import locate
+from evalsuite.benchmarks.data.locate import locate
 from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.runner.config import Mode, RunConfig
@@ -33,7 +33,7 @@ from evalsuite.runner.events import (
 from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run import evaluate_all
-from evalsuite.runner.workers.slot import StartWorker
+from evalsuite.runner.workers.pool import StartWorker
 from evalsuite.runner.workers.worker import Worker
 from evalsuite.runs.layout import read_limit, run_paths
 from evalsuite.runs.records import Outcome, Run

@@ -42,11 +42,11 @@ HEAVY = {
     "torch": {"smolvlm", "runner/workers/worker.py", "vlmevalkit/unpatched.py"},
     "torchvision": {"smolvlm", "runner/workers/worker.py"},
     "transformers": {"smolvlm", "runner/workers/worker.py", "vlmevalkit/unpatched.py"},
-    "ray": {"runner/workers/ray_actors.py", "runner/workers/ray_server.py"},
+    "ray": {"runner/workers/ray_server.py"},
     "peft": {"smolvlm", "vlmevalkit/unpatched.py"},
     "vlmeval": {"vlmevalkit"},
     "decord": {"vlmevalkit"},
-    "pandas": {"vlmevalkit", "report/writers/dataframe.py", "benchmarks/data/make_tables.py"},
+    "pandas": {"vlmevalkit", "report/writers/csv.py", "benchmarks/data/make_tables.py"},
     "matplotlib": {"report"},
     "scipy": {"stats"},
 }

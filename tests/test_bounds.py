@@ -121,7 +121,7 @@ def check_one_more_lost_answer(random: Random) -> None:
 def check_order(random: Random) -> None:
     """The order of samples, clusters and benchmarks does not matter."""
     several, shuffled = [], []
-    for _ in range(random.randint(1, 3)):
+    for _ in range(random.randint(1, 2)):
         values, names = random_benchmark(random)
         several.append(estimate_drop(values, names))
         places = random.sample(range(len(values)), len(values))

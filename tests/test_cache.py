@@ -203,7 +203,7 @@ def test_the_command_shows_and_empties(
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (["frame", "--empty"], "cache frame: unknown kind (did you mean 'frames'?)"),
+        (["frame", "--empty"], "cache frame: unknown (did you mean 'frames'?)"),
         (["--limit", "5GB", "--empty"], "--empty and --limit"),
         (["frames", "--limit", "5GB"], "--limit applies to images and frames"),
         (["--limit", "much"], "--limit: expected a size like 50GB, not 'much'"),

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from evalsuite.errors import UsageError
-from evalsuite.runner.candidate import as_run
 from evalsuite.runner.config import RunConfig
+from evalsuite.runner.session import as_run
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun
 from tests.builders.runs import settings

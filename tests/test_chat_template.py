@@ -92,7 +92,9 @@ def test_frames_are_rendered_as_by_the_processor(
     )["input_ids"].tolist()
     messages: list[Message] = [Text("Watch.", role="system"), frames, Text("\nWhat?\n")]
     prompt = render_prompt(messages, template)
-    ours = PromptTokenizer(processor).encode([prompt], [[(0, 0)] * len(frames.paths)])
+    ours = PromptTokenizer(processor.tokenizer, processor.image_seq_len).encode(
+        [prompt], [[(0, 0)] * len(frames.paths)]
+    )
     assert processor.tokenizer.decode(ours[0]) == processor.tokenizer.decode(theirs[0])
     assert ours == theirs
 

@@ -25,13 +25,16 @@ from tests.builders.checkpoint_files import (
     TOKENIZER,
     cached,
     change,
+    change_part,
     error_for,
     make,
     safetensors,
+    weights,
     write,
 )
 
 REPOSITORY = Path(__file__).parents[1]
+EMBEDDINGS = ("lm_head.weight", "model.text_model.embed_tokens.weight")
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json", "tokenizer.json")
 
 
@@ -53,6 +56,7 @@ def test_every_field(tiny: Path) -> None:
         source=str(tiny),
         path=tiny,
         processor_path=tiny,
+        tokenizer_path=tiny,
         family="smolvlm",
         architecture="SmolVLMForConditionalGeneration",
         digest=checkpoint.digest,
@@ -97,12 +101,19 @@ def test_image_settings_nested_in_processor_config_come_first(tiny: Path) -> Non
 def test_tokens_per_tile_of_the_published_shapes(
     tiny: Path, image_size: object, patch: int, scale: int, tokens: int
 ) -> None:
-    vision = {"image_size": image_size, "patch_size": patch}
-    change(tiny / "config.json", vision_config=vision, scale_factor=scale)
+    change_part(tiny, "vision_config", image_size=image_size, patch_size=patch)
+    change(tiny / "config.json", scale_factor=scale)
     change(tiny / "processor_config.json", image_seq_len=tokens)
-    side = image_size[0] if isinstance(image_size, list) else image_size
+    side = int(str(image_size[0] if isinstance(image_size, list) else image_size))
     change(tiny / "preprocessor_config.json", max_image_size={"longest_edge": side})
-    change(tiny / "preprocessor_config.json", size={"longest_edge": 4 * int(str(side))})
+    change(tiny / "preprocessor_config.json", size={"longest_edge": 2 * side})
+    vision = "model.vision_model.embeddings"
+    shapes = {
+        f"{vision}.position_embedding.weight": ((side // patch) ** 2, 4),
+        f"{vision}.patch_embedding.weight": (4, 3, patch, patch),
+        "model.connector.modality_projection.proj.weight": (4, 4 * scale**2),
+    }
+    weights(tiny, **shapes)
     checkpoint = read(str(tiny))
     assert (checkpoint.tokens_per_tile, checkpoint.warnings) == (tokens, ())
 
@@ -124,6 +135,7 @@ def test_shards_count_like_one_file(tiny: Path) -> None:
     for file, held in parts.items():
         write(tiny, file, safetensors({name: TENSORS[name] for name in held}))
     weight_map = {name: file for file, held in parts.items() for name in held}
+    last = "model-00002-of-00002.safetensors"
     write(tiny, "model.safetensors.index.json", {"weight_map": weight_map})
     assert read(str(tiny)).parameters == PARAMETERS
 
@@ -131,8 +143,8 @@ def test_shards_count_like_one_file(tiny: Path) -> None:
     message = error_for(tiny)
     assert "1 of 2 shards missing (model-00002-of-00002.safetensors)" in message
 
-    write(tiny, "model-00002-of-00002.safetensors", safetensors({names[1]: TENSORS[names[1]]}))
-    assert f"tensor '{names[2]}' is missing" in error_for(tiny)
+    write(tiny, last, safetensors({names[1]: TENSORS[names[1]]}))
+    assert f"tensor '{min(names[2:])}' is missing" in error_for(tiny)
 
     write(tiny, "model.safetensors.index.json", {"weight_map": {"a": "../model.safetensors"}})
     assert "shard '../model.safetensors'" in error_for(tiny)
@@ -233,9 +245,8 @@ def test_a_processor_from_elsewhere_digests_like_a_copy_of_it(tiny: Path, tmp_pa
 
 
 def test_large_weights_are_hashed_once(tiny: Path, tmp_path: Path) -> None:
-    change(tiny / "config.json", text_config={"vocab_size": 600_000})
-    rows = {**TENSORS, "model.text_model.embed_tokens.weight": (600_000, 1)}
-    write(tiny, "model.safetensors", safetensors(rows))
+    change_part(tiny, "text_config", vocab_size=150_000)
+    weights(tiny, **dict.fromkeys(EMBEDDINGS, (150_000, 4)))
     time.sleep(0.06)
     first = read(str(tiny), cache=tmp_path / "digests")
     (entry,) = (tmp_path / "digests").rglob("*.json")
@@ -253,18 +264,22 @@ def test_large_weights_are_hashed_once(tiny: Path, tmp_path: Path) -> None:
         ("generation_config.json", {"eos_token_id": 2}, "is 2, so <end_of_utterance> (id 9)"),
         ("generation_config.json", {"eos_token_id": None}, "generation_config.json is None"),
         ("generation_config.json", {"eos_token_id": [2, 3]}, "answers may run to the token limit"),
-        ("tokenizer.json", {"added_tokens": []}, "the tokenizer has no <end_of_utterance>"),
+        (
+            "tokenizer.json",
+            {"added_tokens": [a for a in TOKENIZER["added_tokens"] if a["id"] != END]},
+            "the tokenizer has no <end_of_utterance>",
+        ),
         (
             "tokenizer.json",
             {"added_tokens": [*TOKENIZER["added_tokens"], {"id": 12, "content": "x"}]},
-            "13 tokens and the model 12 embeddings: a prompt",
+            "13 tokens and the model 12 embeddings: a sample",
         ),
-        ("processor_config.json", {"image_seq_len": 64}, "64 tokens per tile (image_seq_len)"),
-        ("preprocessor_config.json", {"size": {"longest_edge": 80}}, "80 pixels"),
+        ("preprocessor_config.json", {"size": {"longest_edge": 48}}, "48 pixels"),
+        ("preprocessor_config.json", {"size": {"longest_edge": 96}}, "no <row_3_col_3>"),
         (
-            "preprocessor_config.json",
-            {"max_image_size": {"longest_edge": 16}},
-            "tiles of 16 pixels, but the vision encoder was made for 32",
+            "processor_config.json",
+            {"image_seq_len": 4, "image_processor": {**IMAGE, "do_image_splitting": False}},
+            "preprocessor_config.json and processor_config.json differ in do_image_splitting",
         ),
     ],
 )  # fmt: skip
@@ -305,16 +320,24 @@ def test_chat_templates(tiny: Path) -> None:
     # As transformers does, which reads the older file of the two if it is there.
     write(tiny, "chat_template.json", {"chat_template": TEMPLATE})
     assert read(str(tiny)).chat_template == TEMPLATE
-    assert read(str(tiny)).warnings == ()
+    assert len(read(str(tiny)).warnings) == 2  # the files differ
     change(tiny / "processor_config.json", chat_template=f"first {TEMPLATE}")
     assert read(str(tiny)).chat_template == f"first {TEMPLATE}"
+    assert "in processor_config.json and chat_template.json differ" in read(str(tiny)).warnings[0]
+
+
+def test_a_processor_for_smaller_tiles(tiny: Path) -> None:
+    change(tiny / "preprocessor_config.json", max_image_size={"longest_edge": 16})
+    change(tiny / "preprocessor_config.json", size={"longest_edge": 32})
+    change(tiny / "processor_config.json", image_seq_len=1)
+    (warning,) = read(str(tiny)).warnings
+    assert "tiles of 16 pixels, but the vision encoder was made for 32" in warning
 
 
 def test_embeddings_padded_to_a_round_number_are_fine(tiny: Path) -> None:
     for rows, count in ((1036, 0), (1037, 1)):
-        change(tiny / "config.json", text_config={"vocab_size": rows})
-        tensors = {**TENSORS, "model.text_model.embed_tokens.weight": (rows, 4)}
-        write(tiny, "model.safetensors", safetensors(tensors))
+        change_part(tiny, "text_config", vocab_size=rows)
+        weights(tiny, **dict.fromkeys(EMBEDDINGS, (rows, 4)))
         assert len(read(str(tiny)).warnings) == count
 
 
@@ -382,6 +405,11 @@ def test_other_architectures(tiny: Path, model_type: str | None, architecture: s
     assert "SmolVLMForConditionalGeneration and Idefics3ForConditionalGeneration" in message
 
 
+def test_no_model_type(tiny: Path) -> None:
+    change(tiny / "config.json", model_type=None)
+    assert 'add "model_type": "smolvlm"' in error_for(tiny)
+
+
 def test_an_unsupported_model_is_named_before_its_weights_or_processor(tmp_path: Path) -> None:
     write(tmp_path / "llama", "config.json", {"architectures": ["LlamaForCausalLM"]})
     write(tmp_path / "llama", "pytorch_model.bin", "x")
@@ -395,10 +423,6 @@ def test_an_unsupported_model_is_named_before_its_weights_or_processor(tmp_path:
         ({"scale_factor": 0}, "scale_factor is 0, not a positive whole number"),
         ({"scale_factor": 3}, "image_size 32, patch_size 8 and scale_factor 3"),
         ({"vision_config": {"image_size": "32"}}, "vision_config.image_size is '32'"),
-        (
-            {"text_config": {"vocab_size": 99}},
-            "vocab_size is 99 in config.json, but the weights have 12",
-        ),
     ],
 )
 def test_invalid_configs(tiny: Path, changes: Mapping[str, object], expected: str) -> None:

@@ -104,19 +104,18 @@ def test_other_names_are_not_hub_ids(source: str) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_only_matching_top_level_files_are_downloaded(cache: Path) -> None:
-    snapshot = download(MODEL, PATTERNS)
-    assert snapshot.path == cache / "models--org--tiny" / "snapshots" / COMMIT
-    held = {str(p.relative_to(snapshot.path)) for p in snapshot.path.rglob("*")}
+    snapshot, warnings = download(MODEL, PATTERNS)
+    assert snapshot == cache / "models--org--tiny" / "snapshots" / COMMIT
+    held = {str(p.relative_to(snapshot)) for p in snapshot.rglob("*")}
     assert held == {"config.json", "model.safetensors"}
-    assert (snapshot.path / "model.safetensors").read_bytes() == b"weights"
-    assert snapshot.warnings == ()
+    assert (snapshot / "model.safetensors").read_bytes() == b"weights"
+    assert warnings == ()
 
 
 def test_a_cached_model_is_used_without_a_network(cache: Path) -> None:
     snapshot = put_into_cache(cache)
-    used = download(MODEL, PATTERNS)
-    assert used.path == snapshot
-    (warning,) = used.warnings
+    used, (warning,) = download(MODEL, PATTERNS)
+    assert used == snapshot
     assert warning.startswith("org/tiny: ")
     assert "(ConnectError" in warning
     assert warning.endswith("the cached copy is used")
@@ -125,13 +124,12 @@ def test_a_cached_model_is_used_without_a_network(cache: Path) -> None:
 def test_offline_by_choice_needs_no_warning(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     snapshot = put_into_cache(cache)
-    assert download(MODEL, PATTERNS).path == snapshot
-    assert download(MODEL, PATTERNS).warnings == ()
+    assert download(MODEL, PATTERNS) == (snapshot, ())
 
 
 def test_a_commit_is_found_in_the_cache(cache: Path) -> None:
     snapshot = put_into_cache(cache)
-    assert download(HubId(repo="org/tiny", revision=COMMIT), PATTERNS).path == snapshot
+    assert download(HubId(repo="org/tiny", revision=COMMIT), PATTERNS)[0] == snapshot
 
 
 @pytest.mark.usefixtures("server")
@@ -139,7 +137,7 @@ def test_a_cached_model_is_used_when_the_hub_is_slow(cache: Path) -> None:
     slow = put_into_cache(cache).parents[1]
     slow.rename(slow.with_name("models--org--slow"))
     begun = time.monotonic()
-    (warning,) = download(HubId(repo="org/slow"), PATTERNS).warnings
+    _, (warning,) = download(HubId(repo="org/slow"), PATTERNS)
     assert "ReadTimeout" in warning
     assert time.monotonic() - begun < 2
 

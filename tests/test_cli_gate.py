@@ -15,7 +15,7 @@ import pytest
 
 from evalsuite.checkpoint import checkpoint
 from evalsuite.cli import main
-from evalsuite.comparison.sizes import sizes_of
+from evalsuite.comparison.power import sizes_of
 from evalsuite.runs.storage import read_run
 from tests.builders.commands import evalsuite
 from tests.builders.gates import DEMO

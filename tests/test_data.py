@@ -11,8 +11,10 @@ import pytest
 
 from evalsuite.benchmarks.benchmark import Benchmark, Published
 from evalsuite.benchmarks.catalogue import load
-from evalsuite.benchmarks.data import data_digest, digest, locate
-from evalsuite.benchmarks.data.sizes import read_size
+from evalsuite.benchmarks.data import digest
+from evalsuite.benchmarks.data.cache import read_size
+from evalsuite.benchmarks.data.digest import data_digest
+from evalsuite.benchmarks.data.locate import locate
 from evalsuite.errors import UsageError
 from evalsuite.runs.records import Failure
 from tests.builders.kit_data import table

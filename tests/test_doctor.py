@@ -15,8 +15,8 @@ import pytest
 
 from evalsuite.benchmarks.benchmark import Benchmark, Published
 from evalsuite.benchmarks.catalogue import load
-from evalsuite.benchmarks.data import locate
 from evalsuite.benchmarks.data import status as state
+from evalsuite.benchmarks.data.locate import locate
 from evalsuite.benchmarks.data.make_tables import write_table
 from evalsuite.benchmarks.data.status import data_status as look
 from evalsuite.benchmarks.video_layouts import LAYOUTS

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.catalogue import load
-from evalsuite.benchmarks.data import locate
+from evalsuite.benchmarks.data.locate import locate
 from evalsuite.runs.records import Run, Score
 from evalsuite.runs.storage import read_samples
 from tests.conftest import Bench

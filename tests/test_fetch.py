@@ -21,10 +21,9 @@ from rich.console import Console
 
 from evalsuite.benchmarks.benchmark import Benchmark, Published
 from evalsuite.benchmarks.catalogue import load
-from evalsuite.benchmarks.data import Missing, fetch, missing
 from evalsuite.benchmarks.data.download import RetryPolicy, download, partial_path
-from evalsuite.benchmarks.data.ensure import ensure_data
 from evalsuite.benchmarks.data.errors import DataError
+from evalsuite.benchmarks.data.fetch import Missing, ensure_data, fetch, missing
 from evalsuite.benchmarks.data.progress import Step, no_progress
 from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.report.progress import downloads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -15,6 +16,9 @@ from evalsuite.system.hashing import (
     REMEMBERED_FROM_BYTES,
     cache_directory,
     file_digest,
+    has_changed,
+    identify,
+    read_stamp,
     remembered_digest,
 )
 
@@ -137,3 +141,40 @@ def test_a_fresh_digest_ignores_remembered_ones(large: Path, tmp_path: Path) -> 
     md5 = hashlib.md5(LARGE).hexdigest()
     assert file_digest(large, cache=cache, algorithm="md5", fresh=True) == md5
     assert file_digest(large, cache=cache, algorithm="md5") == md5
+
+
+# Whether a file is still the one that was digested
+
+
+def test_a_file_that_stays(large: Path) -> None:
+    file = identify(large)
+    assert (file.settled, file.digest) == (True, hashlib.sha256(LARGE).hexdigest())
+    assert not has_changed(file)
+    large.touch()  # another stamp, the same content
+    assert not has_changed(file)
+    copy = large.with_name("copy")
+    copy.write_bytes(LARGE)
+    copy.replace(large)  # another inode
+    assert not has_changed(file)
+
+
+def test_a_file_that_changes(large: Path) -> None:
+    file = identify(large)
+    large.write_bytes(LARGE + b"b")
+    assert has_changed(file)
+    large.write_bytes(b"b" + LARGE[1:])  # the same size
+    os.utime(large, ns=(file.stamp.mtime_ns, file.stamp.mtime_ns))
+    assert has_changed(file)
+    large.unlink()
+    assert has_changed(file)
+
+
+def test_a_file_that_is_too_new_for_its_stamp(tmp_path: Path) -> None:
+    """Another write within the same tick of the clock gives the same stamp."""
+    path = tmp_path / "new"
+    path.write_bytes(b"a")
+    file = identify(path)
+    assert not file.settled
+    other = dataclasses.replace(file, digest=hashlib.sha256(b"b").hexdigest())
+    assert read_stamp(path) == other.stamp
+    assert has_changed(other)

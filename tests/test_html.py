@@ -12,7 +12,7 @@ from lxml import html
 from evalsuite.report import format as words
 from evalsuite.report.model import table
 from evalsuite.report.model.table import Footnote
-from evalsuite.report.tables import run, runs
+from evalsuite.report.tables import runs
 from evalsuite.report.tables.grid import Entry, Grid, Heading, Line
 from evalsuite.report.writers.html import document, policy
 from tests.builders.hostile import HOSTILE
@@ -59,7 +59,7 @@ def test_rows_columns_groups_and_notes() -> None:
 
 
 def test_groups_are_table_bodies_and_the_summary_is_the_foot() -> None:
-    tree = read(run.detail(one()))
+    tree = read(runs.detail(one()))
     assert [shown(body[0]) for body in tree.findall(".//tbody")] == ["image", "video", "other"]
     assert cells(tree, "tfoot")[0][:2] == ["average", "73.2"]
     assert shown(tree.find(".//caption")).startswith("demo (01234567")
@@ -112,7 +112,7 @@ def test_any_name_is_text(name: str) -> None:
 
 
 def test_a_page_is_self_contained_and_allows_nothing_else() -> None:
-    page = html.document_fromstring(document("<b>&", [run.detail(one())]))
+    page = html.document_fromstring(document("<b>&", [runs.detail(one())]))
     assert page.findtext(".//title") == "<b>&"
     [style] = page.iter("style")
     allowed = base64.b64encode(hashlib.sha256(style.text.encode()).digest()).decode()

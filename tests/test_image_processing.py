@@ -103,7 +103,10 @@ def test_token_ids_equal_the_processors(processor: Any, images: list[np.ndarray[
         shown = [images[i : i + n] for i, n in enumerate(marks)]
         grids = [[grid for t in tiler.tile(s, split) for grid in t.grids] for s in shown]
         for text, some, ids in zip(
-            texts, shown, PromptTokenizer(processor).encode(texts, grids), strict=True
+            texts,
+            shown,
+            PromptTokenizer(processor.tokenizer, processor.image_seq_len).encode(texts, grids),
+            strict=True,
         ):
             expected = processor(
                 text=text,

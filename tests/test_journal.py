@@ -1,5 +1,6 @@
 """Nothing is lost to a kill or a full disk, and nothing is invented after one."""
 
+import dataclasses
 import json
 import resource
 import subprocess
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from evalsuite.errors import UsageError
 from evalsuite.runs.journal import Journal, answered, peek
-from evalsuite.runs.records import Prediction
+from evalsuite.runs.records import SCHEMA, Prediction
 
 HEADER = {"benchmark": "B", "data_digest": "d", "max_new_tokens": 8}
 AWKWARD = [
@@ -146,6 +147,87 @@ def test_journals_of_shards_are_merged(tmp_path: Path) -> None:
     assert (tmp_path / "predictions.jsonl").read_bytes().count(b"\n") == 6
 
 
+def written(directory: Path) -> list[str]:
+    """The ids in a closed journal, in order."""
+    lines = (directory / "predictions.jsonl").read_text().splitlines()
+    return [json.loads(line)["id"] for line in lines[1:]]
+
+
+def test_unlisted_predictions_follow_the_listed_ones_by_id(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, HEADER)
+    journal.append([prediction(id_) for id_ in "51423"])
+    journal.finish(["4", "2"])
+    journal.append([prediction("0")])
+    journal.close()
+    assert written(tmp_path) == ["4", "2", "1", "3", "5", "0"]
+
+
+def test_a_journal_in_order_is_not_written_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, HEADER)
+    journal.append([prediction("2"), prediction("1")])
+    before = journal.path.stat().st_ino
+    journal.finish(["2", "1"])
+    assert journal.path.stat().st_ino == before
+    journal.finish(["1", "2"])
+    assert journal.path.stat().st_ino != before
+    journal.close()
+
+
+def test_forgotten_predictions_are_deleted(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, HEADER)
+    journal.append([prediction(id_) for id_ in "132"])
+    before = journal.path.stat().st_ino
+    journal.forget(["9"])
+    assert journal.path.stat().st_ino == before, "nothing to delete"
+    journal.forget(["3", "9"])
+    journal.append([prediction("4")])
+    assert list(journal.predictions) == ["1", "2", "4"]
+    journal.close()
+    assert written(tmp_path) == ["1", "2", "4"]
+
+
+def test_an_answer_of_a_shard_replaces_a_failure_and_never_the_reverse(tmp_path: Path) -> None:
+    whole = Journal(tmp_path, HEADER)
+    whole.append([prediction("1", "known"), prediction("2", "old"), prediction("3", "", "error")])
+    whole.close()
+    shard = Journal(tmp_path, HEADER, "shard-1-of-1")
+    shard.append([prediction("1", "", "error"), prediction("2", "new"), prediction("3", "now")])
+    shard.close()
+    found = {id_: p.text for id_, p in peek(tmp_path, HEADER).items()}
+    assert found == {"1": "known", "2": "new", "3": "now"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["not json"], "line 1 is damaged"),
+        (["[]"], "line 1 is damaged"),
+        (["{}"], "is not a journal"),
+        (['{"schema": "1"}'], "is not a journal"),
+        ([json.dumps({"schema": SCHEMA, **HEADER}), '{"id": "1"}'], "line 2 is damaged"),
+    ],
+)
+def test_a_damaged_journal_is_an_error_and_not_changed(
+    tmp_path: Path, lines: list[str], said: str
+) -> None:
+    text = "".join(f"{line}\n" for line in lines)
+    (tmp_path / "predictions.jsonl").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        Journal(tmp_path, HEADER)
+    assert (tmp_path / "predictions.jsonl").read_text() == text
+
+
+def test_the_damaged_line_is_named(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, HEADER)
+    journal.append([prediction("1"), prediction("2")])
+    journal.close()
+    good = journal.path.read_text()
+    for line in ('{"id": "3"}', "not json", "[]"):
+        journal.path.write_text(f"{good}{line}\n")
+        with pytest.raises(UsageError, match=r"predictions.jsonl: line 4 is damaged"):
+            Journal(tmp_path, HEADER)
+
+
 def test_a_newer_journal_is_refused_and_not_changed(tmp_path: Path) -> None:
     text = '{"schema": 99, "benchmark": "B"}\n{"id": "1"}\n'
     (tmp_path / "predictions.jsonl").write_text(text)
@@ -177,7 +259,6 @@ def test_a_full_disk_leaves_complete_lines(tmp_path: Path) -> None:
     ).stdout
     batches, _, message = out.partition(" ")
     assert "disk is full" in message
-    assert "disk is full" in message
     raw = (tmp_path / "predictions.jsonl").read_bytes()
     assert raw.endswith(b"\n")
     assert len(raw) <= 20_000
@@ -185,3 +266,40 @@ def test_a_full_disk_leaves_complete_lines(tmp_path: Path) -> None:
     assert list(again.predictions) == [str(i) for i in range(3 * int(batches))]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 20_000
     again.append([prediction("more")])
+
+
+GOOD = {"id": "0", "prompt_digest": "p", "text": "yes", "tokens": 1, "ended": "stop", "error": None}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "garbage", "[1]", "null", "{}", "[" * 100_000, json.dumps(GOOD | {"text": 5}),
+        json.dumps(GOOD | {"text": None}), json.dumps(GOOD | {"id": 3}),
+        json.dumps(GOOD | {"tokens": "1"}), json.dumps(GOOD | {"tokens": True}),
+        json.dumps(GOOD | {"ended": "stopped"}), json.dumps(GOOD | {"error": []}),
+        json.dumps(GOOD | {"more": 1}), "\x00\x00",
+    ],
+)  # fmt: skip
+def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
+    journal = Journal(tmp_path, HEADER)
+    journal.append([prediction(str(i)) for i in range(20)])
+    journal.close()
+    lines = journal.path.read_text().splitlines(keepends=True)
+    journal.path.write_text("".join([*lines[:12], line + "\n", *lines[13:]]))
+    for read in (Journal, peek):
+        with pytest.raises(UsageError) as raised:
+            read(tmp_path, HEADER)
+        assert str(raised.value).startswith(f"{journal.path}: line 13 is damaged; ")
+
+
+def test_answers_under_other_data_are_found_by_prompt(tmp_path: Path) -> None:
+    for digest, text in (("a", "old"), ("b", "new")):
+        journal = Journal(tmp_path, HEADER | {"data_digest": digest})
+        answers = [prediction("0", text), prediction("1", "", "error")]
+        journal.append([dataclasses.replace(p, prompt_digest=text) for p in answers])
+        journal.close()
+    other = Journal(tmp_path, HEADER | {"data_digest": "c"})
+    assert other.predictions == {}
+    assert {digest: p.text for digest, p in other.earlier.items()} == {"old": "old", "new": "new"}
+    assert Journal(tmp_path, HEADER | {"max_new_tokens": 9}).earlier == {}

@@ -256,7 +256,10 @@ def test_different_conditions_are_listed() -> None:
         )
     )
     lines = [line for line in board.splitlines() if line.startswith(("- A:", "- not comparable"))]
-    how = "- A: A, prompt default, token limit 8, metric choice, judge"
+    how = (
+        "- A: dataset A, data dddddddd, prompts vlmevalkit, prompt format default, token limit 8, "
+        "metric choice, judge"
+    )
     assert lines == [
         f"{how} exact, 300 samples", f"{how} gpt-4o, 300 samples",
         "- not comparable: A was run with different judge: exact, gpt-4o",

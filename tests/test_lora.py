@@ -34,6 +34,7 @@ from tests.conftest import Bench, demo
 
 pytestmark = pytest.mark.usefixtures("offline")
 
+EMBEDDINGS = "model.text_model.embed_tokens.weight"
 LAYER = "model.text_model.layers.0.self_attn.q_proj"
 BASE = {**TENSORS, f"{LAYER}.weight": (6, 4)}
 FACTORS = {
@@ -73,10 +74,11 @@ def test_every_field(adapter: Path, base: Path) -> None:
         base_path=base,
         base=str(base),
         processor_path=base,
+        tokenizer_path=base,
         family="smolvlm",
         architecture="SmolVLMForConditionalGeneration",
         digest=checkpoint.digest,
-        parameters=PARAMETERS + 24,
+        parameters=PARAMETERS,
         tile_size=32,
         tokens_per_tile=4,
         longest_edge=64,
@@ -172,11 +174,9 @@ def test_whose_processor(adapter: Path, base: Path) -> None:
     (adapter / "preprocessor_config.json").unlink()
     (adapter / "processor_config.json").unlink()
     part = read(str(adapter))
-    assert part.processor_path == base
-    (warning,) = part.warnings
-    assert "tokenizer.json" in warning
-    assert "no preprocessor_config.json or processor_config.json" in warning
-    assert "--processor" in warning
+    assert (part.processor_path, part.tokenizer_path) == (base, adapter)
+    (adapter / "tokenizer.json").unlink()
+    assert read(str(adapter)).tokenizer_path == base
 
 
 # What is wrong
@@ -208,8 +208,9 @@ def test_a_base_that_is_an_adapter(adapter: Path, tmp_path: Path) -> None:
     [
         ({f"{LAYER}.lora_A.weight": (2, 8)}, "shape (2, 8) does not fit"),
         ({f"{LAYER}.lora_B.weight": (8, 2)}, "shape (6, 4) in its base"),
-        ({"model.text_model.embed_tokens.weight": (13, 4)}, "shape (12, 4)"),
-        ({"model.text_model.embed_tokens.base_layer.weight": (13, 4)}, "shape (12, 4)"),
+        ({"model.text_model.embed_tokens.weight": (11, 4)}, "shape (12, 4)"),
+        (dict.fromkeys(("lm_head.weight", EMBEDDINGS), (13, 5)), "shape (12, 4)"),
+        ({"model.text_model.embed_tokens.base_layer.weight": (11, 4)}, "shape (12, 4)"),
         ({"model.text_model.embed_tokens.lora_embedding_A": (2, 13)}, "shape (12, 4)"),
         ({"model.text_model.embed_tokens.lora_embedding_B": (5, 2)}, "shape (12, 4)"),
         ({"model.vision_model.embeddings.patch_embedding.lora_A.weight": (2, 3, 9, 9)},
@@ -224,6 +225,22 @@ def test_a_base_of_another_shape(adapter: Path, factors: dict[str, Any], said: s
     assert "--base" in message
 
 
+def test_added_tokens(adapter: Path) -> None:
+    grown = {f"base_model.model.{name}": (16, 4) for name in (EMBEDDINGS, "lm_head.weight")}
+    write(adapter, "adapter_model.safetensors", safetensors(FACTORS | grown))
+    assert read(str(adapter)).path == adapter
+    del grown["base_model.model.lm_head.weight"]
+    write(adapter, "adapter_model.safetensors", safetensors(FACTORS | grown))
+    message = error_for(adapter)
+    assert "training added 4 tokens" in message
+    assert "no lm_head.weight for them" in message
+
+
+def test_an_adapter_of_a_quantized_base(adapter: Path, base: Path) -> None:
+    change(base / "config.json", quantization_config={"quant_method": "bitsandbytes"})
+    assert f"{base}: the model is quantized by bitsandbytes" in error_for(adapter)
+
+
 def test_what_fits(adapter: Path) -> None:
     embedding = "base_model.model.model.text_model.embed_tokens"
     patches = "base_model.model.model.vision_model.embeddings.patch_embedding"
@@ -236,7 +253,7 @@ def test_what_fits(adapter: Path) -> None:
         f"base_model.model.{LAYER}.lora_magnitude_vector": (6,),
     }
     write(adapter, "adapter_model.safetensors", safetensors(FACTORS | fitting))
-    assert read(str(adapter)).parameters == PARAMETERS + 24
+    assert read(str(adapter)).parameters == PARAMETERS
 
 
 def test_an_adapter_for_another_architecture(adapter: Path) -> None:

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.report.model.join_samples import join, known
 from evalsuite.report.page import data, pictures
-from evalsuite.report.page.data import Picture, scripts, shown
+from evalsuite.report.page.data import Picture, scripts, shown, to_script
 from evalsuite.report.page.folder import MARKER, claim, opened
-from evalsuite.report.page.script import to_script
 from evalsuite.report.page.subject import groups
 from evalsuite.report.page.write import write
 from evalsuite.runs.records import FoundRun, SampleScore
@@ -109,9 +109,9 @@ def made(rows: list[tuple[SampleScore | None, ...]], **more: Any) -> dict[str, A
     labels = [f"run {index}" for index in range(len(rows[0]))]
     facts = {"pictures": {}, "video": False, **more}
     out = {}
-    for script in scripts(rows, labels, stem="a", **facts):
-        name, value = taken(script.text)
-        assert name == script.name
+    for expected, text in scripts(rows, labels, stem="a", **facts):
+        name, value = taken(text)
+        assert name == expected
         out[name.removeprefix("a/")] = value
     return out
 
@@ -189,7 +189,7 @@ def test_thumbnails_are_small_and_one_an_image(tmp_path: Path) -> None:
     big = picture(tmp_path / "big.png", "blue", (1000, 500))
     twin = picture(tmp_path / "twin.png", "blue", (1000, 500))
     clear = tmp_path / "clear.png"
-    pictures.Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(clear)
+    Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(clear)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
     paths = [big, twin, str(clear), str(broken), str(tmp_path / "gone.png"), str(tmp_path)]
@@ -197,9 +197,9 @@ def test_thumbnails_are_small_and_one_an_image(tmp_path: Path) -> None:
     found = pictures.prepare(paths, "thumbnails", page, steps.advance)
     assert steps.advanced == 6
     assert found[big] == found[twin]
-    with pictures.Image.open(page / found[big].source) as image:
+    with Image.open(page / found[big].source) as image:
         assert (image.format, image.size) == ("WEBP", (256, 128))
-    with pictures.Image.open(page / found[str(clear)].source) as image:
+    with Image.open(page / found[str(clear)].source) as image:
         assert image.convert("RGBA").getpixel((5, 5))[3] == 0
     assert found[str(broken)].source == ""
     assert "cannot be read" in found[str(broken)].why
@@ -360,7 +360,7 @@ def test_a_limited_run_has_its_own_samples(tmp_path: Path) -> None:
     found = stored(tmp_path, "a", {"Bench": samples([1, 0, 1])}, limit="3")
     assert written([found], tmp_path / "page").samples == 3
     text = (tmp_path / "page/benchmarks/Bench.html").read_text()
-    assert "only part of the samples: --limit 3" in text
+    assert "only part of the samples, with --limit: 3" in text
 
 
 # Whose folder it is

@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from statsmodels.stats.proportion import proportion_confint
 
 from evalsuite.comparison.learning_curves import curves
@@ -29,8 +30,8 @@ from evalsuite.errors import UsageError
 from evalsuite.report import plots
 from evalsuite.report.format import visible
 from evalsuite.report.model.table import build
-from evalsuite.report.plots import categories, intervals, memory, steps
-from evalsuite.report.plots.labels import Box, place
+from evalsuite.report.plots import intervals, memory, steps
+from evalsuite.report.plots.labels import place
 from evalsuite.report.plots.style import (
     COLOURS,
     DASHES,
@@ -190,7 +191,7 @@ def test_intervals_cover_what_they_say() -> None:
 
 
 boxes = st.builds(
-    Box, st.floats(0, 400), st.floats(0, 300), st.floats(5, 60), st.floats(5, 20)
+    Bbox.from_bounds, st.floats(0, 400), st.floats(0, 300), st.floats(5, 60), st.floats(5, 20)
 )  # fmt: skip
 
 
@@ -199,27 +200,31 @@ boxes = st.builds(
     st.lists(boxes, max_size=4),
 )
 def test_names_are_placed_clear_of_each_other(
-    points: list[tuple[float, float]], taken: list[Box]
+    points: list[tuple[float, float]], taken: list[Bbox]
 ) -> None:
-    room = Box(0, 0, 400, 300)
+    room = Bbox.from_bounds(0, 0, 400, 300)
     placed = [box for box in place(points, [(60, 12)] * len(points), taken, room, 6) if box]
     for one, other in itertools.combinations(placed, 2):
-        assert not one.meets(other)
-    assert all(box.within(room) for box in placed)
-    assert not any(box.meets(other) for box in placed for other in taken)
+        assert not one.count_overlaps([other])
+    assert all(within(box, room) for box in placed)
+    assert not any(box.count_overlaps(taken) for box in placed)
+
+
+def within(box: Bbox, room: Bbox) -> bool:
+    return room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 and box.y1 <= room.y1
 
 
 def test_a_name_is_beside_its_point_if_possible() -> None:
-    (box,) = place([(100, 100)], [(50, 10)], [], Box(0, 0, 400, 300), 6)
-    assert box == Box(106, 95, 50, 10)
-    (none,) = place([(100, 100)], [(500, 10)], [], Box(0, 0, 400, 300), 6)
+    (box,) = place([(100, 100)], [(50, 10)], [], Bbox.from_bounds(0, 0, 400, 300), 6)
+    assert box is not None
+    assert box.bounds == (106, 95, 50, 10)
+    (none,) = place([(100, 100)], [(500, 10)], [], Bbox.from_bounds(0, 0, 400, 300), 6)
     assert none is None
 
 
-def extents(figure: Figure) -> list[Box]:
+def extents(figure: Figure) -> list[Bbox]:
     figure.draw_without_rendering()
-    found = [text.get_window_extent() for text in figure.findobj(Text) if text.get_gid() == "name"]
-    return [Box(e.x0, e.y0, e.width, e.height) for e in found]
+    return [text.get_window_extent() for text in figure.findobj(Text) if text.get_gid() == "name"]
 
 
 @pytest.mark.parametrize("apart", [0.0, 0.01, 0.3])
@@ -231,10 +236,9 @@ def test_eight_names_do_not_overlap(apart: float) -> None:
         figure = memory_of(runs)
         found = extents(figure)
     assert len(found) == 8
-    assert not any(one.meets(other) for one, other in itertools.combinations(found, 2))
+    assert not any(one.count_overlaps([other]) for one, other in itertools.combinations(found, 2))
     frame = figure.axes[0].get_window_extent()
-    around = Box(frame.x0 - 1, frame.y0 - 1, frame.width + 2, frame.height + 2)
-    assert all(box.within(around) for box in found)
+    assert all(within(box, frame.padded(1)) for box in found)
 
 
 def memory_of(runs: Sequence[FoundRun]) -> Figure:
@@ -249,8 +253,9 @@ def memory_of(runs: Sequence[FoundRun]) -> Figure:
 
 def test_memory_is_the_runs_peak_without_a_profile() -> None:
     found = at("a", 1.5, 50.0, environment={"device": "cuda:1"})
-    assert memory.memory_of(found) == memory.Memory(
-        1_500_000_000, "peak of the run, any batch size, cuda"
+    assert memory.memory_of(found) == (
+        1_500_000_000,
+        "peak of the run, any batch size, cuda",
     )
     bare = FoundRun(found.path, run("a", score("A", 1.0)))
     assert memory.memory_of(bare) is None
@@ -272,15 +277,16 @@ def test_a_profile_of_the_same_weights_is_preferred(tmp_path: Path) -> None:
     found = FoundRun(tmp_path / "a-1234" / "settings" / "run.json", made.run)
     digest = made.run.checkpoint.digest
     profiled(tmp_path / "a-1234", digest)
-    assert memory.memory_of(found) == memory.Memory(800_000_000, "profile, batch size 1, cpu")
+    assert memory.memory_of(found) == (800_000_000, "profile, batch size 1, cpu")
     for other in (
         {"digest": "another"}, {"digest": digest, "dtype": "bfloat16"},
         {"digest": digest, "device": "cuda:0"}, {"digest": digest, "rows": []},
         {"digest": digest, "rows": None}, {"digest": digest, "rows": [1]},
     ):  # fmt: skip
         profiled(tmp_path / "a-1234", **other)  # type: ignore[arg-type]
-        assert memory.memory_of(found) == memory.Memory(
-            1_500_000_000, "peak of the run, any batch size, cpu"
+        assert memory.memory_of(found) == (
+            1_500_000_000,
+            "peak of the run, any batch size, cpu",
         )
     (tmp_path / "a-1234" / "profile-cpu-float32" / "profile.json").write_text("{")
     assert memory.memory_of(found) is not None
@@ -298,7 +304,7 @@ def test_ways_to_measure_have_different_markers(tmp_path: Path) -> None:
 
 def test_the_pareto_front_is_named() -> None:
     def spot(name: str, size: int, value: float) -> memory.Spot:
-        return memory.Spot(name, memory.Memory(size, ""), value, value, value)
+        return memory.Spot(name, size, "", intervals.Dot(value, value, value))
 
     found = [spot("small", 1, 10), spot("beaten", 2, 9), spot("same", 1, 10), spot("large", 3, 30)]
     assert [each.name for each in memory.frontier(found)] == ["large", "small"]
@@ -396,7 +402,7 @@ def test_a_benchmark_by_category() -> None:
     ]
     rows.append(sample(100, 1.0, category="z", counts=False))
     with styled():
-        figure = categories.draw("A", ["one"], [rows])
+        figure = intervals.draw_categories("A", ["one"], [rows])
     assert figure is not None
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["x (40)", "y (60)"]
@@ -407,13 +413,13 @@ def test_a_benchmark_by_category() -> None:
     bar = axes.collections[0].get_paths()[0].vertices
     assert [x for x, _ in bar] == pytest.approx([100 * inside[0], 100 * inside[1]])  # type: ignore[union-attr]
     with styled():
-        assert categories.draw("A", ["one"], [rows[:40]]) is None
+        assert intervals.draw_categories("A", ["one"], [rows[:40]]) is None
 
 
 def test_more_categories_than_a_plot_holds() -> None:
     rows = [sample(i, 1.0, category=f"c{i % 60:02}") for i in range(100)]
     with styled():
-        figure = categories.draw("A", ["one"], [rows])
+        figure = intervals.draw_categories("A", ["one"], [rows])
     assert figure is not None
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == [f"c{i:02} (2)" for i in range(40)]
@@ -512,7 +518,7 @@ def test_a_long_name_is_shortened_in_the_middle() -> None:
 def test_hostile_benchmarks_and_categories(tmp_path: Path) -> None:
     rows = [sample(i, float(i % 2), category=MATH[i % 4]) for i in range(40)]
     with styled():
-        figure = categories.draw("$B$", ["$s$", "t"], [rows, rows])
+        figure = intervals.draw_categories("$B$", ["$s$", "t"], [rows, rows])
         assert figure is not None
         save(figure, tmp_path, "picture")
     said = texts(tmp_path / "picture.svg")

@@ -8,19 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from evalsuite.errors import IncompleteError, UsageError
+from evalsuite.errors import EvalsuiteError, IncompleteError, UsageError
 from evalsuite.runner.workers.pool import (
+    MAX_ALIKE,
     MAX_FAILED_STARTS,
     MIN_QUESTIONS_TO_LOAD,
     Pool,
-    RunAnswers,
-    RunFailed,
-    RunLoaded,
+    WorkerMessage,
 )
-from evalsuite.runner.workers.slot import WorkerMessage
 from evalsuite.runner.workers.worker import (
     Assigned,
     BatchDone,
+    Crashed,
     LoadFailed,
     Message,
     NoFreeDevice,
@@ -29,9 +28,9 @@ from evalsuite.runner.workers.worker import (
     WorkerRemoved,
     WorkerSettings,
 )
+from evalsuite.sample import Ended
 from evalsuite.smolvlm.prompts import Prompt
-from evalsuite.smolvlm.requests import Answer, Question, QuestionId
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.smolvlm.requests import Answer, EngineSettings, Question, QuestionId
 from evalsuite.system.process import ChildDied
 
 SETTINGS = WorkerSettings(
@@ -63,9 +62,9 @@ class Fake(Worker):
             answer = Answer(question.id, f"answer to {question.id}", 1, "stop")
             self._messages.put(BatchDone((answer,), 7))
 
-    def receive(self) -> Ready | LoadFailed | BatchDone:
+    def receive(self) -> Message:
         said = self._messages.get()
-        if isinstance(said, Ready | LoadFailed | BatchDone):
+        if isinstance(said, Ready | LoadFailed | BatchDone | Crashed):
             return said
         raise ChildDied("was killed (out of memory?)")
 
@@ -89,7 +88,8 @@ class PoolDriver:
         self.workers: list[Fake] = []
         self.notes: list[str] = []
         self.answers: dict[tuple[int, QuestionId], Answer] = {}
-        self.others: list[RunLoaded | RunFailed] = []
+        self.loaded: list[int] = []
+        self.failed: list[tuple[int, EvalsuiteError]] = []
         self.coming = [0] * runs
         self._posted: queue.SimpleQueue[WorkerMessage] = queue.SimpleQueue()
 
@@ -105,6 +105,9 @@ class PoolDriver:
             coming=lambda run: self.coming[run],
             post=self._posted.put,
             note=self.notes.append,
+            loaded=lambda run, _: self.loaded.append(run),
+            answered=self._answered,
+            failed=lambda run, error: self.failed.append((run, error)),
             start_worker=start_worker,
         )
 
@@ -114,13 +117,12 @@ class PoolDriver:
     def step(self) -> None:
         """Distribute questions, and handle one message."""
         self.pool.distribute()
-        for event in self.pool.handle(self._posted.get(timeout=10)):
-            if isinstance(event, RunAnswers):
-                for answer in event.batch.answers:
-                    assert (event.run, answer.id) not in self.answers, "answered twice"
-                    self.answers[event.run, answer.id] = answer
-            else:
-                self.others.append(event)
+        self.pool.handle(self._posted.get(timeout=10))
+
+    def _answered(self, run: int, since: float, batch: BatchDone) -> None:
+        for answer in batch.answers:
+            assert (run, answer.id) not in self.answers, "answered twice"
+            self.answers[run, answer.id] = answer
 
     def get_ready(self) -> None:
         for _ in range(len(self.workers)):
@@ -232,10 +234,10 @@ def test_a_checkpoint_that_cannot_be_loaded_fails_alone() -> None:
     driver.ask("ab", 0)
     driver.ask("cd", 1)
     driver.finish(2)
-    (lost,) = [other for other in driver.others if isinstance(other, RunFailed)]
-    assert lost.run == 0
-    assert isinstance(lost.error, UsageError)
-    assert "cannot be loaded: no such tensor" in str(lost.error)
+    ((lost, error),) = driver.failed
+    assert lost == 0
+    assert isinstance(error, UsageError)
+    assert "cannot be loaded: no such tensor" in str(error)
     assert set(driver.answers) == {(1, "c"), (1, "d")}
 
 
@@ -244,10 +246,77 @@ def test_a_checkpoint_that_kills_its_workers_fails() -> None:
     for _ in range(MAX_FAILED_STARTS):
         driver.ask("a")
         driver.step()
-    (lost,) = driver.others
-    assert isinstance(lost, RunFailed)
-    assert isinstance(lost.error, IncompleteError)
-    assert "3 times in a row; see worker.log" in str(lost.error)
+    ((_, error),) = driver.failed
+    assert isinstance(error, IncompleteError)
+    assert "3 times in a row; see worker.log" in str(error)
+
+
+def crashes(*reasons: str) -> Callable[[WorkerSettings], Fake]:
+    """Workers of which each crashes on its first questions, for the next of `reasons`."""
+    left = list(reasons)
+
+    class Crashing(Fake):
+        def ask(self, questions: Sequence[Question]) -> None:
+            if left:
+                self._messages.put(Crashed(left.pop(0)))
+            else:
+                super().ask(questions)
+
+    return lambda settings: Crashing(settings, "", Ready({}))
+
+
+def test_a_run_whose_first_workers_crash_alike_ends() -> None:
+    driver = PoolDriver(make=crashes(*["raised ValueError: 7 is not in list (a.py line 3)"] * 9))
+    driver.ask("abcd")
+    driver.finish()
+    assert len(driver.workers) == 2
+    assert driver.loaded == [0, 0]
+    ((_, error),) = driver.failed
+    assert isinstance(error, IncompleteError)
+    assert "raised ValueError: 7 is not in list (a.py line 3); see worker.log" in str(error)
+
+
+def test_crashes_for_several_reasons_are_retried() -> None:
+    driver = PoolDriver(make=crashes("raised A", "raised B"))
+    driver.ask("ab")
+    driver.finish()
+    assert all(answer.ended == "stop" for answer in driver.answers.values())
+    assert len(driver.workers) == 3
+    assert "the worker on cuda:0 raised A; starting another worker" in driver.notes
+
+
+def failing(reasons: Callable[[str], str | None]) -> Callable[[WorkerSettings], Fake]:
+    """Workers whose questions fail for the reason that `reasons` gives for their id."""
+
+    class Failing(Fake):
+        def ask(self, questions: Sequence[Question]) -> None:
+            for question in questions:
+                why = reasons(str(question.id))
+                ended: Ended = "stop" if why is None else "error"
+                self._messages.put(BatchDone((Answer(question.id, "", 0, ended, why),)))
+
+    return lambda settings: Failing(settings, "", Ready({}))
+
+
+@pytest.mark.parametrize(
+    ("reasons", "ends"),
+    [
+        (lambda _: "raised TypeError: x", True),
+        (lambda _: "no such file", False),
+        (lambda _: "the model's output is not a number", False),
+        (lambda id_: None if id_ == "3" else "raised TypeError: x", False),
+        (lambda id_: f"raised TypeError: {id_}", False),
+    ],
+)
+def test_a_run_whose_first_questions_fail_alike_ends(
+    reasons: Callable[[str], str | None], ends: bool
+) -> None:
+    driver = PoolDriver(make=failing(reasons), min_queue=100)
+    driver.ask([str(i) for i in range(50)])
+    driver.finish()
+    assert len(driver.answers) == (MAX_ALIKE if ends else 50)
+    assert len(driver.workers) == 1
+    assert bool(driver.failed) == ends
 
 
 def test_a_device_on_which_no_worker_starts_is_dropped() -> None:

@@ -14,8 +14,7 @@ from bench.simulations import PAPER
 from evalsuite.benchmarks.catalogue import load
 from evalsuite.cli import main
 from evalsuite.comparison.policy import Policy, Terms
-from evalsuite.comparison.power import analyse_power, required_scale
-from evalsuite.comparison.sizes import Size, read_shares, read_sizes
+from evalsuite.comparison.power import Size, analyse_power, read_shares, read_sizes, required_scale
 from evalsuite.errors import UsageError
 from evalsuite.report.tables.power import summary
 from evalsuite.stats import power

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from evalsuite.errors import UsageError
-from evalsuite.report.export import profile as profiled
+from evalsuite.report.plots import profile as profiled
 from evalsuite.report.tables.profile import grids
 from evalsuite.report.writers.terminal import print_grids
 from evalsuite.runner.config import RunConfig
@@ -27,7 +27,7 @@ from evalsuite.smolvlm.profiler import (
     questions,
     share_of_matrix_rate,
 )
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.smolvlm.requests import EngineSettings
 from tests.builders.checkpoints import make_checkpoint, train_adapter
 
 

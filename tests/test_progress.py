@@ -247,4 +247,4 @@ def test_advancing_is_cheap(make_display: Any) -> None:
         start = time.perf_counter()
         for done in range(10_000):
             shown(SamplesPredicted("", "Fresh", done % 1000))
-        assert (time.perf_counter() - start) / 10_000 < 100e-6
+        assert (time.perf_counter() - start) / 10_000 < 500e-6

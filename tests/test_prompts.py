@@ -35,6 +35,18 @@ def test_default_keeps_order_and_strips_texts() -> None:
     )
 
 
+@pytest.mark.parametrize("name", [*FORMATS, "native"])
+@pytest.mark.parametrize("options", [PromptOptions(), IDEFICS3])
+def test_the_image_token_in_a_question_is_removed(name: str, options: PromptOptions) -> None:
+    words = "<image>\nWhich? Options:\nA. <image>\nB. blue"
+    media = [CLIP] if name in VIDEO_FORMATS else [CAT, DOG]
+    style = NATIVE if name == "native" else options
+    asked = build(name, [*media, Text(words)], style)
+    expected = words.replace("<image>\n", "").replace("<image>", "")
+    assert asked == build(name, [*media, Text(expected)], style)
+    assert asked.text.count("<image>") >= 2 or name == "native"
+
+
 def test_video_has_time_stamps_and_ends_with_the_question() -> None:
     prompt = build("video", [Text("What happens? "), CLIP])
     assert prompt == Prompt(

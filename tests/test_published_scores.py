@@ -55,7 +55,11 @@ def test_rows_with_sources(known: Catalogue) -> None:
     ]
     published = table.published or ()
     assert [row.marks for row in published] == [("a",), ("a",), ("c",)]
-    assert [row.cell_marks for row in published] == [((), ("b",)), (("b",), ()), ((), ())]
+    assert [tuple(c.marks for c in row.cells) for row in published] == [
+        ((), ("b",)),
+        (("b",), ()),
+        ((), ()),
+    ]
     assert [note.text for note in table.footnotes] == [
         "published in Some paper, Table 1, not run here: prompts, data and metrics may differ: "
         "Big; Small",

@@ -18,11 +18,10 @@ import pytest
 
 from evalsuite.errors import IncompleteError, InterruptedRun, UsageError
 from evalsuite.runner.resolved import ResolvedConfig
-from evalsuite.runner.workers import ray_node_check as node
+from evalsuite.runner.workers import ray_nodes as node
 from evalsuite.runner.workers.ray_client import RayCluster as Connection
 from evalsuite.runner.workers.ray_client import worker_devices
-from evalsuite.runner.workers.ray_messages import Node
-from evalsuite.runner.workers.ray_node_check import NodeReport, Required, RequiredCheckpoint
+from evalsuite.runner.workers.ray_nodes import Node
 from evalsuite.runner.workers.worker import (
     Assigned,
     BatchDone,
@@ -34,8 +33,7 @@ from evalsuite.runner.workers.worker import (
 from evalsuite.runs.records import Run
 from evalsuite.sample import Image
 from evalsuite.smolvlm.prompts import Prompt
-from evalsuite.smolvlm.requests import Question
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.smolvlm.requests import EngineSettings, Question
 from evalsuite.system.process import ChildDied
 from tests.builders.commands import gone
 from tests.builders.run_files import png, scores
@@ -247,8 +245,8 @@ def test_worker_devices(
 @pytest.mark.parametrize("key", ["evalsuite", "engine", "resampling"])
 def test_a_machine_must_have_the_same_version(key: str) -> None:
     here = node.traits()
-    assert node.problem(NodeReport(here), here) is None
-    other = NodeReport({**here, key: "other"})
+    assert node.problem(here, here) is None
+    other = {**here, key: "other"}
     assert (node.problem(other, here) or "").startswith(
         f"has {key} other, and this machine {here[key]}; install the same "
     )
@@ -256,24 +254,19 @@ def test_a_machine_must_have_the_same_version(key: str) -> None:
 
 def test_other_package_versions_are_noted() -> None:
     here = node.traits()
-    other = NodeReport(
-        {**here, "torch": "2.11.0", "peft": None, "decord": "0.1", "platform": "Linux"}
-    )
+    other = {**here, "torch": "2.11.0", "peft": None, "decord": "0.1", "platform": "Linux"}
     assert node.problem(other, here) is None
     assert node.differences(other, here) == {"torch": "2.11.0", "peft": None}
 
 
 def test_a_machine_must_see_the_checkpoint(bench: Bench, tmp_path: Path) -> None:
-    right = node.required_checkpoint(bench.checkpoint)
+    right = node.required(bench.checkpoint)
     seen = tmp_path / "sign"
     seen.touch()
-    assert node.check(Required((right,), (str(seen),))).missing == []
-    wrong = dataclasses.replace(right, digest="0" * 64)
-    (other,) = node.check(Required((wrong,))).missing
+    assert node.check([right], [str(seen)]) == (node.traits(), [])
+    _, (other,) = node.check([(*right[:3], "0" * 64)], [])
     assert other.startswith(f"has another checkpoint in {bench.checkpoint.path}; ")
-    (none,) = node.check(
-        Required((RequiredCheckpoint(str(tmp_path / "none"), None, None, ""),))
-    ).missing
+    _, (none,) = node.check([(str(tmp_path / "none"), None, None, "")], [])
     assert none.startswith(f"cannot read the checkpoint: {tmp_path}/none: no such directory")
 
 
@@ -396,7 +389,7 @@ def test_an_interrupted_run_leaves_no_worker_and_can_be_resumed(
     assert not [word for word in ("Traceback", "raylet", "ray::") if word in errors]
     assert answers(tmp_path) < 2 * int(LIMIT), "something is left to do"
 
-    run = bench.evaluate(demo(*NAMES), given, Watched())
+    run = bench.run(tmp_path, demo(*NAMES), limit=LIMIT)
     alone.same(run, bench.directory(tmp_path))
 
 
@@ -508,9 +501,8 @@ def test_a_machine_with_another_version_is_excluded(
         (placed,) = [message for message in first if isinstance(message, Assigned)]
         # It is not sent there again: that machine's CPU stays free, and the other has none.
         third = said(ours.start_worker(settings(bench, tmp_path / "worker.log")))
-        (inbox,) = [inbox for inbox, message in zip(heard, first, strict=True) if message is placed]
-        assert isinstance(inbox.get(timeout=PATIENCE), Ready)
-        time.sleep(2)
+        assert placed.machine == host
+        time.sleep(8)
         assert third.empty(), third.get()
     with contextlib.closing(Connection(cluster.address, tmp_path / "ray.log", 60)) as ours:
         with pytest.raises(UsageError) as refusal:

@@ -8,7 +8,7 @@ from evalsuite.errors import UsageError
 from evalsuite.report.model import columns, select
 from evalsuite.report.model.columns import CHOICES
 from evalsuite.report.model.table import Table
-from evalsuite.report.tables import run as detail
+from evalsuite.report.tables import runs as detail
 from evalsuite.report.tables import runs as grid
 from evalsuite.runs.records import Run
 from tests.builders.runs import failure, found, run, score, settings
@@ -96,7 +96,5 @@ def test_transposed_columns_are_lines() -> None:
 def test_columns_by_name() -> None:
     assert columns.chosen("speed, memory,speed") == ("speed", "memory")
     assert columns.chosen(None) == ()
-    with pytest.raises(
-        UsageError, match=r"--columns: unknown column 'sped' \(did you mean 'speed'"
-    ):
+    with pytest.raises(UsageError, match=r"--columns sped: unknown \(did you mean 'speed'"):
         columns.chosen("memory,sped")

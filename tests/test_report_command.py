@@ -12,7 +12,7 @@ import pytest
 from lxml import html
 
 from evalsuite.cli import main
-from evalsuite.cli.report import FORMATS
+from evalsuite.cli.options import FORMATS
 from tests.builders.golden import parsed
 from tests.builders.stored_runs import samples, stored
 from tests.builders.sweeps import checkpoint
@@ -76,7 +76,7 @@ def test_one_run_alone(results: Path, capfd: pytest.CaptureFixture[str]) -> None
     ("arguments", "complaint"),
     [
         (["--format", "htm"], "--format htm: unknown (did you mean 'html'?)"),
-        (["--columns", "memroy"], "--columns: unknown column 'memroy' (did you mean 'memory'?)"),
+        (["--columns", "memroy"], "--columns memroy: unknown (did you mean 'memory'?)"),
         (
             ["--benchmarks-file", "x.yaml"],
             "--benchmarks-file ",

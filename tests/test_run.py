@@ -15,10 +15,10 @@ from PIL import Image
 
 import evalsuite
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.data import data_digest
+from evalsuite.benchmarks.data.digest import data_digest
 from evalsuite.checkpoint import checkpoint
 from evalsuite.errors import UsageError
-from evalsuite.runner.resume import look
+from evalsuite.runner.run_record import look
 from evalsuite.runner.scoring import conditions_of
 from evalsuite.runs.comparable import Conditions, JudgeId
 from evalsuite.runs.journal import read_predictions
@@ -348,7 +348,7 @@ def test_failed_samples_have_reasons(bench: Bench, tmp_path: Path) -> None:
     (score,) = bench.run(tmp_path / "out", [benchmark]).scores
     assert (score.n, score.counts.failed) == (6, 5)
     (reason,) = score.failure_reasons
-    assert reason == "0, 1, 3 and 2 more: its image: 200 bytes that are not an image"
+    assert reason == "0, 1, 3 and 2 more: its image: 200 bytes: not an image in a known format"
 
 
 def test_predicting_keeps_earlier_scores(bench: Bench, tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_two_runs_of_one_checkpoint_have_different_names(tmp_path: Path) -> None
     out = io.StringIO()
     asked = Asked(benchmark="Bench", flipped=str(directory / "run@2.json"))
     show(str(directory / "run.json"), asked, tmp_path, Console(file=out, width=80))
-    assert "0 worse and 0 better than in a run@2.json" in out.getvalue()
+    assert "0 worse and 0 better than in a @2" in out.getvalue()
 
 
 def test_long_names_stay_whole_on_a_terminal(tmp_path: Path) -> None:

@@ -64,11 +64,7 @@ def test_tables_are_written_between_their_markers(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_intervals_have_the_stated_coverage() -> None:
     found = simulations.coverage(list(simulations.grid()), simulations.REPLICATES)
-    outside = [
-        (setting, share)
-        for setting, share in found
-        if share < simulations.LEAST
-    ]
+    outside = [(setting, share) for setting, share in found if share < simulations.LEAST]
     assert outside == []
 
 

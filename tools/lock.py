@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 RUN, DEV = "requirements.txt", "requirements-dev.txt"
 PYTHONS = ("3.11", "3.12", "3.13")
 PLATFORM = "x86_64-manylinux_2_28"
-SOURCE_ONLY = ("docopt", "jieba", "pylatexenc", "timeout-decorator")
+SOURCE_ONLY = ("docopt", "jieba", "pylatexenc", "timeout-decorator", "yattag")
 """Pure Python without a wheel: these build without a compiler."""
 _HEADER = "# Written by `make lock` from pyproject.toml. Do not edit.\n"
 

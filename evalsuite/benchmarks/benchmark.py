@@ -63,7 +63,6 @@ class Published:
     url: str | None = None
     """Of a table that contains everything. Either this or `repository` is set."""
     repository: str | None = None
-    """A dataset repository on the Hub."""
     revision: str = "main"
     md5: Mapping[str, str]
     """The MD5, in hex, of each table, as in VLMEvalKit: ``{AI2D_TEST: …}``."""
@@ -88,11 +87,9 @@ class Benchmark:
     """Additional arguments of the dataset's class."""
     modality: Modality
     prompt: str
-    """One of `PROMPT_FORMATS`."""
     part_prompts: Mapping[str, str] = field(default_factory=dict)
     """Prompt formats of parts of the dataset that do not use `prompt`."""
     metric: str
-    """One of `METRICS`."""
     judged_parts: tuple[str, ...] = ()
     """Parts of the dataset that only a judge can score."""
     split: str | None = None
@@ -125,6 +122,11 @@ class Benchmark:
     def prompt_of(self, part: str) -> str:
         """The prompt format of the samples of `part`."""
         return self.part_prompts.get(part, self.prompt)
+
+    @property
+    def as_published(self) -> bool:
+        """Whether its data is published data without changes."""
+        return self.published is not None and not self.modified
 
     def scorable(self, part: str) -> bool:
         """Whether the samples of `part` can be scored with `judge`."""

@@ -18,19 +18,12 @@ SETTABLE = ("frames", "max_new_tokens")
 
 
 @dataclass(frozen=True, slots=True)
-class Suite:
-    """A named list of benchmarks, in the order in which they run."""
-
-    name: str
-    benchmarks: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Catalogue:
     """All benchmarks and suites of a benchmarks file and of the files that it extends."""
 
     benchmarks: Mapping[str, Benchmark]
-    suites: Mapping[str, Suite]
+    suites: Mapping[str, tuple[str, ...]]
+    """The benchmarks of each, in the order in which they run."""
     path: Path
 
     def select(self, names: Sequence[str]) -> list[Benchmark]:
@@ -54,7 +47,7 @@ class Catalogue:
                 f"unknown suite '{name}'{nearest(name, self.suites)}; "
                 f"{self.path.name} has: {', '.join(self.suites)}"
             )
-        return self.select(self.suites[name].benchmarks)
+        return self.select(self.suites[name])
 
     def named(self, suite: str | None, names: Sequence[str]) -> list[Benchmark] | None:
         """The benchmarks of `suite` or `names`; None if neither is given. Raises `UsageError`."""
@@ -84,7 +77,7 @@ def _load(path: Path, seen: tuple[Path, ...]) -> Catalogue:
         raise UsageError(f"{path}: extends itself; remove the 'extends' line")
     file = schema.read_file(path)
     benchmarks: dict[str, Benchmark] = {}
-    suites: dict[str, Suite] = {}
+    suites: dict[str, tuple[str, ...]] = {}
     if file.extends is not None:
         base = packaged_file() if file.extends == "packaged" else path.parent / file.extends
         inherited = _load(base, (*seen, path.resolve()))
@@ -101,7 +94,7 @@ def _load(path: Path, seen: tuple[Path, ...]) -> Catalogue:
                     f"{path.name}: suite {name}: unknown benchmark '{member}'"
                     f"{nearest(member, benchmarks)}"
                 )
-        suites[name] = Suite(name, tuple(members))
+        suites[name] = tuple(members)
     return Catalogue(benchmarks, suites, path)
 
 

@@ -1,6 +1,6 @@
 """LoRA adapters saved by PEFT: their base, and whether the two fit.
 
-Only the config and the header of the weights are read. `evalsuite.smolvlm.lora_merge` merges it.
+Only the config and the header of the weights are read. `evalsuite.smolvlm.model` merges it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evalsuite.checkpoint.expected_weights import EMBEDDINGS, HEAD, canonical_name
 from evalsuite.checkpoint.json_files import read_json_object
 from evalsuite.checkpoint.locate import Place, locate
 from evalsuite.checkpoint.other_formats import adapter_conversion_command
@@ -93,20 +94,60 @@ def check_fit(adapter: Adapter, base: Weights) -> None:
 
     Only names and shapes are compared: another model of the same shape is not detected.
     """
+    stored = {canonical_name(name): tensor.shape for name, tensor in base.tensors.items()}
     weights = list(_adapted(adapter.shapes))
-    if not any(target in base.shapes for _, target, _ in weights):
+    if not any(target in stored for _, target, _ in weights):
         raise UsageError(
             f"{adapter.path}: its base {adapter.base_name} has none of the weights that the "
             f"adapter changes (first {next(iter(adapter.shapes))}); set --base to the model it was "
             "trained on"
         )
+    rows = _check_resized(adapter, stored)
     for name, target, fits in weights:
-        if target in base.shapes and not fits(adapter.shapes[name], base.shapes[target]):
+        if target not in stored:
+            continue
+        shape = stored[target]
+        if rows is not None and target in (EMBEDDINGS, HEAD):
+            shape = (rows, *shape[1:])
+        if not fits(adapter.shapes[name], shape):
             raise UsageError(
                 f"{adapter.path / WEIGHTS}: {name} with shape {adapter.shapes[name]} does not fit "
-                f"{target} with shape {base.shapes[target]} in its base {adapter.base_name}; "
+                f"{target} with shape {stored[target]} in its base {adapter.base_name}; "
                 "set --base to the model it was trained on"
             )
+
+
+def embedding_rows(shapes: Mapping[str, Shape]) -> int | None:
+    """Rows of the embeddings that an adapter replaces; None if it keeps those of its base."""
+    return next((shapes[n][0] for n, t, fits in _adapted(shapes) if _replaces(t, fits)), None)
+
+
+def changes_head(shapes: Mapping[str, Shape]) -> bool:
+    """Whether an adapter changes the embeddings or the head, which may be tied in its base."""
+    return any(target in (EMBEDDINGS, HEAD) for _, target, _ in _adapted(shapes))
+
+
+def _replaces(target: str, fits: _Fits) -> bool:
+    return target in (EMBEDDINGS, HEAD) and fits is operator.eq
+
+
+def _check_resized(adapter: Adapter, stored: Mapping[str, Shape]) -> int | None:
+    """The number of embeddings after training; raises `UsageError` if some of them are missing.
+
+    None if training added no tokens.
+    """
+    rows = embedding_rows(adapter.shapes)
+    before = stored.get(EMBEDDINGS, stored.get(HEAD, (0,)))[0]
+    if rows is None or rows <= before:
+        return None
+    replaced = {target for _, target, fits in _adapted(adapter.shapes) if _replaces(target, fits)}
+    if lacking := {EMBEDDINGS, HEAD} & stored.keys() - replaced:
+        raise UsageError(
+            f"{adapter.path}: training added {rows - before} tokens to its base "
+            f"{adapter.base_name}, but the adapter has no {min(lacking)} for them; merge it where "
+            "it was trained with merge_and_unload() and save_pretrained(), then evaluate the result"
+        )
+    return rows
 
 
 def require_peft() -> None:
@@ -156,7 +197,7 @@ def _read_shapes(directory: Path) -> Mapping[str, Shape]:
             f"{directory}: a PEFT adapter without weights (no {WEIGHTS}); copy them from where it "
             "was trained"
         )
-    shapes = read_safetensors_header(path)
+    shapes = {name: tensor.shape for name, tensor in read_safetensors_header(path).items()}
     if not shapes:
         raise UsageError(f"{path}: contains no weights; save the adapter again")
     return shapes
@@ -210,10 +251,10 @@ def _adapted(shapes: Mapping[str, Shape]) -> Iterator[tuple[str, str, _Fits]]:
     for name in shapes:
         plain = name.removeprefix("base_model.model.")
         if match := _PART.fullmatch(plain):
-            yield name, f"{match['module']}.weight", _FITS[match["part"]]
+            yield name, canonical_name(f"{match['module']}.weight"), _FITS[match["part"]]
         elif "lora_" not in plain and plain.endswith(".weight"):
             target = f"{plain.removesuffix('.weight').removesuffix('.base_layer')}.weight"
-            yield name, target, operator.eq
+            yield name, canonical_name(target), operator.eq
 
 
 _FITS: Mapping[str, _Fits] = {

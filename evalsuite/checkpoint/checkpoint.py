@@ -8,7 +8,7 @@ from its JSON files and safetensors headers alone. What makes an evaluation impo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,17 @@ from evalsuite.checkpoint.model_config import (
     read_vision_config,
 )
 from evalsuite.checkpoint.other_formats import conversion_command
-from evalsuite.checkpoint.processor import PROCESSOR_FILES, missing_files, read_processor
+from evalsuite.checkpoint.processor import (
+    PROCESSOR_FILES,
+    START,
+    TOKENIZER,
+    has_image_settings,
+    has_tokenizer,
+    read_processor,
+)
 from evalsuite.checkpoint.weights import INDEX, SINGLE, Weights, read_weights
 from evalsuite.errors import UsageError
-from evalsuite.system.hashing import file_digest
+from evalsuite.system.hashing import FileIdentity, Stamp, identify, read_stamp
 
 GENERATION_CONFIG = "generation_config.json"
 _MODEL_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
@@ -49,12 +56,17 @@ class Checkpoint:
     base: str | None = None
     """The name of that base in ``--base`` or in the adapter's config."""
     processor_path: Path
-    """The directory with tokenizer and image processor: that of ``--processor``, else `path`, or
-    `base_path` for an adapter without a processor."""
+    """The directory with the image settings: that of ``--processor``, else `path`, or `base_path`
+    for an adapter without them."""
+    tokenizer_path: Path
+    """The directory with the tokenizer: `path`, or `base_path`, or that of ``--processor``, the
+    first that has one."""
     family: Family
     architecture: str
     digest: str
     """SHA-256, in hex, of the weights and every file that changes a prediction."""
+    files: tuple[FileIdentity, ...] = field(default=(), repr=False, compare=False)
+    """These files, as they were when they were digested."""
     parameters: int
     tile_size: int
     """Pixels per tile edge."""
@@ -64,6 +76,8 @@ class Checkpoint:
     splits_images: bool
     chat_template: str | None = field(repr=False)
     """Jinja; used by ``--prompts native``."""
+    has_start_token: bool = True
+    """Whether the tokenizer has ``<|im_start|>``, with which VLMEvalKit's prompts begin."""
     step: int | None
     """Training step, from the directory's name or trainer_state.json."""
     warnings: tuple[str, ...] = ()
@@ -102,10 +116,11 @@ def _read(
     cache: Path | None,
 ) -> Checkpoint:
     model = place if adapter is None else adapter.base
+    named = None if processor is None else locate(processor, PROCESSOR_FILES)
+    own = [place.path] if adapter is None else [place.path, adapter.base.path]
+    before = _stamps(own if named is None else [*own, named.path])
     config, family, weights = _read_model(model)
-    if adapter is not None:
-        check_fit(adapter, weights)
-    processor_place, doubts = _find_processor(place, processor, adapter)
+    images, words = _find_processor(own, None if named is None else named.path)
     generation = model.path / GENERATION_CONFIG
     parts = Parts(
         path=model.path,
@@ -113,23 +128,34 @@ def _read(
         vision=read_vision_config(config, model.path / CONFIG),
         weights=weights,
         generation=read_json_object(generation) if generation.exists() else None,
-        processor=read_processor(processor_place.path),
+        processor=read_processor(images, words),
     )
     require_consistent(parts)
+    if adapter is not None:
+        check_fit(adapter, weights)
     files = [model.path / CONFIG, *weights.files, *parts.processor.files]
     files += [] if parts.generation is None else [generation]
     files += [] if adapter is None else adapter.files
-    base_warnings = () if adapter is None else adapter.base.warnings
+    identities = _identify(files, before, cache)
+    places = [
+        place,
+        *([] if adapter is None else [adapter.base]),
+        *([] if named is None else [named]),
+    ]
+    doubts = [warning for found in places for warning in found.warnings]
+    doubts += [] if named is None else _unused_words(named.path, words)
     return Checkpoint(
         name=safe_name(place.name if name is None else name),
         source=source,
         path=place.path,
         base_path=None if adapter is None else adapter.base.path,
         base=None if adapter is None else adapter.base_name,
-        processor_path=processor_place.path,
+        processor_path=images,
+        tokenizer_path=words,
         family=family,
         architecture=ARCHITECTURES[family],
-        digest=_digest(files, cache),
+        digest=_digest(identities),
+        files=identities,
         parameters=weights.parameters,
         tile_size=parts.processor.tile_size,
         tokens_per_tile=parts.vision.tokens_per_tile,
@@ -137,7 +163,8 @@ def _read(
         splits_images=parts.processor.splits_images,
         step=_step(place.path),
         chat_template=parts.processor.chat_template,
-        warnings=(*place.warnings, *base_warnings, *doubts, *find_warnings(parts)),
+        has_start_token=START in parts.processor.tokens,
+        warnings=(*doubts, *find_warnings(parts)),
     )
 
 
@@ -149,22 +176,26 @@ def _find_adapter(place: Place, source: str, base: str | None) -> Adapter | None
     return None
 
 
-def _find_processor(
-    place: Place, named: str | None, adapter: Adapter | None
-) -> tuple[Place, tuple[str, ...]]:
-    """The directory of the processor, and warnings about it."""
-    if named is not None:
-        found = locate(named, PROCESSOR_FILES)
-        return found, found.warnings
-    missing = missing_files(place.path)
-    if adapter is None or not missing:
-        return place, ()
-    present = [name for name in PROCESSOR_FILES if (place.path / name).exists()]
-    if not present:
-        return adapter.base, ()
-    return adapter.base, (
-        f"the adapter has {present[0]} but no {' and no '.join(missing)}: the base's processor is "
-        "used; to use another one, set --processor",
+def _find_processor(own: Sequence[Path], named: Path | None) -> tuple[Path, Path]:
+    """The directories of the image settings and of the tokenizer.
+
+    `own` are those of the checkpoint and its base, `named` is that of ``--processor``. It replaces
+    image settings. It never replaces a tokenizer: the weights know only their own.
+    """
+    last = own[0] if named is None else named
+    images = named or next(filter(has_image_settings, own), last)
+    return images, next(filter(has_tokenizer, own), last)
+
+
+def _unused_words(named: Path, words: Path) -> list[str]:
+    """A warning if the tokenizer in `named` is another one than that in `words`, which is used."""
+    if words == named or not has_tokenizer(named):
+        return []
+    same = (named / TOKENIZER).read_bytes() == (words / TOKENIZER).read_bytes()
+    return (
+        []
+        if same
+        else [f"the tokenizer in {words} is used; that of --processor differs and is not used"]
     )
 
 
@@ -200,9 +231,28 @@ def _step(path: Path) -> int | None:
     return step if isinstance(step, int) else None
 
 
-def _digest(files: Iterable[Path], cache: Path | None) -> str:
+def _stamps(directories: Iterable[Path]) -> dict[Path, Stamp]:
+    """The stamps of all files in `directories`."""
+    paths = (path for directory in directories for path in directory.iterdir() if path.is_file())
+    return {path: read_stamp(path) for path in paths}
+
+
+def _identify(
+    files: Iterable[Path], before: Mapping[Path, Stamp], cache: Path | None
+) -> tuple[FileIdentity, ...]:
+    """Digest `files`; raises `UsageError` for one that has not the stamp in `before`."""
+    found = tuple(identify(path, cache=cache) for path in sorted(files, key=lambda p: p.name))
+    for file in found:
+        if before.get(file.path) != file.stamp:
+            raise UsageError(
+                f"{file.path}: changed while it was read; wait until it is complete, then rerun"
+            )
+    return found
+
+
+def _digest(files: Iterable[FileIdentity]) -> str:
     """Digest file names and contents, so that a copy in another directory has the same digest."""
     digest = hashlib.sha256()
-    for path in sorted(files, key=lambda p: p.name):
-        digest.update(f"{path.name}\0{file_digest(path, cache=cache)}\n".encode())
+    for file in files:
+        digest.update(f"{file.path.name}\0{file.digest}\n".encode())
     return digest.hexdigest()

@@ -11,13 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalsuite.checkpoint.model_config import CONFIG, VisionConfig, read_vocabulary_size
+from evalsuite.checkpoint import weight_checks
+from evalsuite.checkpoint.expected_weights import stated_sizes
+from evalsuite.checkpoint.model_config import CONFIG, VisionConfig
 from evalsuite.checkpoint.processor import END_OF_UTTERANCE, Processor
 from evalsuite.checkpoint.weights import INDEX, SINGLE, Weights
 from evalsuite.errors import UsageError
 
 PADDING_ROWS = 1024
 """Embeddings without a token that are still explained by padding to a round number."""
+_PROMPT_TOKENS = {
+    "image_token": "<image>",
+    "fake_image_token": "<fake_token_around_image>",
+    "global_image_token": "<global-img>",
+}
+"""By their keys in tokenizer_config.json."""
+_TILE_TOKEN = "<row_{}_col_{}>"
+_DEFAULT_IMAGE_TOKEN_ID = 128257  # the default of transformers
 _TEMPLATE_MARKS = ("<image>", END_OF_UTTERANCE, "Assistant:")
 
 
@@ -47,23 +57,60 @@ def find_warnings(parts: Parts) -> tuple[str, ...]:
     return tuple(message for check in _WARNINGS for message in check(parts))
 
 
-def _vocabulary_size(parts: Parts) -> Iterator[str]:
-    stated, stored = read_vocabulary_size(parts.config), parts.weights.embedding_rows
-    if stated is not None and stored not in (None, stated):
+def _weights(parts: Parts) -> Iterator[str]:
+    for check in weight_checks.ERRORS:
+        yield from (f"{parts.path}: {said}" for said in check(parts.config, parts.weights))
+
+
+def _weight_doubts(parts: Parts) -> Iterator[str]:
+    for check in weight_checks.WARNINGS:
+        yield from check(parts.config, parts.weights)
+
+
+def _prompt_tokens(parts: Parts) -> Iterator[str]:
+    """The tokens that prompts are made of: without one, its text would become other tokens."""
+    tokens, remedy = parts.processor.tokens, "use the tokenizer of a SmolVLM model"
+    for key, token in _PROMPT_TOKENS.items():
+        named = parts.processor.named.get(key, token)
+        named = named.get("content") if isinstance(named, dict) else named
+        if token not in tokens or named != token:
+            other = f"; its {key} is {named}" if named != token else ""
+            yield (
+                f"{parts.path}: the tokenizer has no token {token}, of which prompts are made"
+                f"{other}; {remedy}"
+            )
+    if parts.processor.splits_images and _TILE_TOKEN.format(1, 1) not in tokens:
         yield (
-            f"{parts.path}: vocab_size is {stated:,} in {CONFIG}, but the weights have {stored:,} "
-            "embeddings; the files are from different models: copy both from the same one"
+            f"{parts.path}: images are split, but the tokenizer has no token "
+            f"{_TILE_TOKEN.format(1, 1)}; {remedy}, or set do_image_splitting to false"
+        )
+    stated = parts.config.get("image_token_id", _DEFAULT_IMAGE_TOKEN_ID)
+    if stated != (found := tokens.get("<image>")):
+        yield (
+            f"{parts.path}: image_token_id is {stated} in {CONFIG}, but <image> is {found} in the "
+            "tokenizer; use the files of one checkpoint"
+        )
+
+
+def _tokens_per_tile(parts: Parts) -> Iterator[str]:
+    processor, vision = parts.processor, parts.vision
+    made = (processor.tile_size // vision.patch_size) ** 2 // vision.scale_factor**2
+    if made != processor.image_seq_len:
+        yield (
+            f"{parts.path}: the processor counts {processor.image_seq_len} tokens per tile "
+            f"(image_seq_len), but the model makes {made} of a tile of {processor.tile_size} "
+            "pixels; use the files of one checkpoint"
         )
 
 
 def _end_of_answer(parts: Parts) -> Iterator[str]:
     end = parts.processor.tokens.get(END_OF_UTTERANCE)
-    if parts.processor.tokens and end is None:
+    if end is None:
         yield f"the tokenizer has no {END_OF_UTTERANCE}: answers may run to the token limit"
         return
     stops = (parts.generation or {}).get("eos_token_id")
     ids = stops if isinstance(stops, list) else [stops]
-    if stops is None or (end is not None and end not in ids):
+    if stops is None or end not in ids:
         found = "no generation_config.json"
         if parts.generation is not None:
             found = f"eos_token_id in generation_config.json is {stops}"
@@ -74,13 +121,11 @@ def _end_of_answer(parts: Parts) -> Iterator[str]:
 
 
 def _embeddings(parts: Parts) -> Iterator[str]:
-    rows = read_vocabulary_size(parts.config) or parts.weights.embedding_rows
+    rows = stated_sizes(parts.config)[0]["vocab_size"]
     size = parts.processor.tokenizer_size
-    if rows is None or size is None:
-        return
     counts = f"the tokenizer has {size:,} tokens and the model {rows:,} embeddings"
     if size > rows:
-        yield f"{counts}: a prompt with a token that has no embedding crashes"
+        yield f"{counts}: a sample whose prompt has a token without an embedding fails"
     elif rows - size > PADDING_ROWS:
         yield f"{counts}, more than padding explains: they may not belong together"
 
@@ -100,11 +145,10 @@ def _tiles(parts: Parts) -> Iterator[str]:
             f"the processor makes tiles of {processor.tile_size} pixels, but the vision encoder "
             f"was made for {vision.image_size}"
         )
-    if processor.image_seq_len != vision.tokens_per_tile:
-        yield (
-            f"the processor counts {processor.image_seq_len} tokens per tile (image_seq_len), but "
-            f"the model makes {vision.tokens_per_tile}"
-        )
+    tiles = -(-processor.longest_edge // processor.tile_size)
+    last = _TILE_TOKEN.format(tiles, tiles)
+    if processor.splits_images and last not in processor.tokens:
+        yield f"images are cut into up to {tiles} x {tiles} tiles, but the tokenizer has no {last}"
     if processor.longest_edge % processor.tile_size:
         yield (
             f"images are resized to a longest edge of {processor.longest_edge} pixels, which is "
@@ -117,5 +161,12 @@ def _two_sets_of_weights(parts: Parts) -> Iterator[str]:
         yield f"both {SINGLE} and {INDEX} exist: the first is evaluated, as in transformers"
 
 
-_ERRORS = (_vocabulary_size,)
-_WARNINGS = (_end_of_answer, _embeddings, _chat_template, _tiles, _two_sets_of_weights)
+def _two_files(parts: Parts) -> Iterator[str]:
+    yield from parts.processor.doubts
+
+
+_ERRORS = (_weights, _prompt_tokens, _tokens_per_tile)
+_WARNINGS = (
+    *(_end_of_answer, _embeddings, _chat_template, _tiles, _two_sets_of_weights),
+    *(_weight_doubts, _two_files),
+)

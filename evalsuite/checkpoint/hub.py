@@ -35,22 +35,14 @@ class HubId:
         return self.repo if self.revision is None else f"{self.repo}@{self.revision}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """A model's files in the local Hub cache."""
-
-    path: Path
-    warnings: tuple[str, ...] = ()
-
-
 def parse_hub_id(source: str) -> HubId | None:
     """`source` as a Hub id; None if it does not have the form of one."""
     match = _ID.fullmatch(source)
     return HubId(repo=match["repo"], revision=match["revision"]) if match else None
 
 
-def download(model: HubId, patterns: Sequence[str]) -> Snapshot:
-    """Download the top-level files of `model` that match `patterns`; no code is downloaded.
+def download(model: HubId, patterns: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
+    """Download the top-level files of `model` that match `patterns`; return folder and warnings.
 
     Uses the cached files, with a warning, if the Hub cannot be reached. Raises `UsageError` if the
     model does not exist, is not accessible, or is neither reachable nor cached.
@@ -83,12 +75,10 @@ def download(model: HubId, patterns: Sequence[str]) -> Snapshot:
     except problems as error:
         raise UsageError(f"{model}: {_explain(model, unreachable or error)}") from error
     if unreachable is None or isinstance(unreachable, OfflineModeIsEnabled):
-        return Snapshot(path=Path(path))
+        return Path(path), ()
     reason = one_line(unreachable, with_type=True)
-    return Snapshot(
-        path=Path(path),
-        warnings=(f"{model}: could not be checked on the Hub ({reason}); the cached copy is used",),
-    )
+    warning = f"{model}: could not be checked on the Hub ({reason}); the cached copy is used"
+    return Path(path), (warning,)
 
 
 def _http_error() -> type[Exception]:

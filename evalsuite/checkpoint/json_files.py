@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
 
 from evalsuite.errors import UsageError
-from evalsuite.system.files import read_json
+from evalsuite.system.files import open_regular, read_json
 
 LFS_POINTER = b"version https://git-lfs"
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """Read the JSON object in `path`; raises `UsageError` for any other content."""
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         refuse_lfs_pointer(path, file.read(len(LFS_POINTER)))
     value = read_json(path, "copy or download it again")
     if not isinstance(value, dict):

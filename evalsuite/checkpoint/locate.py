@@ -53,8 +53,8 @@ def locate(source: str, patterns: Sequence[str]) -> Place:
     misspelt = STEP.fullmatch(path.name) or path.parent.is_dir()
     if model is None or (model.revision is None and misspelt):
         raise UsageError(_missing(source, path, model))
-    snapshot = download(model, patterns)
-    return Place(path=snapshot.path, name=model.name, hub=model, warnings=snapshot.warnings)
+    folder, warnings = download(model, patterns)
+    return Place(path=folder, name=model.name, hub=model, warnings=warnings)
 
 
 def expand(source: str) -> list[str]:

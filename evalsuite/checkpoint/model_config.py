@@ -43,8 +43,12 @@ def read_family(config: Mapping[str, Any], path: Path) -> Family:
     listed = config.get("architectures") or []
     named = listed[0] if isinstance(listed, list) and listed else None
     for family, architecture in ARCHITECTURES.items():
-        if model_type in (family, None) and named in (architecture, None) and (model_type or named):
+        if model_type == family and named in (architecture, None):
             return family
+        if model_type is None and named == architecture:
+            raise UsageError(
+                f'{path}: no model_type, by which transformers loads; add "model_type": "{family}"'
+            )
     known = " and ".join(ARCHITECTURES.values())
     raise UsageError(
         f"{path}: {named or 'a model'} (model_type {model_type!r}) is not supported; "
@@ -70,13 +74,6 @@ def read_vision_config(config: Mapping[str, Any], path: Path) -> VisionConfig:
             f"copy {CONFIG} from where the model was trained"
         )
     return vision
-
-
-def read_vocabulary_size(config: Mapping[str, Any]) -> int | None:
-    """The number of token embeddings that `config` states; None if it states none."""
-    text = config.get("text_config")
-    size = text.get("vocab_size") if isinstance(text, dict) else None
-    return size if isinstance(size, int) else None
 
 
 def _positive(value: object, key: str, path: Path) -> int:

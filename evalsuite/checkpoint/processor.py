@@ -6,31 +6,34 @@ processor_config.json, which takes precedence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalsuite.checkpoint.json_files import read_json_object, read_optional_object
 from evalsuite.errors import UsageError
+from evalsuite.system.files import MAX_JSON_BYTES, read_bytes
 
 IMAGE_FILES = ("preprocessor_config.json", "processor_config.json")
-TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model")
-PROCESSOR_FILES = (
-    *IMAGE_FILES,
-    "video_preprocessor_config.json",
-    *TOKENIZER_FILES,
+TOKENIZER = "tokenizer.json"
+_OLD_TOKENIZERS = ("vocab.json", "tokenizer.model", "vocab.txt")
+_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
+_WORD_FILES = (
+    TOKENIZER,
+    *_OLD_TOKENIZERS,
     "merges.txt",
-    "vocab.txt",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    "chat_template.jinja",
-    "chat_template.json",
+    *_TEMPLATE_FILES,
 )
+PROCESSOR_FILES = (*IMAGE_FILES, "video_preprocessor_config.json", *_WORD_FILES)
 """All files a processor may be loaded from: each of them can change a prompt."""
 _DEFAULT_IMAGE_SEQ_LEN = 169  # the default of transformers
 END_OF_UTTERANCE = "<end_of_utterance>"
+START = "<|im_start|>"
+"""The first token of VLMEvalKit's prompts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,47 +49,88 @@ class Processor:
     image_seq_len: int
     """Tokens per tile, as the processor counts them."""
     tokens: Mapping[str, int]
-    """Id by token; empty for a tokenizer in another format than tokenizer.json or vocab.json."""
+    """Id by token."""
+    named: Mapping[str, object]
+    """Special tokens by key, as in tokenizer_config.json."""
     chat_template: str | None
+    doubts: tuple[str, ...]
+    """Files that contradict each other, and which of them is used."""
 
     @property
-    def tokenizer_size(self) -> int | None:
-        """The largest token id plus one; None if the tokens are unknown."""
-        return max(self.tokens.values()) + 1 if self.tokens else None
+    def tokenizer_size(self) -> int:
+        """The largest token id plus one."""
+        return max(self.tokens.values(), default=-1) + 1
 
 
-def read_processor(directory: Path) -> Processor:
-    """Read the processor in `directory`. Raises `UsageError` if files are missing or unreadable."""
-    _require_files(directory)
-    source, image = _image_settings(directory)
-    outer = read_optional_object(directory / "processor_config.json")
+def read_processor(images: Path, words: Path) -> Processor:
+    """Read the image settings in `images`, and tokenizer and chat template in `words`.
+
+    The chat template of `images` is used if `words` has none. Raises `UsageError` if files are
+    missing or unreadable.
+    """
+    _require_files(images, words)
+    source, image = _image_settings(images)
+    outer = read_optional_object(images / "processor_config.json")
+    templates = _chat_templates(words) or _chat_templates(images)
+    tokenizer_config = read_optional_object(words / "tokenizer_config.json")
+    extra = tokenizer_config.get("extra_special_tokens")
+    files = [images / n for n in PROCESSOR_FILES if n not in _WORD_FILES]
+    files += [words / n for n in _WORD_FILES]
+    files += [path for path, _ in templates[:1]]
     return Processor(
-        files=tuple(directory / n for n in PROCESSOR_FILES if (directory / n).exists()),
+        files=tuple(dict.fromkeys(path for path in files if path.exists())),
         tile_size=_longest_edge(image, "max_image_size", source),
         longest_edge=_longest_edge(image, "size", source),
         splits_images=image.get("do_image_splitting", True) is not False,
-        image_seq_len=outer.get("image_seq_len", _DEFAULT_IMAGE_SEQ_LEN),
-        tokens=_tokens(directory),
-        chat_template=_chat_template(directory, outer),
+        image_seq_len=_image_seq_len(outer, images),
+        tokens=_tokens(words),
+        named=tokenizer_config | (extra if isinstance(extra, dict) else {}),
+        chat_template=templates[0][1] if templates else None,
+        doubts=(*_two_image_settings(images), *_two_templates(templates)),
     )
 
 
-def missing_files(directory: Path) -> list[str]:
-    """The missing files of `directory`: of the tokenizer and of the image settings."""
-    return [
-        " or ".join(group[:2])
-        for group in (TOKENIZER_FILES, IMAGE_FILES)
-        if not any((directory / name).exists() for name in group)
-    ]
+def read_image_seq_len(directory: Path) -> int:
+    """Tokens per tile, as the processor in `directory` counts them; raises `UsageError`."""
+    return _image_seq_len(read_optional_object(directory / "processor_config.json"), directory)
 
 
-def _require_files(directory: Path) -> None:
-    if missing := missing_files(directory):
+def has_tokenizer(directory: Path) -> bool:
+    """Whether `directory` has a tokenizer in the format that is supported."""
+    return (directory / TOKENIZER).exists()
+
+
+def has_image_settings(directory: Path) -> bool:
+    """Whether `directory` has a file that may state how images are cut."""
+    return any((directory / name).exists() for name in IMAGE_FILES)
+
+
+def _require_files(images: Path, words: Path) -> None:
+    old = [name for name in _OLD_TOKENIZERS if (words / name).exists()]
+    if not has_tokenizer(words) and old:
         raise UsageError(
-            f"{directory}: no processor (no {'; no '.join(missing)}). The Trainer saves it only "
+            f"{words}: no {TOKENIZER}, only {old[0]}, which does not state how text is split into "
+            f"words; copy {TOKENIZER} from the base model if its tokens are the same, otherwise "
+            "save the tokenizer with which the model was trained with save_pretrained()"
+        )
+    missing = [] if has_tokenizer(words) else [TOKENIZER]
+    missing += [] if has_image_settings(images) else [" or ".join(IMAGE_FILES)]
+    if missing:
+        raise UsageError(
+            f"{images}: no processor (no {'; no '.join(missing)}). The Trainer saves it only "
             "with processing_class; to use the base model's, set --processor PATH or "
             "--processor org/name"
         )
+
+
+def _image_seq_len(settings: Mapping[str, Any], directory: Path) -> int:
+    value = settings.get("image_seq_len", _DEFAULT_IMAGE_SEQ_LEN)
+    if not isinstance(value, int) or value <= 0:
+        raise UsageError(
+            f"{directory / 'processor_config.json'}: image_seq_len is {value!r}, not a number of "
+            "tokens; copy the file from the base model"
+        )
+    return value
 
 
 def _image_settings(directory: Path) -> tuple[Path, Mapping[str, Any]]:
@@ -114,14 +158,35 @@ def _longest_edge(image: Mapping[str, Any], key: str, source: Path) -> int:
     return edge
 
 
+def _two_image_settings(directory: Path) -> Iterator[str]:
+    """Whether the two files of image settings differ: the older may be stale."""
+    nested = read_optional_object(directory / "processor_config.json").get("image_processor")
+    older = read_optional_object(directory / "preprocessor_config.json")
+    if isinstance(nested, dict) and (
+        keys := sorted(k for k in nested.keys() & older.keys() if nested[k] != older[k])
+    ):
+        yield (
+            f"preprocessor_config.json and processor_config.json differ in {', '.join(keys)}: the "
+            "latter is used, as in transformers"
+        )
+
+
+def _two_templates(templates: Sequence[tuple[Path, str]]) -> Iterator[str]:
+    """Whether there are several chat templates, of which the first is used."""
+    for path, template in templates[1:]:
+        if template != templates[0][1]:
+            yield (
+                f"the chat templates in {templates[0][0].name} and {path.name} differ: the former "
+                "is used, as in transformers"
+            )
+
+
 def _tokens(directory: Path) -> dict[str, int]:
     """Id by token, for the vocabulary and all added tokens."""
-    path = directory / "tokenizer.json"
-    whole = read_optional_object(path)
+    path = directory / TOKENIZER
+    whole = read_json_object(path)
     try:
-        vocabulary = (
-            whole["model"]["vocab"] if whole else read_optional_object(directory / "vocab.json")
-        )
+        vocabulary = whole["model"]["vocab"]
         if isinstance(vocabulary, list):  # unigram: [token, log probability] by id
             vocabulary = {pair[0]: index for index, pair in enumerate(vocabulary)}
         tokens = {str(token): int(index) for token, index in vocabulary.items()}
@@ -133,21 +198,24 @@ def _tokens(directory: Path) -> dict[str, int]:
     return tokens
 
 
-def _chat_template(directory: Path, processor_config: Mapping[str, Any]) -> str | None:
-    """The chat template, in the order of precedence of transformers."""
+def _chat_templates(directory: Path) -> list[tuple[Path, str]]:
+    """The chat templates of `directory` by file, in the order of precedence of transformers."""
     jinja = directory / "chat_template.jinja"
-    candidates = (
-        processor_config.get("chat_template"),
-        read_optional_object(directory / "chat_template.json").get("chat_template"),
-        jinja.read_text(encoding="utf-8", errors="replace") if jinja.exists() else None,
-        read_optional_object(directory / "tokenizer_config.json").get("chat_template"),
-    )
-    for template in candidates:
+    found: list[tuple[Path, object]] = []
+    for name in ("processor_config.json", "chat_template.json"):
+        path = directory / name
+        found.append((path, read_optional_object(path).get("chat_template")))
+    if jinja.exists():
+        found.append((jinja, read_bytes(jinja, MAX_JSON_BYTES).decode(errors="replace")))
+    path = directory / "tokenizer_config.json"
+    found.append((path, read_optional_object(path).get("chat_template")))
+    templates = []
+    for path, template in found:
         if isinstance(template, dict):  # several, by name
             template = template.get("default")
         if isinstance(template, list):  # an older form of the same
             named = [t for t in template if isinstance(t, dict) and t.get("name") == "default"]
             template = named[0].get("template") if named else None
         if isinstance(template, str):
-            return template
-    return None
+            templates.append((path, template))
+    return templates

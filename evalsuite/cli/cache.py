@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalsuite.cli.app import MACHINE_PANEL, app
-from evalsuite.errors import UsageError, nearest
+from evalsuite.errors import UsageError, check_known
 
 if TYPE_CHECKING:
     from evalsuite.benchmarks.data.cache import Deleted
@@ -39,18 +39,12 @@ def cache(
     from rich.console import Console
 
     from evalsuite.benchmarks.data import cache as store
-    from evalsuite.benchmarks.data.sizes import read_size
-    from evalsuite.report.format import listed
     from evalsuite.report.tables.data import cache as cache_table
     from evalsuite.report.writers.terminal import print_grid
 
     console = Console()
     for name in kinds or ():
-        if name not in store.KINDS:
-            raise UsageError(
-                f"cache {name}: unknown kind{nearest(name, store.KINDS)}; "
-                f"expected {listed(list(store.KINDS))}"
-            )
+        check_known("cache", name, store.KINDS)
     if empty and limit is not None:
         raise UsageError("--empty and --limit cannot be combined")
     if limit is not None and kinds:
@@ -58,7 +52,7 @@ def cache(
     if empty:
         console.print(_summary(store.empty(kinds or list(store.KINDS))), soft_wrap=True)
     if limit is not None:
-        console.print(_summary(store.prune(read_size(limit, "--limit"))), soft_wrap=True)
+        console.print(_summary(store.prune(store.read_size(limit, "--limit"))), soft_wrap=True)
     chosen = [kind for kind in store.kinds() if not kinds or kind.name in kinds]
     print_grid(cache_table(chosen), console)
 

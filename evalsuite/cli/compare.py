@@ -8,10 +8,8 @@ from typing import Annotated
 import typer
 
 from evalsuite.cli.app import app
-from evalsuite.cli.options import Names, Output, ResultsDir, names
+from evalsuite.cli.options import Format, Names, Output, ResultsDir, names
 from evalsuite.errors import UsageError
-
-FORMATS = ("table", "markdown", "html", "json", "csv")
 
 
 @app.command(rich_help_panel="Compare")
@@ -41,9 +39,7 @@ def compare(
         Path | None,
         typer.Option(metavar="FILE", help="Write every changed prediction to FILE as JSON lines."),
     ] = None,
-    format_: Annotated[
-        str, typer.Option("--format", help="table, markdown, html, json or csv.")
-    ] = "table",
+    format_: Format = "table",
     output: Output = None,
     output_dir: ResultsDir = Path("results"),
 ) -> None:
@@ -58,17 +54,16 @@ def compare(
     from evalsuite.comparison.selection import find_lead
     from evalsuite.report.tables import comparison as tables
     from evalsuite.report.writers import comparison as writers
-    from evalsuite.report.writers.output import check_format, write_grids
+    from evalsuite.report.writers.output import write_grids
     from evalsuite.runs.find import find_sides
-    from evalsuite.system.files import write_atomically
+    from evalsuite.system.files import write_output
 
-    check_format(format_, FORMATS)
     if group and (samples or samples_file):
         raise UsageError("--samples and --samples-file need one run per side, without --group")
     ours, theirs = find_sides(baseline, candidate, output_dir, group=group)
     comparison = compare(ours, theirs, names(benchmarks))
     if samples_file is not None:
-        write_atomically(samples_file, writers.changed_answers(comparison))
+        write_output(samples_file, writers.changed_answers(comparison))
     lead = find_lead(comparison, output_dir)
     plain = {
         "json": lambda: writers.to_json(comparison, lead),

@@ -9,15 +9,13 @@ from typing import Annotated
 import typer
 
 from evalsuite.cli.app import app
-from evalsuite.cli.options import Output, ResultsDir, Runs
+from evalsuite.cli.options import Format, Output, ResultsDir, Runs
 
 
 @app.command(rich_help_panel="Show")
 def curve(
     runs: Runs = None,
-    format_: Annotated[
-        str, typer.Option("--format", help="table, markdown, html, csv or json.")
-    ] = "table",
+    format_: Format = "table",
     output: Output = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also plot the curves into this directory.")
@@ -33,10 +31,8 @@ def curve(
     """
     from evalsuite.comparison.learning_curves import curves
     from evalsuite.report.writers import curve as writers
-    from evalsuite.report.writers.output import check_format
     from evalsuite.runs.find import find
 
-    check_format(format_, writers.FORMATS)
     found = curves(find(runs or [], output_dir))
     writers.write(found, format_, output)
     if plot is not None:

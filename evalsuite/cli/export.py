@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from evalsuite.cli.app import app, note
-from evalsuite.cli.options import ResultsDir, Runs, to
+from evalsuite.cli.options import ResultsDir, Runs, formats, to
 
 
 @app.command(rich_help_panel="Show")
 def export(
     runs: Runs = None,
-    format_: Annotated[str, typer.Option("--format", help="lm-eval.")] = "lm-eval",
+    format_: Annotated[str, formats("lm-eval")] = "lm-eval",  # noqa: ARG001 - the only one
     output: Annotated[
         Path | None, to("Directory of the files. \\[default: lm-eval in the results]", "DIR")
     ] = None,
@@ -26,10 +24,8 @@ def export(
     lm-evaluation-harness writes them, with scores from 0 to 1.
     """
     from evalsuite.report.export import lm_eval
-    from evalsuite.report.writers.output import check_format
     from evalsuite.runs.find import find
 
-    check_format(format_, ("lm-eval",))
     found = find(runs or [], output_dir)
     for path in lm_eval.write(found, output or output_dir / "lm-eval", note):
         print(path)

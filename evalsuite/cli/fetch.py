@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from evalsuite.benchmarks.benchmark import Benchmark
-    from evalsuite.benchmarks.data import Missing
+    from evalsuite.benchmarks.data.fetch import Missing
 
 
 @app.command(rich_help_panel=MACHINE_PANEL)
@@ -32,10 +32,10 @@ def fetch(
     from rich.console import Console
 
     from evalsuite.benchmarks.catalogue import load
-    from evalsuite.benchmarks.data import missing
-    from evalsuite.report.format import counted
+    from evalsuite.benchmarks.data.fetch import missing
     from evalsuite.report.tables.data import downloads
     from evalsuite.report.writers.terminal import print_grid
+    from evalsuite.system.text import counted
 
     console = Console(stderr=True)
     known = load(benchmarks_file)
@@ -55,18 +55,19 @@ def _fetch(
     asked: list[Benchmark], wanted: list[Missing], *, yes: bool, verify: bool
 ) -> list[tuple[str, str]]:
     """Download and prepare data; returns benchmarks with their errors."""
-    from evalsuite.benchmarks import data
+    from evalsuite.benchmarks.data.fetch import fetch as download
+    from evalsuite.benchmarks.data.locate import locate
     from evalsuite.report.progress import downloads
     from evalsuite.runs.records import Failure
 
     reachable = [item for item in wanted if item.unreachable is None]
     with downloads.make() as progress:
-        failures = data.fetch(reachable, yes=yes, on_step=progress.say)
+        failures = download(reachable, yes=yes, on_step=progress.say)
         # Other benchmarks with the same data need no second look.
         names_wanted = {item.benchmark.name for item in wanted}
         for benchmark in asked:
             if benchmark.name not in names_wanted:
-                found = data.locate(benchmark, None, verify=verify, on_step=progress.say)
+                found = locate(benchmark, None, verify=verify, on_step=progress.say)
                 failures += [found] if isinstance(found, Failure) else []
     unreachable = [item for item in wanted if item.unreachable is not None]
     return [

@@ -25,7 +25,7 @@ from evalsuite.cli.options import (
 )
 from evalsuite.errors import REGRESSION, DiskError, UsageError
 from evalsuite.runner.config import OPTIONS, RunConfig
-from evalsuite.system.files import write_atomically
+from evalsuite.system.files import write_output
 
 if TYPE_CHECKING:
     from evalsuite.report.tables.gate import GateReport
@@ -142,7 +142,7 @@ def gate(
         found = find_one(str(candidate), config.output_dir)
     else:
         from evalsuite.report.progress import runs
-        from evalsuite.runner.candidate import run_like
+        from evalsuite.runner.session import run_like
 
         asked = dataclasses.replace(config, ckpt=(ckpt,))
         with runs.make() as shown:
@@ -205,11 +205,11 @@ def _write(
     if junit is not None:
         from evalsuite.report.export.junit import to_junit
 
-        write_atomically(junit, to_junit(report))
+        write_output(junit, to_junit(report))
     if json is not None:
         from evalsuite.report.writers.gate_json import to_json
 
-        write_atomically(json, to_json(report))
+        write_output(json, to_json(report))
     if summary is not None:
         append(summary, to_markdown(report))
     if github and (step_summary := os.environ.get("GITHUB_STEP_SUMMARY")):

@@ -8,9 +8,7 @@ from typing import Annotated
 import typer
 
 from evalsuite.cli.app import app
-from evalsuite.cli.options import BenchmarksFile, Output, ResultsDir
-
-FORMATS = ("table", "markdown", "html", "csv", "json")
+from evalsuite.cli.options import BenchmarksFile, Format, Output, ResultsDir
 
 
 @app.command(name="list", rich_help_panel="Show")
@@ -18,9 +16,7 @@ def list_(
     what: Annotated[
         str, typer.Argument(metavar="[benchmarks|suites|runs]", help="What to list.")
     ] = "benchmarks",
-    format_: Annotated[
-        str, typer.Option("--format", help="table, markdown, html, csv or json.")
-    ] = "table",
+    format_: Format = "table",
     output: Output = None,
     output_dir: ResultsDir = Path("results"),
     benchmarks_file: BenchmarksFile = None,
@@ -29,10 +25,9 @@ def list_(
     from evalsuite.report.model.column import to_records
     from evalsuite.report.tables.listing import listing
     from evalsuite.report.writers.csv import to_csv
-    from evalsuite.report.writers.output import check_format, write_grids
+    from evalsuite.report.writers.output import write_grids
     from evalsuite.system.files import to_json_text
 
-    check_format(format_, FORMATS)
     found = listing(what, output_dir, benchmarks_file)
     data = {
         "csv": lambda: to_csv(found.columns, found.rows),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from evalsuite.errors import UsageError, nearest
+from evalsuite.errors import UsageError, check_known, nearest
 from evalsuite.runner.config import OPTIONS, RunConfig
 
 Command = Callable[..., None]
@@ -22,9 +22,9 @@ def option(name: str, panel: str | None = None) -> Any:
     known = OPTIONS[name]
     return typer.Option(
         *known.flags,
-        help=known.option.help,
-        metavar=known.option.metavar,
-        min=known.option.minimum,
+        help=known.help,
+        metavar=known.metavar,
+        min=known.minimum,
         rich_help_panel=panel,
     )
 
@@ -62,7 +62,7 @@ def with_run_options(*only: str, **defaults: str) -> Callable[[Command], Command
 def _parameter(name: str, default: str | None) -> inspect.Parameter:
     known = OPTIONS[name]
     several = known.kind is tuple
-    given = list[str] if several and not known.option.separated else known.kind
+    given = list[str] if several and not known.separated else known.kind
     if given is tuple or get_args(known.kind):
         given = str  # of a Literal too: RunConfig reports a wrong word, as it does in Python
     return inspect.Parameter(
@@ -96,6 +96,19 @@ def to(what: str, metavar: str | None = None) -> Any:
     return typer.Option("-o", "--output", metavar=metavar, help=what)
 
 
+def formats(*known: str) -> Any:
+    """The option ``--format`` with the `known` formats."""
+
+    def check(value: str) -> str:
+        check_known("--format", value, known)
+        return value
+
+    words = " or ".join([", ".join(known[:-1]), known[-1]]) if len(known) > 1 else known[0]
+    return typer.Option("--format", callback=check, help=f"{words}.")
+
+
+FORMATS = ("table", "markdown", "html", "csv", "json")
+Format = Annotated[str, formats(*FORMATS)]
 Output = Annotated[Path | None, to("Write to this file instead of printing.", "FILE")]
 PolicyFile = Annotated[
     Path | None,

@@ -53,11 +53,11 @@ def tell(written: Written) -> None:
     """Print where the page is and how large; on standard error, what is missing."""
     from rich.filesize import decimal as size
 
-    from evalsuite.report.format import counted
+    from evalsuite.system.text import counted
 
     if written.missing:
         images = counted(written.missing, "image")
         note(f"{images} cannot be shown: the files were removed or cannot be read")
     if written.bytes > LARGE_BYTES:
         note("the page is large; --images reference or --images none makes it smaller")
-    print(f"{written.index}: {written.samples} samples, {size(written.bytes)}")
+    print(f"{written.index}: {counted(written.samples, 'sample')}, {size(written.bytes)}")

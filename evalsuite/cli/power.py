@@ -67,8 +67,13 @@ def power(
 
     from evalsuite.benchmarks.catalogue import load
     from evalsuite.comparison import policy as policies
-    from evalsuite.comparison.power import analyse_power
-    from evalsuite.comparison.sizes import read_shares, read_sizes, select_sizes, sizes_of
+    from evalsuite.comparison.power import (
+        analyse_power,
+        read_shares,
+        read_sizes,
+        select_sizes,
+        sizes_of,
+    )
     from evalsuite.report.tables.power import summary, table
     from evalsuite.report.writers.terminal import print_grid
     from evalsuite.runs.find import find_one

@@ -39,7 +39,6 @@ def profile(
 
     One image per question, as in SmolVLM's paper. Run nothing else on the machine meanwhile.
     """
-    from evalsuite.report.export.profile import place, write
     from evalsuite.report.tables.profile import grids
     from evalsuite.report.writers.terminal import print_grids
     from evalsuite.runner.profile import ProfileConfig, profile
@@ -52,6 +51,9 @@ def profile(
     )
     made = profile(asked, lambda text: print(text, file=sys.stderr))
     print_grids(grids(made))
+    # After the measurement: matplotlib would count as resident memory.
+    from evalsuite.report.plots.profile import place, write
+
     for path in write(made, output or place(made, config.output_dir)):
         print(path)
     if not made.measured:

@@ -9,21 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalsuite.cli.app import app
-from evalsuite.cli.options import BenchmarksFile, Output, ResultsDir, Runs
+from evalsuite.cli.options import BenchmarksFile, Format, Output, ResultsDir, Runs
 
 if TYPE_CHECKING:
     from evalsuite.report.model.select import Wanted
     from evalsuite.runs.records import FoundRun
 
-FORMATS = ("table", "markdown", "html", "csv", "json")
-
 
 @app.command(rich_help_panel="Show")
 def report(
     runs: Runs = None,
-    format_: Annotated[
-        str, typer.Option("--format", help="table, markdown, html, csv or json.")
-    ] = "table",
+    format_: Format = "table",
     output: Output = None,
     columns: Annotated[
         str | None,
@@ -46,10 +42,8 @@ def report(
     """
     from evalsuite.report.model import columns as known
     from evalsuite.report.model.select import want
-    from evalsuite.report.writers.output import check_format
     from evalsuite.runs.find import find
 
-    check_format(format_, FORMATS)
     wanted = want(known.chosen(columns), reference=reference, file=benchmarks_file)
     write(find(runs or [], output_dir), format_, output, wanted)
 
@@ -66,9 +60,8 @@ def write(
     from evalsuite.report.tables.runs import report_grid
     from evalsuite.report.writers.csv import to_csv
     from evalsuite.report.writers.json import to_json
-    from evalsuite.report.writers.output import check_format, write_grids
+    from evalsuite.report.writers.output import write_grids
 
-    check_format(form, FORMATS)
     made = tables(found, wanted or NOTHING)
     data = {
         "csv": lambda: to_csv(list(RESULT.values()), results(made)),

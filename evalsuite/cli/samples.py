@@ -11,21 +11,24 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from evalsuite.errors import IncompleteError, UsageError, nearest
-from evalsuite.report.format import counted, cut, sentence, visible
+from evalsuite.report.format import cut, sentence, visible
 from evalsuite.report.model.join_samples import (
     KINDS,
     Row,
     change,
     is_empty,
+    is_truncated,
     is_unparsed,
     join,
     known,
 )
 from evalsuite.report.model.notes import is_blind
+from evalsuite.report.model.table import row_labels
 from evalsuite.report.writers.terminal import broken
 from evalsuite.runs.find import find_one
 from evalsuite.runs.records import Failure, FoundRun, SampleScore
 from evalsuite.runs.storage import read_samples
+from evalsuite.system.text import counted
 
 _LENGTH = 300
 """Most characters of a text, unless a single sample is shown."""
@@ -66,19 +69,24 @@ def show(name: str, asked: Asked, results: Path, console: Console | None = None)
         [read_samples(item.samples(benchmark)) for item in found],
         [is_blind(item.run) for item in found],
     )
-    labels = _labels(found)
+    labels = row_labels([item.run for item in found])
     if asked.id is not None:
-        chosen = _with_id(rows, asked.id, benchmark)
-    else:
-        chosen = [row for row in rows if _wanted(row, asked)]
-        _say(f"{benchmark} of {labels[-1]}: {_summary(chosen, rows, asked, labels)}", console)
-    whole = asked.id is not None
-    for number, row in enumerate(chosen[: None if whole else asked.count]):
-        if number or not whole:
-            console.print()
-        _draw(_lines(row, labels, whole=whole), console)
+        chosen = [row for row in rows if known(row).id == asked.id]
+        if not chosen:
+            ids = nearest(asked.id, [known(row).id for row in rows])
+            raise UsageError(f"--id {asked.id}: {benchmark} has no such sample{ids}")
+        for number, row in enumerate(chosen):
+            if number:
+                console.print()
+            _draw(_lines(row, labels, whole=True), console)
+        return
+    chosen = [row for row in rows if _wanted(row, asked)]
+    _say(f"{benchmark} of {labels[-1]}: {_summary(chosen, rows, asked, labels)}", console)
+    for row in chosen[: asked.count]:
+        console.print()
+        _draw(_lines(row, labels, whole=False), console)
     left = len(chosen) - asked.count
-    if left > 0 and not whole:
+    if left > 0:
         console.print()
         _say(f"and {left} more; -n {len(chosen)} shows all, --id ID shows one in full", console)
 
@@ -105,46 +113,17 @@ def _benchmark(found: Sequence[FoundRun], name: str | None) -> str:
     return name
 
 
-def _labels(found: Sequence[FoundRun]) -> list[str]:
-    names = [item.run.checkpoint.name for item in found]
-    if len(set(names)) == len(names):
-        return names
-    # Runs of one checkpoint differ in the directory of the settings, or in the file.
-    paths = [item.path.parent.name for item in found]
-    if len(set(paths)) < len(paths):
-        paths = [item.path.name for item in found]
-    return [f"{name} {path}" for name, path in zip(names, paths, strict=True)]
-
-
 def _wanted(row: Row, asked: Asked) -> bool:
     mine = row[-1]
-    if mine is None:
-        return False
-    if asked.kind is not None and not KINDS[asked.kind](mine):
+    if mine is None or (asked.kind is not None and not KINDS[asked.kind](mine)):
         return False
     if asked.flipped is not None and change(row[0], mine) == 0:
         return False
-    return _plain(asked.search) in _searched(row)
-
-
-def _searched(row: Row) -> str:
-    """Return the searched text, the same as in the page."""
+    # The same texts are searched in the page.
     sample = known(row)
     texts = [sample.id, sample.question, sample.target]
     texts += [text for s in row if s is not None for text in (s.prediction, s.error or "")]
-    return "\n".join(map(_plain, texts))
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split()).lower()
-
-
-def _with_id(rows: Sequence[Row], id_: str, benchmark: str) -> list[Row]:
-    chosen = [row for row in rows if known(row).id == id_]
-    if not chosen:
-        ids = nearest(id_, [known(row).id for row in rows])
-        raise UsageError(f"--id {id_}: {benchmark} has no such sample{ids}")
-    return chosen
+    return sentence(asked.search).lower() in "\n".join(sentence(text).lower() for text in texts)
 
 
 def _summary(
@@ -190,19 +169,14 @@ def _verdict(answer: SampleScore | None) -> tuple[str, str]:
         return "not in this run", "dim"
     if answer.ended == "error":
         return f"failed: {visible(sentence(answer.error or 'no reason given'))}", "red"
-    notes = []
     if not answer.counts:
-        notes.append("not scored")
+        notes = ["not scored"]
     elif answer.value in (0, 1):
-        notes.append("right" if answer.value else "wrong")
+        notes = ["right" if answer.value else "wrong"]
     else:
-        notes.append(f"partly right, {answer.value:.2f}")
-    if is_empty(answer):
-        notes.append("empty")
-    if is_unparsed(answer):
-        notes.append("unparsed")
-    if answer.ended == "length":
-        notes.append("truncated at the token limit")
+        notes = [f"partly right, {answer.value:.2f}"]
+    notes += ["empty"] * is_empty(answer) + ["unparsed"] * is_unparsed(answer)
+    notes += ["truncated at the token limit"] * is_truncated(answer)
     style = "dim" if not answer.counts else "green" if answer.value == 1 else "red"
     return ", ".join(notes), style
 

@@ -6,18 +6,59 @@ Differences are candidate minus baseline, in points.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evalsuite.comparison.difference import PairedDifference
 from evalsuite.comparison.pairing import Incomparable, Matched, Paired, Read, match, pair
 from evalsuite.errors import IncompleteError, UsageError, nearest
-from evalsuite.runs.records import FoundRun, by_group, group_name
+from evalsuite.runs.records import FoundRun, SampleScore, by_group, group_name
 from evalsuite.runs.storage import read_samples
 from evalsuite.stats import mean
 from evalsuite.stats.mean_difference import mean_drop, with_runs
 from evalsuite.stats.multiplicity import McNemar, holm, mcnemar
 from evalsuite.stats.paired_difference import Drop, estimate_drop
+
+
+def to_points(drop: float) -> float:
+    """Convert a drop (0 to 1, a loss is positive) to points (a loss is negative)."""
+    return 0.0 - 100 * drop  # 0.0 and never -0.0 for no difference
+
+
+def to_share(points: float) -> float:
+    """Convert a size in points, such as a margin, to the scale 0 to 1."""
+    return points / 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedDifference:
+    """Candidate minus baseline, in points: a loss is negative."""
+
+    drop: Drop
+    """The estimate in the unit and sign of `evalsuite.stats`."""
+
+    @property
+    def points(self) -> float:
+        """The estimate."""
+        return to_points(self.drop.estimate)
+
+    @property
+    def standard_error(self) -> float | None:
+        """CR2 standard error in points; None if there is only one cluster."""
+        return 100 * self.drop.standard_error if math.isfinite(self.drop.variance) else None
+
+    def lower(self, alpha: float) -> float:
+        """Return the one-sided lower bound with confidence 1 - `alpha`, in points."""
+        return to_points(self.drop.upper(alpha))
+
+    def upper(self, alpha: float) -> float:
+        """Return the one-sided upper bound with confidence 1 - `alpha`, in points."""
+        return to_points(self.drop.lower(alpha))
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return the two-sided confidence interval, in points."""
+        return self.lower((1 - level) / 2), self.upper((1 - level) / 2)
+
 
 _NOTED = ("dtype", "engine", "resampling", "longest_edge")
 """Settings that may differ between compared runs; a difference is reported as a note."""
@@ -35,7 +76,6 @@ class Difference(PairedDifference):
     p: float
     """Two-sided, Holm-adjusted over the benchmarks and their mean, or over the categories."""
     worse: int
-    """Samples with a lower value in the candidate."""
     better: int
     mcnemar: McNemar | None = None
     """None unless values are 0 or 1, with one sample per cluster and one run per side."""
@@ -57,7 +97,6 @@ class Comparison:
     baseline: tuple[FoundRun, ...]
     candidate: tuple[FoundRun, ...]
     differences: tuple[Difference, ...]
-    """One per benchmark that can be compared."""
     mean: Difference | None
     """Over those benchmarks, with equal weights; None for fewer than two."""
     paired: tuple[Paired, ...]
@@ -127,7 +166,6 @@ def _nothing(incomparable: Sequence[Incomparable]) -> str:
 
 
 def _differences(paired: Sequence[Paired]) -> tuple[tuple[Difference, ...], Difference | None]:
-    """Return the difference on each benchmark and, for two or more, on their mean."""
     if not paired:
         return (), None
     several = [each.samples for each in paired]
@@ -169,6 +207,10 @@ def _mean_difference(
 def _difference(name: str, samples: Sequence[Matched], drop: Drop, p: float) -> Difference:
     answered = _answered(samples)
     baseline, candidate = _run_scores(samples)
+    failed = (
+        sum(row.ended == "error" for sample in samples for row in sample.baseline),
+        sum(row.ended == "error" for sample in samples for row in sample.candidate),
+    )
     return Difference(
         name=name,
         baseline=100 * mean(baseline),
@@ -178,16 +220,11 @@ def _difference(name: str, samples: Sequence[Matched], drop: Drop, p: float) -> 
         worse=sum(sample.change < 0 for sample in samples),
         better=sum(sample.change > 0 for sample in samples),
         mcnemar=_mcnemar(samples),
-        failed=(
-            sum(row.ended == "error" for sample in samples for row in sample.baseline),
-            sum(row.ended == "error" for sample in samples for row in sample.candidate),
-        ),
+        failed=failed,
         without_failed=PairedDifference(drop=_drop(answered))
         if 0 < len(answered) < len(samples)
         else None,
-        worst_case=PairedDifference(drop=_drop(_worst_case(samples)))
-        if any(row.ended == "error" for sample in samples for row in sample.baseline)
-        else None,
+        worst_case=PairedDifference(drop=_drop(_worst_case(samples))) if failed[0] else None,
     )
 
 
@@ -197,22 +234,14 @@ def _answered(samples: Sequence[Matched]) -> list[Matched]:
 
 def _worst_case(samples: Sequence[Matched]) -> list[Matched]:
     """Return `samples` as if the baseline had answered its failed samples correctly."""
-    return [
-        match(
-            tuple(
-                dataclasses.replace(row, value=1.0) if row.ended == "error" else row
-                for row in sample.baseline
-            ),
-            sample.candidate,
-        )
-        if any(row.ended == "error" for row in sample.baseline)
-        else sample
-        for sample in samples
-    ]
+
+    def right(row: SampleScore) -> SampleScore:
+        return dataclasses.replace(row, value=1.0) if row.ended == "error" else row
+
+    return [match(tuple(map(right, s.baseline)), s.candidate) for s in samples]
 
 
 def _drop(samples: Sequence[Matched]) -> Drop:
-    """Return the drop on `samples`, including the variance between several runs."""
     return _with_runs(over_questions(samples), *_run_scores(samples))
 
 

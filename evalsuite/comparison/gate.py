@@ -13,8 +13,14 @@ from functools import cache
 from typing import Literal
 
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.comparison.comparison import Comparison, Difference, compare_any
-from evalsuite.comparison.difference import PairedDifference, to_points, to_share
+from evalsuite.comparison.comparison import (
+    Comparison,
+    Difference,
+    PairedDifference,
+    compare_any,
+    to_points,
+    to_share,
+)
 from evalsuite.comparison.pairing import Paired
 from evalsuite.comparison.policy import Policy, Terms
 from evalsuite.comparison.power import PowerAnalysis, analyse_power, expected_variability
@@ -46,7 +52,6 @@ class Finding:
     lower: float
     """One-sided lower bound of the difference at the policy's alpha."""
     upper: float
-    """One-sided upper bound."""
     p: float
     """One-sided, hypothesis: no drop; Holm-adjusted over the benchmarks and the mean."""
     status: Status
@@ -66,7 +71,6 @@ class Assessment:
     """The assessment of a candidate against one run."""
 
     role: Role
-    """The role of that run."""
     comparison: Comparison
     terms: Terms
     findings: Findings | None
@@ -220,7 +224,6 @@ def assess(
 
 
 def _answered(difference: Difference) -> bool:
-    """Whether both runs answered a sample."""
     return not sum(difference.failed) or difference.without_failed is not None
 
 

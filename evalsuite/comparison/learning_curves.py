@@ -6,7 +6,6 @@ the same conditions; other runs are left out, with the reason.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -18,6 +17,7 @@ from evalsuite.checkpoint.locate import STEP
 from evalsuite.comparison.comparison import Difference, compare_any, differing_settings
 from evalsuite.errors import UsageError
 from evalsuite.runs.comparable import DEFINITION, Conditions, Differing, differing
+from evalsuite.runs.layout import settings_digest
 from evalsuite.runs.records import FoundRun, Run, Score
 from evalsuite.stats import mean, mean_standard_error
 from evalsuite.stats.multiplicity import selection_bias
@@ -212,7 +212,6 @@ def alike(runs: Sequence[FoundRun], left_out: list[LeftOut]) -> list[FoundRun]:
 
 
 def _run_settings(found: FoundRun) -> dict[str, object]:
-    """The settings that all points of a curve must share."""
     settings = found.run.settings
     return {
         "limit": found.run.limit,
@@ -258,14 +257,11 @@ def _said(value: object) -> str:
 
 def _one_a_step(runs: Sequence[FoundRun], left_out: list[LeftOut]) -> list[FoundRun]:
     """One run per step: the most frequent settings first, then the most benchmarks."""
-    settings = Counter(
-        json.dumps(found.run.settings, sort_keys=True, default=str) for found in runs
-    )
+    settings = Counter(settings_digest(found.run.settings) for found in runs)
 
     def rank(found: FoundRun) -> tuple[int, int, str]:
         run = found.run
-        usual = settings[json.dumps(run.settings, sort_keys=True, default=str)]
-        return usual, len(run.scores), run.started
+        return settings[settings_digest(run.settings)], len(run.scores), run.started
 
     together: dict[tuple[str, int | None], list[FoundRun]] = {}
     for found, home in zip(runs, _homes(runs), strict=True):
@@ -274,9 +270,7 @@ def _one_a_step(runs: Sequence[FoundRun], left_out: list[LeftOut]) -> list[Found
     return _keep(
         runs,
         left_out,
-        lambda found: (
-            "" if id(found) in chosen else f"step {found.run.checkpoint.step} has another run"
-        ),
+        lambda f: "" if id(f) in chosen else f"step {f.run.checkpoint.step} has another run",
     )
 
 

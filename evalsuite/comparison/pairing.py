@@ -92,7 +92,7 @@ def _pair(
 ) -> Paired | Incomparable:
     runs = [*baseline, *candidate]
     sides = ["baseline"] * len(baseline) + ["candidate"] * len(candidate)
-    scores = [_score(found.run, name) for found in runs]
+    scores = [next((s for s in found.run.scores if s.benchmark == name), None) for found in runs]
     missing = [
         f"the {side} {found.run.checkpoint.name} has no score{_because(found.run, name)}"
         for found, side, score in zip(runs, sides, scores, strict=True)
@@ -104,10 +104,6 @@ def _pair(
     if why := differing([score.conditions for score in whole]):
         return Incomparable(name, tuple(map(str, why)))
     return _matched(name, whole, runs, len(baseline), read)
-
-
-def _score(run: Run, name: str) -> Score | None:
-    return next((score for score in run.scores if score.benchmark == name), None)
 
 
 def _because(run: Run, name: str) -> str:

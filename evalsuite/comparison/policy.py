@@ -45,19 +45,17 @@ class Policy(BaseModel):
 
     def terms(self, names: Sequence[str], known: Mapping[str, Benchmark]) -> Terms:
         """Return the margins on the benchmarks `names`; defaults for those not in `known`."""
+        margins = [known[name].margin if name in known else MARGIN for name in names]
+        usual = sum(margins) / len(margins) if margins else MARGIN
+        cliffs = {name: known[name].cliff if name in known else CLIFF for name in names}
+        if self.cliff is not None:
+            cliffs = dict.fromkeys(names, self.cliff)
         return Terms(
-            margin=self.margin if self.margin is not None else _mean_margin(names, known),
-            cliffs={name: self._cliff(name, known) for name in names},
+            margin=usual if self.margin is None else self.margin,
+            cliffs={name: self.cliffs.get(name, cliff) for name, cliff in cliffs.items()},
             alpha=self.alpha,
             power=self.power,
         )
-
-    def _cliff(self, name: str, known: Mapping[str, Benchmark]) -> float:
-        if name in self.cliffs:
-            return self.cliffs[name]
-        if self.cliff is not None:
-            return self.cliff
-        return known[name].cliff if name in known else CLIFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +63,7 @@ class Terms:
     """A policy on a given set of benchmarks; margins are allowed drops in points, positive."""
 
     margin: float
-    """Of the mean."""
     cliffs: Mapping[str, float]
-    """Of each benchmark."""
     alpha: float
     power: float
 
@@ -75,11 +71,6 @@ class Terms:
         """Return the error rates of tests on this number of benchmarks and their mean."""
         tests = benchmarks + 1 if benchmarks > 1 else 1
         return Level(alpha=self.alpha, power=self.power, tests=tests)
-
-
-def _mean_margin(names: Sequence[str], known: Mapping[str, Benchmark]) -> float:
-    margins = [known[name].margin if name in known else MARGIN for name in names]
-    return sum(margins) / len(margins) if margins else MARGIN
 
 
 def load(
@@ -122,7 +113,6 @@ def _read(path: Path, known: Mapping[str, Benchmark]) -> dict[str, Any]:
 
 
 def _validate(values: Mapping[Any, Any], where: str, unknown: str) -> None:
-    """Raise `UsageError` in one line for the first wrong value."""
     for key in values:
         if key not in Policy.model_fields:
             keys = list(Policy.model_fields)

@@ -10,15 +10,14 @@ from evalsuite.runner import batch_sensitivity
 from evalsuite.runner.events import BenchmarkPlan
 from evalsuite.runner.job import Done, Job, Piece, Predicting, Reruns
 from evalsuite.runner.kit_requests import SampleSource
-from evalsuite.runner.plan import choose_scorable, cut, in_data_order
+from evalsuite.runner.plan import choose_scorable, cut
 from evalsuite.runner.prompting import PromptBuilder
 from evalsuite.runner.resolved import ResolvedConfig
-from evalsuite.runner.resume import header
-from evalsuite.runner.run_record import Assignment, RunRecord
+from evalsuite.runner.run_record import Assignment, RunRecord, header
 from evalsuite.runs.journal import Journal, answered
 from evalsuite.runs.layout import RERUN
 from evalsuite.runs.records import Failure, Outcome
-from evalsuite.smolvlm.prompts import PromptOptions
+from evalsuite.system.text import counted
 from evalsuite.vlmevalkit.client import KitError
 
 PIECE_SIZE = {"image": 64, "video": 16}
@@ -46,11 +45,7 @@ class ActiveRun:
         self.jobs: list[Job] = []
         self.error: EvalsuiteError | None = None
         """Why the checkpoint cannot be loaded."""
-        checkpoint = self.checkpoint
-        self.prompts = PromptBuilder(
-            PromptOptions(options.config.prompts, checkpoint.family, checkpoint.chat_template),
-            options.config.blind,
-        )
+        self.prompts = PromptBuilder.of(self.checkpoint, options.config)
         self._options = options
         self._conditions = assignment.conditions
 
@@ -71,19 +66,18 @@ class ActiveRun:
         total = sum(len(reruns.ids) for reruns in started)
         return total - sum(len(reruns.pending) for reruns in started), total
 
-    def open_jobs(self, source: SampleSource) -> list[tuple[Benchmark, KitError | Failure]]:
-        """Open a job for each benchmark that is left; returns those that failed, and why."""
-        failed: list[tuple[Benchmark, KitError | Failure]] = []
+    def open_jobs(self, source: SampleSource) -> list[Failure]:
+        """Open a job for each benchmark that is left; returns the failures."""
+        failed: list[Failure] = []
         for benchmark in self.state.todo:
             try:
                 job = self._open_job(benchmark, source)
             except KitError as error:
-                failed.append((benchmark, error))
-                continue
+                job = source.failure(benchmark, error)
             if isinstance(job, Job):
                 self.jobs.append(job)
             else:
-                failed.append((benchmark, job))
+                failed.append(job)
         self._choose_reruns()
         return failed
 
@@ -124,19 +118,13 @@ class ActiveRun:
     def _open_job(self, benchmark: Benchmark, source: SampleSource) -> Job | Failure:
         conditions, options = self._conditions[benchmark.name], self._options
         outline = source.outline(benchmark, conditions.data_digest)
-        choice = choose_scorable(
-            benchmark,
-            outline,
-            options.limit,
-            all_parts=options.config.mode == "infer",
-            shard=options.shard,
-        )
+        choice = choose_scorable(benchmark, outline, options)
         chosen = choice.asked
         if not chosen and options.shard is None:
             return Failure(
                 benchmark=benchmark.name,
                 stage="score",
-                message=f"only a judge can score the {choice.left_out} samples chosen",
+                message=f"only a judge can score the {counted(choice.left_out, 'sample')} chosen",
                 remedy="name one with --judge, or raise --limit",
             )
         place = self.where.journal(benchmark.name), header(benchmark, conditions), self.where.part
@@ -148,6 +136,7 @@ class ActiveRun:
             if reruns.journal is not None:
                 reruns.journal.forget(chosen)
         missing = {id_ for id_ in chosen if not answered(journal.predictions, id_)}
+        mine = set(chosen)
         size = self._piece_size(benchmark, len(missing))
         most = MAX_PIECES * PIECE_SIZE[benchmark.modality]
         pieces = [
@@ -159,7 +148,7 @@ class ActiveRun:
             benchmark=benchmark,
             conditions=conditions,
             choice=choice,
-            order=in_data_order(outline, chosen),
+            order=[one.id for one in outline if one.id in mine],
             journal=journal,
             reruns=reruns,
             phase=Predicting(deque(pieces), coming=len(missing), done=len(chosen) - len(missing)),
@@ -175,7 +164,6 @@ class ActiveRun:
         return min(most, -(-missing // (PIECES_PER_WORKER * workers)) or 1)
 
     def _choose_reruns(self) -> None:
-        """Distribute the reruns over the benchmarks."""
         sizes = {job.name: len(job.choice.whole) for job in self.jobs}
         kept = {s.benchmark: s.n for s in self.record.scores if s.benchmark not in sizes}
         share = batch_sensitivity.shares({**kept, **sizes}, self._options.reruns)

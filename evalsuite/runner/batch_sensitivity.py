@@ -19,7 +19,8 @@ from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.errors import UsageError
 from evalsuite.runs.records import BatchSensitivity, Prediction, SampleScore
 from evalsuite.stats import mean
-from evalsuite.system.files import disk_errors, to_json_line, write_atomically
+from evalsuite.system.files import disk_errors, read_bytes, to_json_line, write_atomically
+from evalsuite.system.scratch import scratch_directory
 from evalsuite.vlmevalkit.client import Kit
 
 SAMPLES = 64
@@ -86,11 +87,8 @@ def score_reruns(
     if changed:
         ids = [row.id for row in rows]
         replaced = {**{id_: predictions[id_] for id_ in ids}, **changed}
-        with (
-            disk_errors(Path(tempfile.gettempdir())),
-            tempfile.TemporaryDirectory(prefix="evalsuite-rerun-") as scratch,
-        ):
-            scored = kit.score(benchmark, ids, replaced, Path(scratch) / "vlmevalkit")
+        with disk_errors(Path(tempfile.gettempdir())), scratch_directory() as scratch:
+            scored = kit.score(benchmark, ids, replaced, scratch / "vlmevalkit")
         alone = {id_: value.value for id_, value in zip(ids, scored.values, strict=True)}
     return [
         RerunPair(
@@ -149,7 +147,7 @@ def read(path: Path) -> list[RerunPair]:
     if not path.exists():
         return []
     try:
-        return [RerunPair(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+        return [RerunPair(**json.loads(line)) for line in read_bytes(path).decode().splitlines()]
     except (ValueError, TypeError):
         raise UsageError(
             f"{path}: is damaged; delete it, and score again with --mode eval --fresh"

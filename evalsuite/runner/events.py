@@ -11,18 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalsuite.benchmarks.data.progress import Step
+
 if TYPE_CHECKING:  # the display of a run is imported before the run itself
     from evalsuite.benchmarks.benchmark import Benchmark
-    from evalsuite.benchmarks.data.progress import Step
     from evalsuite.checkpoint.checkpoint import Checkpoint
     from evalsuite.runs.records import Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class DataProgress:
-    """Data is being downloaded or unpacked."""
-
-    step: Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +84,7 @@ class Note:
 
 
 Event = (
-    DataProgress
-    | RunPlanned
-    | SamplesPredicted
-    | ScoringStarted
-    | BenchmarkFinished
-    | SamplesRerun
-    | Note
+    Step | RunPlanned | SamplesPredicted | ScoringStarted | BenchmarkFinished | SamplesRerun | Note
 )
 OnEvent = Callable[[Event], None]
 

@@ -1,11 +1,11 @@
-"""Requests to the kit process for samples and scores. Threads post the results."""
+"""Requests to the kit process for samples and scores, in threads."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.runner import batch_sensitivity
@@ -15,7 +15,12 @@ from evalsuite.runs.layout import RunPaths
 from evalsuite.runs.records import Failure, SampleScore, Score
 from evalsuite.runs.storage import write_samples
 from evalsuite.sample import Sample
-from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError, SampleOutline
+from evalsuite.vlmevalkit.client import Kit, KitError, SampleOutline
+
+T = TypeVar("T")
+Built = tuple[list[Sample], float]
+"""Samples, and the seconds that building them took."""
+Scored = tuple[Score, list[SampleScore]]
 
 
 class SampleSource:
@@ -24,7 +29,7 @@ class SampleSource:
     def __init__(self, kit: Kit) -> None:
         self.kit = kit
         self._outlines: dict[tuple[str, str], list[SampleOutline]] = {}
-        self._samples: dict[tuple[str, str], dict[str, Sample | BrokenSample]] = {}
+        self._samples: dict[tuple[str, str], dict[str, Sample]] = {}
 
     def outline(self, benchmark: Benchmark, digest: str) -> list[SampleOutline]:
         """Ids and clusters of all samples of the data with this digest. Raises `KitError`."""
@@ -33,9 +38,7 @@ class SampleSource:
             self._outlines[key] = self.kit.outline(benchmark)
         return self._outlines[key]
 
-    def samples(
-        self, benchmark: Benchmark, digest: str, ids: Sequence[str]
-    ) -> list[Sample | BrokenSample]:
+    def samples(self, benchmark: Benchmark, digest: str, ids: Sequence[str]) -> list[Sample]:
         """The samples with these ids. Raises `KitError`."""
         built = self._samples.setdefault((benchmark.name, digest), {})
         missing = [id_ for id_ in ids if id_ not in built]
@@ -43,135 +46,68 @@ class SampleSource:
             built.update((s.id, s) for s in self.kit.samples(benchmark, missing))
         return [built[id_] for id_ in ids]
 
-
-@dataclass(frozen=True, slots=True)
-class SamplesBuilt:
-    """A piece of a job is built."""
-
-    job: Job
-    piece: Piece
-    samples: list[Sample | BrokenSample]
-    seconds: float
-    """Building time."""
-
-
-@dataclass(frozen=True, slots=True)
-class BuildFailed:
-    """The samples of a job cannot be built."""
-
-    job: Job
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A job has its score."""
-
-    job: Job
-    score: Score
-    rows: list[SampleScore]
-    """The scored samples."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScoringFailed:
-    """A job cannot be scored."""
-
-    job: Job
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class RerunsScored:
-    """The reruns of a scored job are written to disk."""
-
-    job: Job
-    score: Score
-    reruns: int
-    problem: str = ""
-    """Why they are not."""
-
-
-@dataclass(frozen=True, slots=True)
-class ThreadFailed:
-    """A thread ended by an unexpected exception."""
-
-    error: BaseException
-
-
-KitEvent = SamplesBuilt | BuildFailed | Scored | ScoringFailed | RerunsScored | ThreadFailed
+    def failure(self, benchmark: Benchmark, error: KitError) -> Failure:
+        """The failure of `benchmark` after `error`."""
+        remedy = f"see {self.kit.log}" if error.logged else "fix it and run again"
+        return Failure(
+            benchmark=benchmark.name, stage=error.stage, message=str(error), remedy=remedy
+        )
 
 
 class KitRequests:
-    """One thread for samples and one for scores, so that neither waits for the other."""
+    """One thread for samples and one for scores, so that neither waits for the other.
 
-    def __init__(self, source: SampleSource, post: Callable[[KitEvent], None]) -> None:
+    The loop calls the functions `then` with the results, which may raise `KitError`.
+    """
+
+    def __init__(self, source: SampleSource, post: Callable[[Callable[[], None]], None]) -> None:
+        """`post` passes a function to the loop, which calls it."""
         self._source = source
         self._post = post
         self._builder = ThreadPoolExecutor(max_workers=1)
         self._scorer = ThreadPoolExecutor(max_workers=1)
 
-    def build(self, job: Job, piece: Piece) -> None:
-        """Build the samples of `piece`; posts `SamplesBuilt` or `BuildFailed`."""
-        self._builder.submit(
-            self._run,
-            lambda: self._build(job, piece),
-            lambda error: BuildFailed(job, self.failure(job.benchmark, error)),
-        )
+    def build(self, job: Job, piece: Piece, then: Callable[[Future[Built]], None]) -> None:
+        """Build the samples of `piece`."""
 
-    def score(self, job: Job, where: RunPaths) -> None:
-        """Score `job`; posts `Scored` or `ScoringFailed`."""
-        self._scorer.submit(
-            self._run,
-            lambda: self._score(job, where),
-            lambda error: ScoringFailed(job, self.failure(job.benchmark, error)),
-        )
+        def build() -> Built:
+            started = time.monotonic()
+            samples = self._source.samples(job.benchmark, job.conditions.data_digest, piece.ids)
+            return samples, time.monotonic() - started
+
+        self._submit(self._builder, build, then)
+
+    def score(self, job: Job, where: RunPaths, then: Callable[[Future[Scored]], None]) -> None:
+        """Score `job`."""
+        self._submit(self._scorer, lambda: self._score(job, where), then)
 
     def score_reruns(
-        self, job: Job, where: RunPaths, score: Score, rows: Sequence[SampleScore]
+        self,
+        job: Job,
+        where: RunPaths,
+        rows: Sequence[SampleScore],
+        then: Callable[[Future[None]], None],
     ) -> None:
-        """Compare the reruns of `job` with its scored samples `rows`; posts `RerunsScored`."""
+        """Compare the reruns of `job` with its scored samples `rows`, and write the result."""
         reruns = job.reruns.predictions
 
-        def compare() -> RerunsScored:
+        def compare() -> None:
             found = batch_sensitivity.score_reruns(
                 self._source.kit, job.benchmark, rows, job.journal.predictions, reruns
             )
             batch_sensitivity.write(where.batch_sensitivity(job.name), found)
-            return RerunsScored(job, score, len(reruns))
 
-        problem = f"{job.name}: the changes at batch size 1 cannot be scored"
-        self._scorer.submit(
-            self._run,
-            compare,
-            # The score itself is correct.
-            lambda error: RerunsScored(job, score, len(reruns), f"{problem}: {error}"),
-        )
-
-    def failure(self, benchmark: Benchmark, error: KitError) -> Failure:
-        """The failure of `benchmark` after `error`."""
-        remedy = f"see {self._source.kit.log}" if error.logged else "fix it and run again"
-        return Failure(
-            benchmark=benchmark.name, stage=error.stage, message=str(error), remedy=remedy
-        )
+        self._submit(self._scorer, compare, then)
 
     def close(self) -> None:
         """Make no more requests. A running one ends with the kit process."""
         for executor in (self._builder, self._scorer):
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _run(self, work: Callable[[], KitEvent], on_error: Callable[[KitError], KitEvent]) -> None:
-        try:
-            self._post(work())
-        except KitError as error:
-            self._post(on_error(error))
-        except BaseException as error:  # noqa: BLE001 - every error must reach the main thread
-            self._post(ThreadFailed(error))
-
-    def _build(self, job: Job, piece: Piece) -> SamplesBuilt:
-        started = time.monotonic()
-        samples = self._source.samples(job.benchmark, job.conditions.data_digest, piece.ids)
-        return SamplesBuilt(job, piece, samples, time.monotonic() - started)
+    def _submit(
+        self, thread: ThreadPoolExecutor, work: Callable[[], T], then: Callable[[Future[T]], None]
+    ) -> None:
+        thread.submit(work).add_done_callback(lambda done: self._post(lambda: then(done)))
 
     def _score(self, job: Job, where: RunPaths) -> Scored:
         started = time.monotonic()
@@ -188,4 +124,4 @@ class KitRequests:
         score = make_score(
             job.benchmark, job.conditions, scored, rows, unscored=job.choice.left_out, cost=cost
         )
-        return Scored(job, score, rows)
+        return score, rows

@@ -1,8 +1,8 @@
 """Evaluate checkpoints: predict, score and record.
 
 One thread asks the kit process for samples, one for scores, and one listens to each worker. They
-only post events. All state changes in one place, the loop in `Evaluation.work`, so nothing needs a
-lock.
+only post functions that the loop in `Evaluation.work` calls. So all state changes in one thread,
+and nothing needs a lock.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 import queue
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
 
 from evalsuite.errors import EvalsuiteError, InterruptedRun
 from evalsuite.runner import prompting
@@ -27,35 +29,25 @@ from evalsuite.runner.events import (
 from evalsuite.runner.job import (
     Done,
     Job,
+    Piece,
     Predicting,
     Scoring,
     ScoringReruns,
     failed_prediction,
     unpredicted,
 )
-from evalsuite.runner.kit_requests import (
-    BuildFailed,
-    KitEvent,
-    KitRequests,
-    RerunsScored,
-    SamplesBuilt,
-    SampleSource,
-    Scored,
-    ScoringFailed,
-    ThreadFailed,
-)
+from evalsuite.runner.kit_requests import Built, KitRequests, SampleSource, Scored
 from evalsuite.runner.prompting import PendingQuestion
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run_record import Assignment
 from evalsuite.runner.scoring import without_answer
-from evalsuite.runner.workers.pool import Pool, RunAnswers, RunFailed, RunLoaded
+from evalsuite.runner.workers.pool import Pool, StartWorker, WorkerMessage
 from evalsuite.runner.workers.ray_client import RayCluster, connect
-from evalsuite.runner.workers.slot import StartWorker, WorkerMessage
-from evalsuite.runs.records import Failure, Outcome, Prediction, Run
-from evalsuite.sample import Sample
+from evalsuite.runner.workers.worker import BatchDone, Ready
+from evalsuite.runs.records import Outcome, Prediction, Run, Score
 from evalsuite.smolvlm.requests import QuestionId, add_seconds
 from evalsuite.system.files import remove_scratch
-from evalsuite.vlmevalkit.client import BrokenSample
+from evalsuite.vlmevalkit.client import BrokenSample, KitError
 
 MAX_UNANSWERED = 4096
 """Questions of a checkpoint that may wait for an answer. Limits the memory of this process."""
@@ -88,7 +80,7 @@ class Evaluation:
         self._source = source
         self._emit = emit
         self._start_worker = start_worker
-        self._events: queue.SimpleQueue[KitEvent | WorkerMessage] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._requests = KitRequests(source, self._events.put)
         self._building = 0
         """Pieces requested from the kit process."""
@@ -120,7 +112,7 @@ class Evaluation:
                 self._build_more()
                 if self._pool is not None:
                     self._pool.distribute()
-                self._handle(self._events.get())
+                self._events.get()()
             for run in self._runs:
                 if run.error is not None:
                     raise run.error
@@ -169,8 +161,11 @@ class Evaluation:
                 [self._options.worker_settings(run.checkpoint) for run in self._runs],
                 self._options.devices,
                 coming=lambda run: sum(job.coming for job in self._runs[run].jobs),
-                post=self._events.put,
+                post=lambda message: self._events.put(lambda: self._on_worker_message(message)),
                 note=self._note,
+                loaded=self._on_loaded,
+                answered=self._on_answers,
+                failed=self._on_run_failed,
                 start_worker=self._start_worker if remote is None else remote.start_worker,
             )
 
@@ -191,17 +186,15 @@ class Evaluation:
         return any(run.open for run in self._opened)
 
     def _open(self, run: ActiveRun) -> None:
-        """Open the jobs of `run`, and report the plan."""
         if not self._options.shard:
             remove_scratch(run.where.directory)
-        failed = run.open_jobs(self._source)
+        failures = run.open_jobs(self._source)
         if len(self._options.devices) > 1:
             # The longest job first: at the end, one worker would have it and the others nothing.
             run.jobs.sort(key=lambda job: job.weight, reverse=True)
         self._emit(RunPlanned(run.label, run.checkpoint, run.where.directory, run.plan()))
         run.write()
-        for benchmark, why in failed:
-            failure = why if isinstance(why, Failure) else self._requests.failure(benchmark, why)
+        for failure in failures:
             run.keep(failure)
             self._emit(BenchmarkFinished(run.label, failure))
         for job in run.jobs:
@@ -211,9 +204,10 @@ class Evaluation:
         """Keep the kit process busy, for the workers that would be idle first."""
         while self._building < MAX_BUILDING and (found := self._next_to_build()) is not None:
             job, phase = found
+            piece = phase.to_build.popleft()
             phase.building += 1
             self._building += 1
-            self._requests.build(job, phase.to_build.popleft())
+            self._requests.build(job, piece, partial(self._on_samples, job, piece))
 
     def _next_to_build(self) -> tuple[Job, Predicting] | None:
         found: list[tuple[float, tuple[Job, Predicting]]] = []
@@ -233,47 +227,27 @@ class Evaluation:
                 found.append((unanswered / workers, first))
         return min(found, key=lambda pair: pair[0])[1] if found else None
 
-    def _handle(self, event: KitEvent | WorkerMessage) -> None:
-        match event:
-            case SamplesBuilt():
-                self._building -= 1
-                self._on_samples(event)
-            case BuildFailed(job, failure):
-                self._building -= 1
-                if not job.done:
-                    self._settle(job, failure)
-            case Scored(job, score, rows):
-                run = self._runs[job.run]
-                run.keep(score)
-                self._emit(BenchmarkFinished(run.label, score))
-                if isinstance(job.phase, Scoring):
-                    job.phase.score, job.phase.rows = score, rows
-                self._advance(job)
-            case ScoringFailed(job, failure):
-                self._settle(job, failure)
-            case RerunsScored(job, score, reruns, problem):
-                if problem:
-                    self._note(problem)
-                scored = dataclasses.replace(score, rerun_samples=reruns)
-                self._runs[job.run].settle(job, scored)
-            case WorkerMessage():
-                self._on_worker_message(event)
-            case ThreadFailed(error):
-                raise error
-
-    def _on_samples(self, event: SamplesBuilt) -> None:
+    def _on_samples(self, job: Job, piece: Piece, built: Future[Built]) -> None:
         """Ask the samples without a prediction. A broken one becomes a failed sample."""
-        job, phase = event.job, event.job.phase
-        add_seconds(job.cost.seconds, {"build": event.seconds})
+        self._building -= 1
+        try:
+            samples, seconds = built.result()
+        except KitError as error:
+            if not job.done:
+                self._settle(job, self._source.failure(job.benchmark, error))
+            return
+        phase = job.phase
+        add_seconds(job.cost.seconds, {"build": seconds})
         if not isinstance(phase, Predicting):
             return
         phase.building -= 1
-        phase.coming -= event.piece.unanswered
-        job.samples.update((sample.id, sample) for sample in event.samples)
-        broken = [failed_prediction(s) for s in event.samples if isinstance(s, BrokenSample)]
-        self._record(job, broken)
-        whole = [sample for sample in event.samples if isinstance(sample, Sample)]
-        questions = list(prompting.questions(job, whole, self._runs[job.run].prompts))
+        phase.coming -= piece.unanswered
+        job.samples.update((sample.id, sample) for sample in samples)
+        broken = [failed_prediction(s) for s in samples if isinstance(s, BrokenSample)]
+        whole = [sample for sample in samples if not isinstance(sample, BrokenSample)]
+        prompts, retry = self._runs[job.run].prompts, self._pool is not None
+        questions, reused = prompting.questions(job, whole, prompts, retry=retry)
+        self._record(job, [*broken, *reused])
         phase.pending.update(one.sample for one in questions)
         if self._pool is not None and questions:
             job.cost.samples += len(questions)
@@ -287,22 +261,17 @@ class Evaluation:
 
     def _on_worker_message(self, message: WorkerMessage) -> None:
         assert self._pool is not None
-        for event in self._pool.handle(message):
-            match event:
-                case RunLoaded(number, environment):
-                    run = self._runs[number]
-                    run.record.add_worker(environment)
-                    run.write()
-                case RunAnswers():
-                    self._on_answers(event)
-                case RunFailed(number, error):
-                    self._on_load_failure(self._runs[number], error)
+        self._pool.handle(message)
 
-    def _on_answers(self, event: RunAnswers) -> None:
-        batch = event.batch
+    def _on_loaded(self, number: int, worker: Ready) -> None:
+        run = self._runs[number]
+        run.record.add_worker(worker.environment)
+        run.write()
+
+    def _on_answers(self, run: int, since: float, batch: BatchDone) -> None:
         by_job: dict[tuple[str, bool], tuple[Job, list[Prediction]]] = {}
         for answer in batch.answers:
-            pending = self._pending.pop((event.run, answer.id))
+            pending = self._pending.pop((run, answer.id))
             if not pending.rerun:
                 pending.job.cost.add(answer)
             key = (pending.job.name, pending.rerun)
@@ -312,14 +281,14 @@ class Evaluation:
             if rerun:
                 self._record_reruns(job, predictions)
             else:
-                job.cost.add_batch(event.since, batch.peak_memory_bytes, batch.host_memory_bytes)
+                job.cost.add_batch(since, batch.peak_memory_bytes, batch.host_memory_bytes)
                 if isinstance(job.phase, Predicting):
                     job.phase.pending.difference_update(p.id for p in predictions)
                 self._record(job, predictions)
             self._advance(job)
 
-    def _on_load_failure(self, run: ActiveRun, error: EvalsuiteError) -> None:
-        """Continue without a checkpoint that cannot be loaded."""
+    def _on_run_failed(self, number: int, error: EvalsuiteError) -> None:
+        run = self._runs[number]
         error = type(error)(f"{run.checkpoint.source}: {error}")
         run.give_up(error)
         if self._later or any(other.open for other in self._opened):
@@ -343,7 +312,6 @@ class Evaluation:
         self._emit(SamplesRerun(run.label, *run.reruns))
 
     def _advance(self, job: Job) -> None:
-        """Move `job` to its next phase if this one is complete."""
         match job.phase:
             case Predicting() as phase if phase.built:
                 if not phase.pending:
@@ -362,7 +330,9 @@ class Evaluation:
         job.phase = Scoring()
         job.reruns.started = True
         if self._pool is not None:
-            questions = list(prompting.rerun_questions(job, run.prompts))
+            questions, reused = prompting.rerun_questions(job, run.prompts)
+            if reused:
+                self._record_reruns(job, reused)
             job.reruns.pending.update(one.sample for one in questions)
             for start in range(0, len(questions), RERUN_CHUNK):
                 self._ask(self._pool, questions[start : start + RERUN_CHUNK])
@@ -371,9 +341,22 @@ class Evaluation:
             self._settle(job, failure)
         elif self._options.scores:
             self._emit(ScoringStarted(run.label, job.name))
-            self._requests.score(job, run.where)
+            self._requests.score(job, run.where, partial(self._on_score, job))
         else:
             self._advance(job)
+
+    def _on_score(self, job: Job, scored: Future[Scored]) -> None:
+        run = self._runs[job.run]
+        try:
+            score, rows = scored.result()
+        except KitError as error:
+            self._settle(job, self._source.failure(job.benchmark, error))
+            return
+        run.keep(score)
+        self._emit(BenchmarkFinished(run.label, score))
+        if isinstance(job.phase, Scoring):
+            job.phase.score, job.phase.rows = score, rows
+        self._advance(job)
 
     def _on_scored(self, job: Job, phase: Scoring) -> None:
         """Compare the reruns with the score. Without a score nothing is left to do."""
@@ -384,9 +367,19 @@ class Evaluation:
             job.phase = Done()
         elif job.reruns.ids:
             job.phase = ScoringReruns()
-            self._requests.score_reruns(job, run.where, phase.score, phase.rows)
+            self._requests.score_reruns(
+                job, run.where, phase.rows, partial(self._on_reruns, job, phase.score)
+            )
         else:
             run.settle(job, dataclasses.replace(phase.score, rerun_samples=0))
+
+    def _on_reruns(self, job: Job, score: Score, compared: Future[None]) -> None:
+        try:
+            compared.result()
+        except KitError as error:  # the score itself is correct
+            self._note(f"{job.name}: the changes at batch size 1 cannot be scored: {error}")
+        scored = dataclasses.replace(score, rerun_samples=len(job.reruns.predictions))
+        self._runs[job.run].settle(job, scored)
 
     def _settle(self, job: Job, outcome: Outcome) -> None:
         run = self._runs[job.run]

@@ -6,26 +6,11 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runs.layout import Limit, Shard
-
-
-class Grouped(Protocol):
-    """What choosing needs of a sample."""
-
-    @property
-    def id(self) -> str: ...  # noqa: D102
-    @property
-    def cluster(self) -> str: ...  # noqa: D102
-
-
-class Listed(Grouped, Protocol):
-    """A sample of a benchmark that may have several datasets."""
-
-    @property
-    def part(self) -> str: ...  # noqa: D102
+from evalsuite.vlmevalkit.client import SampleOutline
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +25,7 @@ class Choice:
     """The ids of all shards together."""
 
 
-def choose(samples: Sequence[Grouped], limit: Limit | None) -> list[str]:
+def choose(samples: Sequence[SampleOutline], limit: Limit | None) -> list[str]:
     """The ids of the samples of a run with `limit`; those of one cluster are neighbours.
 
     Whole clusters are taken until the limit is reached; only the last one may be cut. Their order
@@ -57,27 +42,22 @@ def choose(samples: Sequence[Grouped], limit: Limit | None) -> list[str]:
 
 
 def choose_scorable(
-    benchmark: Benchmark,
-    samples: Sequence[Listed],
-    limit: Limit | None,
-    *,
-    all_parts: bool,
-    shard: Shard | None = None,
+    benchmark: Benchmark, samples: Sequence[SampleOutline], options: ResolvedConfig
 ) -> Choice:
     """`choose` without the samples that only a judge can score, if there is no judge.
 
-    They are removed after choosing, so that a later run with a judge has the same choice.
-    `all_parts` keeps them: predictions may be scored later. A `shard` gets its part of the rest.
+    They are removed after choosing, so that a later run with a judge has the same choice, and kept
+    with ``--mode infer``: predictions may be scored later. A shard gets its part of the rest.
     """
-    chosen = choose(samples, limit)
+    chosen = choose(samples, options.limit)
     parts = {sample.id: sample.part for sample in samples}
-    asked = [id_ for id_ in chosen if all_parts or benchmark.scorable(parts[id_])]
-    left_out = len(chosen) - len(asked)
-    mine = asked if shard is None else part_of(samples, asked, shard)
-    return Choice(mine, left_out, whole=asked)
+    keep_all = options.config.mode == "infer"
+    asked = [id_ for id_ in chosen if keep_all or benchmark.scorable(parts[id_])]
+    mine = asked if options.shard is None else part_of(samples, asked, options.shard)
+    return Choice(mine, len(chosen) - len(asked), whole=asked)
 
 
-def part_of(samples: Iterable[Grouped], chosen: Sequence[str], shard: Shard) -> list[str]:
+def part_of(samples: Iterable[SampleOutline], chosen: Sequence[str], shard: Shard) -> list[str]:
     """The ids of `shard`: every `count`-th cluster, in the order of `choose`."""
     cluster = {sample.id: sample.cluster for sample in samples}
     present = {cluster[id_] for id_ in chosen}
@@ -86,7 +66,7 @@ def part_of(samples: Iterable[Grouped], chosen: Sequence[str], shard: Shard) -> 
 
 
 def cut(
-    samples: Iterable[Grouped], chosen: Sequence[str], size: int, most: int
+    samples: Iterable[SampleOutline], chosen: Sequence[str], size: int, most: int
 ) -> Iterator[list[str]]:
     """The `chosen` ids in pieces of about `size`.
 
@@ -110,9 +90,3 @@ def cut(
 def _shuffled(clusters: Iterable[str]) -> list[str]:
     """Names in a fixed order that is independent of the data's order."""
     return sorted(clusters, key=lambda name: hashlib.sha256(name.encode()).digest())
-
-
-def in_data_order(samples: Iterable[Grouped], chosen: Iterable[str]) -> list[str]:
-    """The `chosen` ids in the order of the data."""
-    wanted = set(chosen)
-    return [sample.id for sample in samples if sample.id in wanted]

@@ -10,7 +10,7 @@ from evalsuite.runner.batch_sensitivity import SAMPLES
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.workers.worker import WorkerSettings
 from evalsuite.runs.layout import Limit, Shard
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.smolvlm.requests import EngineSettings
 
 ENGINE = "evalsuite-3"
 """Version of the engine. Increase it when the engine may answer differently: predictions of
@@ -23,7 +23,6 @@ class ResolvedConfig:
 
     config: RunConfig
     devices: tuple[str, ...]
-    """The device of each worker."""
     dtype: str
     resampling: str
     """How torchvision resizes images here; part of what makes predictions comparable."""
@@ -53,12 +52,14 @@ class ResolvedConfig:
         """What a worker needs to run `checkpoint`."""
         return WorkerSettings(
             directory=checkpoint.path,
+            files=checkpoint.files,
             engine=EngineSettings(
                 device=self.device,
                 dtype=self.dtype,
                 batch_size=self.batch_size,
                 base=checkpoint.base_path,
                 processor=checkpoint.processor_path,
+                tokenizer=checkpoint.tokenizer_path,
                 longest_edge=self.config.longest_edge,
                 workers_per_device=self.workers_per_device,
             ),

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Mapping, Sequence
 
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.data import data_digest
+from evalsuite.benchmarks.data.digest import data_digest
 from evalsuite.checkpoint.adapter import require_peft
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import IncompleteError
@@ -15,14 +15,14 @@ from evalsuite.runner.events import BenchmarkPlan, OnEvent, RunPlanned
 from evalsuite.runner.kit_requests import SampleSource
 from evalsuite.runner.loop import Evaluation
 from evalsuite.runner.plan import choose_scorable
+from evalsuite.runner.prompting import PromptBuilder, count_answered
 from evalsuite.runner.resolved import ResolvedConfig
-from evalsuite.runner.resume import State, header, look
-from evalsuite.runner.run_record import Assignment
+from evalsuite.runner.run_record import Assignment, State, header, look
 from evalsuite.runner.scoring import conditions_of
-from evalsuite.runner.workers.slot import StartWorker
+from evalsuite.runner.workers.pool import StartWorker
 from evalsuite.runner.workers.worker import Worker
 from evalsuite.runs.comparable import Conditions
-from evalsuite.runs.journal import answered, peek
+from evalsuite.runs.journal import answered, answers_to_prompts, peek
 from evalsuite.runs.layout import RunPaths, run_paths
 from evalsuite.runs.records import Run
 from evalsuite.system.locks import run_lock
@@ -75,7 +75,8 @@ def evaluate_all(
             if checkpoint.base_path is not None and options.config.mode != "eval":
                 require_peft()
             if options.config.dry_run:
-                left = _dry_run(state, where, conditions, options, source)
+                prompts = PromptBuilder.of(checkpoint, options.config)
+                left = _dry_run(state, where, conditions, options, source, prompts)
                 emit(RunPlanned("", checkpoint, where.directory, [*state.standing, *left]))
                 continue
             locks.enter_context(run_lock(where.directory, where.part))
@@ -95,22 +96,23 @@ def _dry_run(
     conditions: Mapping[str, Conditions],
     options: ResolvedConfig,
     source: SampleSource,
+    prompts: PromptBuilder,
 ) -> list[BenchmarkPlan]:
     """What a run would do. Writes nothing. Raises `IncompleteError` for unreadable data."""
     plan = []
     for benchmark in state.todo:
-        asked = conditions[benchmark.name]
+        digest = conditions[benchmark.name].data_digest
+        place = where.journal(benchmark.name), header(benchmark, conditions[benchmark.name])
         try:
-            chosen = choose_scorable(
-                benchmark,
-                source.outline(benchmark, asked.data_digest),
-                options.limit,
-                all_parts=options.config.mode == "infer",
-                shard=options.shard,
-            ).asked
+            chosen = choose_scorable(benchmark, source.outline(benchmark, digest), options).asked
+            known = {} if options.config.fresh else peek(*place)
+            left = [id_ for id_ in chosen if not answered(known, id_)]
+            done = len(chosen) - len(left)
+            earlier = {} if options.config.fresh else answers_to_prompts(*place)
+            if left and earlier:
+                built = source.samples(benchmark, digest, left)
+                done += count_answered(built, benchmark, prompts, earlier)
         except KitError as error:
             raise IncompleteError(f"{benchmark.name}: {error}") from error
-        wanted = header(benchmark, asked)
-        known = {} if options.config.fresh else peek(where.journal(benchmark.name), wanted)
-        plan.append(BenchmarkPlan(benchmark, len(chosen), sum(answered(known, i) for i in chosen)))
+        plan.append(BenchmarkPlan(benchmark, len(chosen), done))
     return plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,17 +21,17 @@ from evalsuite.runs.records import (
     by_group,
     group_name,
 )
-from evalsuite.sample import Frames, Sample
+from evalsuite.sample import Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.system.environment import installed
-from evalsuite.system.text import first_few
-from evalsuite.vlmevalkit.client import BenchmarkScore, BrokenSample, Kit, SampleValue
+from evalsuite.system.text import counted, first_few
+from evalsuite.vlmevalkit.client import BenchmarkScore, Kit, SampleValue
 
 
 def score_samples(
     kit: Kit,
     benchmark: Benchmark,
-    samples: Sequence[Sample | BrokenSample],
+    samples: Sequence[Sample],
     predictions: Mapping[str, Prediction],
     evidence: Path,
 ) -> tuple[BenchmarkScore, list[SampleScore]]:
@@ -61,6 +62,7 @@ def make_score(
     values = [row.value for row in counting]
     clusters = [row.cluster for row in counting]
     stderr = clustered_standard_error(values, clusters)
+    thinking = [row.prediction for row in counting if _TAGS.search(row.prediction)]
     failed = [(row.id, row.error or "no reason given") for row in counting if row.ended == "error"]
     return Score(
         benchmark=benchmark.name,
@@ -69,7 +71,7 @@ def make_score(
         stderr=None if stderr is None else 100 * stderr,
         n=len(counting),
         clusters=len(set(clusters)),
-        counts=_counts(counting, unscored),
+        counts=_counts(counting, unscored, len(thinking)),
         conditions=replace(conditions, judge_reported=scored.judge_reported),
         cost=cost,
         partial=not all(map(benchmark.scorable, benchmark.judged_parts)),
@@ -83,6 +85,7 @@ def make_score(
         macro_average=scored.macro_average,
         extra=scored.extra,
         failure_reasons=tuple(why_failed(failed)),
+        thinking_example=" ".join(thinking[0].split())[:_EXAMPLE] if thinking else "",
         rerun_samples=None,
     )
 
@@ -110,8 +113,9 @@ def cost_of(made: PredictionCost, before: Score | None, score_seconds: float) ->
     """The cost of a score, or of the earlier score `before` if this session predicted nothing."""
     scoring = {"score": round(score_seconds, 3)}
     if (predicting := made.predict_seconds) is not None:
+        stages = {stage: round(spent, 3) for stage, spent in made.seconds.items()}
         return Cost(
-            seconds={"predict": round(predicting, 3), **_rounded(made.seconds), **scoring},
+            seconds={"predict": round(predicting, 3), **stages, **scoring},
             samples_per_second=round(made.samples / predicting, 3),
             tokens=made.tokens,
             peak_memory_bytes=made.peak_memory_bytes,
@@ -121,17 +125,19 @@ def cost_of(made: PredictionCost, before: Score | None, score_seconds: float) ->
     return replace(cost, seconds={**cost.seconds, **scoring})
 
 
-def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
-    return {stage: round(spent, 3) for stage, spent in seconds.items()}
+_TAGS = re.compile(r"</?(think|thinking|thought|reasoning|answer)>|\[/?THINK\]", re.I)
+_EXAMPLE = 80
+"""Characters of the example."""
 
 
-def _counts(rows: Sequence[SampleScore], unscored: int) -> Counts:
+def _counts(rows: Sequence[SampleScore], unscored: int, thinking: int) -> Counts:
     answers = [row for row in rows if row.ended != "error"]
     return Counts(
         failed=len(rows) - len(answers),
         empty=sum(not row.prediction.strip() for row in answers),
         truncated=sum(row.ended == "length" for row in rows),
         unparsed=sum(bool(row.prediction.strip()) and not row.parsed for row in answers),
+        thinking=thinking,
         unscored=unscored,
     )
 
@@ -145,7 +151,7 @@ def without_answer(job: Job) -> Failure | None:
     return Failure(
         benchmark=job.name,
         stage="predict",
-        message=f"all {len(found)} samples failed: {reason}",
+        message=f"each of {counted(len(found), 'sample')} failed: {reason}",
         remedy="fix it and run again",
     )
 
@@ -163,8 +169,7 @@ def why_failed(failures: Sequence[tuple[str, str]], most: int = 5) -> list[str]:
     return lines
 
 
-def _row(sample: Sample | BrokenSample, prediction: Prediction, scored: SampleValue) -> SampleScore:
-    shown = () if isinstance(sample, BrokenSample) else sample.media
+def _row(sample: Sample, prediction: Prediction, scored: SampleValue) -> SampleScore:
     return SampleScore(
         id=sample.id,
         cluster=sample.cluster,
@@ -177,11 +182,7 @@ def _row(sample: Sample | BrokenSample, prediction: Prediction, scored: SampleVa
         category=sample.category,
         labels=sample.labels,
         question=sample.question,
-        media=tuple(
-            path
-            for item in shown
-            for path in (item.paths if isinstance(item, Frames) else (item.path,))
-        ),
+        media=tuple(path for item in sample.media for path in item.paths),
         prompt_digest=prediction.prompt_digest,
         ended=prediction.ended,
         error=prediction.error,

@@ -7,19 +7,20 @@ processes and share no cache.
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.checkpoint.processor import read_processor
 from evalsuite.errors import IncompleteError
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.events import Event, Note, OnEvent, RunPlanned, SamplesPredicted
 from evalsuite.runner.session import Prepared, evaluate_prepared, prepare
 from evalsuite.runs.records import Prediction, SampleScore
 from evalsuite.runs.storage import read_samples
+from evalsuite.system.scratch import scratch_directory
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.reference import ReferenceResult, ReferenceTask, run_reference
 
@@ -99,8 +100,7 @@ def verify(config: RunConfig, emit: OnEvent) -> Verification:
         shard=None,
         noise=0,
     )
-    with tempfile.TemporaryDirectory(prefix="evalsuite-verify-") as scratch:
-        root = Path(scratch)
+    with scratch_directory() as root:
         prepared = prepare(dataclasses.replace(config, output_dir=root / "results"), emit)
         (checkpoint,) = prepared.checkpoints
         watch = _Stopwatch(emit)
@@ -130,11 +130,18 @@ def _run_reference(
     prepared: Prepared, ours: dict[str, list[SampleScore]], work: Path
 ) -> Iterator[ReferenceResult]:
     (checkpoint,) = prepared.checkpoints
+    processor = checkpoint.processor_path
+    if processor != checkpoint.tokenizer_path:  # VLMEvalKit reads all files from one directory
+        processor = work / "processor"
+        processor.mkdir(parents=True)
+        files = read_processor(checkpoint.processor_path, checkpoint.tokenizer_path).files
+        for name, path in {path.name: path for path in reversed(files)}.items():
+            (processor / name).symlink_to(path.absolute())
     return run_reference(
         ReferenceTask(
             checkpoint=checkpoint.path,
             base=checkpoint.base_path,
-            processor=checkpoint.processor_path,
+            processor=processor,
             family=checkpoint.family,
             tile_size=checkpoint.tile_size,
             device=prepared.options.device,

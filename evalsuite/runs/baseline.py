@@ -31,7 +31,6 @@ class Pointer:
     """Its run.json, relative to the directory of the file."""
     checkpoint: str
     digest: str
-    """Of the checkpoint."""
     promoted: str
     """Time in UTC."""
 
@@ -99,7 +98,6 @@ def promote(
 
 
 def _check_whole(found: FoundRun) -> None:
-    """Refuse a run that cannot be compared completely."""
     run = found.run
     if run.finished is None or not run.scores:
         raise IncompleteError(

@@ -10,7 +10,6 @@ EXACT = "exact"
 DEFINITION = "definition"
 """The name of a difference that only the digest of the benchmark's definition shows."""
 _SHORT = 8
-"""Characters of a digest in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,6 @@ class Conditions:
     """How a benchmark was asked and scored. Compare two with `differences`, not with ``==``."""
 
     dataset: str
-    """VLMEvalKit's dataset key."""
     data_digest: str
     """SHA-256 of the data."""
     prompt_style: str
@@ -67,7 +65,6 @@ class Differing:
 
     name: str
     values: tuple[str, ...]
-    """The different values, in the order of the scores."""
 
     def __str__(self) -> str:
         if self.name == DEFINITION:
@@ -79,7 +76,7 @@ def differing(conditions: Sequence[Conditions]) -> list[Differing]:
     """What is not the same in all of `conditions`; empty if their scores can be compared."""
     found = [
         Differing(name, different)
-        for name, values in _facts(conditions)
+        for name, values in facts(conditions)
         if len(different := tuple(dict.fromkeys(values))) > 1
     ]
     definitions = tuple(dict.fromkeys(each.definition for each in conditions))
@@ -94,8 +91,11 @@ def differences(a: Conditions, b: Conditions) -> list[str]:
     return [str(each) for each in differing([a, b])]
 
 
-def _facts(conditions: Sequence[Conditions]) -> Iterator[tuple[str, list[str]]]:
-    """The values of each condition by its name in messages."""
+def facts(conditions: Sequence[Conditions]) -> Iterator[tuple[str, list[str]]]:
+    """The values of each condition by its name in messages.
+
+    A score without an answer of a judge has no value for the model that the judge reported.
+    """
     yield "dataset", [each.dataset for each in conditions]
     yield "data", _shortened([each.data_digest for each in conditions])
     yield "prompts", [each.prompt_style for each in conditions]

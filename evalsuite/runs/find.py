@@ -67,9 +67,8 @@ def find_all(results: Path, say: Callable[[str], None] | None = None) -> list[Fo
     found = []
     for directory in run_directories(results, 2):
         try:
-            found.append(
-                _largest([FoundRun(path, read_run(path)) for path in run_records(directory)])
-            )
+            records = [FoundRun(path, read_run(path)) for path in run_records(directory)]
+            found.append(max(records, key=lambda each: sum(s.n for s in each.run.scores)))
         except UsageError as error:
             (say or _to_standard_error)(f"left out: {error}")
     if not found:
@@ -81,7 +80,6 @@ def find_all(results: Path, say: Callable[[str], None] | None = None) -> list[Fo
 
 
 def _named(argument: str, results: Path) -> Path:
-    """Find the run.json that `argument` names."""
     path = _existing(argument, results)
     if path.is_file():
         return path
@@ -121,10 +119,6 @@ def _only(argument: str, candidates: Sequence[Path], what: str) -> Path:
         return candidates[0]
     named = first_few([str(path) for path in candidates])
     raise UsageError(f"{argument}: {len(candidates)} {what}; name one of {named}")
-
-
-def _largest(candidates: Sequence[FoundRun]) -> FoundRun:
-    return max(candidates, key=lambda found: sum(score.n for score in found.run.scores))
 
 
 def _to_standard_error(line: str) -> None:

@@ -11,17 +11,27 @@ run merges the journals of its shards.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.runs.layout import PREDICTIONS, journal_path, set_aside, shard_journals
 from evalsuite.runs.records import SCHEMA, Prediction
-from evalsuite.system.files import disk_errors, to_json_line, write_atomically
+from evalsuite.sample import Ended
+from evalsuite.system.files import (
+    MAX_JSON_BYTES,
+    disk_errors,
+    open_for_append,
+    open_regular,
+    read_bytes,
+    to_json_line,
+    write_atomically,
+)
 
 
 class Journal:
@@ -44,13 +54,18 @@ class Journal:
         with disk_errors(self.path):
             directory.mkdir(parents=True, exist_ok=True)
             self._bring_to_front()
-            self._file = self.path.open("ab", buffering=0)
+            self._file = os.fdopen(open_for_append(self.path), "ab", buffering=0)
             self.predictions = self._recover()
             if part:
                 self._elsewhere = peek(directory, header, name)
                 self.predictions = _merged([self._elsewhere, self.predictions])
             else:
                 self._take_in_shards(directory)
+
+    @functools.cached_property
+    def earlier(self) -> Mapping[str, Prediction]:
+        """Answers under other data, by the digest of their prompt; see `answers_to_prompts`."""
+        return answers_to_prompts(self.path.parent, self._header, self._name)
 
     def _take_in_shards(self, directory: Path) -> None:
         beside = shard_journals(directory, self._name)
@@ -76,7 +91,7 @@ class Journal:
 
     def _recover(self) -> dict[str, Prediction]:
         """Remove an incomplete last line; the last prediction of an id counts."""
-        raw = self.path.read_bytes()
+        raw = read_bytes(self.path)
         whole = raw.rfind(b"\n") + 1
         if whole < len(raw):
             os.truncate(self.path, whole)
@@ -99,7 +114,8 @@ class Journal:
         self.predictions.update((p.id, p) for p in predictions)
 
     def forget(self, ids: Iterable[str]) -> None:
-        """Delete the predictions of samples `ids`."""
+        """Delete the predictions of samples `ids`, and use no `earlier` ones."""
+        self.earlier = {}
         unwanted = set(ids)
         kept = {i: p for i, p in self.predictions.items() if i not in unwanted}
         if len(kept) < len(self.predictions):
@@ -119,12 +135,12 @@ class Journal:
             *(to_json_line(dataclasses.asdict(p)) for p in ordered),
         ]
         text = "".join(lines)
-        if self.path.read_bytes() == text.encode():
+        if read_bytes(self.path) == text.encode():
             return
         self.close()
         write_atomically(self.path, text)
         with disk_errors(self.path):
-            self._file = self.path.open("ab", buffering=0)
+            self._file = os.fdopen(open_for_append(self.path), "ab", buffering=0)
 
     def close(self) -> None:
         """Close the file."""
@@ -140,6 +156,28 @@ def peek(
     candidates = [path, _aside(path, wanted), *shard_journals(directory, name)]
     found = [candidate for candidate in candidates if read_header(candidate) == wanted]
     return _merged(map(read_predictions, found))
+
+
+def answers_to_prompts(
+    directory: Path, header: Mapping[str, Any], name: str = PREDICTIONS
+) -> dict[str, Prediction]:
+    """Read the answers under headers that differ from `header` only in the data.
+
+    Keys are prompt digests: data that changes changes only some prompts, or moves them to other
+    ids.
+    """
+    wanted = {"schema": SCHEMA, **header}
+    found: dict[str, Prediction] = {}
+    for path in sorted(directory.glob(f"{name}*.jsonl")):
+        present = read_header(path)
+        if present not in (None, wanted) and {**present, **_data(wanted)} == wanted:
+            answers = read_predictions(path).values()
+            found.update((p.prompt_digest, p) for p in answers if p.ended != "error")
+    return found
+
+
+def _data(header: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in header.items() if key == "data_digest"}
 
 
 def _merged(several: Iterable[Mapping[str, Prediction]]) -> dict[str, Prediction]:
@@ -161,7 +199,10 @@ def answered(predictions: Mapping[str, Prediction], id_: str) -> bool:
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
     """Read all predictions of a journal with any header; raises `UsageError` if damaged."""
-    raw = path.read_bytes()
+    try:
+        raw = read_bytes(path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
     return _parsed(raw[: raw.rfind(b"\n") + 1], path)
 
 
@@ -169,40 +210,59 @@ def _parsed(whole_lines: bytes, path: Path) -> dict[str, Prediction]:
     predictions: dict[str, Prediction] = {}
     for number, line in enumerate(whole_lines.splitlines()[1:], start=2):
         try:
-            prediction = Prediction(**_object(line, path))
+            prediction = _checked(Prediction(**_object(line, path, number)))
         except TypeError:
             raise _damaged(path, number) from None
         predictions[prediction.id] = prediction
     return predictions
 
 
-def _object(line: bytes, path: Path) -> dict[str, Any]:
+def _checked(prediction: Prediction) -> Prediction:
+    """Raise `TypeError` for a field of a wrong type."""
+    texts = (prediction.id, prediction.prompt_digest, prediction.text)
+    if not (
+        all(type(text) is str for text in texts)
+        and type(prediction.tokens) is int
+        and prediction.ended in get_args(Ended)
+        and (prediction.error is None or type(prediction.error) is str)
+    ):
+        raise TypeError
+    return prediction
+
+
+def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise _damaged(path)
+        raise _damaged(path, number)
     return value
 
 
-def _damaged(path: Path, number: int = 1) -> UsageError:
+def _damaged(path: Path, number: int) -> UsageError:
     return UsageError(
         f"{path}: line {number} is damaged; repair it, or move the file away to predict again"
     )
 
 
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path}: cannot be read: {error.strerror}; move it away and run again")
+
+
 def read_header(path: Path) -> dict[str, Any] | None:
     """The header of a journal; None if missing or incomplete. Refuses newer schemas."""
     try:
-        with path.open("rb") as file:
-            line = file.readline()
+        with os.fdopen(open_regular(path), "rb") as file:
+            line = file.readline(MAX_JSON_BYTES)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _unreadable(path, error) from None
     if not line.endswith(b"\n"):
         return None
-    header = _object(line, path)
-    if not isinstance(header.get("schema"), int):
+    header = _object(line, path, 1)
+    if type(header.get("schema")) is not int:
         raise UsageError(f"{path}: is not a journal of evalsuite; move it away and run again")
     if header["schema"] > SCHEMA:
         raise UsageError(

@@ -22,7 +22,6 @@ class Prediction:
     """The answer of a checkpoint to one sample."""
 
     id: str
-    """The sample's id."""
     prompt_digest: str
     """`evalsuite.sample.prompt_digest` of the prompt."""
     text: str
@@ -108,8 +107,14 @@ class Counts:
     """With a prediction cut at the token limit."""
     unparsed: int = 0
     """With a prediction in which the rule found no answer."""
+    thinking: int = 0
+    """With a prediction that holds tags of a reasoning model, such as ``</think>``."""
     unscored: int = 0
     """Left out of the score, because only a judge can score them."""
+
+
+COUNTS = ("failed", "empty", "truncated", "unparsed")
+"""The counts of samples that are part of the score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +150,6 @@ class Score:
     """Distinct images or videos among them."""
     counts: Counts
     conditions: Conditions
-    """How it was asked and scored."""
     cost: Cost
     partial: bool = False
     """Whether a part of the benchmark is not scored, because only a judge can score it."""
@@ -163,6 +167,8 @@ class Score:
     """Further numbers from VLMEvalKit, by its names and on its scales: MLVU's G-Avg."""
     failure_reasons: tuple[str, ...] = ()
     """Why samples failed, the most frequent reason first, with sample ids: at most six lines."""
+    thinking_example: str = ""
+    """The start of one of the predictions that `Counts.thinking` counts."""
     rerun_samples: int | None = 0
     """Samples repeated at batch size 1, answered or not: see `BatchSensitivity`. None while
     answers are missing."""
@@ -191,7 +197,6 @@ class BatchSensitivity:
     """How batching changes predictions: some samples are repeated at batch size 1."""
 
     samples: Mapping[str, int]
-    """Repeated samples by benchmark."""
     changed: int
     """Samples whose text differs."""
     flipped: int
@@ -201,7 +206,6 @@ class BatchSensitivity:
     low: float
     """Lower bound of the 95 % interval of `effect`, clustered by image or video."""
     high: float
-    """Upper bound of that interval."""
 
     def __post_init__(self) -> None:
         # Also refuses NaN, which no bound would catch.
@@ -235,7 +239,6 @@ class Run:
 
     schema: int = SCHEMA
     evalsuite: str
-    """The version of evalsuite."""
     command: str
     started: str
     finished: str | None

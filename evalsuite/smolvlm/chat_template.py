@@ -1,23 +1,31 @@
 """Build prompts with the checkpoint's own chat template and the dataset's text only.
 
 The result equals that of ``SmolVLMProcessor`` for the same conversation. Frames carry their real
-time stamps, as in the training of SmolVLM2.
+time stamps, as in the training of SmolVLM2. A template is a program that comes with the checkpoint;
+transformers runs it in jinja2's sandbox.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+import jinja2.meta
 from num2words import num2words
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from evalsuite.errors import UsageError
 from evalsuite.sample import Frames, Image, Message, Text
 from evalsuite.smolvlm.formats import IMAGE_TOKEN
-from evalsuite.smolvlm.template_sandbox import TemplateError, Turn, render
+from evalsuite.system.text import one_line
+
+Turn = Mapping[str, Any]
+"""``role`` and ``content``: a list of ``{"type": "text", "text": …}`` and ``{"type": "image"}``."""
 
 _INTRO = (
     "You are provided the following series of {count} frames from a {duration} [H:MM:SS] video.\n"
@@ -26,6 +34,40 @@ _OUTRO = "\n\n"
 """Both from ``transformers/models/smolvlm/processing_smolvlm.py``."""
 _END_OF_TEXT = "\ue000"
 """Marks the end of an answer that the prompt begins for the checkpoint."""
+_TEMPLATE_FAULTS = (
+    *(jinja2.TemplateError, ArithmeticError, AttributeError, LookupError),
+    *(RecursionError, TypeError, ValueError),
+)
+"""Exceptions that a template's statements may raise."""
+
+
+class TemplateError(Exception):
+    """An invalid template. The message is one line."""
+
+
+def render(chat_template: str, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
+    """Render `turns`, optionally with the start of an answer; raises `TemplateError`."""
+    try:
+        _refuse_tokens(chat_template)
+        (text,), _ = render_jinja_template(
+            [turns], chat_template=chat_template, add_generation_prompt=generation_prompt
+        )
+    except _TEMPLATE_FAULTS as error:
+        line = f"line {error.lineno}: " if isinstance(error, jinja2.TemplateSyntaxError) else ""
+        raise TemplateError(f"{line}{one_line(error)}") from error
+    return str(text)
+
+
+@functools.lru_cache(maxsize=8)
+def _refuse_tokens(chat_template: str) -> None:
+    """Refuse names that transformers defines from the tokenizer and that would be empty here."""
+    plain = re.sub(r"\{%[-+]?\s*(?:end)?generation\s*[-+]?%\}", "", chat_template)
+    names = jinja2.meta.find_undeclared_variables(_PARSER.parse(plain))
+    if tokens := sorted(name for name in names if name.endswith(("_token", "_tokens"))):
+        raise TemplateError(f"it uses {', '.join(tokens)}: write the token literally instead")
+
+
+_PARSER = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"])
 
 
 def render_prompt(messages: Sequence[Message], chat_template: str | None) -> str:

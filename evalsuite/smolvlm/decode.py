@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from transformers import DynamicCache
 
-from evalsuite.smolvlm.model import Model
+from evalsuite.smolvlm.model import NOT_A_NUMBER, Model
 from evalsuite.smolvlm.prefix_sharing import PrefixGroup
 
 SHARED = -1
@@ -52,7 +52,7 @@ def greedy(
     """Generate tokens for the `texts` in `groups`; each group is a row of the batch.
 
     The result follows the order of the groups' members. It includes the end token if one was
-    generated within the limit.
+    generated within the limit, or `NOT_A_NUMBER`.
     """
     started = time.perf_counter()
     prefill_seconds = 0.0
@@ -70,7 +70,8 @@ def greedy(
         unfinished = []
         for position, (i, token) in enumerate(zip(running, chosen, strict=True)):
             answers[i].append(token)
-            if len(answers[i]) < texts[i].limit and token not in model.end_tokens:
+            ended = token == NOT_A_NUMBER or token in model.end_tokens
+            if len(answers[i]) < texts[i].limit and not ended:
                 unfinished.append(position)
         if not unfinished:
             total = time.perf_counter() - started

@@ -14,21 +14,34 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from transformers import AutoProcessor
+from transformers import AutoImageProcessor, AutoTokenizer
 
+from evalsuite.checkpoint.processor import read_image_seq_len
 from evalsuite.sample import Ended
-from evalsuite.smolvlm import batch_limits
-from evalsuite.smolvlm.cost_accounting import CostShares
 from evalsuite.smolvlm.formats import IMAGE_TOKEN
 from evalsuite.smolvlm.image_decoder import DECODE_TIMEOUT
-from evalsuite.smolvlm.image_processing import Tiler, normalisation_table
+from evalsuite.smolvlm.image_processing import MediaTiles, Tiler, normalisation_table
 from evalsuite.smolvlm.media_loader import MediaKey, MediaReader, Window, WindowLoader
-from evalsuite.smolvlm.memory import free_bytes, free_host_bytes, peak_bytes, peak_resident_bytes
-from evalsuite.smolvlm.model import Model, load
-from evalsuite.smolvlm.requests import Answer, Question, QuestionId, Stats
+from evalsuite.smolvlm.memory import (
+    batch_limits,
+    free_bytes,
+    free_host_bytes,
+    is_fatal,
+    peak_bytes,
+    peak_resident_bytes,
+)
+from evalsuite.smolvlm.model import NOT_A_NUMBER, Model, load
+from evalsuite.smolvlm.requests import (
+    Answer,
+    Cost,
+    EngineSettings,
+    Question,
+    QuestionId,
+    Stats,
+    raised,
+)
 from evalsuite.smolvlm.roofline import Shape, shape_of
 from evalsuite.smolvlm.scheduler import BatchScheduler, EncodedPrompt, Response
-from evalsuite.smolvlm.settings import EngineSettings
 from evalsuite.smolvlm.tokenization import PromptTokenizer
 from evalsuite.smolvlm.vision import VisionEncoder
 
@@ -65,13 +78,18 @@ class Engine:
         the parts of the checkpoint do not fit together, and the errors of transformers for
         unreadable files.
         """
-        processing = AutoProcessor.from_pretrained(settings.processor or directory)
+        # Not AutoProcessor: it also needs video settings, and all its files in one directory.
+        images = settings.processor or Path(directory)
+        image_processor = AutoImageProcessor.from_pretrained(images)
+        tokenizer = AutoTokenizer.from_pretrained(settings.tokenizer or directory)
         self._model = model or load(Path(directory), settings.device, settings.dtype, settings.base)
-        self._tokenizer = PromptTokenizer(processing)
-        tiler = Tiler(processing.image_processor, settings.longest_edge)
+        self._tokenizer = PromptTokenizer(tokenizer, read_image_seq_len(images))
+        tiler = Tiler(image_processor, settings.longest_edge)
         _check_fit(self._model, tiler, self._tokenizer)
-        self._reader = MediaReader(tiler, decoders or _default_decoders(), decode_timeout)
-        self._limits = batch_limits.choose(
+        # One decoder per core, since decoding is CPU-bound; at least two, since one may hang.
+        decoders = decoders or max(2, min(16, os.cpu_count() or 2))
+        self._reader = MediaReader(tiler, decoders, decode_timeout)
+        self._limits = batch_limits(
             self.device.type,
             self.shape,
             self._model.dtype.itemsize,
@@ -84,7 +102,7 @@ class Engine:
         side = tiler.side // self._model.patch_size
         self._encoder = VisionEncoder(
             self._model,
-            normalisation_table(processing.image_processor),
+            normalisation_table(image_processor),
             max(1, self._limits.patches // side**2),
         )
         self._scheduler = BatchScheduler(
@@ -107,8 +125,8 @@ class Engine:
         """Answer `questions` in any order; yields one list of answers per finished batch.
 
         `questions` is read ahead in a thread and may block. A problem with a question or its media
-        gives an answer with ``ended="error"``. An exception is either a bug or raised by
-        `questions`.
+        gives an answer with ``ended="error"``, also an exception of the model. Other exceptions are
+        those of `questions`, or the device cannot be used any more.
         """
         size = max(128, 4 * self._limits.questions)
         windows = WindowLoader(questions, self._reader, size, self._limits.tile_bytes)
@@ -141,10 +159,29 @@ class Engine:
         """Encode the media of `window`; reuse features of the previous window, `before`."""
         features = {k: v for k, v in before.features.items() if k in window.grids}
         failed = {k: v for k, v in before.failed.items() if k in window.grids}
-        new, unencoded = self._encoder.encode(window.tiles)
+        new, unencoded = self._encode(window.tiles)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # so that its time is not counted as prefill
         return EncodedMedia(features | new, {**window.failed, **failed, **unencoded})
+
+    def _encode(
+        self, tiles: Mapping[MediaKey, MediaTiles]
+    ) -> tuple[dict[MediaKey, torch.Tensor], dict[MediaKey, str]]:
+        """Encode `tiles`; a medium for which the model raises an error fails alone."""
+        try:
+            return self._encoder.encode(tiles)
+        except Exception as error:
+            if is_fatal(error):
+                raise
+            if len(tiles) == 1:
+                return {}, dict.fromkeys(tiles, raised(error))
+        features: dict[MediaKey, torch.Tensor] = {}
+        failed: dict[MediaKey, str] = {}
+        for key, one in tiles.items():
+            encoded, reasons = self._encode({key: one})
+            features |= encoded
+            failed |= reasons
+        return features, failed
 
     def _answer_window(
         self, window: Window, encoded: EncodedMedia, shares: CostShares
@@ -161,13 +198,20 @@ class Engine:
             yield self._with_costs(answers, [], asked, shares, started)
 
     def _to_answers(self, responses: Sequence[Response]) -> list[Answer]:
-        texts = self._tokenizer.decode([response.tokens or [] for response in responses])
+        # Without NOT_A_NUMBER, which the tokenizer does not know.
+        tokens_of = [[t for t in response.tokens or [] if t >= 0] for response in responses]
+        texts = self._tokenizer.decode(tokens_of)
         answers = []
         for response, text in zip(responses, texts, strict=True):
             id_, tokens = response.prompt.question.id, response.tokens
-            if tokens is None:
+            if response.error is not None:
+                answers.append(_error_answer(response.prompt.question, response.error))
+            elif tokens is None:
                 length = f"{len(response.prompt.ids):,} tokens"
                 why = f"out of memory: a prompt of {length} does not fit on {self.device}"
+                answers.append(_error_answer(response.prompt.question, why))
+            elif tokens[-1] == NOT_A_NUMBER:
+                why = "the model's output is not a number"
                 answers.append(_error_answer(response.prompt.question, why))
             else:
                 stopped = tokens[-1] in self._model.end_tokens
@@ -183,22 +227,16 @@ class Engine:
         shares: CostShares,
         started: float,
     ) -> list[Answer]:
-        """Return `answers` with their costs, and add them to the stats.
-
-        `started` is the start time of their batch.
-        """
+        """Return `answers` of a batch begun at `started` with their costs; update the stats."""
         answered = {response.prompt.question.id: response for response in responses}
         generating = sum(r.prefill_seconds + r.decode_seconds for r in responses)
         other = (time.perf_counter() - started - generating) / len(answers)
-        with_costs = [
-            replace(a, cost=shares.cost(asked[a.id], other, answered.get(a.id))) for a in answers
-        ]
-        for answer in with_costs:
-            self.stats.count(answer)
         self.stats.splits = self._encoder.splits + self._scheduler.splits
         self.stats.peak_memory_bytes = peak_bytes(self.device)
         self.stats.host_memory_bytes = peak_resident_bytes()
-        return with_costs
+        return [
+            replace(a, cost=shares.cost(asked[a.id], other, answered.get(a.id))) for a in answers
+        ]
 
     def _encode_prompts(
         self, window: Window, encoded: EncodedMedia
@@ -222,7 +260,10 @@ class Engine:
         )
         prompts: list[EncodedPrompt] = []
         for (question, keys), ids in zip(askable, expanded, strict=True):
-            if len(ids) > self._model.max_positions:
+            if max(ids, default=0) >= self.shape.vocabulary:
+                why = f"the prompt has token {max(ids)}, which has no embedding"
+                errors.append(_error_answer(question, why))
+            elif len(ids) > self._model.max_positions:
                 limit = f"the checkpoint's limit is {self._model.max_positions:,}"
                 errors.append(
                     _error_answer(question, f"the prompt has {len(ids):,} tokens; {limit}")
@@ -248,11 +289,6 @@ def _error_answer(question: Question, why: str) -> Answer:
     return Answer(question.id, "", 0, "error", why)
 
 
-def _default_decoders() -> int:
-    """One decoder per core, since decoding is CPU-bound; at least two, since one may hang."""
-    return max(2, min(16, os.cpu_count() or 2))
-
-
 def _check_fit(model: Model, tiler: Tiler, tokenizer: PromptTokenizer) -> None:
     """Raise `ValueError` if model and processor disagree about image tokens."""
     if model.image_token_id != tokenizer.image_token_id:
@@ -268,4 +304,41 @@ def _check_fit(model: Model, tiler: Tiler, tokenizer: PromptTokenizer) -> None:
         )
 
 
-__all__ = ["Answer", "Engine", "Question", "Stats"]
+MEDIA_STAGES = ("read", "tiles", "vision")
+"""Stages whose cost is divided in proportion to tiles."""
+
+
+class CostShares:
+    """Each question's share of the cost of a window."""
+
+    def __init__(self, window: Window, spent: Mapping[str, float]) -> None:
+        """`spent` is seconds by stage, before the text model runs."""
+        new = {key: len(tiled.pixels) for key, tiled in window.tiles.items()}
+        # New tiles of a medium count for the first question that shows it.
+        self._tiles = {
+            question.id: sum(
+                new.pop((medium.digest, question.prompt.split), 0)
+                for medium in question.prompt.media
+            )
+            for question in window.questions
+        }
+        self._total_tiles = sum(self._tiles.values())
+        self._spent = spent
+        self._equal_share = 1 / len(window.questions)
+
+    def cost(
+        self, question: Question, other_seconds: float = 0.0, response: Response | None = None
+    ) -> Cost:
+        """Return the cost of the answer to `question`. `response` adds the text model's part."""
+        tiles = self._tiles[question.id]
+        of_media = tiles / self._total_tiles if self._total_tiles else self._equal_share
+        seconds = {
+            stage: spent * (of_media if stage in MEDIA_STAGES else self._equal_share)
+            for stage, spent in self._spent.items()
+        }
+        seconds["other"] = other_seconds
+        if response is None:
+            return Cost(tiles, seconds=seconds)
+        seconds["prefill"] = response.prefill_seconds
+        seconds["decode"] = response.decode_seconds
+        return Cost(tiles, len(response.prompt.ids), response.prefill_tokens, seconds)

@@ -2,8 +2,8 @@
 
 ``<image>`` marks the position of an image or a frame. The texts equal those of VLMEvalKit's
 ``SmolVLM2`` class (``vlmeval/vlm/smolvlm.py``), and for Idefics3 checkpoints those of its
-``SmolVLM`` class; tests compare them byte for byte. `evalsuite.vlmevalkit.workarounds` lists the
-inputs for which VLMEvalKit's class fails.
+``SmolVLM`` class; tests compare them byte for byte. docs/evidence/differences.md lists the inputs
+for which VLMEvalKit's class fails.
 """
 
 from __future__ import annotations
@@ -101,10 +101,8 @@ def video(messages: Sequence[Message]) -> str:
 
 def video_choices(messages: Sequence[Message]) -> str:
     """As `video`, with VLMEvalKit's replacements for Video-MME and TempCompass_MCQ."""
-    text = video(messages)
-    if "Options:" not in text:
-        return text
-    return _replace_all(text, {"Options:": "Choices:", _SELECT: "Answer with the letter."})
+    swaps = {"Options:": "Choices:", _SELECT: "Answer with the letter."}
+    return _replace_if_options(video(messages), swaps)
 
 
 def video_letters(messages: Sequence[Message]) -> str:
@@ -114,10 +112,8 @@ def video_letters(messages: Sequence[Message]) -> str:
 
 def mvbench(messages: Sequence[Message]) -> str:
     """As `video`, with VLMEvalKit's replacements for MVBench."""
-    text = video(messages)
-    if "Options:" not in text:
-        return text
-    return _replace_all(text, {"Options:": _LETTERS, "Best option:(": "Answer:"})
+    swaps = {"Options:": _LETTERS, "Best option:(": "Answer:"}
+    return _replace_if_options(video(messages), swaps)
 
 
 _SELECT = "Please select the correct answer from the options above."
@@ -188,13 +184,17 @@ def _image_tokens(message: Message) -> str:
     """One token per image or frame, none for a text."""
     if isinstance(message, Text):
         return ""
-    return IMAGE_TOKEN * (len(message.paths) if isinstance(message, Frames) else 1)
+    return IMAGE_TOKEN * len(message.paths)
 
 
 def _replace_all(text: str, swaps: Mapping[str, str]) -> str:
     for old, new in swaps.items():
         text = text.replace(old, new)
     return text
+
+
+def _replace_if_options(text: str, swaps: Mapping[str, str]) -> str:
+    return _replace_all(text, swaps) if "Options:" in text else text
 
 
 def _move_hint(text: str) -> str:

@@ -7,8 +7,11 @@ numpy and starts in a tenth of a second.
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import warnings
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +23,11 @@ DECODE_TIMEOUT = 60.0
 """Seconds to decode one image."""
 START_TIMEOUT = 120.0
 """Seconds to start a child process on a busy machine."""
-MAX_PIXELS = 500_000_000
-"""Larger images are rejected as decompression bombs: this many pixels are 1.5 GB in RGB."""
+MAX_DEATHS = 3
+"""An image is an error if this many decoders died on it. One may have been killed by chance."""
+LARGE_PIXELS = 32_000_000
+"""Larger images are decoded one at a time, which limits the memory of several decoders."""
+_LARGE = threading.Lock()
 
 
 class MediaError(Exception):
@@ -46,22 +52,41 @@ class Decoder:
         The pixels equal ``transformers.image_utils.load_image`` followed by the processor's
         conversion to RGB. Raises `MediaError`.
         """
-        if self._closed:
-            raise MediaError(f"{path}: not decoded because the engine was closed")
-        try:
-            child = self._child = self._child or _start()
-            child.send((path, self._whitens_transparency))
+        for deaths in range(1, MAX_DEATHS + 1):
+            if self._closed:
+                raise MediaError(f"{path}: not decoded because the engine was closed")
+            try:
+                reply = self._ask(path)
+            except ChildTimedOut as error:
+                self._child = None
+                why = f"decoding took more than {self._timeout:.0f} s"
+                raise MediaError(f"{path}: {why}") from error
+            except (ChildDied, EOFError, OSError) as error:
+                self._stop()
+                reply = f"the decoder {str(error) or 'stopped'}, {deaths} times"
+            else:
+                break
+        if isinstance(reply, str):
+            raise MediaError(f"{path}: {reply}")
+        return reply
+
+    def _ask(self, path: str) -> np.ndarray[Any, np.dtype[np.uint8]] | str:
+        """Return the pixels, or the reason why there are none."""
+        child = self._child = self._child or _start()
+        child.send((path, self._whitens_transparency))
+        with contextlib.ExitStack() as stack:
             reply = child.receive(self._timeout)
+            if reply is None:
+                stack.enter_context(_LARGE)
+                child.send(None)
+                reply = child.receive(self._timeout)
             if isinstance(reply, str):
-                raise MediaError(f"{path}: {reply}")
+                return reply
             pixels = np.empty(reply, np.uint8)
-            child.connection.recv_bytes_into(pixels.data.cast("B"))
-        except ChildTimedOut as error:
-            self._child = None
-            raise MediaError(f"{path}: decoding took more than {self._timeout:.0f} s") from error
-        except (ChildDied, EOFError, OSError) as error:
-            self._stop()
-            raise MediaError(f"{path}: the decoder {str(error) or 'stopped'}") from error
+            view = pixels.data.cast("B")
+            at = 0
+            while at < len(view):
+                at += child.connection.recv_bytes_into(view[at:])
         return pixels
 
     @property
@@ -91,8 +116,9 @@ def main() -> None:
     connection = serve()
     from PIL import Image, ImageOps
 
-    # Pillow warns above this number and raises above twice this number.
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+    from evalsuite.system.images import open_image, restrict_pillow
+
+    restrict_pillow()
     warnings.simplefilter("ignore")
     connection.send("ready")
     while True:
@@ -101,7 +127,10 @@ def main() -> None:
         except EOFError:
             return
         try:
-            with Image.open(path) as image:
+            with open_image(Path(path)) as image:
+                if image.width * image.height > LARGE_PIXELS:
+                    connection.send(None)
+                    connection.recv()
                 # Same order as load_image. The conversion also decodes the pixels.
                 rgb = ImageOps.exif_transpose(image).convert("RGB")
             if whitens_transparency and rgb.info.get("transparency") is not None:
@@ -109,32 +138,35 @@ def main() -> None:
                 clear = rgb.convert("RGBA")
                 white = Image.new("RGBA", clear.size, "white")
                 rgb = Image.alpha_composite(white, clear).convert("RGB")
-            pixels = rgb.tobytes()
         except Exception as error:  # noqa: BLE001 - Pillow raises anything; go on with the next file
             connection.send(_reason(error))
         else:
-            _reply(connection, (rgb.height, rgb.width, 3), pixels)
+            _reply(connection, rgb)
 
 
-def _reply(connection: Connection[Any, Any], shape: tuple[int, ...], pixels: bytes) -> None:
-    connection.send(shape)
-    connection.send_bytes(pixels)
+_ROWS_PIXELS = 1 << 24
+"""Pixels sent at a time."""
+
+
+def _reply(connection: Connection[Any, Any], rgb: Any) -> None:
+    connection.send((rgb.height, rgb.width, 3))
+    step = max(1, _ROWS_PIXELS // rgb.width)
+    for top in range(0, rgb.height, step):
+        bottom = min(top + step, rgb.height)
+        part = rgb if bottom - top == rgb.height else rgb.crop((0, top, rgb.width, bottom))
+        connection.send_bytes(part.tobytes())
 
 
 def _reason(error: Exception) -> str:
     """Return a short reason without the path."""
-    from PIL import Image, UnidentifiedImageError
-
     if isinstance(error, FileNotFoundError):
         return "no such file"
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image in a known format"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"more than {MAX_PIXELS:,} pixels: rejected as a decompression bomb"
     if isinstance(error, MemoryError):
         return "not enough memory to decode it"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if type(error) is ValueError:  # of `open_image`
+        return str(error)
     return f"cannot be decoded ({one_line(error, with_type=True)})"
 
 

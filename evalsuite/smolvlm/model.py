@@ -6,6 +6,7 @@ retries with smaller batches.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText, DynamicCache
 
-from evalsuite.smolvlm.lora_merge import merge
+from evalsuite.checkpoint import adapter as lora
+from evalsuite.checkpoint.json_files import read_json_object
+from evalsuite.checkpoint.weights import read_safetensors_header
 
 _IRRELEVANT_OPTIONS = {
     # Used by the greedy loop, or without effect on greedy decoding.
@@ -39,6 +42,10 @@ _NEUTRAL_VALUES: dict[str, object] = {
     **dict.fromkeys(("remove_invalid_values", "token_healing", "low_memory", "use_mtp"), False),
 }
 """Values that have no effect."""
+
+
+NOT_A_NUMBER = -1
+"""In place of a token, if a logit is infinite or not a number. It ends an answer."""
 
 
 class Model:
@@ -99,7 +106,8 @@ class Model:
 
         `embedded` is (batch, length, hidden). `mask` is (batch, 1, length, length with cache), true
         where attention is allowed; None means causal attention. `selected` are row and column
-        indices, (number,) each; logits are computed only for them.
+        indices, (number,) each; logits are computed only for them. A token is `NOT_A_NUMBER` if one
+        of its logits is not finite.
         """
         if mask is not None:
             # Convert once; otherwise each layer converts the mask.
@@ -113,7 +121,8 @@ class Model:
         ).last_hidden_state
         rows, columns = selected
         logits: torch.Tensor = self._head(hidden[rows, columns])
-        return logits.float().argmax(-1)
+        tokens = logits.float().argmax(-1)
+        return tokens.masked_fill(~logits.isfinite().all(-1), NOT_A_NUMBER)
 
     @torch.inference_mode()
     def generate(
@@ -122,15 +131,30 @@ class Model:
         """Generate with transformers' ``generate`` for prompts of equal length.
 
         The ids are passed in addition to the embeddings because a repetition penalty needs them.
+        The last token of an answer is `NOT_A_NUMBER` if a logit was not finite.
         """
-        sequences: torch.Tensor = self._module.generate(
-            input_ids=ids,
-            inputs_embeds=embedded,
-            attention_mask=torch.ones_like(ids),
-            do_sample=False,
-            max_new_tokens=max_new_tokens,
+        finite: list[torch.Tensor] = []
+        # On the head: later, generation options set logits to infinity.
+        watch = self._head.register_forward_hook(
+            lambda _, __, logits: finite.append(logits[:, -1].isfinite().all(-1))
         )
-        return [self._until_end(tokens[ids.shape[1] :]) for tokens in sequences.tolist()]
+        try:
+            sequences: torch.Tensor = self._module.generate(
+                input_ids=ids,
+                inputs_embeds=embedded,
+                attention_mask=torch.ones_like(ids),
+                do_sample=False,
+                max_new_tokens=max_new_tokens,
+            )
+        finally:
+            watch.remove()
+        # Several rows for each prompt with beam search.
+        good = torch.stack(finite).reshape(len(finite), len(ids), -1).all(-1)
+        answers = [self._until_end(tokens[ids.shape[1] :]) for tokens in sequences.tolist()]
+        return [
+            answer if all(steps[: len(answer)]) else [*answer, NOT_A_NUMBER]
+            for answer, steps in zip(answers, good.T.tolist(), strict=True)
+        ]
 
     def _until_end(self, tokens: list[int]) -> list[int]:
         """Return `tokens` up to and including the end token, without padding."""
@@ -170,9 +194,14 @@ def load(directory: Path, device: str, dtype: str, base: Path | None = None) -> 
     if base is None:
         module = _load_whole(directory, torch_dtype)
     else:
-        module = merge(_load_whole(base, torch.float32), directory, torch_dtype)
+        module = merge_adapter(_load_whole(base, torch.float32), directory, torch_dtype)
     target = torch.device(device)
-    return Model(module.to(target).eval(), target)
+    module = module.to(target).eval()
+    if target.type == "cpu":
+        # Memory of our own: safetensors maps the file, and a later change to it would be seen.
+        for weights in module.parameters():
+            weights.data = weights.data.clone()
+    return Model(module, target)
 
 
 def _load_whole(directory: Path, dtype: torch.dtype) -> Any:
@@ -182,4 +211,57 @@ def _load_whole(directory: Path, dtype: torch.dtype) -> Any:
     if missing := sorted(loading["missing_keys"]):
         # transformers would initialise them randomly.
         raise ValueError(f"{directory}: {len(missing)} weights are missing, first {missing[0]}")
+    return module
+
+
+def merge_adapter(base: Any, adapter: Path, dtype: torch.dtype) -> Any:
+    """Merge `adapter` into the float32 module `base`, in place; return it in `dtype`.
+
+    Raises `ValueError` if some of the adapter's weights are missing or unused.
+    """
+    lora.require_peft()
+    from peft import LoraConfig, PeftModel
+
+    _check_known(adapter, LoraConfig)
+    settings = LoraConfig.from_pretrained(adapter)
+    tensors = read_safetensors_header(adapter / lora.WEIGHTS)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    rows = lora.embedding_rows(shapes)
+    if rows is not None and rows > base.get_input_embeddings().num_embeddings:
+        # Training added tokens. The adapter replaces all rows, so their first values do not matter.
+        base.resize_token_embeddings(rows, mean_resizing=False)
+    if lora.changes_head(shapes) and not getattr(settings, "ensure_weight_tying", False):
+        # In training, an adapter of the head does not change the embeddings it is tied to.
+        base.lm_head.weight = torch.nn.Parameter(base.lm_head.weight.detach().clone())
+    adapted = PeftModel(base, settings)
+    # Not PeftModel.from_pretrained, which ignores weights that it cannot load.
+    loading = adapted.load_adapter(adapter, "default", torch_device="cpu")
+    for what, keys in (
+        ("are missing", loading.missing_keys),
+        ("do not exist in the base model", loading.unexpected_keys),
+    ):
+        if keys:
+            raise ValueError(f"{adapter}: {len(keys)} weights {what}, first {min(keys)}")
+    return _cast(adapted.merge_and_unload(), dtype)
+
+
+def _check_known(adapter: Path, kind: Any) -> None:
+    """Raise `ValueError` for options that the installed peft would ignore with a warning."""
+    import peft
+
+    known = inspect.signature(kind).parameters
+    config = read_json_object(adapter / lora.CONFIG)
+    if unknown := sorted(key for key, value in config.items() if value and key not in known):
+        raise ValueError(
+            f"{adapter / lora.CONFIG}: unknown option '{unknown[0]}' for peft {peft.__version__}; "
+            "install the version the adapter was trained with, or a newer one"
+        )
+
+
+def _cast(module: Any, dtype: torch.dtype) -> Any:
+    """Cast like ``from_pretrained(dtype=...)``: rotary frequencies, a buffer, stay float32."""
+    for weights in module.parameters():
+        weights.data = weights.data.to(dtype)
+    for config in (module.config, module.config.text_config, module.config.vision_config):
+        config.dtype = dtype
     return module

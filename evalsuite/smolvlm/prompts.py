@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evalsuite.sample import Frames, Media, Message, Text
-from evalsuite.smolvlm.formats import FORMATS_BY_FAMILY
+from evalsuite.smolvlm.formats import FORMATS_BY_FAMILY, IMAGE_TOKEN
 
 MAX_FRAMES = 64
 """Maximum number of video frames shown, evenly spaced, as in VLMEvalKit's adapter."""
@@ -52,8 +52,9 @@ def build(
     The style ``native`` ignores the format and uses only the dataset's text. It raises `UsageError`
     if the checkpoint's chat template is missing or invalid.
     """
+    messages = [_without_image_tokens(message) for message in messages]
     if options.style == "native":
-        # Imports jinja2, which the other style does not need.
+        # Imports transformers, which the other style does not need.
         from evalsuite.smolvlm import chat_template as native
 
         text = native.render_prompt(messages, options.chat_template)
@@ -62,6 +63,14 @@ def build(
     media = tuple(m for m in messages if not isinstance(m, Text))
     # Each video frame is one tile, in both styles.
     return Prompt(text, media, split=not any(isinstance(m, Frames) for m in media))
+
+
+def _without_image_tokens(message: Message) -> Message:
+    """Remove ``<image>`` from a text, as LLaVA's data have it: images have tokens of their own."""
+    if not isinstance(message, Text) or IMAGE_TOKEN not in message.text:
+        return message
+    text = message.text.replace(f"{IMAGE_TOKEN}\n", "").replace(IMAGE_TOKEN, "")
+    return Text(text, message.role)
 
 
 def shown_frames(n: int) -> list[int]:

@@ -11,10 +11,10 @@ import torch
 
 from evalsuite.smolvlm.decode import Generated, TextInput, greedy
 from evalsuite.smolvlm.media_loader import MediaKey
-from evalsuite.smolvlm.memory import none_if_out_of_memory
-from evalsuite.smolvlm.model import Model
+from evalsuite.smolvlm.memory import is_fatal, none_if_out_of_memory
+from evalsuite.smolvlm.model import NOT_A_NUMBER, Model
 from evalsuite.smolvlm.prefix_sharing import PrefixGroup, arrange_rows, batch_shape, group_by_media
-from evalsuite.smolvlm.requests import Question
+from evalsuite.smolvlm.requests import Question, raised
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,12 @@ class EncodedPrompt:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The tokens generated for a prompt, including the end token; None if out of memory."""
+    """The tokens generated for a prompt, including the end token."""
 
     prompt: EncodedPrompt
     tokens: list[int] | None
+    """None if memory ran out, or for the reason `error`."""
+    error: str | None = None
     prefill_tokens: int = 0
     """Prompt tokens processed for this prompt. A shared prefix counts for its first prompt."""
     prefill_seconds: float = 0.0
@@ -63,7 +65,7 @@ class BatchScheduler:
         while waiting:
             groups = take(waiting, prompts)
             batch = [i for group in groups for i in group.members]
-            responses = none_if_out_of_memory(self._generate, prompts, groups)
+            responses = self._try(prompts, groups)
             if responses is not None:
                 yield responses
             elif len(batch) == 1:
@@ -71,6 +73,35 @@ class BatchScheduler:
             else:
                 self._reduce_batch_size(groups)
                 waiting.extendleft(reversed(groups))
+
+    def _try(
+        self, prompts: Sequence[EncodedPrompt], groups: Sequence[PrefixGroup]
+    ) -> list[Response] | None:
+        """Generate; None if memory runs out.
+
+        If the model raises an error, or the logits of prompts that share a row are not finite, the
+        prompts are tried alone: one of them may be the cause.
+        """
+        members = [i for group in groups for i in group.members]
+        shared = {i for group in groups if len(group.members) > 1 for i in group.members}
+        try:
+            responses = none_if_out_of_memory(self._generate, prompts, groups)
+        except Exception as error:
+            if is_fatal(error):
+                raise
+            if len(members) == 1:
+                return [Response(prompts[members[0]], None, raised(error))]
+            responses, again = [], members
+        else:
+            if responses is None:
+                return None
+            done = dict(zip(members, responses, strict=True))
+            again = [i for i in members if i in shared and NOT_A_NUMBER in (done[i].tokens or ())]
+            responses = [response for i, response in done.items() if i not in again]
+        for i in again:
+            alone = PrefixGroup((i,), 0, (len(prompts[i].ids),))
+            responses += self._try(prompts, [alone]) or [Response(prompts[i], None)]
+        return responses
 
     def _sorted(self, prompts: Sequence[EncodedPrompt]) -> list[PrefixGroup]:
         """Sort by length, longest first, so that batches need little padding.

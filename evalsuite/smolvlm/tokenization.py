@@ -12,17 +12,12 @@ from evalsuite.smolvlm.image_processing import Grid
 
 
 class PromptTokenizer:
-    """A checkpoint's tokenizer, and its processor's token pattern for tiles."""
+    """A checkpoint's tokenizer, and the processors' token pattern for tiles."""
 
-    def __init__(self, processor: Any) -> None:
-        self._tokenizer = processor.tokenizer
-        self.tokens_per_tile: int = processor.image_seq_len
-        self._around_image: str = processor.fake_image_token
-        # The processors of SmolVLM and Idefics3 use different names for the same token.
-        self._global_image: str = getattr(processor, "global_image_token", None) or (
-            processor.global_image_tag
-        )
-        self.image_token_id: int = processor.image_token_id
+    def __init__(self, tokenizer: Any, tokens_per_tile: int) -> None:
+        self._tokenizer = tokenizer
+        self.tokens_per_tile = tokens_per_tile
+        self.image_token_id: int = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
         self._image_tokens: dict[Grid, list[int]] = {}
 
     def encode(self, texts: Sequence[str], grids: Sequence[Sequence[Grid]]) -> list[list[int]]:
@@ -65,9 +60,9 @@ class PromptTokenizer:
             text = get_image_prompt_string(
                 *grid,
                 self.tokens_per_tile,
-                fake_token_around_image=self._around_image,
+                fake_token_around_image="<fake_token_around_image>",
                 image_token=IMAGE_TOKEN,
-                global_image_token=self._global_image,
+                global_image_token="<global-img>",
             )
             ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
             self._image_tokens[grid] = ids

@@ -12,7 +12,7 @@ except PackageNotFoundError:  # a source tree that is not installed
 
 PACKAGES = (
     "ms-vlmeval", "torch", "torchvision", "transformers", "peft", "tokenizers", "pillow", "decord",
-    "numpy",
+    "av", "numpy",
 )  # fmt: skip
 """Packages that can change a prediction or a score. Every run records their versions."""
 

@@ -11,11 +11,13 @@ import hashlib
 import json
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from evalsuite.errors import DiskError, UsageError
-from evalsuite.system.files import write_atomically
+from evalsuite.system.files import open_regular, write_atomically
+from evalsuite.system.startup import user_temporary
 
 Algorithm = Literal["sha256", "md5"]
 """MD5 is used only to compare with published digests."""
@@ -26,8 +28,19 @@ _SETTLED_NS = 50_000_000
 
 
 def cache_directory() -> Path:
-    """The directory of cached data: ``$EVALSUITE_CACHE`` or ``~/.cache/evalsuite``."""
-    return Path(os.environ.get("EVALSUITE_CACHE") or "~/.cache/evalsuite").expanduser()
+    """The directory of cached data: ``$EVALSUITE_CACHE`` or ``~/.cache/evalsuite``.
+
+    Where the home directory is unknown or cannot be written, as in containers, it is a directory of
+    this user below that of temporary files.
+    """
+    try:
+        path = Path(os.environ.get("EVALSUITE_CACHE") or "~/.cache/evalsuite").expanduser()
+    except RuntimeError:
+        return user_temporary()
+    if os.environ.get("EVALSUITE_CACHE") or os.access(path, os.F_OK):
+        return path
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    return path if os.access(parent, os.W_OK | os.X_OK) else user_temporary()
 
 
 def file_digest(
@@ -50,9 +63,7 @@ def file_digest(
         begun = time.time_ns()
         digest = _hash(path, algorithm)
         if _identity(path) != before:
-            raise UsageError(
-                f"{path}: changed while it was read; wait until it is complete, then rerun"
-            )
+            raise _changed(path)
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
@@ -63,6 +74,58 @@ def file_digest(
         with contextlib.suppress(DiskError):
             write_atomically(entry, json.dumps({**before, "path": str(path), algorithm: digest}))
     return digest
+
+
+class Stamp(NamedTuple):
+    """Properties of a file that change when it changes."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """A file as it was when its digest was computed."""
+
+    path: Path
+    stamp: Stamp
+    digest: str
+    settled: bool
+    """Whether a later change must give another stamp: the file was not new."""
+
+
+def read_stamp(path: Path) -> Stamp:
+    """The stamp of `path`, or of its target; raises `OSError`."""
+    stat = path.stat()
+    return Stamp(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+def identify(path: Path, *, cache: Path | None = None) -> FileIdentity:
+    """Digest `path`; raises `UsageError` if it cannot be read or changes meanwhile."""
+    try:
+        stamp, begun = read_stamp(path), time.time_ns()
+        digest = file_digest(path, cache=cache)
+        if read_stamp(path) != stamp:
+            raise _changed(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}; copy it again") from error
+    return FileIdentity(path, stamp, digest, begun - stamp.ctime_ns > _SETTLED_NS)
+
+
+def has_changed(file: FileIdentity) -> bool:
+    """Whether the content of `file` is another one now; true if it cannot be read.
+
+    It is read again if its stamp differs, as in a copy on another machine, or is too new.
+    """
+    try:
+        if file.settled and read_stamp(file.path) == file.stamp:
+            return False
+        return file_digest(file.path) != file.digest
+    except (OSError, UsageError):
+        return True
 
 
 def remembered_digest(
@@ -79,8 +142,12 @@ def remembered_digest(
     )
 
 
+def _changed(path: Path) -> UsageError:
+    return UsageError(f"{path}: changed while it was read; wait until it is complete, then rerun")
+
+
 def _hash(path: Path, algorithm: Algorithm) -> str:
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         return hashlib.file_digest(file, lambda: _hasher(algorithm)).hexdigest()
 
 

@@ -16,6 +16,8 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
+from evalsuite.system.files import open_for_append
+
 
 class ChildDied(Exception):
     """The child ended: it crashed, was killed, or ran out of memory."""
@@ -25,21 +27,33 @@ class ChildTimedOut(Exception):
     """The child did not answer in time and was killed."""
 
 
+_UNSET = ("PYTHONOPTIMIZE",)
+"""Variables that children do not get: transformers reads docstrings when it is imported."""
+
+
 class Child:
     """One child process and the connection to it."""
 
-    def __init__(self, module: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        env: Mapping[str, str] | None = None,
+        *,
+        inherited: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start `module` with the variables `inherited` (None: all of ours) and `env`."""
         ours, theirs = Pipe()
         # Nothing is written to this pipe. The child reads its end of file when this process ends,
         # for whatever reason.
         lifetime_read, self._lifetime = os.pipe()
         self.name = module
         self.connection: Connection[Any, Any] = ours
+        given = {**(os.environ if inherited is None else inherited), **(env or {})}
         self._process = subprocess.Popen(
             # -P: modules are not imported from the current directory.
             [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(lifetime_read)],
             pass_fds=(theirs.fileno(), lifetime_read),
-            env={**os.environ, **(env or {})},
+            env={k: v for k, v in given.items() if k not in _UNSET},
             stdin=subprocess.DEVNULL,
             # Ctrl-C in a terminal reaches a whole process group; only the parent handles it.
             process_group=0,
@@ -92,7 +106,7 @@ def write_to(log: Path) -> None:
     """In the child: append the output of this process and its libraries to `log`."""
     sys.stdout.flush()
     sys.stderr.flush()
-    with log.open("ab") as file:
+    with os.fdopen(open_for_append(log), "ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a text file

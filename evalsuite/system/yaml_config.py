@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.errors import UsageError
+from evalsuite.system.files import read_bytes
+
+MAX_YAML_BYTES = 1 << 24
 
 
 def read_yaml(path: Path, named: str) -> Any:
@@ -33,7 +36,7 @@ def read_yaml(path: Path, named: str) -> Any:
             return found
 
     try:
-        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader)
+        return yaml.load(read_bytes(path, MAX_YAML_BYTES).decode("utf-8-sig"), Loader)
     except OSError as error:
         raise UsageError(f"{named}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -21,13 +21,16 @@ from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.errors import IncompleteError
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import Prediction
-from evalsuite.sample import Sample
+from evalsuite.sample import Message, Sample
+from evalsuite.system import variables
 from evalsuite.system.files import disk_errors
 from evalsuite.system.process import Child, ChildDied, ChildTimedOut
 from evalsuite.vlmevalkit.judge import check
 
 Stage = Literal["data", "score"]
 
+MAX_DEATHS = 3
+"""A request fails if this many processes died during it. One may have been killed by chance."""
 START_REPLIES = 2
 """The child replies once after `server.check_packages` and once after importing VLMEvalKit."""
 
@@ -42,12 +45,23 @@ class KitError(IncompleteError):
         """Whether the kit's log has more details."""
 
 
+class DataError(KitError):
+    """VLMEvalKit cannot load a benchmark."""
+
+    def __init__(self, message: str, *, logged: bool = False) -> None:
+        super().__init__("data", message, logged=logged)
+
+
 class KitStartError(IncompleteError):
     """VLMEvalKit does not start on this machine, so no benchmark can be evaluated."""
 
 
 class _ProcessLostError(Exception):
     """The child crashed or hung during a request."""
+
+    def __init__(self, cause: ChildDied | ChildTimedOut) -> None:
+        self.hung = isinstance(cause, ChildTimedOut)
+        super().__init__(f"the VLMEvalKit process {'gave ' * self.hung}{cause}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +75,10 @@ class SampleOutline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenSample:
-    """A sample whose image or video cannot be read."""
+class BrokenSample(Sample):
+    """A sample whose image or video cannot be read. It has no messages."""
 
-    id: str
-    cluster: str
-    part: str = ""
-    category: str = ""
-    labels: tuple[tuple[str, str], ...] = ()
-    question: str = ""
-    target: str = ""
+    messages: tuple[Message, ...] = ()
     reason: str
 
 
@@ -105,16 +113,6 @@ class BenchmarkScore:
     """Further scores of VLMEvalKit, with its names and scales: MLVU's G-Avg."""
     judge_reported: tuple[str, ...] = ()
     """Names of the models that answered as judge; empty if none was asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestFailure:
-    """Reason for a failed request."""
-
-    text: str
-    """One line."""
-    logged: bool
-    """Whether the log has more details, as for unexpected errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,17 +212,17 @@ class Kit:
         outlines: list[SampleOutline] = self._ask_data("outline", benchmark)
         return outlines
 
-    def samples(self, benchmark: Benchmark, ids: Sequence[str]) -> list[Sample | BrokenSample]:
-        """Build the prompts of the samples `ids`; raises `KitError`.
+    def samples(self, benchmark: Benchmark, ids: Sequence[str]) -> list[Sample]:
+        """Build the prompts of the samples `ids`, some `BrokenSample`; raises `KitError`.
 
         If the child crashes or hangs, samples are built one by one to find the cause.
         """
         known = self._samples_with_fatal_media(benchmark, ids)
         good = [id for id in ids if id not in known]
         seconds = self.chunk_seconds + self.sample_seconds * len(good)
-        self._ask_data("load", benchmark)
         try:
-            built = self._ask("data", seconds, "samples", benchmark, good) if good else []
+            tries = 1 if len(good) > 1 else MAX_DEATHS
+            built = self._ask_loaded("data", seconds, tries, "samples", benchmark, good)
         except _ProcessLostError as error:
             if len(good) > 1:
                 return [sample for id in ids for sample in self.samples(benchmark, [id])]
@@ -259,26 +257,44 @@ class Kit:
 
         `directory` is replaced by the files that VLMEvalKit writes.
         """
-        self._ask_data("load", benchmark)
         chosen = {id: predictions[id] for id in ids}
-        request = ("score", benchmark, tuple(ids), chosen, directory.absolute())
+        request = (tuple(ids), chosen, directory.absolute())
         seconds = self.score_seconds
         if benchmark.judge is not None:
             seconds += self.judge_seconds * len(ids)
         try:
-            scored: BenchmarkScore = self._ask("score", seconds, *request)
+            scored: BenchmarkScore = self._ask_loaded(
+                "score", seconds, MAX_DEATHS, "score", benchmark, *request
+            )
         except _ProcessLostError as error:
             why = f"{benchmark.name}: {error} while scoring"
             raise KitError("score", why, logged=True) from error
         return scored
 
+    def _ask_loaded(
+        self, stage: Stage, seconds: float, tries: int, verb: str, benchmark: Benchmark,
+        *arguments: object,
+    ) -> Any:  # fmt: skip
+        """Load the data and send a request; repeat it in a new process if this one dies."""
+        for left in reversed(range(tries)):
+            self._ask_data("load", benchmark)
+            try:
+                return self._ask(stage, seconds, verb, benchmark, *arguments)
+            except _ProcessLostError as error:
+                if error.hung or self._closed or not left:
+                    raise
+        raise AssertionError
+
     def _ask_data(self, verb: str, benchmark: Benchmark, *arguments: object) -> Any:
         """Send a request that takes at most the time for loading the data."""
-        try:
-            return self._ask("data", self.load_seconds, verb, benchmark, *arguments)
-        except _ProcessLostError as error:
-            why = f"{benchmark.name}: {error} while loading the data"
-            raise KitError("data", why, logged=True) from error
+        for left in reversed(range(MAX_DEATHS)):
+            try:
+                return self._ask("data", self.load_seconds, verb, benchmark, *arguments)
+            except _ProcessLostError as error:
+                if error.hung or self._closed or not left:
+                    why = f"{benchmark.name}: {error} while loading the data"
+                    raise DataError(why, logged=True) from error
+        raise AssertionError
 
     def _ask(self, stage: Stage, seconds: float, *request: object) -> Any:
         with self._lock:
@@ -290,17 +306,16 @@ class Kit:
                     raise ChildDied("was closed")
                 self._await_start(child, 0)
                 child.send(request)
-                done, result = child.receive(seconds)
+                done, result, logged = child.receive(seconds)
             except (ChildDied, ChildTimedOut) as error:
                 self._stop()
-                gave = "gave " if isinstance(error, ChildTimedOut) else ""
-                raise _ProcessLostError(f"the VLMEvalKit process {gave}{error}") from error
+                raise _ProcessLostError(error) from error
             except BaseException:
                 # A late reply would be mistaken for the next request's.
                 self._stop()
                 raise
         if not done:
-            raise KitError(stage, result.text, logged=result.logged)
+            raise KitError(stage, result, logged=logged)
         return result
 
     def _start(self) -> Child:
@@ -308,7 +323,14 @@ class Kit:
             for folder in (self._settings.work, self._settings.media, self._settings.log.parent):
                 with disk_errors(folder):
                     folder.mkdir(parents=True, exist_ok=True)
-            self._child = Child("evalsuite.vlmevalkit.server", _ENVIRONMENT)
+            work = str(self._settings.work)
+            self._child = Child(
+                "evalsuite.vlmevalkit.server",
+                # Otherwise both are created in the home directory, which may be read-only.
+                _KIT_ENVIRONMENT
+                | {"LMUData": work, "NLTK_DATA": os.environ.get("NLTK_DATA", work)},
+                inherited=variables.for_scoring(),
+            )
             self._pending_replies = START_REPLIES
             self._child.send(self._settings)
         return self._child
@@ -317,7 +339,7 @@ class Kit:
         """Wait until at most `left` start replies are pending; raises `KitStartError`."""
         while self._pending_replies > left:
             try:
-                good, failure = child.receive(self.start_seconds)
+                good, failure, logged = child.receive(self.start_seconds)
             except (ChildDied, ChildTimedOut) as error:
                 if self._closed:
                     raise
@@ -325,8 +347,8 @@ class Kit:
                 reason = f"its process {gave}{error}; see {self.log}"
                 raise KitStartError(f"VLMEvalKit cannot start: {reason}") from error
             if not good:
-                log = f"; see {self.log}" if failure.logged else ""
-                raise KitStartError(f"VLMEvalKit cannot start: {failure.text}{log}")
+                log = f"; see {self.log}" if logged else ""
+                raise KitStartError(f"VLMEvalKit cannot start: {failure}{log}")
             self._pending_replies -= 1
 
     def _stop(self) -> None:
@@ -335,12 +357,18 @@ class Kit:
             self._child = None
 
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     # xlsx turns a prediction that starts with '=' into a formula; json cannot be read back.
     "PRED_FORMAT": "tsv",
     "EVAL_FORMAT": "csv",
     "VLMEVALKIT_USE_MODELSCOPE": "0",
     "HF_HUB_OFFLINE": "1",
+    # VLMEvalKit opens files without naming an encoding.
+    "PYTHONUTF8": "1",
+}
+"""Environment of every process that imports VLMEvalKit."""
+_KIT_ENVIRONMENT = {
+    **ENVIRONMENT,
     # The workers use the devices.
     "CUDA_VISIBLE_DEVICES": "",
     # VLMEvalKit writes sets of strings in hash order.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import string
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from typing import Any
 import pandas as pd
 
 from evalsuite.errors import nearest
-from evalsuite.vlmevalkit.client import KitError
+from evalsuite.system.text import one_line
+from evalsuite.vlmevalkit.client import DataError
+from evalsuite.vlmevalkit.media_references import MediaReferenceError, local_path
 
 CLASSES: Mapping[str, str] = {
     "choice": "ImageMCQDataset",
@@ -32,17 +35,10 @@ CLASSES: Mapping[str, str] = {
 """VLMEvalKit class by metric, for custom data; other metrics need a fixed schema."""
 
 _OPTION_LISTS = ("choices", "options")
-_MAX_PATH_LENGTH = 64
-"""A text up to this length is a path: no base64 image is that short."""
 
 
 class _LineError(Exception):
     """An error in one line."""
-
-
-def is_path(text: str) -> bool:
-    """Return whether `text` is a path. Otherwise it is a base64 image, which has no dots."""
-    return "." in text or len(text) <= _MAX_PATH_LENGTH
 
 
 def read_lines(path: Path, medium: str) -> Any:
@@ -51,38 +47,40 @@ def read_lines(path: Path, medium: str) -> Any:
     Each line must have `medium`: ``image`` or ``video``. Images become lists.
     """
     if not path.is_file():
-        raise KitError("data", f"{path}: no such file")
+        raise DataError(f"{path}: no such file")
     rows: list[dict[str, Any]] = []
     lines: dict[str, int] = {}
     try:
         for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
             if not line.strip():
                 continue
-            row = {"index": str(len(rows))} | _row(line, medium)
+            row = {"index": str(len(rows))} | _row(line, medium, path.parent)
             first = lines.setdefault(row["index"], number)
             if first != number:
                 raise _LineError(f"has the same index {row['index']} as line {first}; use another")
             rows.append(row)
     except _LineError as error:
-        raise KitError("data", f"{path}: line {number} {error}") from error
+        raise DataError(f"{path}: line {number} {error}") from error
     except UnicodeDecodeError as error:
-        raise KitError("data", f"{path}: is not UTF-8 text; save it as UTF-8") from error
+        raise DataError(f"{path}: is not UTF-8 text; save it as UTF-8") from error
     if not rows:
-        raise KitError("data", f"{path}: no lines; expected one JSON object per line")
+        raise DataError(f"{path}: no lines; expected one JSON object per line")
     return pd.DataFrame(rows, dtype=object)
 
 
-def _row(line: str, medium: str) -> dict[str, Any]:
+def _row(line: str, medium: str, folder: Path) -> dict[str, Any]:
     try:
-        given = json.loads(line)
+        given = json.loads(line, object_pairs_hook=_without_duplicates, parse_constant=_no_number)
         line.encode()
         json.dumps(given, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise _LineError("contains half a character (a lone surrogate); remove it") from error
-    except ValueError as error:
-        raise _LineError(f"is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise _LineError(f"is not JSON: {one_line(error)}") from error
     if not isinstance(given, dict):
-        raise _LineError('is not a JSON object; expected {"question": …, "answer": …}')
+        raise _LineError(
+            'is not a JSON object; expected {"question": …, "answer": …}, one object a line'
+        )
     given = {key: value for key, value in given.items() if value is not None}
     if medium not in given:
         other = "image" if medium == "video" else "video"
@@ -96,13 +94,35 @@ def _row(line: str, medium: str) -> dict[str, Any]:
         if given.get(key, "") in ("", []):
             raise _LineError(f"has no '{key}'{nearest(key, set(given) - {key})}")
     media = given.pop(medium)
+    for key, value in given.items():
+        lists = ("answer", *_OPTION_LISTS)
+        if any(
+            isinstance(item, (dict, list)) for item in _items(value if key in lists else [value])
+        ):
+            raise _LineError(f"has a list or an object in '{key}'; expected a text")
     options = _options(given)
     row = {key: _cell(value) for key, value in given.items()} | options
     if options:
         row["answer"] = _letter(row["answer"], options)
     if medium == "video":
-        return row | {"video": _video(media)} | _clip_bounds(given)
+        return row | {"video": _video(media, folder)} | _clip_bounds(given)
     return row | {"image": _images(media)}
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise _LineError(f"has the key '{twice}' twice; remove one")
+    return found
+
+
+def _no_number(name: str) -> Any:
+    raise _LineError(f"has the value {name}; write null for a missing value")
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _cell(value: Any) -> str:
@@ -148,10 +168,13 @@ def _images(media: Any) -> list[str]:
     return images
 
 
-def _video(media: Any) -> str:
+def _video(media: Any, folder: Path) -> str:
     if not isinstance(media, str) or not media:
         raise _LineError("needs a path as 'video'")
-    return media
+    try:
+        return str(local_path(media, folder)) if "://" in media else media
+    except MediaReferenceError as error:
+        raise _LineError(f"has the video {error}") from None
 
 
 def _clip_bounds(given: Mapping[str, Any]) -> dict[str, float]:

@@ -11,7 +11,8 @@ from vlmeval.smp import toliststr
 
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.vlmevalkit import custom_data, workarounds
-from evalsuite.vlmevalkit.client import KitError
+from evalsuite.vlmevalkit.client import DataError
+from evalsuite.vlmevalkit.media_references import MediaReferenceError, embedded, local_path
 from evalsuite.vlmevalkit.media_store import MediaError, MediaStore
 from evalsuite.vlmevalkit.tsv import Row, listed_texts, read_table, require_columns
 
@@ -26,7 +27,7 @@ _PRESENT_COLUMNS = {"MathVista": ("choices", "answer_option")}
 def build(kind: Any, benchmark: Benchmark, path: Path, store: MediaStore) -> Any:
     """Return VLMEvalKit's object of class `kind` for the table at `path`; raises `KitError`."""
     if not issubclass(kind, vlmeval.dataset.ImageBaseDataset):
-        raise KitError("data", f"{benchmark.name}: {kind.__name__} is not an image class")
+        raise DataError(f"{benchmark.name}: {kind.__name__} is not an image class")
     if path.suffix == ".jsonl":
         data = custom_data.read_lines(path, "image")
         media = data.pop("image")
@@ -42,6 +43,7 @@ def build(kind: Any, benchmark: Benchmark, path: Path, store: MediaStore) -> Any
             path,
             ("index", "question", "answer", *_FILLED_COLUMNS.get(kind.__name__, ())),
             _PRESENT_COLUMNS.get(kind.__name__, ()),
+            strict=not benchmark.as_published,
         )
         if "image" in data:
             if benchmark.published is None:
@@ -51,13 +53,17 @@ def build(kind: Any, benchmark: Benchmark, path: Path, store: MediaStore) -> Any
         elif "image_path" in data:
             require_columns(data, ("image_path",), path)
         else:
-            raise KitError("data", f"{path}: no column 'image' or 'image_path'")
+            raise DataError(f"{path}: no column 'image' or 'image_path'")
         return data
 
     def files(row: Row) -> list[str]:
         if "image" not in row:
-            return [str(path.parent / name) for name in listed_texts(row["image_path"])]
+            return [_file(name, path) for name in listed_texts(row["image_path"])]
         images = toliststr(row["image"])
+        if not benchmark.as_published:
+            images = [text.rstrip() for text in images]
+            if any("." in text or ":" in text for text in images):
+                return [_stored(text, path, store) for text in images]
         named = "image_path" in row
         names = toliststr(row["image_path"]) if named else [default_image_name(path)] * len(images)
         if len(names) != len(images):
@@ -93,6 +99,12 @@ def instance(
     return dataset
 
 
+def supporting(dataset: str) -> Any:
+    """Return VLMEvalKit's class for a dataset key, or None."""
+    kinds = vlmeval.dataset.DATASET_CLASSES
+    return next((kind for kind in kinds if dataset in kind.supported_datasets()), None)
+
+
 def default_image_name(table: Path) -> str:
     """Return VLMEvalKit's name for an image without a name; only the suffix matters.
 
@@ -104,7 +116,17 @@ def default_image_name(table: Path) -> str:
 
 def _json_images(row: Row, table: Path, store: MediaStore) -> list[str]:
     """Return the image paths of a JSONL row; base64 images are written to disk."""
-    return [
-        str(table.parent / text) if custom_data.is_path(text) else store.image(text)
-        for text in row["image"]
-    ]
+    return [_stored(text, table, store) for text in row["image"]]
+
+
+def _stored(text: str, table: Path, store: MediaStore) -> str:
+    """Return the path of the image that a cell of `table` names or holds."""
+    image = embedded(text)
+    return _file(text, table) if image is None else store.image(image)
+
+
+def _file(text: str, table: Path) -> str:
+    try:
+        return str(local_path(text, table.parent))
+    except MediaReferenceError as error:
+        raise MediaError(str(error)) from None

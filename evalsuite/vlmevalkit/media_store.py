@@ -27,9 +27,9 @@ from PIL import Image as PILImage
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.sample import Frames
 from evalsuite.smolvlm.prompts import MAX_FRAMES, shown_frames
-from evalsuite.system.files import disk_errors, write_atomically
+from evalsuite.system.files import disk_errors, read_bytes, write_atomically, write_bytes_atomically
+from evalsuite.system.images import open_image
 from evalsuite.system.text import one_line
-from evalsuite.vlmevalkit.image_bytes import lossless_suffix, open_image, re_encoded
 from evalsuite.vlmevalkit.video_frames import (
     ClipSpec,
     content_digest,
@@ -100,12 +100,12 @@ class MediaStore:
         if key in self._images and _mark_used(Path(self._images[key])):
             return self._images[key]
         with _media_errors("its image"):
-            data = base64.b64decode(text)
-            kept = lossless_suffix(data) if suffix == ".png" else None
+            data = base64.b64decode(text.translate(_URL_SAFE))
+            kept = _lossless_suffix(data) if suffix == ".png" else None
             if kept is None:
-                data = re_encoded(data, suffix)
+                data, kept = _re_encoded(data, suffix)
         digest = hashlib.sha256(data).hexdigest()
-        path = self._root / digest[:2] / f"{digest}{kept or suffix}"
+        path = self._root / digest[:2] / f"{digest}{kept}"
         _write_once(path, data)
         self._images[key] = str(path)
         self._digests[str(path)] = digest
@@ -115,8 +115,8 @@ class MediaStore:
         """Return the SHA-256 of an image file."""
         if path not in self._digests:
             with _media_errors(path):
-                data = Path(path).read_bytes()
-                open_image(data)
+                data = read_bytes(Path(path))
+                _open_image(data)
             # Not cached: the user's file may change.
             return hashlib.sha256(data).hexdigest()
         return self._digests[path]
@@ -126,10 +126,11 @@ class MediaStore:
         with _media_errors(spec.video):
             digest = content_digest(spec)
             kind = self._suffix.removeprefix(".")
-            folder = self._frames(digest) / f"{digest}-{spec.key}-{MAX_FRAMES}-{kind}"
+            parent = self._root / "frames" / digest[:2]
+            folder = parent / f"{digest}-{spec.key}-{MAX_FRAMES}-{kind}-{_DECODING}"
             clip = _read_clip(folder, self._suffix)
             if clip is None:
-                with self._draft(folder.parent) as draft:
+                with _draft(parent) as draft:
                     _decode(spec, draft, self._suffix, threads)
                     _move_into_place(draft, folder, self._suffix)
                 clip = _read_clip(folder, self._suffix)
@@ -157,23 +158,25 @@ class MediaStore:
         with ThreadPoolExecutor(workers) as pool:
             return dict(zip(distinct, pool.map(clip, distinct), strict=True))
 
-    def _frames(self, digest: str) -> Path:
-        return self._root / "frames" / digest[:2]
 
-    @contextlib.contextmanager
-    def _draft(self, parent: Path) -> Iterator[Path]:
-        with disk_errors(parent):
-            parent.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=parent))
-        try:
-            yield draft
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+@contextlib.contextmanager
+def _draft(parent: Path) -> Iterator[Path]:
+    with disk_errors(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=parent))
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
+_URL_SAFE = {ord("-"): "+", ord("_"): "/"}
+"""From base64 for addresses to standard base64."""
 _MAX_VIDEOS_IN_PARALLEL = 8
 """Videos decoded in parallel; each keeps some decoded frames in memory."""
 _METADATA_FILE = "frames.json"
+_DECODING = 2
+"""Raised when the frames of some file change, so that stored ones are not used."""
 _REFRESH_SECONDS = 3600
 """Modification times older than this are renewed on use."""
 
@@ -270,12 +273,56 @@ def _write_once(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically, unless it exists."""
     if _mark_used(path) and path.stat().st_size == len(data):
         return
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(draft).replace(path)
-        finally:
-            Path(draft).unlink(missing_ok=True)
+    write_bytes_atomically(path, data)
+
+
+# Image bytes as VLMEvalKit writes them to disk
+
+
+def _open_image(data: bytes) -> PILImage.Image:
+    """Open an image; raises `ValueError` or Pillow's errors."""
+    try:
+        return open_image(io.BytesIO(data))
+    except ValueError as error:
+        raise ValueError(f"{len(data)} bytes: {error}") from error
+
+
+def _lossless_suffix(data: bytes) -> str | None:
+    """Return the suffix under which `data` can be stored as is; None if VLMEvalKit changes pixels.
+
+    VLMEvalKit removes alpha, palette and EXIF orientation and writes PNG. None is also returned for
+    files without an end marker, so that the full decoder reports the error.
+    """
+    image = _open_image(data)
+    if image.mode not in ("RGB", "L") or getattr(image, "n_frames", 1) != 1:
+        return None
+    if image.format == "PNG" and data[-8:-4] == b"IEND":
+        # The orientation may be compressed and come after the pixels.
+        if any(chunk in data for chunk in (b"eXIf", b"tEXt", b"zTXt", b"iTXt")):
+            image.load()
+            return ".png" if image.getexif().get(_ORIENTATION, 1) == 1 else None
+        return ".png"
+    if image.format == "JPEG" and data[-2:] == b"\xff\xd9":
+        return ".jpg" if image.getexif().get(_ORIENTATION, 1) == 1 else None
+    return None
+
+
+_ORIENTATION = 0x0112
+
+
+def _re_encoded(data: bytes, suffix: str) -> tuple[bytes, str]:
+    """Encode as ``vlmeval/smp/vlm.py:decode_base64_to_image_file`` does; returns bytes and suffix.
+
+    That raises for modes that the format of `suffix` does not have, such as CMYK in PNG. Then the
+    file is kept as it is, and shown as if a path had named it.
+    """
+    image = _open_image(data)
+    if image.mode in ("RGBA", "P", "LA"):
+        image = image.convert("RGB")
+    image.load()
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, format=PILImage.registered_extensions()[suffix.lower()])
+    except OSError:
+        return data, f".{image.format or 'image'}".lower()
+    return buffer.getvalue(), suffix

@@ -2,15 +2,6 @@
 
 `apply` changes VLMEvalKit, so that its score and ours use the same rule. The functions in the last
 section change only our value of a sample; their names appear in a score's deviations.
-
-Some defects need no function, because neighbouring modules avoid the code:
-
-* MLVU, TempCompass and MathVista cannot be scored without a judge, because part of their samples
-  needs one (``tempcompass.py:211``, ``image_vqa.py:602``): `scoring` leaves out the parts that only
-  a judge can score, and for MathVista `rules.mathvista` replaces the judge.
-* A judge of MathVista, MVBench or Video-MME that does not answer is silently replaced by rules
-  (``videomme.py:258``): ours raises.
-* MLVU rounds the marks of open answers down (``utils/mlvu.py:187``): we do the same.
 """
 
 from __future__ import annotations
@@ -20,20 +11,11 @@ import contextlib
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-
-class JudgeLike(Protocol):
-    """Interface of a judge in VLMEvalKit."""
-
-    def with_system_prompt(self, system: str) -> JudgeLike:
-        """Return the same judge with a system prompt."""
-
-    def working(self) -> bool:
-        """Return whether it answers."""
-
-    def generate(self, prompt: str, **settings: object) -> str:
-        """Answer a prompt."""
+if TYPE_CHECKING:
+    from evalsuite.vlmevalkit.judge_adapter import JudgeModel
 
 
 NO_OPTION = "Z"
@@ -46,7 +28,9 @@ FAILURE_TEXT = "Failed to obtain answer via API."
 FAILURE_IS_WRONG = "failure-text-is-wrong"
 PUNCTUATION_IS_WRONG = "punctuation-is-not-an-answer"
 OPEN_ANSWERS_COMPARED = "open-answers-compared"
-"""Deviations, see `is_failure_text`, `starts_with_punctuation` and `open_answer_value`."""
+DOCUMENTED_METRIC = "metric-as-documented"
+"""Deviations, see `is_failure_text`, `starts_with_punctuation`, `open_answer_value` and
+`rules.open_answers`."""
 
 
 def apply() -> None:
@@ -76,6 +60,21 @@ def parse_cells_safely() -> None:
         worldsense,
     ):  # fmt: skip
         module.eval = _literal
+    for module in (smp.misc, dataset.image_vqa, vqa_eval):
+        module.eval = _literal_or_text
+
+
+def _literal_or_text(text: str) -> Any:
+    """As `_literal`; a text in brackets that is no list, like ``[a or b]``, is a list of itself.
+
+    VLMEvalKit raises for the whole benchmark (``smp/misc.py:255``).
+    """
+    try:
+        return _literal(text)
+    except (SyntaxError, MemoryError, RecursionError):
+        if text.startswith("[") and text.endswith("]"):
+            return [text]
+        raise
 
 
 def _literal(text: str) -> Any:
@@ -86,13 +85,6 @@ def _literal(text: str) -> Any:
         raise SyntaxError(str(error)) from error
 
 
-class _NoRandomChoice:
-    """Replacement for `random`."""
-
-    def choice(self, _: Sequence[str]) -> str:
-        return NO_OPTION
-
-
 def no_random_option() -> None:
     """Count an answer that the judge cannot assign to an option as wrong.
 
@@ -100,7 +92,7 @@ def no_random_option() -> None:
     """
     from vlmeval.dataset.utils import multiple_choice
 
-    multiple_choice.rd = _NoRandomChoice()
+    multiple_choice.rd = SimpleNamespace(choice=lambda _: NO_OPTION)
 
 
 def show_options_to_judge() -> None:
@@ -191,7 +183,7 @@ def renumber_rows(frame: Any) -> None:
 
 
 @contextlib.contextmanager
-def use_judge(model: JudgeLike) -> Iterator[None]:
+def use_judge(model: JudgeModel) -> Iterator[None]:
     """Let VLMEvalKit use `model`, whatever judge it builds.
 
     ``mlvu.py:420`` always uses gpt-4-0125 but names its files after another, ``tempcompass.py:218``
@@ -199,21 +191,28 @@ def use_judge(model: JudgeLike) -> Iterator[None]:
     """
     from vlmeval import dataset
 
-    def build_judge(system_prompt: str = "", **_: object) -> JudgeLike:
+    def build_judge(system_prompt: str = "", **_: object) -> JudgeModel:
         return model.with_system_prompt(system_prompt)
 
     modules = (
         dataset.image_mcq, dataset.image_vqa, dataset.image_yorn, dataset.videomme,
         dataset.worldsense, dataset.mvbench, dataset.mlvu, dataset.tempcompass,
     )  # fmt: skip
-    before = [module.build_judge for module in modules]
-    try:
+    with contextlib.ExitStack() as stack:
         for module in modules:
-            module.build_judge = build_judge
+            stack.enter_context(replaced(module, build_judge=build_judge))
+        yield
+
+
+@contextlib.contextmanager
+def replaced(owner: Any, **attributes: object) -> Iterator[None]:
+    """Replace attributes of `owner` within the block."""
+    before = {name: getattr(owner, name) for name in attributes}
+    try:
+        vars(owner).update(attributes)
         yield
     finally:
-        for module, original in zip(modules, before, strict=True):
-            module.build_judge = original
+        vars(owner).update(before)
 
 
 def normalise_judge_answer(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +9,11 @@ from typing import Any
 from evalsuite.errors import EvalsuiteError
 from evalsuite.system import process
 from evalsuite.system.hashing import cache_directory
+from evalsuite.system.images import restrict_pillow
 from evalsuite.system.text import one_line
-from evalsuite.vlmevalkit.client import KitSettings, KitStartError, RequestFailure
-from evalsuite.vlmevalkit.judge import KEY_VARIABLES, Judge
+from evalsuite.vlmevalkit import deferred_imports
+from evalsuite.vlmevalkit.client import KitSettings, KitStartError
+from evalsuite.vlmevalkit.judge import Judge
 
 
 def main() -> None:
@@ -20,11 +21,11 @@ def main() -> None:
     connection = process.serve()
     settings: KitSettings = connection.recv()
     process.write_to(settings.log)
-    good, answer = _reply("", check_packages)
-    connection.send((good, answer))
+    good, answer, logged = _reply("", check_packages)
+    connection.send((good, answer, logged))
     if good:
-        good, answer = _reply("", _request_handler, settings)
-        connection.send((good, None if good else answer))
+        good, answer, logged = _reply("", _request_handler, settings)
+        connection.send((good, None if good else answer, logged))
     while good:
         try:
             request = connection.recv()
@@ -34,18 +35,18 @@ def main() -> None:
         connection.send(_reply(benchmark.name, answer, verb, benchmark, *arguments))
 
 
-def _reply(what: str, work: Callable[..., Any], *arguments: Any) -> tuple[bool, Any]:
-    """Call `work`; return whether it succeeded, and its result or a `RequestFailure`."""
+def _reply(what: str, work: Callable[..., Any], *arguments: Any) -> tuple[bool, Any, bool]:
+    """Call `work`; return whether it succeeded, its result or error, and whether that is logged."""
     try:
-        return True, work(*arguments)
+        return True, work(*arguments), False
     except EvalsuiteError as error:
-        return False, RequestFailure(str(error), logged=False)
+        return False, str(error), False
     except Exception as error:  # noqa: BLE001 - at a process boundary every error becomes a message
         traceback.print_exc()
         reason = " in ".join([one_line(error, with_type=True), *getattr(error, "__notes__", [])])
         if what:
             reason = f"{what}: VLMEvalKit raised {reason}"
-        return False, RequestFailure(reason, logged=True)
+        return False, reason, True
 
 
 def check_packages() -> None:
@@ -60,16 +61,16 @@ def check_packages() -> None:
 
 
 def _request_handler(settings: KitSettings) -> Callable[..., Any]:
-    keys = {name: os.environ.get(name) for name in KEY_VARIABLES}
-    # Imports VLMEvalKit, which takes seconds and writes to the terminal.
-    from evalsuite.vlmevalkit import datasets, scoring, workarounds
+    import dotenv
 
-    # VLMEvalKit may have read other keys from its own .env file.
-    for name, key in keys.items():
-        os.environ.pop(name, None)
-        if key is not None:
-            os.environ[name] = key
+    # VLMEvalKit sets variables from a file .env beside its package, among them keys.
+    dotenv.dotenv_values = lambda *_, **__: {}
+    # Imports VLMEvalKit, which takes seconds and writes to the terminal.
+    with deferred_imports.deferred():
+        from evalsuite.vlmevalkit import datasets, scoring, workarounds
+
     workarounds.apply()
+    restrict_pillow()  # VLMEvalKit raises Pillow's limit
     cache = datasets.DatasetCache(settings.work, settings.media, lossless=settings.lossless)
 
     def answer(verb: str, benchmark: Any, *arguments: Any) -> Any:

@@ -1,8 +1,7 @@
-"""Select and decode video frames with VLMEvalKit's formulas and decoders.
+"""Select video frames with VLMEvalKit's formulas.
 
-Videos are decoded by decord as in VLMEvalKit. Therefore a frame's number is computed from the
-average rate even if the rate varies, and rotation metadata are applied. Time stamps are those of
-the file.
+As in VLMEvalKit, a frame's number is computed from the average rate even if the rate varies, and
+rotation metadata are applied. Time stamps are those of the file.
 """
 
 from __future__ import annotations
@@ -11,14 +10,16 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image as PILImage
 
 from evalsuite.benchmarks.benchmark import FrameRule
 from evalsuite.system.hashing import file_digest
+from evalsuite.system.images import open_image
 from evalsuite.vlmevalkit import workarounds
+from evalsuite.vlmevalkit.video_files import FrameSource, open_video_file
 
 Medium = Literal["video", "gif", "frame"]
 """MVBench's terms: a video file, an animation, a folder of images."""
@@ -43,94 +44,23 @@ class ClipSpec:
         return f"{self.medium}-{self.rule}{'-middles' * self.segment_middles}{bounds}"
 
 
-class FrameSource(Protocol):
-    """A video whose frames are numbered from `first` to `last`."""
-
-    first: int
-    last: int
-    per_second: float
-
-    def frame(self, number: int) -> PILImage.Image:
-        """Read one frame."""
-        ...
-
-    def times(self, numbers: list[int]) -> list[float]:
-        """Return when frames are shown, in seconds from the first frame."""
-        ...
-
-
-class _VideoFile:
-    """A video file, read by decord."""
-
-    first = 0
-
-    def __init__(self, path: Path, threads: int) -> None:
-        import decord
-
-        try:
-            self._reader = decord.VideoReader(str(path), num_threads=threads)
-        except Exception as error:  # decord's message contains only line numbers of its source
-            no_video = "cannot find video stream" in str(error)
-            raise ValueError(
-                "it contains no video stream"
-                if no_video
-                else "it is not a video, or it is truncated"
-            ) from error
-        self.last = len(self._reader) - 1
-        self.per_second = float(self._reader.get_avg_fps())
-        if self.last < 0 or not 0 < self.per_second < math.inf:
-            raise ValueError("it contains no frames")
-        workarounds.check_video_is_complete(len(self._reader), _declared_frames(path))
-
-    def frame(self, number: int) -> PILImage.Image:
-        try:
-            pixels = self._reader[number].asnumpy()
-        except Exception as error:  # as above; the failing frame is random
-            raise ValueError("some frames cannot be decoded; the file is damaged") from error
-        return PILImage.fromarray(workarounds.restore_frame_shape(pixels))
-
-    def times(self, numbers: list[int]) -> list[float]:
-        stamps = self._reader.get_frame_timestamp([0, *numbers])[:, 0].astype(float)
-        times: list[float] = (stamps[1:] - stamps[0]).tolist()
-        if not all(math.isfinite(time) and time >= 0 for time in times) or times != sorted(times):
-            # Some old containers have no time stamps.
-            return [number / self.per_second for number in numbers]
-        return times
-
-
-def _declared_frames(path: Path) -> int:
-    """Return the number of frames in the file's header; 0 if it is not exact."""
-    if path.suffix.lower() not in (".mp4", ".mov", ".m4v"):
-        return 0
-    import cv2
-
-    capture = cv2.VideoCapture(str(path))
-    try:
-        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-    finally:
-        capture.release()
-
-
-class _GifFile:
+class _GifFile(FrameSource):
     """An animation, treated as 25 frames per second (``mvbench.py:239``)."""
 
-    first = 0
     per_second = 25.0
 
     def __init__(self, path: Path) -> None:
         import imageio
 
-        self._reader: Any = imageio.get_reader(path)
+        # Named, because imageio would otherwise try all its plugins.
+        self._reader: Any = imageio.get_reader(path, "GIF-PIL")
         self.last = len(self._reader) - 1
 
     def frame(self, number: int) -> PILImage.Image:
         return PILImage.fromarray(np.asarray(self._reader.get_data(number))[..., :3])
 
-    def times(self, numbers: list[int]) -> list[float]:
-        return [number / self.per_second for number in numbers]
 
-
-class _ImageFolder:
+class _ImageFolder(FrameSource):
     """A folder of JPEG files from ``00001.jpg``, three per second (``mvbench.py:253``)."""
 
     first = 1
@@ -148,14 +78,11 @@ class _ImageFolder:
         return path
 
     def frame(self, number: int) -> PILImage.Image:
-        image: PILImage.Image = PILImage.open(self.path(number))
+        image: PILImage.Image = open_image(self.path(number))
         if image.mode not in ("RGB", "L"):
             image = image.convert("RGB")
         # A new image, so that only pixels are copied.
         return PILImage.fromarray(np.asarray(image))
-
-    def times(self, numbers: list[int]) -> list[float]:
-        return [(number - self.first) / self.per_second for number in numbers]
 
 
 def open_video(spec: ClipSpec, threads: int = 0) -> FrameSource:
@@ -169,7 +96,7 @@ def open_video(spec: ClipSpec, threads: int = 0) -> FrameSource:
         case "gif":
             return _GifFile(spec.video)
         case _:
-            return _VideoFile(spec.video, threads)
+            return open_video_file(spec.video, threads)
 
 
 def content_digest(spec: ClipSpec) -> str:

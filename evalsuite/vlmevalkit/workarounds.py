@@ -2,43 +2,17 @@
 
 Each function names the upstream line and has a test that shows the defect. When upstream fixes it,
 the test fails and the workaround is removed. All take effect in the kit process only.
-`scoring_workarounds` contains those for scoring rules.
-
-Some defects need no function, because neighbouring modules avoid the code:
-
-* A changed TSV shows its old images, which are stored by index (``image_base.py:279``), and is
-  downloaded again if its md5 is not upstream's (``image_base.py:229``): `datasets`, `media_store`.
-* Frames are stored by the video's name, a lock file in the dataset's folder must be writable
-  (``videomme.py:185``), and all frames of an hour are decoded to show 64: `media_store`.
-* Therefore two clips of one video, or two videos with the same name in different folders, show the
-  frames of the first (``mvbench.py:266``, ``:555``, ``mlvu.py:163``): `media_store` stores them by
-  content and bounds.
-* An animation with fewer frames than requested shows colour channels of its first images as grey
-  images (``mvbench.py:245``, ``:275``): `video_frames` shows the requested frames.
-* File names are made by replacing ``.tsv`` anywhere in a path (``smp/file.py:701``), and scores
-  next to a prediction file are reused (``multiple_choice.py:477``, ``image_yorn.py:52``,
-  ``videomme.py:247``): `evaluate` works in a new folder with relative names.
-* OCRBench's score is the hits divided by ten, for any number of samples (``image_vqa.py:565``):
-  `rules.open_answers` divides by the number of samples.
-* Frames of WorldSense, and of any video under the older SmolVLM class, are all shown and split into
-  about 13 tiles (``vlm/smolvlm.py:84``, ``:456``), but after another video benchmark nothing is
-  split (``:512``): `prompts.build` always splits images and never frames, and `media_store` shows
-  at most 64 frames.
-* The prompts for MMBench, MathVista, ChartQA, DocVQA and TextVQA have one ``<image>`` for any
-  number of images, and the processor then raises (``vlm/smolvlm.py:692``, ``:760``, ``:780``,
-  ``:807``, ``:826``): `formats` writes one per image.
-* A hint whose question or choices are missing or repeated raises (``vlm/smolvlm.py:703``):
-  `formats` splits at the first of each and does not change other texts.
-* A sentence is replaced in TempCompass_MCQ always, but in Video-MME only next to ``Options:``
-  (``vlm/smolvlm.py:616``): `formats` treats both like Video-MME. No text that VLMEvalKit generates
-  for them contains the sentence.
+`scoring_workarounds` contains those for scoring rules. docs/evidence/differences.md also lists the
+defects that need no function, because neighbouring modules avoid the code.
 """
 
 from __future__ import annotations
 
 import abc
+import functools
 import string
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from evalsuite.vlmevalkit import scoring_workarounds
@@ -70,20 +44,6 @@ def apply() -> None:
     scoring_workarounds.apply()
 
 
-class _TextPandas:
-    """A pandas whose `read_csv` reads cells as text."""
-
-    def __getattr__(self, name: str) -> Any:
-        import pandas
-
-        return getattr(pandas, name)
-
-    def read_csv(self, *args: Any, **kwargs: Any) -> Any:
-        import pandas
-
-        return pandas.read_csv(*args, **(_TEXT_OPTIONS | kwargs))
-
-
 _TEXT_OPTIONS: dict[str, Any] = {
     "keep_default_na": False,
     "na_values": [""],
@@ -98,19 +58,11 @@ def keep_na_texts() -> None:
     prediction ``None`` becomes ``nan`` and is then found in an option's text, ``007`` becomes 7,
     and one missing value in a column of digits turns ``5`` into ``5.0``.
     """
+    import pandas
     import vlmeval.smp.file
 
-    vlmeval.smp.file.pd = _TextPandas()
-
-
-class _SerialPool:
-    """Replacement for `multiprocessing` whose pool runs in this process."""
-
-    def Pool(self, *_: object) -> _SerialPool:  # noqa: N802 - multiprocessing's name
-        return self
-
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        return [function(item) for item in items]
+    read_csv = functools.partial(pandas.read_csv, **_TEXT_OPTIONS)
+    vlmeval.smp.file.pd = SimpleNamespace(**vars(pandas) | {"read_csv": read_csv})
 
 
 def score_in_one_process() -> None:
@@ -121,7 +73,8 @@ def score_in_one_process() -> None:
     """
     import vlmeval.dataset.image_vqa
 
-    vlmeval.dataset.image_vqa.mp = _SerialPool()
+    pool = SimpleNamespace(map=lambda function, items: [function(item) for item in items])
+    vlmeval.dataset.image_vqa.mp = SimpleNamespace(Pool=lambda *_: pool)
 
 
 def save_results_once() -> None:

@@ -14,14 +14,53 @@ import pytest
 from evalsuite.checkpoint.checkpoint import read
 from evalsuite.errors import USAGE, UsageError
 
-TENSORS = {
+
+def _layer(prefix: str, matrices: Mapping[str, tuple[int, int]], *, bias: bool) -> dict[str, Any]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, shape in matrices.items():
+        shapes[f"{prefix}.{name}.weight"] = shape
+        if bias:
+            shapes[f"{prefix}.{name}.bias"] = shape[:1]
+    return shapes
+
+
+TENSORS: dict[str, tuple[int, ...]] = {
+    "lm_head.weight": (12, 4),
     "model.text_model.embed_tokens.weight": (12, 4),
     "model.vision_model.embeddings.patch_embedding.weight": (4, 3, 8, 8),
     "model.connector.modality_projection.proj.weight": (4, 16),
+    "model.text_model.norm.weight": (4,),
+    "model.text_model.layers.0.input_layernorm.weight": (4,),
+    "model.text_model.layers.0.post_attention_layernorm.weight": (4,),
+    **_layer(
+        "model.text_model.layers.0.self_attn",
+        {"q_proj": (6, 4), "k_proj": (2, 4), "v_proj": (2, 4), "o_proj": (4, 6)},
+        bias=False,
+    ),
+    **_layer(
+        "model.text_model.layers.0.mlp",
+        {"gate_proj": (8, 4), "up_proj": (8, 4), "down_proj": (4, 8)},
+        bias=False,
+    ),
+    "model.vision_model.embeddings.patch_embedding.bias": (4,),
+    "model.vision_model.embeddings.position_embedding.weight": (16, 4),
+    "model.vision_model.post_layernorm.weight": (4,),
+    "model.vision_model.post_layernorm.bias": (4,),
+    **{
+        f"model.vision_model.encoder.layers.0.layer_norm{i}.{part}": (4,)
+        for i in (1, 2)
+        for part in ("weight", "bias")
+    },
+    **_layer(
+        "model.vision_model.encoder.layers.0.self_attn",
+        {f"{part}_proj": (4, 4) for part in ("q", "k", "v", "out")},
+        bias=True,
+    ),
+    **_layer("model.vision_model.encoder.layers.0.mlp", {"fc1": (8, 4), "fc2": (4, 8)}, bias=True),
 }
 
 
-PARAMETERS = 12 * 4 + 4 * 3 * 8 * 8 + 4 * 16
+PARAMETERS = sum(math.prod(shape) for shape in TENSORS.values())
 
 
 END = 9
@@ -33,12 +72,29 @@ TEMPLATE = (
 )
 
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "model_type": "smolvlm",
     "architectures": ["SmolVLMForConditionalGeneration"],
     "scale_factor": 2,
-    "text_config": {"model_type": "llama", "vocab_size": 12},
-    "vision_config": {"image_size": 32, "patch_size": 8},
+    "image_token_id": 8,
+    "text_config": {
+        "model_type": "llama",
+        "vocab_size": 12,
+        "hidden_size": 4,
+        "intermediate_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 3,
+        "num_key_value_heads": 1,
+        "head_dim": 2,
+    },
+    "vision_config": {
+        "image_size": 32,
+        "patch_size": 8,
+        "hidden_size": 4,
+        "intermediate_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+    },
 }
 
 
@@ -50,10 +106,14 @@ IMAGE = {
 
 
 TOKENIZER: dict[str, Any] = {
-    "model": {"type": "BPE", "vocab": {c: i for i, c in enumerate("abcdefgh")}, "merges": []},
+    "model": {"type": "BPE", "vocab": {c: i for i, c in enumerate("abcde")}, "merges": []},
     "added_tokens": [
+        {"id": 5, "content": "<|im_start|>"},
+        {"id": 6, "content": "<row_1_col_1>"},
+        {"id": 7, "content": "<row_2_col_2>"},
         {"id": 8, "content": "<image>"},
         {"id": END, "content": "<end_of_utterance>"},
+        {"id": 10, "content": "<fake_token_around_image>"},
         {"id": 11, "content": "<global-img>"},
     ],
 }
@@ -93,6 +153,19 @@ def make(directory: Path) -> Path:
 
 def change(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def change_part(directory: Path, part: str, **changes: object) -> None:
+    """Change text_config or vision_config in config.json."""
+    config = json.loads((directory / "config.json").read_text())
+    change(directory / "config.json", **{part: {**config[part], **changes}})
+
+
+def weights(directory: Path, **changes: tuple[int, ...] | None) -> None:
+    """Write weights with other shapes; None removes a tensor."""
+    tensors = {**TENSORS, **changes}
+    kept = {name: shape for name, shape in tensors.items() if shape is not None}
+    write(directory, "model.safetensors", safetensors(kept))
 
 
 def error_for(source: object, **kwargs: Any) -> str:

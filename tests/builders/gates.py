@@ -8,7 +8,7 @@ from typing import Any
 
 from evalsuite.comparison.gate import Assessment, GateResult, gate
 from evalsuite.comparison.policy import Policy
-from evalsuite.comparison.sizes import Size
+from evalsuite.comparison.power import Size
 from evalsuite.report.tables.gate import GateReport, explain
 from evalsuite.runs.records import SampleScore
 from tests.builders.stored_runs import samples, stored

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evalsuite.benchmarks.data.upstream_trees import (
+from evalsuite.benchmarks.video_layouts import (
     MLVU_CHOICES,
     MLVU_OPEN,
     MVBENCH_TASKS,

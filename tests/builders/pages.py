@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,9 @@ class Watched:
         self.advanced = 0
         self.stop = stop
 
-    def begin(self, what: str, total: int) -> None:
+    def __call__(self, what: str, total: int) -> Callable[[], None]:
         self.begun.append((what, total))
+        return self.advance
 
     def advance(self) -> None:
         if self.advanced == self.stop:

@@ -53,7 +53,7 @@ They are last in their tables, so that the others are numbered without a gap."""
 def variants() -> dict[str, Benchmark]:
     """Return the benchmarks with generated data, by name, without ``data``."""
     known = catalogue.load()
-    names = [*known.suites["paper"].benchmarks, "MVBench_plain"]
+    names = [*known.suites["paper"], "MVBench_plain"]
     chosen = {name: known.benchmarks[name] for name in names}
     for name in ("Video-MME", "WorldSense"):
         chosen[f"{name}_subtitles"] = dataclasses.replace(

@@ -49,6 +49,8 @@ class FakeKit:
         self.scored: list[tuple[str, list[str]]] = []
         """The benchmark of each request for scores, and its texts."""
         self.built: list[str] = []
+        self.words: dict[str, str] = {}
+        """What is asked instead of the sample's id."""
         self._broken = broken
         self._unreadable = unreadable
         self._unscorable = unscorable
@@ -79,7 +81,12 @@ class FakeKit:
         cluster = f"image {int(id_) // 2}"
         if id_ in self._broken:
             return BrokenSample(id=id_, cluster=cluster, reason="no such image")
-        return Sample(id=id_, cluster=cluster, messages=(Text(f"Say {id_}."),), target=id_)
+        return Sample(
+            id=id_,
+            cluster=cluster,
+            messages=(Text(f"Say {self.words.get(id_, id_)}."),),
+            target=id_,
+        )
 
     def score(
         self, benchmark: Benchmark, ids: Sequence[str], predictions: dict[str, Prediction], _: Path

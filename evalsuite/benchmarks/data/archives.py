@@ -15,9 +15,8 @@ from pathlib import Path, PurePosixPath
 from rich.filesize import decimal
 
 from evalsuite.benchmarks.data.errors import DataError
-from evalsuite.benchmarks.data.media_references import is_safe
 from evalsuite.benchmarks.data.progress import OnStep, Step
-from evalsuite.benchmarks.data.upstream_trees import Archives
+from evalsuite.benchmarks.video_layouts import Archives
 from evalsuite.system.files import disk_errors
 
 _CHUNK = 1 << 20
@@ -70,7 +69,7 @@ def members(root: Path, kinds: Collection[Archives]) -> Members:
 
 
 def _place(path: Path, info: zipfile.ZipInfo, kind: Archives) -> tuple[str, bool]:
-    if stat.S_ISLNK(info.external_attr >> 16) or not is_safe(info.filename):
+    if stat.S_ISLNK(info.external_attr >> 16) or not _is_safe(info.filename):
         raise DataError(
             f"{path}: its member '{info.filename}' leads out of the archive; nothing was unpacked",
             "delete it and fetch it again",
@@ -84,13 +83,23 @@ def _place(path: Path, info: zipfile.ZipInfo, kind: Archives) -> tuple[str, bool
     return str(PurePosixPath(kind.folder) / inner), up
 
 
+def _is_safe(name: str) -> bool:
+    """Whether `name` is a relative path that stays below its directory."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
 def unpack(wanted: Members, into: Path, benchmark: str, on_step: OnStep) -> None:
     """Write `wanted` below `into`. Files that an earlier attempt completed are kept.
 
     Raises `DataError` for a damaged zip file, `DiskError` for a full disk.
     """
     total = sum(member.bytes for member in wanted.values())
-    left = {place: m for place, m in wanted.items() if not _is_complete(into / place, m)}
+    left = {
+        place: member
+        for place, member in wanted.items()
+        if not ((path := into / place).is_file() and path.stat().st_size == member.bytes)
+    }
     _check_room(sum(member.bytes for member in left.values()), into)
     done = total - sum(member.bytes for member in left.values())
     by_archive: dict[Path, list[tuple[str, Member]]] = {}
@@ -102,10 +111,6 @@ def unpack(wanted: Members, into: Path, benchmark: str, on_step: OnStep) -> None
                 for size in _write(archive, member, into / place):
                     done += size
                     on_step(Step(benchmark, "unpacking", done, total))
-
-
-def _is_complete(path: Path, member: Member) -> bool:
-    return path.is_file() and path.stat().st_size == member.bytes
 
 
 def _write(archive: zipfile.ZipFile, member: Member, path: Path) -> Iterator[int]:

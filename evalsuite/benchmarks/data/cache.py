@@ -7,18 +7,19 @@ session may use are never deleted. Other kinds are deleted only on request.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import re
 import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 
-from evalsuite.benchmarks.data.prepare import prepared_root
-from evalsuite.benchmarks.data.sizes import read_size
-from evalsuite.errors import DiskError
+from evalsuite.errors import DiskError, UsageError
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.locks import exclusive, is_held
 
@@ -72,16 +73,17 @@ class Deleted:
 
 def kinds() -> list[Kind]:
     """Everything in the cache, by kind."""
-    return [Kind(name, about, list(_LISTED[name]())) for name, about in KINDS.items()]
+    return [Kind(name, about, list(_entries(name))) for name, (about, _) in KINDS.items()]
 
 
-KINDS: Mapping[str, str] = {
-    "images": "images in the form the engine reads",
-    "frames": "decoded frames of videos",
-    "data": "prepared video repositories",
-    "judge": "answers of judges",
-    "digests": "hashes of large files",
+KINDS: Mapping[str, tuple[str, str]] = {
+    "images": ("images in the form the engine reads", "media/??/*"),
+    "frames": ("decoded frames of videos", "media/frames/*/*"),
+    "data": ("prepared video repositories", "data/*"),
+    "judge": ("answers of judges", "judge/*/*"),
+    "digests": ("hashes of large files", "digests/*/*"),
 }
+"""What the entries of each kind are, and where they are in the cache directory."""
 
 
 def limit_bytes() -> int:
@@ -92,14 +94,14 @@ def limit_bytes() -> int:
 
 def prune(limit: int) -> Deleted:
     """Delete images and frames, least recently used first, until they take at most `limit`."""
-    entries = sorted((*_images(), *_frames()), key=lambda entry: entry.used)
+    entries = sorted((*_entries("images"), *_entries("frames")), key=lambda entry: entry.used)
     _remove_drafts()
     return _delete(entries, sum(entry.bytes for entry in entries) - limit)
 
 
 def empty(names: Sequence[str]) -> Deleted:
     """Delete all entries of these kinds, except those that running sessions may use."""
-    entries = [entry for name in names for entry in _LISTED[name]()]
+    entries = [entry for name in names for entry in _entries(name)]
     return _delete(entries, sum(entry.bytes for entry in entries) + 1)
 
 
@@ -131,86 +133,34 @@ def _remove(path: Path) -> bool:
     return True
 
 
-def _images() -> Iterator[Entry]:
-    for folder in _folders(cache_directory() / "media"):
-        if len(folder.name) == 2:
-            yield from _files(folder)
+def _entries(kind: str) -> Iterator[Entry]:
+    for path in cache_directory().glob(KINDS[kind][1]):
+        # The lock of a draft is held while the draft is made.
+        draft = path.suffix == ".draft"
+        busy = is_held(path.with_suffix(".lock")) if draft else path.name.startswith(".")
+        # Links lead out of the cache.
+        if not busy and not path.is_symlink() and not path.parent.is_symlink():
+            yield _entry(path)
 
 
-def _frames() -> Iterator[Entry]:
-    for folder in _folders(cache_directory() / "media" / "frames"):
-        yield from (_whole(path) for path in _folders(folder))
-
-
-def _data() -> Iterator[Entry]:
-    """Prepared directories, and incomplete ones of processes that were stopped."""
-    for entry in _scan(prepared_root()):
-        name = entry.name.removesuffix(".draft")
-        busy = name != entry.name and is_held(prepared_root() / f"{name}.lock")
-        if entry.is_dir(follow_symlinks=False) and not busy:
-            yield _whole(Path(entry.path))
-
-
-def _json_files(kind: str) -> Callable[[], Iterator[Entry]]:
-    def listed() -> Iterator[Entry]:
-        for folder in _folders(cache_directory() / kind):
-            yield from _files(folder)
-
-    return listed
-
-
-_LISTED: Mapping[str, Callable[[], Iterator[Entry]]] = {
-    "images": _images,
-    "frames": _frames,
-    "data": _data,
-    "judge": _json_files("judge"),
-    "digests": _json_files("digests"),
-}
-
-
-def _scan(folder: Path) -> Iterator[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            yield from entries
-    except OSError:  # does not exist, or was removed meanwhile
-        return
-
-
-def _folders(folder: Path) -> Iterator[Path]:
-    for entry in _scan(folder):
-        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-            yield Path(entry.path)
-
-
-def _files(folder: Path) -> Iterator[Entry]:
-    for entry in _scan(folder):
-        with contextlib.suppress(OSError):
-            if entry.is_file(follow_symlinks=False) and not entry.name.startswith("."):
-                stat = entry.stat(follow_symlinks=False)
-                yield Entry(Path(entry.path), stat.st_size, stat.st_mtime)
-
-
-def _whole(folder: Path) -> Entry:
-    """A directory as one entry; the targets of links are not in the cache and do not count."""
+def _entry(path: Path) -> Entry:
+    """A file or directory; the targets of links are not in the cache and do not count."""
     size, used = 0, 0.0
-    with contextlib.suppress(OSError):
-        used = folder.stat().st_mtime
-    for path, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                stat = (Path(path) / name).lstat()
-                size, used = size + stat.st_size, max(used, stat.st_mtime)
-    return Entry(folder, size, used)
+    files = (Path(at) / name for at, _, names in os.walk(path) for name in names)
+    for found in (path, *files):
+        with contextlib.suppress(OSError):
+            stat = found.lstat()
+            used = max(used, stat.st_mtime)
+            size += 0 if S_ISDIR(stat.st_mode) else stat.st_size
+    return Entry(path, size, used)
 
 
 def _remove_drafts() -> None:
-    """Remove incomplete frames of killed processes."""
     long_ago = time.time() - _DRAFT_SECONDS
-    for folder in _folders(cache_directory() / "media" / "frames"):
-        for entry in _scan(folder):
-            with contextlib.suppress(OSError):
-                if entry.name.startswith(".") and entry.stat().st_mtime < long_ago:
-                    shutil.rmtree(entry.path, ignore_errors=True)
+    for path in (cache_directory() / "media" / "frames").glob("*/.*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < long_ago:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -240,11 +190,7 @@ def _registered() -> Iterator[None]:
 
 def _protected_since() -> float:
     """Entries used since this time may be in use; infinity if no session is running."""
-    begun = [
-        start
-        for entry in list(_scan(_sessions()))
-        if (start := _began(Path(entry.path))) is not None
-    ]
+    begun = [start for path in _sessions().glob("*") if (start := _began(path)) is not None]
     return min(begun, default=float("inf")) - _TOUCH_SECONDS
 
 
@@ -260,3 +206,16 @@ def _began(path: Path) -> float | None:
 
 def _sessions() -> Path:
     return cache_directory() / "sessions"
+
+
+_UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
+_BINARY = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+_KNOWN = {unit.lower(): factor for unit, factor in (_UNITS | _BINARY).items()}
+
+
+def read_size(text: str, where: str) -> int:
+    """Bytes of ``50GB``, ``1.5 TB``, ``500MiB`` or ``1000``; raises `UsageError` with `where`."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?(?:b|bytes)?\s*", text, re.I)
+    if match is None or not math.isfinite(number := float(match[1])):
+        raise UsageError(f"{where}: expected a size like 50GB, not '{text}'")
+    return int(number * _KNOWN[(match[2] or "").lower()])

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import ast
-import csv
+import contextlib
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.data import media_references
 from evalsuite.benchmarks.data.errors import DataError
+from evalsuite.benchmarks.data.inspect_tree import present, rows, subtitles_of, videos_of
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.errors import UsageError
 from evalsuite.system.hashing import file_digest
@@ -64,10 +63,10 @@ def _parts(benchmark: Benchmark, root: Path) -> tuple[Sequence[Path], Sequence[P
         names = (f"{table}.tsv" for table in LAYOUTS[benchmark.dataset].tables)
         tables = [root / name for name in names if (root / name).exists()]
         named = [
-            *media_references.videos(benchmark.dataset, tables),
-            *media_references.subtitles(tables),
+            *videos_of(benchmark.dataset, tables),
+            *subtitles_of(tables),
         ]
-        there = media_references.present(root, named)
+        there = present(root, named)
         return tables, [root / name for name in sorted(there)], root
     everything = sorted(p for p in root.rglob("*") if p.is_file() and p.suffix.lower() in _COUNTED)
     return [], everything, root
@@ -90,7 +89,6 @@ def _files(media: Iterable[Path]) -> Iterator[Path]:
 
 
 def _named_by(table: Path) -> list[Path]:
-    """The existing files that the rows of a user's own table name."""
     names = {name for cell in _cells(table) for name in _names(cell)}
     found = (table.parent / name for name in sorted(names))
     return [path for path in found if _exists(path)]
@@ -107,30 +105,25 @@ _NAMING = ("video", "image_path", "image", "subtitle_path")
 
 
 def _cells(table: Path) -> Iterator[Any]:
-    """The cells of `table` that can name files."""
-    if table.suffix.lower() == ".jsonl":
-        with table.open(encoding="utf-8-sig", errors="replace") as file:
-            for line in file:
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    continue  # reported when the rows are read
-                if isinstance(row, dict):
-                    yield from (row[column] for column in _NAMING if column in row)
-        return
-    with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        csv.field_size_limit(sys.maxsize)
-        rows = csv.reader(file, delimiter="," if table.suffix.lower() == ".csv" else "\t")
-        columns = next(rows, [])
-        if "image" in columns and not {"video", "image_path"} & set(columns):
-            first = next(rows, [])
-            at = columns.index("image")
-            if len(first) <= at or len(first[at]) > _LONGEST_NAME:
-                return  # the table contains its images, which can be gigabytes
-            yield first[at]
-        places = [columns.index(column) for column in _NAMING if column in columns]
-        for row in rows:
-            yield from (row[at] for at in places if len(row) > at)
+    for row in _json_rows(table) if table.suffix.lower() == ".jsonl" else _text_rows(table):
+        yield from (row[column] for column in _NAMING if column in row)
+
+
+def _json_rows(table: Path) -> Iterator[Mapping[str, Any]]:
+    with table.open(encoding="utf-8-sig", errors="replace") as file:
+        for line in file:
+            with contextlib.suppress(ValueError):  # reported when the rows are read
+                if isinstance(row := json.loads(line), dict):
+                    yield row
+
+
+def _text_rows(table: Path) -> Iterator[Mapping[str, Any]]:
+    found = rows(table, "," if table.suffix.lower() == ".csv" else "\t")
+    for number, row in enumerate(found):
+        contains = "image" in row and not {"video", "image_path"} & set(row)
+        if contains and not number and not 0 < len(row["image"]) <= _LONGEST_NAME:
+            return  # the table contains its images, which can be gigabytes
+        yield row
 
 
 def _names(cell: Any) -> list[str]:

@@ -29,7 +29,6 @@ _LEAST_BYTES = 1 << 16
 """An attempt that receives fewer bytes counts as failed."""
 _RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _NO_HEAD_STATUS = {403, 405, 501}
-"""Answers of servers that do not support HEAD requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,7 @@ class RetryPolicy:
 def remote_size(url: str, timeout_seconds: float) -> int | None:
     """Size of the file at `url` in bytes; None if the server does not report it.
 
-    Raises `OSError` or `http.client.HTTPException` if the server is unreachable or has no such
-    file.
+    Raises `DataError` if the server is unreachable or has no such file.
     """
     try:
         with _open(url, {}, timeout_seconds, "HEAD") as response:
@@ -56,7 +54,9 @@ def remote_size(url: str, timeout_seconds: float) -> int | None:
     except urllib.error.HTTPError as error:
         if error.code in _NO_HEAD_STATUS:
             return None
-        raise
+        raise DataError(_connection_error(error), NO_NETWORK) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise DataError(_connection_error(error), NO_NETWORK) from None
     return int(length) if length.isdecimal() else None
 
 
@@ -115,7 +115,6 @@ def _name(part: Path, path: Path) -> None:
 
 
 def _load(url: str, part: Path, benchmark: str, on_step: OnStep, retries: RetryPolicy) -> None:
-    """Complete `part`, in as many attempts as receive data."""
     failed = 0
     while True:
         before = _length(part)
@@ -123,13 +122,13 @@ def _load(url: str, part: Path, benchmark: str, on_step: OnStep, retries: RetryP
             _continue(url, part, benchmark, on_step, retries.timeout_seconds)
             return
         except urllib.error.HTTPError as error:
-            reason = f"the server answers {error.code} ({error.reason})"
+            reason = _connection_error(error)
             if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 part.unlink(missing_ok=True)  # longer than the file: it is a part of another one
             elif error.code not in _RETRY_STATUS:
                 raise DataError(f"{url}: {reason}", _REMEDY) from None
         except (OSError, http.client.HTTPException) as error:
-            reason = connection_error(error)
+            reason = _connection_error(error)
         failed = 0 if _length(part) - before >= _LEAST_BYTES else failed + 1
         if failed >= retries.tries:
             raise DataError(f"{url}: download failed: {reason}", _REMEDY)
@@ -144,9 +143,13 @@ def _continue(url: str, part: Path, benchmark: str, on_step: OnStep, timeout: fl
     offset = _length(part)
     headers = {"Range": f"bytes={offset}-"} if offset else {}
     with _open(url, headers, timeout) as response:
-        if offset and not _continues(response, offset):
+        served = response.headers.get("Content-Range", "")
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT or not served.startswith(
+            f"bytes {offset}-"
+        ):
             offset = 0  # the server ignores ranges: start again
-        total = _total(response, offset)
+        length = response.headers.get("Content-Length", "")
+        total = offset + int(length) if length.isdecimal() else None
         _check_room(part, total, offset)
         with disk_errors(part):
             file = part.open("ab" if offset else "wb")
@@ -163,18 +166,6 @@ def _continue(url: str, part: Path, benchmark: str, on_step: OnStep, timeout: fl
                 os.fsync(file.fileno())
     if total is not None and done < total:
         raise ConnectionError(f"the connection ended after {decimal(done)} of {decimal(total)}")
-
-
-def _continues(response: http.client.HTTPResponse, offset: int) -> bool:
-    served = response.headers.get("Content-Range", "")
-    return response.status == http.HTTPStatus.PARTIAL_CONTENT and served.startswith(
-        f"bytes {offset}-"
-    )
-
-
-def _total(response: http.client.HTTPResponse, offset: int) -> int | None:
-    length = response.headers.get("Content-Length", "")
-    return offset + int(length) if length.isdecimal() else None
 
 
 def _length(path: Path) -> int:
@@ -221,13 +212,12 @@ def _open(
     return response
 
 
-def connection_error(error: BaseException) -> str:
-    """The reason of a failed connection, in a few words."""
-    reason = getattr(error, "reason", None)
-    if isinstance(reason, BaseException):
-        return connection_error(reason)
-    if isinstance(error, TimeoutError):
-        return "the server did not answer in time"
+def _connection_error(error: BaseException) -> str:
     if isinstance(error, urllib.error.HTTPError):
         return f"the server answers {error.code} ({error.reason})"
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, BaseException):
+        return _connection_error(reason)
+    if isinstance(error, TimeoutError):
+        return "the server did not answer in time"
     return getattr(error, "strerror", None) or one_line(error)

@@ -8,7 +8,6 @@ NO_NETWORK = (
     "check the network, HTTPS_PROXY and HF_ENDPOINT, or copy the data from another machine "
     "(see docs/reference/data.md)"
 )
-"""The remedy if a server cannot be reached."""
 
 
 class DataError(Exception):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import shutil
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +12,9 @@ from rich.filesize import decimal
 
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data import download, hub_download, prepare
-from evalsuite.benchmarks.data.errors import NO_NETWORK, DataError
-from evalsuite.benchmarks.data.hub_worker import explain_hub_error
+from evalsuite.benchmarks.data.errors import DataError
 from evalsuite.benchmarks.data.inspect_tree import has_dataset
-from evalsuite.benchmarks.data.locate import inspect_data, locate
+from evalsuite.benchmarks.data.locate import locate
 from evalsuite.benchmarks.data.progress import OnStep, no_progress
 from evalsuite.benchmarks.data.search_paths import (
     data_path,
@@ -25,7 +22,7 @@ from evalsuite.benchmarks.data.search_paths import (
     is_video_tree,
     lmu_directory,
 )
-from evalsuite.benchmarks.data.upstream_trees import TREES
+from evalsuite.benchmarks.video_layouts import TREES
 from evalsuite.errors import EvalsuiteError, IncompleteError, UsageError
 from evalsuite.runs.records import Failure
 from evalsuite.system.packages import require
@@ -46,7 +43,6 @@ class Missing:
     target: Path
     """A file, or the repository's directory in the Hub cache."""
     bytes: int
-    """Remaining size of the download."""
     about: bool
     """Whether `bytes` is the approximate size from the benchmarks file."""
     unpacked_bytes: int = 0
@@ -84,43 +80,34 @@ def _is_missing(benchmark: Benchmark) -> bool:
         return not path.exists()
     if not has_dataset(benchmark.dataset, path):
         return True
-    prepared = prepare.prepared_path(benchmark.dataset, path)
-    with tempfile.TemporaryDirectory(prefix="evalsuite-tables-") as scratch:
-        try:
-            return bool(inspect_data(benchmark.dataset, path, prepared, Path(scratch)).lacking)
-        except DataError:  # a file is missing or damaged: the Hub's client repairs it
-            return True
+    try:
+        with prepare.inspected(benchmark.dataset, path) as contents:
+            return bool(contents.lacking)
+    except DataError:  # a file is missing or damaged: the Hub's client repairs it
+        return True
 
 
 def _sized(benchmark: Benchmark, timeout: float) -> Missing:
     published = benchmark.published
     assert published is not None
-    size: int | None = None
-    trouble: tuple[str, str] | None = None
-    if published.url is not None:
-        source, target = published.url, lmu_directory() / f"{benchmark.dataset}.tsv"
-        unpacked = loaded = 0
-        try:
-            loaded = _part_bytes(benchmark, target)
+    size = trouble = None
+    loaded = unpacked = 0
+    try:
+        if published.url is not None:
+            source, target = published.url, lmu_directory() / f"{benchmark.dataset}.tsv"
+            part = download.partial_path(target, _table_md5(benchmark))
+            loaded = part.stat().st_size if part.exists() else 0
             size = download.remote_size(source, timeout)
-        except DataError as error:
-            trouble = (error.message, error.remedy)
-        except (OSError, http.client.HTTPException) as error:
-            trouble = (download.connection_error(error), NO_NETWORK)
-    else:
-        assert published.repository is not None
-        source = f"{published.repository}@{published.revision}"
-        target = hub_directory(published.repository)
-        patterns = _patterns(benchmark)
-        try:
-            size = hub_download.repository_size(
-                published.repository, published.revision, patterns, timeout
-            )
-        except Exception as error:  # noqa: BLE001 - any error of the client is reported
-            trouble = explain_hub_error(published.repository, published.revision, error)
-        whole = size if size is not None else published.about_bytes
-        unpacked = whole if _has_archives(benchmark) else 0
-        loaded = hub_download.loaded_bytes(published.repository)
+        else:
+            assert published.repository is not None
+            source = f"{published.repository}@{published.revision}"
+            target = hub_directory(published.repository)
+            loaded = hub_download.loaded_bytes(published.repository)
+            size = hub_download.repository_size(published, _patterns(benchmark), timeout)
+    except DataError as error:
+        trouble = error
+    if benchmark.dataset in TREES and TREES[benchmark.dataset].archives:
+        unpacked = published.about_bytes if size is None else size
     left = max((published.about_bytes if size is None else size) - loaded, 0)
     return Missing(
         benchmark=benchmark,
@@ -129,14 +116,9 @@ def _sized(benchmark: Benchmark, timeout: float) -> Missing:
         bytes=left,
         about=size is None,
         unpacked_bytes=unpacked,
-        unreachable=trouble[0] if trouble else None,
-        remedy=trouble[1] if trouble else "",
+        unreachable=trouble.message if trouble else None,
+        remedy=trouble.remedy if trouble else "",
     )
-
-
-def _part_bytes(benchmark: Benchmark, target: Path) -> int:
-    part = download.partial_path(target, _table_md5(benchmark))
-    return part.stat().st_size if part.exists() else 0
 
 
 def _table_md5(benchmark: Benchmark) -> str:
@@ -152,10 +134,6 @@ def _table_md5(benchmark: Benchmark) -> str:
 
 def _patterns(benchmark: Benchmark) -> tuple[str, ...]:
     return TREES[benchmark.dataset].patterns if benchmark.dataset in TREES else ("*",)
-
-
-def _has_archives(benchmark: Benchmark) -> bool:
-    return benchmark.dataset in TREES and bool(TREES[benchmark.dataset].archives)
 
 
 def fetch(
@@ -195,7 +173,6 @@ def fetch(
 
 
 def _check_room(wanted: Sequence[Missing]) -> None:
-    """Raise `IncompleteError` if `wanted` does not fit on the disks it goes to."""
     needed: dict[int, tuple[Path, int]] = {}
     for item in wanted:
         parts = [(item.target.parent, item.bytes)]
@@ -217,7 +194,6 @@ def _check_room(wanted: Sequence[Missing]) -> None:
 
 
 def _check_consent(wanted: Sequence[Missing], yes: bool) -> None:
-    """Raise `UsageError` for a large download without ``--yes``."""
     total = sum(item.bytes for item in wanted)
     if total <= UNASKED_BYTES or yes:
         return
@@ -240,3 +216,65 @@ def _fetch(item: Missing, on_step: OnStep, retries: download.RetryPolicy | None)
         hub_download.download_repository(
             published, _patterns(benchmark), benchmark.name, item.bytes, on_step
         )  # fmt: skip
+
+
+def ensure_data(
+    benchmarks: Sequence[Benchmark],
+    data_dir: Path | None,
+    *,
+    allow_modified: bool,
+    available: bool,
+    fetching: bool,
+    yes: bool,
+    note: Callable[[str], None],
+    on_step: OnStep,
+) -> list[Benchmark]:
+    """The benchmarks with their data. Missing data is downloaded unless `fetching` is false.
+
+    With `available`, nothing is downloaded and benchmarks without data are omitted. Raises the
+    errors of `fetch`, and `IncompleteError` if data is missing.
+    """
+    if fetching and not available:
+        _fetch_noted(missing(benchmarks, data_dir), yes, note, on_step)
+    found = [
+        locate(benchmark, data_dir, allow_modified=allow_modified, on_step=on_step)
+        for benchmark in benchmarks
+    ]
+    failures = [item for item in found if isinstance(item, Failure)]
+    present = [item for item in found if isinstance(item, Benchmark)]
+    if failures and not (available and present):
+        raise _missing_data(failures, len(benchmarks), note)
+    for failure in failures:
+        note(f"omitted: {failure.benchmark}: {failure.message}")
+    return present
+
+
+def _fetch_noted(
+    wanted: Sequence[Missing], yes: bool, note: Callable[[str], None], on_step: OnStep
+) -> None:
+    reachable = [item for item in wanted if item.unreachable is None]
+    for item in reachable:
+        licence = item.benchmark.published.licence if item.benchmark.published else ""
+        note(
+            f"{item.benchmark.name}: {decimal(item.bytes)} to download from {item.source} "
+            f"(licence, unverified: {licence})"
+        )
+    for failure in fetch(reachable, yes=yes, on_step=on_step):
+        note(f"not downloaded: {failure.benchmark}: {failure.message}")
+
+
+def _missing_data(
+    failures: Sequence[Failure], asked: int, note: Callable[[str], None]
+) -> IncompleteError:
+    omit = "; or omit benchmarks without data by --available" if len(failures) < asked else ""
+    if len(failures) == 1:
+        (failure,) = failures
+        return IncompleteError(
+            f"data is missing: {failure.benchmark}: {failure.message}: {failure.remedy}{omit}"
+        )
+    for failure in failures:
+        note(f"{failure.benchmark}: {failure.message}: {failure.remedy}")
+    return IncompleteError(
+        f"the data of {len(failures)} of {asked} benchmarks is not usable, see the notes above"
+        f"{omit} (`evalsuite doctor` shows the state of all data)"
+    )

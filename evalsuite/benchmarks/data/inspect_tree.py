@@ -1,21 +1,73 @@
 """The files of a video dataset in a directory: prepared data, or the files of its repository.
 
-Only tables are written, to a temporary directory.
+Only tables are written, to a temporary directory. See `evalsuite.benchmarks.video_layouts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from evalsuite.benchmarks.data import archives, media_references
+from evalsuite.benchmarks.data import archives
 from evalsuite.benchmarks.data import make_tables as tables
 from evalsuite.benchmarks.data.archives import Members
 from evalsuite.benchmarks.data.errors import DataError
-from evalsuite.benchmarks.data.upstream_trees import TREES
-from evalsuite.benchmarks.video_layouts import LAYOUTS
+from evalsuite.benchmarks.video_layouts import LAYOUTS, TREES
 from evalsuite.system.text import one_line
+
+
+def rows(table: Path, delimiter: str = "\t") -> Iterator[dict[str, str]]:
+    """The rows of a TSV, unconverted. Raises `DataError`."""
+    csv.field_size_limit(sys.maxsize)
+    try:
+        with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            for row in csv.DictReader(file, delimiter=delimiter, restval=""):
+                row.pop(None, None)  # more cells than columns
+                yield row
+    except (OSError, csv.Error) as error:
+        raise DataError(
+            f"{table}: cannot be read: {error}", "repair it or fetch it again"
+        ) from error
+
+
+def videos_of(dataset: str, tables: Iterable[Path]) -> list[str]:
+    """Videos, or directories of frames, that the rows name, relative to the dataset's directory."""
+    video = LAYOUTS[dataset].video
+    found: dict[str, None] = {}
+    for table in tables:
+        try:
+            found |= dict.fromkeys(str(PurePosixPath(video(row))) for row in rows(table))
+        except KeyError as error:
+            raise DataError(
+                f"{table}: no column {error}", "repair it, or delete it and fetch it again"
+            ) from error
+    return list(found)
+
+
+def subtitles_of(tables: Iterable[Path]) -> list[str]:
+    """Subtitle files that the rows name; not all of them need to exist."""
+    named = (row.get("subtitle_path", "") for table in tables for row in rows(table))
+    return list(dict.fromkeys(str(PurePosixPath(name)) for name in named if name))
+
+
+def present(root: Path, names: Iterable[str]) -> set[str]:
+    """The `names` that exist below `root`. Each directory is listed once."""
+    listed: dict[str, set[str]] = {}
+    found = set()
+    for name in names:
+        folder, _, last = name.rpartition("/")
+        if folder not in listed:
+            try:
+                listed[folder] = {path.name for path in (root / folder).iterdir()}
+            except OSError:
+                listed[folder] = set()
+        # A listed entry can be a link without a target.
+        if last in listed[folder] and (root / name).exists():
+            found.add(name)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +103,9 @@ def has_dataset(dataset: str, root: Path) -> bool:
 def inspect_tree(dataset: str, root: Path, scratch: Path) -> TreeContents:
     """Inspect `root`; missing tables are made in `scratch`. Raises `DataError`."""
     found = {table: _table(table, root, scratch) for table in LAYOUTS[dataset].tables}
-    videos = media_references.videos(dataset, found.values())
-    subtitles = media_references.subtitles(found.values())
-    there = media_references.present(root, [*videos, *subtitles])
+    videos = videos_of(dataset, found.values())
+    subtitles = subtitles_of(found.values())
+    there = present(root, [*videos, *subtitles])
     packed: Members = {}
     if any(video not in there for video in videos) or (
         subtitles and not any(name in there for name in subtitles)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from evalsuite.benchmarks.data.upstream_trees import (
+from evalsuite.benchmarks.video_layouts import (
     MLVU_CHOICES,
     MLVU_OPEN,
     MVBENCH_TASKS,
@@ -99,24 +99,19 @@ def _mvbench(root: Path) -> Any:
     ])  # fmt: skip
 
 
-def _mlvu_choices(root: Path) -> Any:
-    """``mlvu.py:MLVU_MCQ``."""
-    keys = ("duration", "video", "question", "answer", "candidates")
-    return _numbered([
-        {"task_type": task, "prefix": f"./MLVU/video/{name}"} | {key: item[key] for key in keys}
-        for task, name in MLVU_CHOICES.items()
-        for item in _json(root / "MLVU" / "json" / f"{name}.json")
-    ])  # fmt: skip
-
-
-def _mlvu_open(root: Path) -> Any:
-    """``mlvu.py:MLVU_OpenEnded``."""
+def _mlvu(files: Mapping[str, str]) -> Callable[[Path], Any]:
+    """``mlvu.py``: MLVU_MCQ and MLVU_OpenEnded, whose tasks have these `files`."""
     keys = ("duration", "video", "question", "answer")
-    return _numbered([
+
+    def more(item: Mapping[str, Any]) -> dict[str, Any]:
+        if files is MLVU_OPEN:
+            return {"scoring_points": item.get("scoring_points", "")}
+        return {"candidates": item["candidates"]}
+
+    return lambda root: _numbered([
         {"task_type": task, "prefix": f"./MLVU/video/{name}"}
-        | {key: item[key] for key in keys}
-        | {"scoring_points": item.get("scoring_points", "")}
-        for task, name in MLVU_OPEN.items()
+        | {key: item[key] for key in keys} | more(item)
+        for task, name in files.items()
         for item in _json(root / "MLVU" / "json" / f"{name}.json")
     ])  # fmt: skip
 
@@ -164,8 +159,8 @@ _MAKERS: Mapping[str, Callable[[Path], Any]] = {
     "WorldSense": _world_sense,
     "MVBench_MP4": _mvbench_mp4,
     "MVBench": _mvbench,
-    "MLVU_MCQ": _mlvu_choices,
-    "MLVU_OpenEnded": _mlvu_open,
+    "MLVU_MCQ": _mlvu(MLVU_CHOICES),
+    "MLVU_OpenEnded": _mlvu(MLVU_OPEN),
     **{table: _tempcompass(table) for table in TEMPCOMPASS_TASKS},
 }
 

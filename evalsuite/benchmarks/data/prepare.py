@@ -9,17 +9,19 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from evalsuite.benchmarks.data import archives
-from evalsuite.benchmarks.data.inspect_tree import TreeContents
+from evalsuite.benchmarks.data.inspect_tree import TreeContents, inspect_tree
 from evalsuite.benchmarks.data.progress import OnStep
-from evalsuite.benchmarks.data.upstream_trees import TREES
-from evalsuite.benchmarks.video_layouts import LAYOUTS
+from evalsuite.benchmarks.video_layouts import LAYOUTS, TREES
 from evalsuite.system.files import disk_errors
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.locks import exclusive
+from evalsuite.system.scratch import scratch_directory
 
 
 def prepared_root() -> Path:
@@ -44,6 +46,25 @@ def prepared_path(dataset: str, root: Path) -> Path:
     return prepared_root() / f"{dataset}-{key}"
 
 
+@contextmanager
+def inspected(dataset: str, root: Path) -> Iterator[TreeContents]:
+    """Inspect the prepared directory of `root` if it is complete, else `root`.
+
+    Tables that were made for this are deleted at the end. Raises `DataError`.
+    """
+    prepared = prepared_path(dataset, root)
+    with scratch_directory() as scratch:
+        if not prepared.is_dir():
+            yield inspect_tree(dataset, root, scratch)
+            return
+        contents = inspect_tree(dataset, prepared, scratch)
+        if contents.lacking:
+            # Videos may have been added to the repository's files since.
+            link(replace(contents, root=root), prepared)
+            contents = inspect_tree(dataset, prepared, scratch)
+        yield contents
+
+
 def prepare(contents: TreeContents, target: Path, benchmark: str, on_step: OnStep) -> None:
     """Make `target` from what `inspect_tree` found. Raises `DataError` or `DiskError`.
 
@@ -65,15 +86,11 @@ def prepare(contents: TreeContents, target: Path, benchmark: str, on_step: OnSte
 
 def link(contents: TreeContents, into: Path) -> None:
     """Link the media files below the root into `into`, whole directories where possible."""
+    tops = {name.partition("/")[0] for name in (*contents.videos, *contents.subtitles)}
     with disk_errors(into):
-        for name in _tops([*contents.videos, *contents.subtitles]):
+        for name in sorted(tops - {"..", ".", ""}):
             if (contents.root / name).exists():
                 _link(contents.root / name, into / name)
-
-
-def _tops(names: Iterable[str]) -> list[str]:
-    """The first path components of `names`."""
-    return sorted({name.partition("/")[0] for name in names} - {"..", ".", ""})
 
 
 def _link(source: Path, place: Path) -> None:

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from evalsuite.errors import UsageError
 from evalsuite.report.export.markers import read_document, renewed
 from evalsuite.report.format import counted, listed, short
-from evalsuite.report.model.columns import RunRecord, run_columns
+from evalsuite.report.model.column import Column
 from evalsuite.report.model.notes import is_blind
 from evalsuite.report.model.select import tables
 from evalsuite.report.model.table import Row, Table, prompts_of
-from evalsuite.report.tables.grid import Entry, Grid, Heading, Line, entry, heading
-from evalsuite.report.tables.runs import about_best, remarks, scores, slots
+from evalsuite.report.tables.grid import lay_out
+from evalsuite.report.tables.runs import about_best, fact_columns, remarks, score_columns
 from evalsuite.report.writers.markdown import escaped, grid_markdown
+from evalsuite.runs.comparable import facts
 from evalsuite.runs.layout import settings_digest
 from evalsuite.runs.records import FoundRun, Run, Score
-from evalsuite.system.files import write_atomically
+from evalsuite.system.files import write_output
 
 BEGIN = "<!-- evalsuite:leaderboard:begin -->"
 END = "<!-- evalsuite:leaderboard:end -->"
@@ -43,7 +46,7 @@ def write(found: Sequence[FoundRun], path: Path) -> None:
     """
     path = path.resolve()
     known = read_document(path)
-    write_atomically(path, _placed(leaderboard(found), known, path))
+    write_output(path, _placed(leaderboard(found), known, path))
 
 
 def leaderboard(found: Sequence[FoundRun]) -> str:
@@ -97,41 +100,36 @@ def _weight(item: FoundRun) -> tuple[int, str, str]:
 
 
 def _section(table: Table) -> str:
-    order = sorted(range(len(table.rows)), key=lambda i: -(table.rows[i].average or 0))
-    grid = Grid(
-        headings=(
-            Heading("checkpoint", numeric=False),
-            Heading("average"),
-            *(Heading(slot.title, group=slot.modality) for slot in slots(table)),
-            *map(heading, run_columns(_RUN_COLUMNS)),
-            Heading("settings", numeric=False),
-            *map(heading, run_columns(_DATED)),
-        ),
-        lines=tuple(Line(_entries(table, index)) for index in order),
+    noted = [
+        dataclasses.replace(c, marks=partial(_noted, c), heading_marks=())
+        for c in score_columns(table)
+    ]
+    grid = lay_out(
+        [
+            Column("", "checkpoint", lambda row: row.run.checkpoint.name, numeric=False),
+            *noted,
+            *fact_columns(table, _RUN_COLUMNS),
+            Column("", "settings", lambda row: _settings_of(row.run), numeric=False),
+            *fact_columns(table, _DATED),
+        ],
+        sorted(table.rows, key=lambda row: -(row.average or 0)),
         best=about_best(table),
         remarks=(*remarks(table), *_settings(table), *_benchmarks(table), *_notes(table)),
     )
     return f"## Prompts: {escaped(table.prompts)}\n\n{grid_markdown(grid, compact=True)}"
 
 
-def _entries(table: Table, index: int) -> tuple[Entry, ...]:
-    row = table.rows[index]
-    record = RunRecord(table, row)
-    return (
-        Entry(row.run.checkpoint.name),
-        *(
-            Entry(cell.text, (_NOTED,) if cell.marks else (), best=cell.best)
-            for cell in scores(table, index)
-        ),
-        *(entry(column, record) for column in run_columns(_RUN_COLUMNS)),
-        Entry(short(settings_digest(row.run.settings))),
-        *(entry(column, record) for column in run_columns(_DATED)),
-    )
+def _noted(column: Column[Any], row: Row) -> tuple[str, ...]:
+    return (_NOTED,) if column.marks(row) else ()
+
+
+def _settings_of(run: Run) -> str:
+    return short(settings_digest(run.settings))
 
 
 def _settings(table: Table) -> Iterator[str]:
     """Yield the settings behind each digest in the table."""
-    known = {short(settings_digest(r.run.settings)): r.run.settings for r in table.rows}
+    known = {_settings_of(row.run): row.run.settings for row in table.rows}
     for digest, settings in sorted(known.items()):
         yield f"settings {digest}: {listed([f'{key} {settings[key]}' for key in sorted(settings)])}"
 
@@ -146,13 +144,13 @@ def _benchmarks(table: Table) -> Iterator[str]:
 
 
 def _how(score: Score) -> str:
-    asked = score.conditions
-    frames = "" if asked.frames is None else f"frames {asked.frames}, "
-    return (
-        f"{asked.dataset}, prompt {asked.prompt_format}, {frames}token limit "
-        f"{asked.max_new_tokens}, metric {asked.metric}, judge {asked.judge_name}, "
-        f"{score.n} samples"
-    )
+    known = [
+        f"{name} {value}"
+        for name, values in facts([score.conditions])
+        for value in values
+        if value not in ("none", "False")
+    ]
+    return listed([*known, counted(score.n, "sample")])
 
 
 def _notes(table: Table) -> Iterator[str]:
@@ -167,12 +165,9 @@ def _notes(table: Table) -> Iterator[str]:
                 cases.setdefault(head, []).append(case)
         if cases:
             said = [f"{head}: {listed(known)}" for head, known in cases.items()]
-            yield f"{_NOTED} {_called(row)}: {'; '.join(said)}"
-
-
-def _called(row: Row) -> str:
-    checkpoint, settings = row.run.checkpoint, short(settings_digest(row.run.settings))
-    return f"{checkpoint.name} {short(checkpoint.digest)} {settings}"
+            checkpoint = row.run.checkpoint
+            called = f"{checkpoint.name} {short(checkpoint.digest)} {_settings_of(row.run)}"
+            yield f"{_NOTED} {called}: {'; '.join(said)}"
 
 
 def _left_out(runs: Sequence[Run]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from evalsuite.errors import UsageError
 from evalsuite.report.export.markers import read_document, renewed
 from evalsuite.report.export.model_index import KEY, with_ours
 from evalsuite.report.format import counted, plus_minus, points
+from evalsuite.report.model.column import Column
 from evalsuite.report.model.table import prompts_of
-from evalsuite.report.tables.grid import STANDARD_ERROR, Grid, Heading, Line, entries
+from evalsuite.report.tables.grid import STANDARD_ERROR, Grid, lay_out
 from evalsuite.report.writers.markdown import escaped, grid_markdown
 from evalsuite.runs.records import Run
 from evalsuite.stats import mean
-from evalsuite.system.files import write_atomically
+from evalsuite.system.files import write_output
 
 BEGIN = "<!-- evalsuite:card:begin -->"
 END = "<!-- evalsuite:card:end -->"
@@ -34,7 +36,7 @@ def write(run: Run, path: Path | None) -> None:
     if path is None:
         sys.stdout.write(_new(run))
     else:
-        write_atomically(path, updated(read_document(path), run, path))
+        write_output(path, updated(read_document(path), run, path))
 
 
 def updated(known: str, run: Run, path: Path) -> str:
@@ -49,10 +51,11 @@ def updated(known: str, run: Run, path: Path) -> str:
                 raise UsageError("the front matter has no closing line '---'; add it")
             line = "\r\n" if "\r\n" in text else "\n"
             head = f"---{line}{_dumped(with_ours(None, run), line)}---{line}{line}"
-            return bom + head + _with_table(text, run)
+            return bom + head + (renewed(text, BEGIN, END, _table(run)) or text)
         line = found[1].lstrip().removeprefix("---")
         head = _front_matter(found[2], line, run)
-        return bom + found[1] + head + found[3] + _with_table(text[found.end() :], run)
+        rest = text[found.end() :]
+        return bom + found[1] + head + found[3] + (renewed(rest, BEGIN, END, _table(run)) or rest)
     except UsageError as error:
         raise UsageError(f"{path}: {error}; the file was not changed") from None
 
@@ -74,17 +77,14 @@ def _grid(run: Run) -> Grid:
     average = (
         (f"average {points(mean([score.value for score in whole]))}: {over}",) if whole else ()
     )
-    return Grid(
-        headings=(
-            Heading("benchmark", numeric=False),
-            Heading("score, 0 to 100"),
-            Heading("samples"),
-            Heading("rule", numeric=False),
-        ),
-        lines=tuple(
-            Line(entries((s.benchmark, plus_minus(s), str(s.n), s.conditions.metric)))
-            for s in run.scores
-        ),
+    return lay_out(
+        [
+            Column("", "benchmark", attrgetter("benchmark"), numeric=False),
+            Column("", "score, 0 to 100", lambda score: score, plus_minus),
+            Column("", "samples", attrgetter("n")),
+            Column("", "rule", attrgetter("conditions.metric"), numeric=False),
+        ],
+        run.scores,
         remarks=(
             STANDARD_ERROR,
             *average,
@@ -93,12 +93,6 @@ def _grid(run: Run) -> Grid:
             f"prompts: {prompts_of(run)}; evalsuite {run.evalsuite}",
         ),
     )
-
-
-def _with_table(text: str, run: Run) -> str:
-    """Return `text` with a new table between our markers."""
-    table = renewed(text, BEGIN, END, _table(run))
-    return text if table is None else table
 
 
 # Front matter

@@ -29,6 +29,8 @@ class Column(Generic[R]):
     """The text of a record, where it needs more than the value; replaces `format`."""
     marks: Callable[[R], tuple[str, ...]] = lambda _: ()
     """The footnote marks of a record."""
+    best: Callable[[R], bool] = lambda _: False
+    """Whether the field of a record is significantly the best of the column."""
     link: Callable[[R], str] = lambda _: ""
     """The address of a page of ours that a record's cell leads to in HTML."""
     interval: Callable[[R], tuple[float, float] | None] = lambda _: None
@@ -37,6 +39,7 @@ class Column(Generic[R]):
     """May be broken over lines in a narrow terminal."""
     group: str = ""
     """Heading that several columns share."""
+    heading_marks: tuple[str, ...] = ()
     note: str = ""
     """Explanation of the column, written below a table."""
 

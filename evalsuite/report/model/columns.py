@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from evalsuite.errors import UsageError, nearest
-from evalsuite.report.format import day, gigabytes, listed, parameter_count, points, rate, short
+from evalsuite.errors import check_known
+from evalsuite.report.format import (
+    FAILED,
+    day,
+    gigabytes,
+    listed,
+    parameter_count,
+    points,
+    rate,
+    short,
+)
 from evalsuite.report.model.column import Column
 from evalsuite.report.model.table import BenchmarkColumn, Cell, PublishedRow, Row, Table
-from evalsuite.runs.records import Failure, Outcome, Run, Score
-
-if TYPE_CHECKING:
-    from evalsuite.benchmarks.benchmark import Reference
+from evalsuite.runs.records import COUNTS, Failure, Outcome, Run, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +43,24 @@ class Result:
     table: Table
     row: Row | PublishedRow
     column: BenchmarkColumn
-    cell: Cell | Reference
+    cell: Cell
 
     @property
     def outcome(self) -> Outcome:
         """The outcome of a run's result."""
-        assert isinstance(self.cell, Cell)
         assert self.cell.outcome is not None
         return self.cell.outcome
 
     @property
+    def run(self) -> Run:
+        """The run of a run's result."""
+        assert isinstance(self.row, Row)
+        return self.row.run
+
+    @property
     def score(self) -> Score | None:
         """The score of the run; None after a failure and of a published model."""
-        return self.cell.score if isinstance(self.cell, Cell) else None
+        return self.cell.score
 
 
 def results(tables: Sequence[Table]) -> list[Result]:
@@ -63,11 +74,11 @@ def results(tables: Sequence[Table]) -> list[Result]:
     ]
     # Tables of several prompt styles have the same published scores.
     published = {
-        (row.model, column, cell): Result(table, row, column, cell)
+        (row.model, column, cell.reference): Result(table, row, column, cell)
         for table in reversed(tables)
         for row in table.published or ()
         for column, cell in zip(table.columns, row.cells, strict=True)
-        if cell is not None
+        if cell.reference is not None
     }
     return [*ours, *published.values()]
 
@@ -81,11 +92,7 @@ def chosen(text: str | None) -> tuple[str, ...]:
     """Read ``memory,speed``; raises `UsageError` for a column that is not in `CHOICES`."""
     names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
     for name in names:
-        if name not in CHOICES:
-            raise UsageError(
-                f"--columns: unknown column '{name}'{nearest(name, CHOICES)}; "
-                f"expected {listed(CHOICES)}"
-            )
+        check_known("--columns", name, CHOICES)
     return tuple(dict.fromkeys(names))
 
 
@@ -185,7 +192,7 @@ CHOICES = ("memory", "speed", "parameters", "step", "digest", "dtype", "evalsuit
 def _kind(result: Result) -> str:
     if isinstance(result.row, PublishedRow):
         return "published"
-    if isinstance(result.cell, Cell) and isinstance(result.cell.outcome, Failure):
+    if isinstance(result.cell.outcome, Failure):
         return "failure"
     return "blind" if result.row.blind else "run"
 
@@ -195,10 +202,11 @@ def _checkpoint(result: Result) -> str:
     return row.model if isinstance(row, PublishedRow) else row.run.checkpoint.name
 
 
-def _value(result: Result) -> float | None:
-    if not isinstance(result.cell, Cell):
-        return result.cell.score
-    return result.score.value if result.score else None
+def _score_text(result: Result) -> str:
+    value = result.cell.value
+    if value is None:
+        return FAILED
+    return points(value) + (" partial" if result.score and result.score.partial else "")
 
 
 def _modality(result: Result) -> str | None:
@@ -211,16 +219,14 @@ def _published(result: Result, value: str) -> str | None:
 
 def _best(result: Result) -> bool | None:
     """Return whether the score is the best of its column; None without tests."""
-    table, row = result.table, result.row
-    if table.contests is None or not isinstance(row, Row):
+    if result.table.contests is None or not isinstance(result.row, Row):
         return None
-    return table.won(result.column, [id(each) for each in table.rows].index(id(row)))
+    return result.table.won(result.column, result.row)
 
 
 def _notes(result: Result) -> str:
-    if not isinstance(result.cell, Cell):
-        how = "verified" if result.cell.verified else "unverified"
-        return f"{result.cell.source} ({how})"
+    if reference := result.cell.reference:
+        return f"{reference.source} ({'verified' if reference.verified else 'unverified'})"
     assert isinstance(result.row, Row)
     notes = (*result.row.notes, *result.column.notes, *result.cell.notes)
     return "; ".join(note.text for note in notes)
@@ -266,12 +272,12 @@ RESULT: Mapping[str, Column[Result]] = {
         _field("conditions.dataset", numeric=False),
         Column("modality", "modality", _modality, numeric=False),
         _field("conditions.metric", numeric=False),
-        Column("score", "score", _value, points),
+        Column("score", "score", attrgetter("cell.value"), points, text=_score_text),
         _field("stderr", "±", format=points),
         Column("best", "best", _best, numeric=False),
         _field("n"),
         _field("clusters"),
-        *(_field(f"counts.{name}") for name in ("failed", "empty", "truncated", "unparsed")),
+        *(_field(f"counts.{name}") for name in COUNTS),
         _field("partial"),
         _field("counts.unscored"),
         _field("modified_data"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from evalsuite.benchmarks.benchmark import Benchmark, Reference
 from evalsuite.benchmarks.catalogue import Catalogue
 from evalsuite.report.model.notes import Note, Notes
-from evalsuite.report.model.table import Average, PublishedRow, Table
+from evalsuite.report.model.table import Average, Cell, PublishedRow, Table
 from evalsuite.stats import mean
 
 _RECALLED = "recalled, not read where it was published: check it before use"
@@ -24,8 +24,8 @@ def with_published(table: Table, known: Catalogue) -> Table:
     models = dict.fromkeys(each.model for scores in references for each in scores)
     rows = []
     for model in models:
-        cells = [next((r for r in scores if r.model == model), None) for scores in references]
-        rows.append(_row(model, cells, names, table.averages, notes))
+        found = [next((r for r in scores if r.model == model), None) for scores in references]
+        rows.append(_row(model, found, names, table.averages, notes))
     return dataclasses.replace(table, published=tuple(rows), footnotes=notes.footnotes())
 
 
@@ -40,16 +40,15 @@ def _references(table: Table, index: int, benchmark: Benchmark | None) -> Sequen
 
 def _row(
     model: str,
-    cells: Sequence[Reference | None],
+    found: Sequence[Reference | None],
     names: Sequence[str],
     averages: Sequence[Average],
     notes: Notes,
 ) -> PublishedRow:
-    sources = dict.fromkeys(cell.source for cell in cells if cell)
-    scores = {name: cell.score for name, cell in zip(names, cells, strict=True) if cell}
+    sources = dict.fromkeys(each.source for each in found if each)
+    scores = {name: each.score for name, each in zip(names, found, strict=True) if each}
     return PublishedRow(
         model=model,
-        cells=tuple(cells),
         averages=tuple(
             mean([scores[name] for name in each.over])
             if each.over and all(name in scores for name in each.over)
@@ -63,8 +62,12 @@ def _row(
             )
             for source in sources
         ),
-        cell_marks=tuple(
-            (notes.mark(Note(_RECALLED), model, name),) if cell and not cell.verified else ()
-            for name, cell in zip(names, cells, strict=True)
+        cells=tuple(
+            Cell(
+                None,
+                (notes.mark(Note(_RECALLED), model, name),) if each and not each.verified else (),
+                reference=each,
+            )
+            for name, each in zip(names, found, strict=True)
         ),
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from evalsuite.comparison.comparison import over_questions
 from evalsuite.comparison.pairing import Incomparable, Read, pair
 from evalsuite.errors import UsageError
-from evalsuite.report.model.table import LEVEL, Average, BenchmarkColumn, Contest, Table
+from evalsuite.report.model.table import LEVEL, Contest, Slot, Table
 from evalsuite.runs.records import FoundRun
 from evalsuite.runs.storage import read_samples
 from evalsuite.stats.mean_difference import mean_drop
@@ -47,14 +47,14 @@ def contested(table: Table, found: Sequence[FoundRun]) -> Table:
 
 
 def leads(
-    pairs: Sequence[Rivals], found: Sequence[FoundRun], benchmark: str, read: Read = read_samples
+    pairs: Sequence[Contest], found: Sequence[FoundRun], benchmark: str, read: Read = read_samples
 ) -> Leads:
     """Compute the leads on `benchmark` that the contests of `pairs` need.
 
     `read` reads a samples.jsonl: pass one that caches to use the samples for something else, too.
     """
     needed = dict.fromkeys(
-        (two.best, two.second) for two in pairs if benchmark in two.over and not two.tied
+        (two.best, two.second) for two in pairs if benchmark in two.slot.over and two.p is None
     )
     return {
         (best, second, benchmark): _lead(found[best], found[second], benchmark, read)
@@ -62,38 +62,24 @@ def leads(
     }
 
 
-def decided(table: Table, pairs: Sequence[Rivals], known: Leads) -> Table:
+def decided(table: Table, pairs: Sequence[Contest], known: Leads) -> Table:
     """Return `table` with its contests, given the leads on all of its benchmarks."""
     contests = []
     for two in pairs:
-        contest = Contest(slot=two.slot, best=two.best, second=two.second)
-        if two.tied:
-            contests.append(dataclasses.replace(contest, p=1.0))
-            continue
-        p, why = _judged([known[two.best, two.second, name] for name in two.over])
-        contests.append(dataclasses.replace(contest, p=p, why_not=why))
+        p, why = two.p, ""
+        if p is None:
+            p, why = _judged([known[two.best, two.second, name] for name in two.slot.over])
+        contests.append(dataclasses.replace(two, p=p, why_not=why))
     return dataclasses.replace(table, contests=_adjusted(contests))
 
 
-@dataclass(frozen=True, slots=True)
-class Rivals:
-    """The two highest of a column."""
+def rivals(table: Table) -> list[Contest]:
+    """Return the contest of each column, not yet decided, between its two highest rows.
 
-    slot: BenchmarkColumn | Average
-    best: int
-    second: int
-    tied: bool
-
-    @property
-    def over(self) -> tuple[str, ...]:
-        """The benchmarks that decide."""
-        return self.slot.over if isinstance(self.slot, Average) else (self.slot.benchmark,)
-
-
-def rivals(table: Table) -> list[Rivals]:
-    """Return the two highest of each column, without blind rows."""
+    Blind rows do not take part. With a tie, p is 1.
+    """
     found = []
-    slots: list[tuple[BenchmarkColumn | Average, list[float | None]]] = [
+    slots: list[tuple[Slot, list[float | None]]] = [
         (each, [row.averages[index] for row in table.rows])
         for index, each in enumerate(table.averages)
     ]
@@ -108,7 +94,8 @@ def rivals(table: Table) -> list[Rivals]:
         )
         if len(ranked) > 1:
             (high, best), (low, second) = ranked[:2]
-            found.append(Rivals(slot, best, second, high == low))
+            p = 1.0 if high == low else None
+            found.append(Contest(slot=slot, best=best, second=second, p=p))
     return found
 
 

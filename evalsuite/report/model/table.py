@@ -6,13 +6,12 @@ Pure. Every report (text, markdown, HTML, CSV, JSON, leaderboard) is made from a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evalsuite.errors import UsageError
-from evalsuite.report.format import counted, listed
-from evalsuite.report.model.labels import labels
+from evalsuite.report.format import FAILED, counted, listed, plus_minus, points, short
 from evalsuite.report.model.notes import (
     Footnote,
     Note,
@@ -43,11 +42,27 @@ class Cell:
     marks: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
     """The notes behind the marks."""
+    reference: Reference | None = None
+    """The published score, in a row of a published model."""
 
     @property
     def score(self) -> Score | None:
         """The score; None after a failure."""
         return self.outcome if isinstance(self.outcome, Score) else None
+
+    @property
+    def value(self) -> float | None:
+        """The score or the published score, 0 to 100."""
+        if self.reference is not None:
+            return self.reference.score
+        return None if self.score is None else self.score.value
+
+    @property
+    def text(self) -> str:
+        """The score with its standard error, or what is there instead."""
+        if self.outcome is None:
+            return points(self.value)
+        return FAILED if self.score is None else plus_minus(self.score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +82,9 @@ class BenchmarkColumn:
         return self.benchmark
 
     @property
-    def title(self) -> str:
-        """Name in the columns of its modality."""
-        return self.benchmark
+    def over(self) -> tuple[str, ...]:
+        """The benchmarks that it is about."""
+        return (self.benchmark,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +100,8 @@ class Average:
         """Name in a sentence."""
         return f"{self.modality} average".strip()
 
-    @property
-    def title(self) -> str:
-        """Name in the columns of its modality."""
-        return "average"
 
-    @property
-    def marks(self) -> tuple[str, ...]:
-        """Always empty: the benchmarks have the marks."""
-        return ()
+Slot = BenchmarkColumn | Average
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +134,9 @@ class PublishedRow:
     """Published scores of a model, in the order of the columns."""
 
     model: str
-    cells: tuple[Reference | None, ...]
+    cells: tuple[Cell, ...]
     averages: tuple[float | None, ...]
     marks: tuple[str, ...]
-    cell_marks: tuple[tuple[str, ...], ...]
 
     @property
     def label(self) -> str:
@@ -141,7 +148,7 @@ class PublishedRow:
 class Contest:
     """The test of the best of a column against the second best."""
 
-    slot: BenchmarkColumn | Average
+    slot: Slot
     best: int
     """Index of the row."""
     second: int
@@ -201,9 +208,10 @@ class Table:
             + (f"; left out as not comparable: {listed(unlike)}" if unlike else "")
         )
 
-    def won(self, slot: BenchmarkColumn | Average, row: int) -> bool:
+    def won(self, slot: Slot, row: Row | PublishedRow) -> bool:
         """Whether that row is significantly the best of a column."""
-        return any(c.won and c.slot == slot and c.best == row for c in self.contests or ())
+        contests = self.contests or ()
+        return any(c.won and c.slot == slot and self.rows[c.best] is row for c in contests)
 
 
 def build(runs: Sequence[Run]) -> Table:
@@ -216,10 +224,31 @@ def build(runs: Sequence[Run]) -> Table:
     differing = _differing([run.settings for run in runs])
     rows = tuple(
         _row(run, label, columns, averages, [key for key in differing if key != "blind"], notes)
-        for run, label in zip(runs, labels(runs), strict=True)
+        for run, label in zip(runs, row_labels(runs), strict=True)
     )
     return Table(prompts=prompts, columns=columns, rows=rows, averages=averages,
                  footnotes=notes.footnotes())  # fmt: skip
+
+
+def row_labels(runs: Sequence[Run]) -> list[str]:
+    """Return the checkpoints' names, extended where they are equal."""
+    more: tuple[Callable[[Run], str], ...] = (
+        lambda run: short(run.checkpoint.digest),
+        lambda run: str(run.settings.get("dtype")),
+        lambda run: f"@{run.limit}" if run.limit else "",
+        lambda run: run.started,
+    )
+    found = [run.checkpoint.name + (" (blind)" if is_blind(run) else "") for run in runs]
+    for part in more:
+        parts = [part(run) for run in runs]
+        extras: dict[str, set[str]] = {}
+        for label, extra in zip(found, parts, strict=True):
+            extras.setdefault(label, set()).add(extra)
+        found = [
+            f"{label} {extra}".strip() if len(extras[label]) > 1 else label
+            for label, extra in zip(found, parts, strict=True)
+        ]
+    return found
 
 
 def prompts_of(run: Run) -> str:

@@ -6,6 +6,8 @@ Pure. Rows are those of `evalsuite.report.model.join_samples`, numbered from 0; 
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +20,6 @@ from evalsuite.report.model.join_samples import (
     is_unparsed,
     known,
 )
-from evalsuite.report.page.script import to_script
 from evalsuite.runs.records import SampleScore
 
 CHUNK_ROWS = 500
@@ -48,14 +49,6 @@ class Picture:
     """Why it cannot be shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A file of data."""
-
-    name: str
-    text: str
-
-
 def scripts(
     rows: Sequence[Row],
     labels: Sequence[str],
@@ -63,8 +56,8 @@ def scripts(
     *,
     stem: str,
     video: bool,
-) -> Iterator[Script]:
-    """Yield `rows` as scripts named `stem` and a part; the index is last.
+) -> Iterator[tuple[str, str]]:
+    """Yield `rows` as scripts: names, which begin with `stem`, and texts; the index is last.
 
     An image that is not in `pictures` is not shown.
     """
@@ -72,15 +65,20 @@ def scripts(
     for number, start, stop in _chunks(rows):
         starts.append(start)
         name = f"{stem}/{number:04}"
-        yield Script(name, to_script(name, _texts(rows[start:stop], pictures, video=video)))
+        yield name, to_script(name, _texts(rows[start:stop], pictures, video=video))
     searched = 0
     cut = 0
     for number, (texts, longer) in enumerate(_search(rows), start=1):
         name = f"{stem}/search-{number:04}"
-        yield Script(name, to_script(name, texts))
+        yield name, to_script(name, texts)
         searched, cut = number, cut + longer
     name = f"{stem}/index"
-    yield Script(name, to_script(name, _index(rows, labels, starts, searched, cut)))
+    yield name, to_script(name, _index(rows, labels, starts, searched, cut))
+
+
+def media_of(row: Row) -> Sequence[str]:
+    """Return the images or frames of a sample; a blind run has none, other runs of it may."""
+    return next((s.media for s in row if s is not None and s.media), ())
 
 
 def shown(media: Sequence[str], *, video: bool) -> list[str]:
@@ -161,8 +159,7 @@ def _texts(
     texts = []
     for row in rows:
         sample = known(row)
-        # A blind run has no images; another run of the same row can have them.
-        media = next((s.media for s in row if s is not None and s.media), ())
+        media = media_of(row)
         there = [path for path in shown(media, video=video) if path in pictures]
         images = [numbers.setdefault(path, len(numbers)) for path in there]
         answers = [None if s is None else [s.prediction, s.error or ""] for s in row]
@@ -198,3 +195,21 @@ def _searched(row: Row) -> tuple[str, bool]:
     pieces += [text[:SEARCHED_ANSWER] for text in answers]
     plain = (" ".join(piece.split()).lower() for piece in pieces)
     return "\n".join(dict.fromkeys(piece for piece in plain if piece)), cut
+
+
+_UNSAFE = re.compile("['<>&\u2028\u2029\u007f-\u009f\ud800-\udfff]")
+"""Characters that end a string or a line, begin markup, or cannot be encoded."""
+
+
+def to_script(name: str, value: Any) -> str:
+    """Return the script that passes `value` to the page as the file `name`.
+
+    A page that was opened from disk can load data from scripts only. The JSON is a string, which is
+    parsed and not run, so that no text in it becomes code and no key becomes ``__proto__``. `name`
+    has only letters, digits and ``._/-``.
+    """
+    plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # JSON has no raw control characters below U+0020.
+    escaped = plain.replace("\\", "\\\\")
+    quoted = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", escaped)
+    return f"evalsuite.take('{name}','{quoted}');\n"

@@ -6,16 +6,16 @@ import contextlib
 import hashlib
 import io
 import os
-import warnings
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
-from evalsuite.errors import UsageError, nearest
 from evalsuite.report.page.data import Picture
-from evalsuite.system.files import write_bytes_atomically
+from evalsuite.system.files import read_bytes, write_bytes_atomically
+from evalsuite.system.images import open_image
 from evalsuite.system.text import one_line
 
 KINDS = ("thumbnails", "reference", "none")
@@ -25,14 +25,6 @@ _QUALITY = 78
 _RECIPE = f"webp-{SIDE}-{_QUALITY}"
 """Part of the hash that names a thumbnail: another size or quality is another file."""
 GONE = "the image was removed"
-
-
-def check(kind: str) -> None:
-    """Raise `UsageError` if `kind` is not a way to show images."""
-    if kind not in KINDS:
-        raise UsageError(
-            f"--images {kind}: unknown{nearest(kind, KINDS)}; expected {', '.join(KINDS)}"
-        )
 
 
 def prepare(
@@ -49,9 +41,7 @@ def prepare(
         return {path: _referenced(Path(path), page) for path in paths}
     made: dict[str, Picture] = {}
     workers = ThreadPoolExecutor(os.cpu_count())  # decoding and scaling release the GIL
-    # Large images are scans here, not attacks; thumbnails limit the decoded size.
-    with warnings.catch_warnings(), contextlib.ExitStack() as stack:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with contextlib.ExitStack() as stack:
         stack.callback(workers.shutdown, cancel_futures=True)
         for path, picture in zip(
             paths, workers.map(lambda path: _thumbnail(Path(path), page), paths), strict=True
@@ -75,21 +65,15 @@ def _referenced(path: Path, page: Path) -> Picture:
     if not os.path.isfile(where):  # noqa: PTH113 - accepts invalid paths
         return Picture("", GONE)
     with contextlib.suppress(ValueError):
-        return Picture(_quoted(where.relative_to(page.absolute())))
+        return Picture(quote(where.relative_to(page.absolute()).as_posix()))
     return Picture(where.as_uri())
-
-
-def _quoted(path: Path) -> str:
-    from urllib.parse import quote
-
-    return quote(path.as_posix())
 
 
 def _thumbnail(path: Path, page: Path) -> Picture:
     try:
         if not os.path.isfile(path):  # noqa: PTH113 - as above
             return Picture("", GONE)
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         return Picture("", f"the image cannot be read: {error.strerror}")
     digest = hashlib.sha256(_RECIPE.encode() + content).hexdigest()[:32]
@@ -106,7 +90,7 @@ def _thumbnail(path: Path, page: Path) -> Picture:
 
 
 def _small(content: bytes) -> bytes:
-    with Image.open(io.BytesIO(content)) as image:
+    with open_image(io.BytesIO(content)) as image:
         image.draft("RGB", (2 * SIDE, 2 * SIDE))  # a JPEG need not be decoded at full size
         turned = ImageOps.exif_transpose(image)
         clear = turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
@@ -24,7 +24,7 @@ class Style:
 
     stamp: str
     """Name of the folder with scripts, style and data."""
-    nonce: str
+    nonce: str = field(default_factory=lambda: secrets.token_urlsafe(18))
     """Random text that a script or style must carry to be used."""
 
     @property
@@ -39,11 +39,6 @@ class Style:
             "img-src 'self' file:; base-uri 'none'; form-action 'none'; "
             "require-trusted-types-for 'script'; trusted-types evalsuite"
         )
-
-
-def new_style(stamp: str) -> Style:
-    """Choose a nonce for the writing `stamp`."""
-    return Style(stamp, secrets.token_urlsafe(18))
 
 
 def assets() -> Iterator[tuple[str, str]]:

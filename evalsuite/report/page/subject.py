@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,28 +10,22 @@ from pathlib import Path
 
 from evalsuite.comparison.pairing import Read
 from evalsuite.errors import UsageError
+from evalsuite.report.model.columns import Result
 from evalsuite.report.model.join_samples import Row, join
 from evalsuite.report.model.notes import is_blind
 from evalsuite.report.model.select import by_prompts
 from evalsuite.report.model.table import Table, build
-from evalsuite.runs.records import FoundRun, Outcome, Score
+from evalsuite.runs.records import FoundRun
 from evalsuite.system.text import slug
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Part(Result):
     """One run on one benchmark."""
 
     found: FoundRun
-    label: str
-    outcome: Outcome
-    trouble: str = ""
+    trouble: str
     """Why its samples cannot be shown; empty if they can."""
-
-    @property
-    def score(self) -> Score | None:
-        """The score; None after a failure."""
-        return self.outcome if isinstance(self.outcome, Score) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +35,6 @@ class Subject:
     name: str
     slug: str
     """Name of its files."""
-    prompts: str
     parts: tuple[Part, ...]
 
     @property
@@ -56,7 +50,7 @@ class Subject:
     @property
     def flipped(self) -> tuple[int, int]:
         """The indices in `browsed` of the two runs that are compared by default."""
-        seeing = [i for i, part in enumerate(self.browsed) if not is_blind(part.found.run)]
+        seeing = [i for i, part in enumerate(self.browsed) if not is_blind(part.run)]
         return (seeing[0], seeing[-1]) if len(seeing) > 1 else (0, max(len(self.browsed) - 1, 0))
 
 
@@ -66,8 +60,7 @@ class Group:
 
     table: Table
     """Without contests, which need the samples."""
-    runs: tuple[FoundRun, ...]
-    labels: tuple[str, ...]
+    runs: Sequence[FoundRun]
     subjects: tuple[Subject, ...]
 
 
@@ -75,16 +68,19 @@ def groups(found: Sequence[FoundRun]) -> list[Group]:
     """Group `found` by prompt style, and each group by benchmark, in the order of its table."""
     taken: set[str] = set()
     made = []
-    for number, items in enumerate(by_prompts(found)):
-        table = build([item.run for item in items])
-        labels = tuple(_label(item, row.label) for item, row in zip(items, table.rows, strict=True))
+    for number, runs in enumerate(by_prompts(found)):
+        table = build([item.run for item in runs])
         suffix = f"-{table.prompts}" if number else ""
         subjects = []
-        for column in table.columns:
-            slug = _slug(column.benchmark + suffix, taken)
-            parts = _parts(column.benchmark, items, labels)
-            subjects.append(Subject(column.benchmark, slug, table.prompts, parts))
-        made.append(Group(table, tuple(items), labels, tuple(subjects)))
+        for index, column in enumerate(table.columns):
+            name = column.benchmark
+            parts = tuple(
+                Part(table, row, column, row.cells[index], item, _missing(item, name))
+                for item, row in zip(runs, table.rows, strict=True)
+                if row.cells[index].outcome is not None
+            )
+            subjects.append(Subject(name, _slug(name + suffix, taken), parts))
+        made.append(Group(table, runs, tuple(subjects)))
     return made
 
 
@@ -96,28 +92,15 @@ def rows_of(subject: Subject, read: Read) -> tuple[Subject, list[Row]]:
         if part.score and not trouble:
             try:
                 tables.append(read(part.found.samples(subject.name)))
-                blind.append(is_blind(part.found.run))
+                blind.append(is_blind(part.run))
             except UsageError as error:
                 trouble = str(error)
-        parts.append(Part(part.found, part.label, part.outcome, trouble))
-    whole = Subject(subject.name, subject.slug, subject.prompts, tuple(parts))
-    return whole, join(tables, blind)
+        parts.append(dataclasses.replace(part, trouble=trouble))
+    return dataclasses.replace(subject, parts=tuple(parts)), join(tables, blind)
 
 
-def _label(found: FoundRun, label: str) -> str:
-    return f"{label} (blind)" if is_blind(found.run) and "blind" not in label else label
-
-
-def _parts(name: str, items: Sequence[FoundRun], labels: Sequence[str]) -> tuple[Part, ...]:
-    return tuple(
-        Part(item, label, outcome, _missing(item.samples(name)))
-        for item, label in zip(items, labels, strict=True)
-        for outcome in item.run.outcomes
-        if outcome.benchmark == name
-    )
-
-
-def _missing(samples: Path) -> str:
+def _missing(found: FoundRun, name: str) -> str:
+    samples: Path = found.samples(name)
     if os.path.isfile(samples):  # noqa: PTH113 - accepts invalid paths
         return ""
     return f"{samples.name} is missing; score again with --mode eval"

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from evalsuite.report.format import counted
+from evalsuite.errors import check_known
 from evalsuite.report.model import significance
 from evalsuite.report.model.join_samples import Row
 from evalsuite.report.page import pictures
-from evalsuite.report.page.benchmark import benchmark
-from evalsuite.report.page.browser import browser
-from evalsuite.report.page.data import Picture, scripts, shown
+from evalsuite.report.page.data import Picture, media_of, scripts, shown
 from evalsuite.report.page.folder import INDEX, Folder, claim, opened
-from evalsuite.report.page.overview import overview
-from evalsuite.report.page.skeleton import Style, assets, new_style
+from evalsuite.report.page.pages import benchmark, browser, overview
+from evalsuite.report.page.skeleton import Style, assets
 from evalsuite.report.page.subject import Group, Subject, groups, rows_of
 from evalsuite.runs.records import FoundRun
 from evalsuite.runs.storage import read_samples
+from evalsuite.system.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +34,8 @@ class Written:
     """Images that could not be shown."""
 
 
-class Steps(Protocol):
-    """Receives the progress of `write`."""
-
-    def begin(self, what: str, total: int) -> None:
-        """Start `total` steps of `what`."""
-
-    def advance(self) -> None:
-        """Finish one step."""
+Steps = Callable[[str, int], Callable[[], None]]
+"""Starts a number of steps of a benchmark; returns what to call after each."""
 
 
 def write(found: Sequence[FoundRun], output: Path, images: str, steps: Steps) -> Written:
@@ -50,11 +43,11 @@ def write(found: Sequence[FoundRun], output: Path, images: str, steps: Steps) ->
 
     Raises `UsageError` for a folder that is not a page of ours, `DiskError`.
     """
-    pictures.check(images)
+    check_known("--images", images, pictures.KINDS)
     claim(output)  # before minutes of work
     with opened(output) as folder:
         with folder.drafted():
-            draft = _Draft(folder, new_style(folder.stamp), images, steps)
+            draft = _Draft(folder, Style(folder.stamp), images, steps)
             for name, text in assets():
                 folder.write(name, text)
             decided = [draft.add(group) for group in groups(found)]
@@ -99,26 +92,23 @@ class _Draft:
     def _write(self, subject: Subject, rows: Sequence[Row]) -> None:
         """Write data, images and pages of one benchmark."""
         paths = [path for path in _media(subject, rows) if path not in self.pictures]
-        self.steps.begin(subject.name, len(paths) if self.images == "thumbnails" else 0)
-        self.pictures |= pictures.prepare(paths, self.images, self.folder.path, self.steps.advance)
+        advance = self.steps(subject.name, len(paths) if self.images == "thumbnails" else 0)
+        self.pictures |= pictures.prepare(paths, self.images, self.folder.path, advance)
         self.pages[f"benchmarks/{subject.slug}.html"] = benchmark(self.style, subject, rows)
         if not rows:
             return
-        labels = [part.label for part in subject.browsed]
-        for script in scripts(rows, labels, self.pictures, stem=subject.slug, video=subject.video):
-            self.folder.write(f"{script.name}.js", script.text)
+        labels = [part.row.label for part in subject.browsed]
+        for name, text in scripts(
+            rows, labels, self.pictures, stem=subject.slug, video=subject.video
+        ):
+            self.folder.write(f"{name}.js", text)
         self.pages[f"samples/{subject.slug}.html"] = browser(self.style, subject)
         self.samples += len(rows)
 
 
 def _media(subject: Subject, rows: Sequence[Row]) -> list[str]:
     return list(
-        dict.fromkeys(
-            path
-            for row in rows
-            for media in [next((s.media for s in row if s is not None and s.media), ())]
-            for path in shown(media, video=subject.video)
-        )
+        dict.fromkeys(path for row in rows for path in shown(media_of(row), video=subject.video))
     )
 
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from evalsuite.comparison.learning_curves import Curves, LeftOut, alike, curves
-from evalsuite.errors import UsageError, nearest
+from evalsuite.errors import UsageError, check_known
 from evalsuite.report.model.table import Table, build
-from evalsuite.report.plots import categories, intervals, memory, steps
+from evalsuite.report.plots import intervals, memory, steps
 from evalsuite.report.plots.style import save, styled
 from evalsuite.runs.records import FoundRun
 from evalsuite.runs.storage import read_samples
 from evalsuite.system.text import unique_slug
 
 Say = Callable[[str], None]
-_Shared = tuple[Sequence[FoundRun], Table]
-"""Comparable runs, and their table."""
+Plots = Iterable[tuple[str, Figure | None]]
+"""The end of the file's name, and the figure; None if there is nothing to draw."""
 KINDS = ("memory", "steps", "intervals", "categories")
 
 
+@styled()
 def draw(runs: Sequence[FoundRun], directory: Path, only: Sequence[str], say: Say) -> list[Path]:
     """Draw pictures of `runs` into `directory`; returns the files.
 
@@ -30,18 +31,9 @@ def draw(runs: Sequence[FoundRun], directory: Path, only: Sequence[str], say: Sa
     one in `only` that cannot be drawn, and if none can.
     """
     for kind in only:
-        if kind not in KINDS:
-            raise UsageError(
-                f"--only {kind}: unknown{nearest(kind, KINDS)}; expected {', '.join(KINDS)}"
-            )
+        check_known("--only", kind, KINDS)
     made: list[Path] = []
-    told: set[str] = set()
-
-    def once(line: str) -> None:  # each plot leaves out the same runs
-        if line not in told:
-            told.add(line)
-            say(line)
-
+    once = cache(say)  # each plot leaves out the same runs
     shared = cache(lambda: _table(runs, once))
     for kind in only or KINDS:
         try:
@@ -49,8 +41,12 @@ def draw(runs: Sequence[FoundRun], directory: Path, only: Sequence[str], say: Sa
                 found = curves(runs)
                 _say_left_out(found.left_out, once)
                 made += draw_curves(found, directory)
+            elif kind == "memory":
+                made += _saved(_memory(*shared()), directory)
+            elif kind == "intervals":
+                made += _saved([("intervals", intervals.draw(shared()[1]))], directory)
             else:
-                made += _DRAWN[kind](shared(), directory)
+                made += _saved(_categories(*shared()), directory)
         except UsageError as error:
             if only or (kind == KINDS[-1] and not made):
                 raise
@@ -58,66 +54,49 @@ def draw(runs: Sequence[FoundRun], directory: Path, only: Sequence[str], say: Sa
     return made
 
 
+@styled()
 def draw_curves(found: Curves, directory: Path) -> list[Path]:
     """Draw learning curves: their mean, and each benchmark."""
-    with styled():
-        made = _saved(steps.draw_mean(found), directory, "plot-steps")
-        return made + _saved(steps.draw_benchmarks(found), directory, "plot-steps-benchmarks")
+    return _saved(_steps(found), directory)
 
 
-def _memory(shared: _Shared, directory: Path) -> list[Path]:
-    kept, table = shared
-    with styled():
-        made = memory.draw(memory.spots(table, kept), table.averaged)
-        if made is None:
-            raise UsageError(
-                "no run has both a mean and its peak memory: runs need a common benchmark, and "
-                "'evalsuite run' or 'evalsuite profile' on a device whose memory can be measured"
-            )
-        return _saved(made, directory, "plot-memory")
+def _steps(found: Curves) -> Plots:
+    yield "steps", steps.draw_mean(found)
+    yield "steps-benchmarks", steps.draw_benchmarks(found)
 
 
-def _intervals(shared: _Shared, directory: Path) -> list[Path]:
-    _, table = shared
-    with styled():
-        return _saved(intervals.draw(table), directory, "plot-intervals")
+def _memory(kept: Sequence[FoundRun], table: Table) -> Plots:
+    made = memory.draw(memory.spots(table, kept), table.averaged)
+    if made is None:
+        raise UsageError(
+            "no run has both a mean and its peak memory: runs need a common benchmark, and "
+            "'evalsuite run' or 'evalsuite profile' on a device whose memory can be measured"
+        )
+    yield "memory", made
 
 
-def _categories(shared: _Shared, directory: Path) -> list[Path]:
-    kept, table = shared
+def _categories(kept: Sequence[FoundRun], table: Table) -> Plots:
     rows, note = intervals.best_rows(table)
-    places = [[id(row) for row in table.rows].index(id(row)) for row in rows]
-    made: list[Path] = []
-    with styled():
-        for column in table.columns:
-            having = [
-                (row.label, kept[place].samples(column.benchmark))
-                for row, place in zip(rows, places, strict=True)
-                if any(s.benchmark == column.benchmark for s in row.run.scores)
-            ]
-            there = [(label, path) for label, path in having if path.is_file()]
-            picture = categories.draw(
-                column.benchmark,
-                [label for label, _ in there],
-                [read_samples(path) for _, path in there],
-                note,
-            )
-            made += _saved(picture, directory, f"plot-categories-{unique_slug(column.benchmark)}")
-    if not made:
+    runs = [kept[[id(row) for row in table.rows].index(id(row))] for row in rows]
+    none = True
+    for column in table.columns:
+        there = [
+            (row.label, path)
+            for row, found in zip(rows, runs, strict=True)
+            if any(score.benchmark == column.benchmark for score in row.run.scores)
+            if (path := found.samples(column.benchmark)).is_file()
+        ]
+        labels, samples = [label for label, _ in there], [read_samples(path) for _, path in there]
+        made = intervals.draw_categories(column.benchmark, labels, samples, note)
+        none = none and made is None
+        yield f"categories-{unique_slug(column.benchmark)}", made
+    if none:
         raise UsageError(
             "no run has a samples.jsonl with categories; name a run directory of 'evalsuite run'"
         )
-    return made
 
 
-_DRAWN = {
-    "memory": _memory,
-    "intervals": _intervals,
-    "categories": _categories,
-}
-
-
-def _table(runs: Sequence[FoundRun], say: Say) -> _Shared:
+def _table(runs: Sequence[FoundRun], say: Say) -> tuple[Sequence[FoundRun], Table]:
     """Return the comparable runs with scores, and their table."""
     left_out = [LeftOut(found, "no score yet") for found in runs if not found.run.scores]
     scored = [found for found in runs if found.run.scores]
@@ -133,5 +112,10 @@ def _say_left_out(left_out: Sequence[LeftOut], say: Say) -> None:
         say(f"left out: {item.run.run.checkpoint.name}: {item.why}")
 
 
-def _saved(made: Figure | None, directory: Path, name: str) -> list[Path]:
-    return [] if made is None else save(made, directory, name)
+def _saved(plots: Plots, directory: Path) -> list[Path]:
+    return [
+        path
+        for name, made in plots
+        if made is not None
+        for path in save(made, directory, f"plot-{name}")
+    ]

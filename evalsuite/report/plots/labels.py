@@ -4,58 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from matplotlib.transforms import Bbox
 
 _RINGS = 40
 _TURNS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle, in pixels."""
-
-    left: float
-    bottom: float
-    width: float
-    height: float
-
-    def meets(self, other: Box) -> bool:
-        """Whether the two overlap."""
-        return (
-            self.left < other.left + other.width
-            and other.left < self.left + self.width
-            and self.bottom < other.bottom + other.height
-            and other.bottom < self.bottom + self.height
-        )
-
-    def within(self, other: Box) -> bool:
-        """Whether `other` contains it."""
-        return (
-            self.left >= other.left
-            and self.bottom >= other.bottom
-            and self.left + self.width <= other.left + other.width
-            and self.bottom + self.height <= other.bottom + other.height
-        )
-
-
 def place(
     points: Sequence[tuple[float, float]],
     sizes: Sequence[tuple[float, float]],
-    taken: Sequence[Box],
-    room: Box,
+    taken: Sequence[Bbox],
+    room: Bbox,
     gap: float,
-) -> list[Box | None]:
+) -> list[Bbox | None]:
     """Find a free rectangle of each size near its point, within `room` and not overlapping `taken`.
 
     In order, each as near as possible, preferably on the right; None where nothing is free.
     """
     used = list(taken)
-    placed: list[Box | None] = []
+    placed: list[Bbox | None] = []
     for point, size in zip(points, sizes, strict=True):
         free = (
             box
             for box in _around(point, size, gap)
-            if box.within(room) and not any(box.meets(other) for other in used)
+            if room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 and box.y1 <= room.y1
+            if not box.count_overlaps(used)
         )
         found = next(free, None)
         placed.append(found)
@@ -64,7 +38,7 @@ def place(
     return placed
 
 
-def _around(point: tuple[float, float], size: tuple[float, float], gap: float) -> Iterator[Box]:
+def _around(point: tuple[float, float], size: tuple[float, float], gap: float) -> Iterator[Bbox]:
     """Yield rectangles around `point`, nearest first: right, above, below, left, then diagonal."""
     (x, y), (width, height) = point, size
     turns = sorted(range(_TURNS), key=lambda turn: (turn % 4 != 0, turn))
@@ -73,6 +47,6 @@ def _around(point: tuple[float, float], size: tuple[float, float], gap: float) -
         for turn in turns:
             angle = 2 * math.pi * turn / _TURNS
             # The rectangle touches the ring from outside.
-            centre_x = x + math.cos(angle) * (reach + width / 2)
-            centre_y = y + math.sin(angle) * (reach + height / 2)
-            yield Box(centre_x - width / 2, centre_y - height / 2, width, height)
+            left = x + math.cos(angle) * (reach + width / 2) - width / 2
+            bottom = y + math.sin(angle) * (reach + height / 2) - height / 2
+            yield Bbox.from_bounds(left, bottom, width, height)

@@ -11,9 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from evalsuite.comparison.learning_curves import Curve, Curves, Point
-from evalsuite.report.format import counted
-from evalsuite.report.plots.dots import Dot
-from evalsuite.report.plots.intervals import dot, mean_dot, named
+from evalsuite.report.plots.intervals import Dot, mean_dot, named, score_dot
 from evalsuite.report.plots.style import (
     COLOURS,
     DASHES,
@@ -23,6 +21,8 @@ from evalsuite.report.plots.style import (
     figure,
     headed,
     legend,
+    mean_name,
+    scores_up,
     shown,
 )
 
@@ -43,10 +43,7 @@ def draw_mean(found: Curves) -> Figure | None:
     for index, curve in enumerate(kept):
         _line(axes, index, curve, partial(_mean, found.averaged))
     axes.set_xlabel("training step")
-    over = found.averaged[0] if len(found.averaged) == 1 else (
-        f"mean of {counted(len(found.averaged), 'benchmark')}"
-    )  # fmt: skip
-    axes.set_ylabel(shown(over))
+    axes.set_ylabel(mean_name(found.averaged))
     _steps(axes, 7)
     names = [curve.name for curve in kept]
     headed(made, "Score by training step", _ABOUT + note, names)
@@ -102,9 +99,7 @@ def _steps(axes: Axes, most: int) -> None:
     """Format the axes: whole steps without an offset, and a grid."""
     axes.xaxis.set_major_locator(MaxNLocator(most, integer=True, steps=ROUND))
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
-    axes.yaxis.set_major_formatter(lambda score, _: f"{score:g}")
-    axes.grid()
+    scores_up(axes, 6)
 
 
 def _kept(found: Curves) -> tuple[Sequence[Curve], str]:
@@ -124,5 +119,4 @@ def _mean(averaged: Sequence[str], point: Point) -> Dot | None:
 
 
 def _score(name: str, point: Point) -> Dot | None:
-    score = point.scores.get(name)
-    return None if score is None else dot(score.value, score.stderr, score.clusters)
+    return score_dot(point.scores.get(name))

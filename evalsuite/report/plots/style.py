@@ -19,9 +19,11 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from evalsuite.report.format import visible
 from evalsuite.system.files import write_bytes_atomically
+from evalsuite.system.text import counted
 
 INK = "#767b83"
 """Text and axes."""
@@ -119,6 +121,20 @@ def distinct(names: Sequence[str]) -> list[str]:
     return [shown(name, _LONGEST_APART) for name in names]
 
 
+def mean_name(benchmarks: Sequence[str]) -> str:
+    """Return the label of an axis for the mean over `benchmarks`."""
+    if len(benchmarks) == 1:
+        return shown(benchmarks[0])
+    return f"mean of {counted(len(benchmarks), 'benchmark')}"
+
+
+def scores_up(axes: Axes, most: int) -> None:
+    """Format the vertical axis of scores, with at most `most` intervals, and draw the grid."""
+    axes.yaxis.set_major_locator(MaxNLocator(most, steps=ROUND))
+    axes.yaxis.set_major_formatter(lambda score, _: f"{score:g}")
+    axes.grid()
+
+
 def headed(made: Figure, title: str, caption: str, only: Sequence[str] = ()) -> None:
     """Write the title and the caption of `made`.
 
@@ -126,12 +142,8 @@ def headed(made: Figure, title: str, caption: str, only: Sequence[str] = ()) -> 
     """
     named = f"{title}: {shown(only[0])}" if len(only) == 1 else title
     made.suptitle(shown(named, _LONGEST_TITLE), x=0.01, ha="left", weight="bold")
-    made.supxlabel(wrapped(caption, made), x=0.01, ha="left", fontsize=SMALL)
-
-
-def wrapped(text: str, made: Figure) -> str:
-    """Break `text` into lines that fit into `made`."""
-    return "\n".join(textwrap.wrap(text, int(made.get_figwidth() * 15.5)))
+    lines = textwrap.wrap(caption, int(made.get_figwidth() * 15.5))
+    made.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=SMALL)
 
 
 def legend(made: Figure, axes: Axes, names: Sequence[str]) -> None:

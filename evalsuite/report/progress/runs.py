@@ -17,9 +17,9 @@ from rich.spinner import Spinner
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from evalsuite.benchmarks.data.progress import Step
 from evalsuite.report.format import (
     FAILED,
-    counted,
     duration,
     parameter_count,
     plus_minus,
@@ -33,7 +33,6 @@ from evalsuite.report.writers.terminal import can_draw, print_grid
 from evalsuite.runner.events import (
     BenchmarkFinished,
     BenchmarkPlan,
-    DataProgress,
     Event,
     Note,
     RunPlanned,
@@ -41,10 +40,10 @@ from evalsuite.runner.events import (
     SamplesRerun,
     ScoringStarted,
 )
-from evalsuite.runs.records import Failure, Outcome
+from evalsuite.runs.records import COUNTS, Failure, Outcome
+from evalsuite.system.text import counted
 
 if TYPE_CHECKING:
-    from evalsuite.benchmarks.data.progress import Step
     from evalsuite.report.progress import downloads
 
 APART_SECONDS = 5.0
@@ -110,8 +109,8 @@ class Plain:
     def __call__(self, event: Event) -> None:
         """Show `event`."""
         match event:
-            case DataProgress(step):
-                self._load(step)
+            case Step():
+                self._load(event)
             case RunPlanned(run, _, _, plan):
                 _print_plan(event, self._console)
                 for item in plan:
@@ -284,7 +283,6 @@ def _closing(name: str, outcome: Outcome) -> Text:
         why = visible(f"{sentence(outcome.message)}; {sentence(outcome.remedy)}")
         return Text.assemble(f"{name}: ", (FAILED, "red"), f" ({outcome.stage}): {why}")
     samples = counted(outcome.n, "sample")
-    counts = [f"{getattr(outcome.counts, key)} {key}" for key in ("failed", "empty", "truncated",
-              "unparsed") if getattr(outcome.counts, key)]  # fmt: skip
+    counts = [f"{n} {key}" for key in COUNTS if (n := getattr(outcome.counts, key))]
     rest = ", ".join([samples, *counts])
     return Text.assemble(f"{name}: ", (plus_minus(outcome), "bold green"), f" ({rest})")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from evalsuite.comparison.comparison import Comparison, Difference, category_differences
@@ -11,7 +12,6 @@ from evalsuite.comparison.pairing import Incomparable, Matched, Paired
 from evalsuite.comparison.selection import Lead
 from evalsuite.report.format import (
     ABSENT,
-    counted,
     cut,
     listed,
     points,
@@ -24,6 +24,7 @@ from evalsuite.report.model.notes import MODIFIED, PARTIAL, UNANSWERED, Notes
 from evalsuite.report.tables.grid import Entry, Grid, Line, lay_out
 from evalsuite.runs.records import FoundRun, SampleScore
 from evalsuite.stats.paired_difference import FEW_CLUSTERS
+from evalsuite.system.text import counted
 
 INCOMPARABLE = "incomparable"
 """Shown in place of a difference of a benchmark that cannot be compared."""
@@ -31,89 +32,83 @@ _LENGTH = 40
 """Longer answers are cut in a table."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A difference with its footnote marks."""
-
-    difference: Difference
-    marks: tuple[str, ...] = ()
+Marks = Mapping[str, tuple[str, ...]]
+"""Footnote marks by the name of the benchmark or category."""
 
 
-def columns(first: str) -> tuple[Column[Row], ...]:
+def columns(first: str, marks: Marks | None = None) -> tuple[Column[Difference], ...]:
     """Return the columns of differences; `first` is the heading of the names.
 
     A column without heading is only in CSV, JSON and data frames.
     """
     return (
-        Column("name", first, lambda r: r.difference.name, numeric=False, wraps=True),
-        Column("n", "n", lambda r: r.difference.drop.n),
-        Column("clusters", "", lambda r: r.difference.drop.clusters),
-        Column("effective_clusters", "", lambda r: r.difference.drop.effective_clusters),
-        Column("discordant_clusters", "", lambda r: r.difference.drop.discordant),
-        Column("too_few_clusters", "", lambda r: r.difference.drop.too_few_clusters),
-        Column("baseline", "baseline", lambda r: r.difference.baseline, points),
-        Column("candidate", "candidate", lambda r: r.difference.candidate, points),
-        Column("difference", "difference", lambda r: r.difference.points, signed,
-               marks=lambda r: r.marks),
+        _field("name", first, numeric=False, wraps=True),
+        _field("drop.n", "n"),
+        *map(_field, ("drop.clusters", "drop.effective_clusters")),
+        _field("drop.discordant", key="discordant_clusters"),
+        _field("drop.too_few_clusters"),
+        _field("baseline", "baseline", format=points),
+        _field("candidate", "candidate", format=points),
+        _field("points", "difference", format=signed, key="difference",
+               marks=lambda d: (marks or {}).get(d.name, ())),
         Column("", "95 % interval", lambda _: None, text=_interval),
-        Column("low", "", lambda r: r.difference.interval()[0]),
-        Column("high", "", lambda r: r.difference.interval()[1]),
-        Column("standard_error", "", lambda r: r.difference.standard_error),
-        Column("df", "", lambda r: r.difference.drop.df),
-        Column("method", "", lambda r: r.difference.drop.method),
-        Column("p", "", lambda r: r.difference.drop.p),
-        Column("p_adjusted", "p", lambda r: r.difference.p, text=_p),
-        Column("worse", "worse", lambda r: r.difference.worse),
-        Column("better", "better", lambda r: r.difference.better),
-        Column("mcnemar_exact", "",
-               lambda r: r.difference.mcnemar and r.difference.mcnemar.exact),
-        Column("mcnemar_mid", "McNemar",
-               lambda r: r.difference.mcnemar and r.difference.mcnemar.mid, written_p),
-        Column("failed_baseline", "", lambda r: r.difference.failed[0]),
-        Column("failed_candidate", "", lambda r: r.difference.failed[1]),
-        *_without_failed(),
+        Column("low", "", lambda d: d.interval()[0]),
+        Column("high", "", lambda d: d.interval()[1]),
+        *map(_field, ("standard_error", "drop.df", "drop.method", "drop.p")),
+        _field("p", "p", key="p_adjusted", text=_p),
+        _field("worse", "worse"),
+        _field("better", "better"),
+        Column("mcnemar_exact", "", lambda d: d.mcnemar and d.mcnemar.exact),
+        Column("mcnemar_mid", "McNemar", lambda d: d.mcnemar and d.mcnemar.mid, written_p),
+        Column("failed_baseline", "", lambda d: d.failed[0]),
+        Column("failed_candidate", "", lambda d: d.failed[1]),
+        *(
+            Column(f"{column.key}_without_failed", "", partial(_without_failed, column.value))
+            for column in (
+                _field("drop.n"), _field("points", key="difference"),
+                Column("low", "", lambda d: d.interval()[0]),
+                Column("high", "", lambda d: d.interval()[1]), _field("drop.p"),
+            )
+        ),
     )  # fmt: skip
 
 
-def _without_failed() -> Iterator[Column[Row]]:
-    def column(key: str, of: Any) -> Column[Row]:
-        def value(row: Row) -> Any:
-            without = row.difference.without_failed
-            return None if without is None else of(without)
-
-        return Column(f"{key}_without_failed", "", value)
-
-    yield column("n", lambda d: d.drop.n)
-    yield column("difference", lambda d: d.points)
-    yield column("low", lambda d: d.interval()[0])
-    yield column("high", lambda d: d.interval()[1])
-    yield column("p", lambda d: d.drop.p)
+def _field(path: str, heading: str = "", *, key: str = "", **more: Any) -> Column[Difference]:
+    """A column of a field of `Difference`; its key is the last part of `path`, or `key`."""
+    return Column(key or path.rpartition(".")[2], heading, attrgetter(path), **more)
 
 
-def _interval(row: Row) -> str:
-    low, high = row.difference.interval()
+def _without_failed(value: Callable[[Any], Any], difference: Difference) -> Any:
+    return difference.without_failed and value(difference.without_failed)
+
+
+def _interval(difference: Difference) -> str:
+    low, high = difference.interval()
     return f"{signed(low)} to {signed(high)}"
 
 
-def _p(row: Row) -> str:
-    return ABSENT if row.difference.drop.too_few_clusters else written_p(row.difference.p)
+def _p(difference: Difference) -> str:
+    return ABSENT if difference.drop.too_few_clusters else written_p(difference.p)
 
 
 def table(comparison: Comparison, lead: Lead | None = None) -> Grid:
     """Lay out the comparison: one line per benchmark, the mean below."""
-    notes, shown = Notes(), columns("benchmark")
+    notes = Notes()
     baseline, candidate = _names(comparison.baseline), _names(comparison.candidate)
-    rows = [
-        Row(difference, (*_marks(difference, notes), *pair_marks(paired, notes)))
+    marks = {
+        difference.name: (*_marks(difference, notes), *pair_marks(paired, notes))
         for difference, paired in zip(comparison.differences, comparison.paired, strict=True)
-    ]
+    }
+    shown = columns("benchmark", marks)
     incomparable = incomparable_lines(comparison.incomparable, shown, "difference", notes)
     mean = comparison.mean
+    if mean is not None:
+        marks[mean.name] = _marks(mean, notes)
     return lay_out(
         shown,
-        rows,
+        comparison.differences,
         title=f"{candidate} against {baseline}",
-        summary=None if mean is None else Row(mean, _marks(mean, notes)),
+        summary=mean,
         more=incomparable,
         keys=2,
         remarks=(
@@ -132,8 +127,8 @@ def by_category(comparison: Comparison) -> Iterator[Grid]:
         notes, differences = Notes(), category_differences(paired)
         if differences:
             yield lay_out(
-                columns("category"),
-                [Row(each, _marks(each, notes)) for each in differences],
+                columns("category", {each.name: _marks(each, notes) for each in differences}),
+                differences,
                 title=f"{paired.benchmark} by category",
                 keys=2,
                 remarks=(f"p: two-sided, Holm-adjusted over {len(differences)} categories",),

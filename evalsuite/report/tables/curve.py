@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from operator import attrgetter, itemgetter
 
 from evalsuite.comparison.learning_curves import Best, Curve, Curves, Point
-from evalsuite.report.format import ABSENT, counted, listed, plus_minus, points, sentence, signed
+from evalsuite.report.format import ABSENT, listed, plus_minus, points, sentence, signed
 from evalsuite.report.model.column import Column
 from evalsuite.report.tables.grid import STANDARD_ERROR, Grid, lay_out
+from evalsuite.system.text import counted
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The score of one benchmark, or the mean, at one step."""
-
-    curve: str
-    point: Point
-    benchmark: str
-    score: float | None
-    stderr: float | None
-    n: int | None = None
-
-
+Row = tuple[str, Point, str, float | None, float | None, int | None]
+"""Training run, step, benchmark, or ``mean``, with score, standard error and samples."""
 COLUMNS: tuple[Column[Row], ...] = (
-    Column("training_run", "training run", lambda r: r.curve, numeric=False),
-    Column("step", "step", lambda r: r.point.step),
-    Column("checkpoint", "checkpoint", lambda r: r.point.found.run.checkpoint.name, numeric=False),
-    Column("benchmark", "benchmark", lambda r: r.benchmark, numeric=False),
-    Column("score", "score", lambda r: r.score, points),
-    Column("stderr", "±", lambda r: r.stderr, points),
-    Column("n", "n", lambda r: r.n),
+    Column("training_run", "", itemgetter(0)),
+    Column("step", "", lambda r: r[1].step),
+    Column("checkpoint", "", lambda r: r[1].found.run.checkpoint.name),
+    Column("benchmark", "", itemgetter(2)),
+    Column("score", "", itemgetter(3)),
+    Column("stderr", "", itemgetter(4)),
+    Column("n", "", itemgetter(5)),
 )
 
 
@@ -38,9 +28,9 @@ def rows(found: Curves) -> Iterator[Row]:
     """Return the records of all curves: the mean and each benchmark at each step."""
     for curve in found.curves:
         for point in curve.points:
-            yield Row(curve.name, point, "mean", point.mean, point.stderr)
+            yield curve.name, point, "mean", point.mean, point.stderr, None
             for name, score in point.scores.items():
-                yield Row(curve.name, point, name, score.value, score.stderr, score.n)
+                yield curve.name, point, name, score.value, score.stderr, score.n
 
 
 def grids(found: Curves, bests: Sequence[Best | None]) -> list[Grid]:
@@ -74,8 +64,8 @@ def _columns(benchmarks: Sequence[str]) -> tuple[Column[Point], ...]:
         )
 
     return (
-        Column("step", "step", lambda point: point.step),
-        Column("mean", "mean", lambda point: point.mean, text=_mean),
+        Column("step", "step", attrgetter("step")),
+        Column("mean", "mean", attrgetter("mean"), text=_mean),
         *map(of, benchmarks),
     )
 
@@ -123,9 +113,10 @@ def _about_best(best: Best | None, curve: Curve) -> Iterator[str]:
             f"the last (95 % interval {signed(low)} to {signed(high)}, paired, not adjusted for "
             f"selection{few})"
         )
-    else:
+    elif best.best.mean is not None and best.last.mean is not None:
+        lead = best.best.mean - best.last.mean
         yield (
-            f"best: step {best.best.step}, {signed(_lead(best))} points compared with the last "
+            f"best: step {best.best.step}, {signed(lead)} points compared with the last "
             f"(no interval: {sentence(best.why)})"
         )
     if best.selection_bias is not None:
@@ -135,12 +126,6 @@ def _about_best(best: Best | None, curve: Curve) -> Iterator[str]:
             f"{best.selection_bias:.1f} points on average if all were equally good "
             f"({_error(best)}); confirm it on other data"
         )
-
-
-def _lead(best: Best) -> float:
-    assert best.best.mean is not None
-    assert best.last.mean is not None
-    return best.best.mean - best.last.mean
 
 
 def _error(best: Best) -> str:

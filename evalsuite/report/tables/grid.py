@@ -94,6 +94,7 @@ def lay_out(
     name: str = "Scores",
     group: Callable[[R], str] = lambda _: "",
     keys: int = 1,
+    best: str = "",
     remarks: Sequence[str] = (),
     footnotes: Sequence[Footnote] = (),
     summary: R | None = None,
@@ -115,6 +116,7 @@ def lay_out(
         ),
         summary=None if summary is None else tuple(entry(c, summary) for c in columns),
         keys=keys,
+        best=best,
         remarks=(*(f"{c.heading}: {c.note}" for c in columns if c.note), *remarks),
         footnotes=tuple(footnotes),
     )
@@ -122,7 +124,7 @@ def lay_out(
 
 def heading(column: Column[R]) -> Heading:
     """Return the heading of a column."""
-    return Heading(column.heading, column.numeric, column.wraps, column.group)
+    return Heading(column.heading, column.numeric, column.wraps, column.group, column.heading_marks)
 
 
 def entry(column: Column[R], row: R) -> Entry:
@@ -133,6 +135,7 @@ def entry(column: Column[R], row: R) -> Entry:
         column.shown(row),
         column.marks(row),
         value if number else None,
+        column.best(row),
         link=column.link(row),
         interval=column.interval(row),
     )

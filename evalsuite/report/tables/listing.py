@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, Generic
 
 from evalsuite.benchmarks.benchmark import Benchmark
-from evalsuite.benchmarks.catalogue import Catalogue, Suite, load
-from evalsuite.errors import UsageError, nearest
-from evalsuite.report.format import ABSENT, day, listed, points
+from evalsuite.benchmarks.catalogue import Catalogue, load
+from evalsuite.errors import check_known
+from evalsuite.report.format import day, listed, points
 from evalsuite.report.model.column import Column, R
 from evalsuite.report.model.notes import is_blind
 from evalsuite.report.model.table import average
@@ -40,14 +39,13 @@ class Listing(Generic[R]):
 
 def listing(what: str, results: Path, benchmarks_file: Path | None) -> Listing[Any]:
     """List benchmarks, suites or runs; raises `UsageError` for another `what` or without runs."""
-    if what not in SUBJECTS:
-        raise UsageError(
-            f"list {what}: unknown{nearest(what, SUBJECTS)}; expected {listed(SUBJECTS)}"
-        )
+    check_known("list", what, SUBJECTS)
     if what == "runs":
         return _runs(find_all(results), results)
     known = load(benchmarks_file)
-    return _benchmarks(known) if what == "benchmarks" else _suites(known)
+    if what == "suites":
+        return Listing(_SUITE, list(known.suites.items()))
+    return _benchmarks(known)
 
 
 _BENCHMARK: tuple[Column[Benchmark], ...] = (
@@ -71,27 +69,21 @@ def _benchmarks(known: Catalogue) -> Listing[Benchmark]:
     )
 
 
+Suite = tuple[str, tuple[str, ...]]
+"""Name and benchmarks."""
 _SUITE: tuple[Column[Suite], ...] = (
-    Column("suite", "suite", attrgetter("name"), numeric=False),
-    Column(
-        "benchmarks",
-        "benchmarks",
-        lambda suite: listed(suite.benchmarks),
-        numeric=False,
-        wraps=True,
-    ),
+    Column("suite", "suite", itemgetter(0), numeric=False),
+    Column("benchmarks", "benchmarks", lambda suite: listed(suite[1]), numeric=False, wraps=True),
 )
-
-
-def _suites(known: Catalogue) -> Listing[Suite]:
-    return Listing(_SUITE, list(known.suites.values()))
 
 
 def _runs(found: Sequence[FoundRun], results: Path) -> Listing[FoundRun]:
     """List runs, named as other commands take them."""
     columns: list[Column[FoundRun]] = [
-        Column("run", "run", partial(_name, results=results), numeric=False),
-        Column("scores", "scores", lambda item: len(item.run.scores), text=_scores),
+        Column("run", "run", lambda item: item.path.parent.relative_to(results).as_posix(),
+               numeric=False),
+        Column("scores", "scores", lambda item: len(item.run.scores),
+               text=lambda item: f"{len(item.run.scores)} of {len(item.run.outcomes)}"),
         Column("average", "average", lambda item: average(item.run.outcomes), text=_average),
         Column("limit", "limit", attrgetter("run.limit")),
         Column("dtype", "dtype", lambda item: item.run.settings.get("dtype"), numeric=False),
@@ -107,14 +99,5 @@ def _runs(found: Sequence[FoundRun], results: Path) -> Listing[FoundRun]:
     return Listing(columns, found, remarks)
 
 
-def _name(found: FoundRun, results: Path) -> str:
-    return found.path.parent.relative_to(results).as_posix()
-
-
-def _scores(found: FoundRun) -> str:
-    return f"{len(found.run.scores)} of {len(found.run.outcomes)}"
-
-
 def _average(found: FoundRun) -> str:
-    mean = average(found.run.outcomes)
-    return (ABSENT if mean is None else points(mean)) + (" blind" if is_blind(found.run) else "")
+    return points(average(found.run.outcomes)) + (" blind" if is_blind(found.run) else "")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from evalsuite.report.format import gigabytes, parameter_count, rate, sentence, short
@@ -21,48 +20,9 @@ from evalsuite.smolvlm.profiler import (
     share_of_matrix_rate,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """A batch size, measured or not."""
-
-    row: Measurement | MeasurementFailure
-    rates: DeviceRates
-
-    @property
-    def measured(self) -> Measurement | None:
-        """The measurement; None after a failure."""
-        return self.row if isinstance(self.row, Measurement) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One stage of a measured batch size."""
-
-    row: Measurement
-    name: str
-    rates: DeviceRates
-
-    @property
-    def seconds(self) -> float:
-        """Seconds an example."""
-        return self.row.seconds[self.name] / self.row.workload.prompts
-
-    @property
-    def minimum_seconds(self) -> float | None:
-        """Seconds an example at the measured rates; None for a stage without operations."""
-        work = self.row.work.get(self.name)
-        if work is None or not self.seconds:
-            return None
-        seconds = work.seconds(self.rates.matrix, self.rates.bandwidth)
-        return seconds / self.row.workload.prompts
-
-    @property
-    def speed(self) -> float | None:
-        """Operations a second."""
-        work = self.row.work.get(self.name)
-        seconds = self.row.seconds[self.name]
-        return work.operations / seconds if work is not None and seconds else None
+Batch = Measurement | MeasurementFailure
+Stage = tuple[Measurement, str]
+"""One stage of a measured batch size."""
 
 
 def grids(made: Profile) -> list[Grid]:
@@ -70,19 +30,10 @@ def grids(made: Profile) -> list[Grid]:
     return [summary(made), stages(made)]
 
 
-def _measured(value: Callable[[Measurement, DeviceRates], Any]) -> Callable[[Batch], Any]:
-    """Return a getter whose value is None after a failure."""
-    return lambda b: None if b.measured is None else value(b.measured, b.rates)
-
-
-def _operations(row: Measurement, _: DeviceRates) -> float:
-    return sum(work.operations for work in row.work.values()) / row.workload.prompts
-
-
 def _memory(batch: Batch) -> str:
-    if isinstance(batch.row, MeasurementFailure):
-        return "out of memory" if "memory" in batch.row.reason else "failed"
-    return gigabytes(batch.row.peak_memory_bytes)
+    if isinstance(batch, MeasurementFailure):
+        return "out of memory" if "memory" in batch.reason else "failed"
+    return gigabytes(batch.peak_memory_bytes)
 
 
 def _giga(count: float) -> str:
@@ -95,32 +46,53 @@ def _milliseconds(seconds: float) -> str:
 
 
 _PERCENT = "{:.0%}".format
-BATCHES: tuple[Column[Batch], ...] = (
-    Column("batch_size", "batch", attrgetter("row.batch_size")),
-    Column("peak_memory_bytes", "memory, GB", _measured(lambda m, _: m.peak_memory_bytes),
-           text=_memory),
-    Column("examples_per_second", "examples/s", _measured(lambda m, _: m.examples_per_second),
-           rate),
-    Column("examples_per_second_with_media", "with media",
-           _measured(lambda m, _: m.examples_per_second_with_media), rate),
-    Column("maximum_examples_per_second", "roofline bound",
-           _measured(lambda m, rates: m.workload.prompts / minimum_seconds(m, rates)), rate),
-    Column("times_minimum", "times the bound",
-           _measured(lambda m, rates: m.busy_seconds / minimum_seconds(m, rates)), "{:.1f}".format),
-    Column("operations", "GFLOP", _measured(_operations), _giga),
-    Column("share_of_matrix_rate", "of matrix rate", _measured(share_of_matrix_rate), _PERCENT),
-    Column("share_of_bandwidth", "of bandwidth", _measured(share_of_bandwidth), _PERCENT),
-)  # fmt: skip
-STAGES: tuple[Column[Stage], ...] = (
-    Column("batch_size", "batch", attrgetter("row.batch_size")),
-    Column("stage", "stage", attrgetter("name"), numeric=False),
-    Column("seconds", "ms/example", attrgetter("seconds"), _milliseconds),
-    Column("minimum_seconds", "roofline bound", attrgetter("minimum_seconds"), _milliseconds),
-    Column("operations_per_second", "GFLOP/s", attrgetter("speed"), _giga),
-    Column("share_of_matrix_rate", "of matrix rate",
-           lambda stage: None if stage.speed is None else stage.speed / stage.rates.matrix,
-           _PERCENT),
-)  # fmt: skip
+
+
+def _batch_columns(rates: DeviceRates) -> tuple[Column[Batch], ...]:
+    def column(
+        heading: str, value: Callable[[Measurement], Any], form: Callable[[Any], str]
+    ) -> Column[Batch]:
+        return Column(heading, heading,
+                      lambda b: value(b) if isinstance(b, Measurement) else None, form)  # fmt: skip
+
+    return (
+        Column("batch", "batch", attrgetter("batch_size")),
+        Column("memory", "memory, GB", lambda _: None, text=_memory),
+        column("examples/s", attrgetter("examples_per_second"), rate),
+        column("with media", attrgetter("examples_per_second_with_media"), rate),
+        column("roofline bound", lambda m: m.workload.prompts / minimum_seconds(m, rates), rate),
+        column("times the bound", lambda m: m.busy_seconds / minimum_seconds(m, rates),
+               "{:.1f}".format),
+        column("GFLOP", lambda m: sum(w.operations for w in m.work.values()) / m.workload.prompts,
+               _giga),
+        column("of matrix rate", lambda m: share_of_matrix_rate(m, rates), _PERCENT),
+        column("of bandwidth", lambda m: share_of_bandwidth(m, rates), _PERCENT),
+    )  # fmt: skip
+
+
+def _stage_columns(rates: DeviceRates) -> tuple[Column[Stage], ...]:
+    def bound(stage: Stage) -> float | None:
+        row, name = stage
+        if name not in row.work or not row.seconds[name]:
+            return None
+        return row.work[name].seconds(rates.matrix, rates.bandwidth) / row.workload.prompts
+
+    def speed(stage: Stage) -> float | None:
+        row, name = stage
+        seconds = row.seconds[name]
+        return row.work[name].operations / seconds if name in row.work and seconds else None
+
+    return (
+        Column("batch", "batch", lambda stage: stage[0].batch_size),
+        Column("stage", "stage", itemgetter(1), numeric=False),
+        Column("seconds", "ms/example", lambda s: s[0].seconds[s[1]] / s[0].workload.prompts,
+               _milliseconds),
+        Column("bound", "roofline bound", bound, _milliseconds),
+        Column("speed", "GFLOP/s", speed, _giga),
+        Column("share", "of matrix rate",
+               lambda s: known / rates.matrix if (known := speed(s)) is not None else None,
+               _PERCENT),
+    )  # fmt: skip
 
 
 def summary(made: Profile) -> Grid:
@@ -128,8 +100,8 @@ def summary(made: Profile) -> Grid:
     checkpoint = made.checkpoint
     width, height = made.image_size
     return lay_out(
-        BATCHES,
-        [Batch(row, made.rates) for row in made.rows],
+        _batch_columns(made.rates),
+        made.rows,
         title=(
             f"{checkpoint.name} ({short(checkpoint.digest)}, "
             f"{parameter_count(checkpoint.parameters)} parameters) on {made.rates.device} in "
@@ -152,8 +124,8 @@ def summary(made: Profile) -> Grid:
 def stages(made: Profile) -> Grid:
     """Lay out the time of each stage: a line a stage, for each batch size."""
     return lay_out(
-        STAGES,
-        [Stage(row, name, made.rates) for row in made.measured for name in BUSY_STAGES],
+        _stage_columns(made.rates),
+        [(row, name) for row in made.measured for name in BUSY_STAGES],
         keys=2,
         remarks=("other: tokenising, sorting, detokenising",),
     )

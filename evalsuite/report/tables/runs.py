@@ -1,14 +1,34 @@
-"""Runs side by side as a table: a line a run, or a line a benchmark."""
+"""Runs as a table: one run with a line a benchmark, or several side by side."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from evalsuite.report.format import ABSENT, FAILED, counted, listed, plus_minus, points
+from evalsuite.report.format import (
+    ABSENT,
+    batch_sensitivity,
+    counted,
+    listed,
+    parameter_count,
+    points,
+    short,
+)
 from evalsuite.report.model import columns
+from evalsuite.report.model.column import Column
+from evalsuite.report.model.columns import RESULT, Result, RunRecord, results, run_columns
+from evalsuite.report.model.notes import Notes, failed_note, is_blind, outcome_notes, run_notes
 from evalsuite.report.model.select import tables
-from evalsuite.report.model.table import LEVEL, Average, BenchmarkColumn, Cell, PublishedRow, Table
+from evalsuite.report.model.table import (
+    LEVEL,
+    Average,
+    PublishedRow,
+    Row,
+    Slot,
+    Table,
+    build,
+)
 from evalsuite.report.tables.grid import (
     STANDARD_ERROR,
     Entry,
@@ -16,11 +36,12 @@ from evalsuite.report.tables.grid import (
     Heading,
     Line,
     entries,
-    entry,
-    heading,
+    lay_out,
 )
-from evalsuite.report.tables.run import detail
-from evalsuite.runs.records import FoundRun
+from evalsuite.runs.records import COUNTS, FoundRun, Run
+
+_RUN = "run"
+"""Group of the lines about runs as a whole."""
 
 
 def report_grid(table: Table) -> Grid:
@@ -38,116 +59,86 @@ def summary(found: Sequence[FoundRun]) -> list[Grid]:
 
 def across(table: Table) -> Grid:
     """Lay out several runs: a line a run, a column a benchmark."""
-    added = columns.run_columns(table.facts)
-    return Grid(
-        headings=(
-            Heading("checkpoint", numeric=False, wraps=True),
-            Heading("average"),
-            *(Heading(s.title, group=s.modality, marks=s.marks) for s in slots(table)),
-            *map(heading, added),
-        ),
-        lines=tuple(
-            Line((
-                Entry(row.label, row.marks),
-                *scores(table, index),
-                *(entry(column, columns.RunRecord(table, row)) for column in added),
-            ))
-            for index, row in enumerate(table.rows)
-        ) + tuple(
-            Line((Entry(row.label, row.marks), *_published(table, row),
-                  *entries([ABSENT] * len(added))))
-            for row in table.published or ()
-        ),
+    checkpoint: Column[Row | PublishedRow] = Column(
+        "", "checkpoint", lambda row: row.label, numeric=False, wraps=True,
+        marks=lambda row: row.marks,
+    )  # fmt: skip
+    return lay_out(
+        [checkpoint, *score_columns(table), *fact_columns(table, table.facts)],
+        [*table.rows, *(table.published or ())],
         keys=2,
         best=about_best(table),
         remarks=(*remarks(table), f"prompts: {table.prompts}"),
         footnotes=table.footnotes,
-    )  # fmt: skip
+    )
 
 
 def down(table: Table) -> Grid:
     """Lay out several runs: a line a benchmark, a column a run."""
-    published = table.published or ()
-    cells = [scores(table, index) for index in range(len(table.rows))]
-    cells += [_published(table, row) for row in published]
-    added = columns.run_columns(table.facts)
-    return Grid(
+    grid = across(table)
+    (_, *headings), (names, average, *fields) = (
+        grid.headings[1:],
+        zip(*(line.entries for line in grid.lines), strict=True),
+    )
+    groups = [*(heading.group for heading in headings[: len(slots(table))]),
+              *(_RUN for _ in table.facts)]  # fmt: skip
+    return dataclasses.replace(
+        grid,
         headings=(
             Heading("benchmark", numeric=False, wraps=True),
-            *(Heading(row.label, marks=row.marks) for row in table.rows),
-            *(Heading(row.label, marks=row.marks) for row in published),
+            *(Heading(name.text, marks=name.marks) for name in names),
         ),
-        lines=(
-            *(
-                Line((Entry(slot.title, slot.marks), *(c[index] for c in cells)), slot.modality)
-                for index, slot in enumerate(slots(table), start=1)
-            ),
-            *(
-                Line((
-                    Entry(column.heading),
-                    *(entry(column, columns.RunRecord(table, row)) for row in table.rows),
-                    *entries([ABSENT] * len(published)),
-                ), _RUN)
-                for column in added
-            ),
+        lines=tuple(
+            Line((Entry(heading.text, heading.marks), *line), group)
+            for heading, line, group in zip(headings, fields, groups, strict=True)
         ),
-        summary=(Entry("average"), *(c[0] for c in cells)),
-        best=about_best(table),
-        remarks=(*remarks(table), f"prompts: {table.prompts}"),
-        footnotes=table.footnotes,
-    )  # fmt: skip
+        summary=(Entry("average"), *average),
+        keys=1,
+    )
 
 
-_RUN = "run"
-"""Group of the rows about runs as a whole."""
-
-
-def slots(table: Table) -> list[BenchmarkColumn | Average]:
+def slots(table: Table) -> list[Slot]:
     """Return the columns after the overall average; the average of a modality is first in it."""
-    found: list[BenchmarkColumn | Average] = []
+    found: list[Slot] = []
     for modality in dict.fromkeys(column.modality for column in table.columns):
         found += [each for each in table.averages if modality and each.modality == modality]
         found += [column for column in table.columns if column.modality == modality]
     return found
 
 
-def scores(table: Table, index: int) -> tuple[Entry, ...]:
-    """Return the fields of a run: the overall average and the `slots`."""
-    row = table.rows[index]
-    by_name = dict(zip((c.benchmark for c in table.columns), row.cells, strict=True))
-    means = dict(zip(table.averages, row.averages, strict=True))
-    numbers: list[BenchmarkColumn | Average] = [table.averages[0], *slots(table)]
-    return tuple(
-        of_average(means[slot], best=table.won(slot, index))
-        if isinstance(slot, Average)
-        else _cell(by_name[slot.benchmark], best=table.won(slot, index))
-        for slot in numbers
-    )
+def score_columns(table: Table) -> list[Column[Any]]:
+    """Return the columns of the overall average and the `slots`; records are rows of `table`."""
+    return [_score_column(table, slot) for slot in (table.averages[0], *slots(table))]
 
 
-def _cell(cell: Cell, best: bool = False) -> Entry:
-    return Entry(_shown(cell), cell.marks, cell.score.value if cell.score else None, best)
+def _score_column(table: Table, slot: Slot) -> Column[Row | PublishedRow]:
+    def best(row: Row | PublishedRow) -> bool:
+        return table.won(slot, row)
+
+    if isinstance(slot, Average):
+        place = table.averages.index(slot)
+        return Column("", "average", lambda row: row.averages[place], points, best=best,
+                      group=slot.modality)  # fmt: skip
+    place = table.columns.index(slot)
+    return Column(
+        "", slot.benchmark,
+        value=lambda row: row.cells[place].value, text=lambda row: row.cells[place].text,
+        marks=lambda row: row.cells[place].marks, best=best, group=slot.modality,
+        heading_marks=slot.marks,
+    )  # fmt: skip
 
 
-def _published(table: Table, row: PublishedRow) -> tuple[Entry, ...]:
-    """Return the fields of a published model."""
-    names = (column.benchmark for column in table.columns)
-    by_name = dict(zip(names, zip(row.cells, row.cell_marks, strict=True), strict=True))
-    means = dict(zip(table.averages, row.averages, strict=True))
-    shown = []
-    for slot in [table.averages[0], *slots(table)]:
-        if isinstance(slot, Average):
-            shown.append(of_average(means[slot]))
-        else:
-            reference, marks = by_name[slot.benchmark]
-            value = None if reference is None else reference.score
-            shown.append(Entry(points(value), marks, value))
-    return tuple(shown)
+def fact_columns(table: Table, names: Sequence[str]) -> list[Column[Any]]:
+    """Return columns about runs, whose records are rows of `table`; a published model has none."""
 
+    def of(column: Column[RunRecord]) -> Column[Row | PublishedRow]:
+        return Column(
+            "", column.heading, numeric=column.numeric,
+            value=lambda r: column.value(RunRecord(table, r)) if isinstance(r, Row) else None,
+            text=lambda r: column.shown(RunRecord(table, r)) if isinstance(r, Row) else ABSENT,
+        )  # fmt: skip
 
-def of_average(mean: float | None, best: bool = False) -> Entry:
-    """Return the field of an average."""
-    return Entry(points(mean), value=mean, best=best)
+    return list(map(of, run_columns(names)))
 
 
 def about_best(table: Table) -> str:
@@ -181,7 +172,95 @@ def remarks(table: Table) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _shown(cell: Cell) -> str:
-    if cell.outcome is None:
-        return ABSENT
-    return FAILED if cell.score is None else plus_minus(cell.score)
+def detail(run: Run, also: Sequence[str] = ()) -> Grid:
+    """Lay out one run: a line a benchmark, with its counts.
+
+    `also` has keys of `evalsuite.report.model.columns`; memory is a column, others are remarks.
+    """
+    notes = Notes()
+    table = dataclasses.replace(build([run]), facts=tuple(also))
+    columns = _columns(run, notes, with_memory="memory" in also)
+    grid = lay_out(
+        columns,
+        results([table]),
+        title=_title(run),
+        group=lambda result: result.column.modality,
+        keys=3,
+        remarks=(
+            *(() if run.outcomes else ("no benchmark has a score yet; run with --mode all",)),
+            *(f"{note.meaning} {note.detail}".strip() for note in run_notes(run)),
+            *((STANDARD_ERROR, _about_average(table)) if run.scores else ()),
+            *_added(table),
+            *(
+                (f"batch-size sensitivity: {batch_sensitivity(run.batch_sensitivity)}",)
+                if run.batch_sensitivity
+                else ()
+            ),
+        ),
+    )
+    mean = table.rows[0].average
+    blanks = entries([""] * (len(columns) - 2))
+    return dataclasses.replace(
+        grid,
+        footnotes=notes.footnotes(),  # known after the fields are laid out
+        summary=None if mean is None else
+        (Entry("average"), Entry(points(mean), value=mean), *blanks),
+    )  # fmt: skip
+
+
+def _columns(run: Run, notes: Notes, *, with_memory: bool) -> list[Column[Result]]:
+    """Return the columns of a run's results; their fields add footnotes to `notes`."""
+
+    def outcome_marks(result: Result) -> tuple[str, ...]:
+        outcome = result.outcome
+        return tuple(notes.mark(note, outcome.benchmark) for note in outcome_notes(outcome))
+
+    def failed_marks(result: Result) -> tuple[str, ...]:
+        score = result.score
+        if score is None or not score.counts.failed:
+            return ()
+        return (notes.mark(failed_note(score), score.benchmark),)
+
+    added: dict[str, dict[str, Any]] = {
+        "score": {"marks": outcome_marks},
+        "failed": {"marks": failed_marks},
+    }
+    counts = [name for name in COUNTS if any(getattr(s.counts, name) for s in run.scores)]
+    memory = ["peak_memory_bytes"] if with_memory else []
+    names = ["benchmark", "score", "stderr", "n", *counts, "samples_per_second", *memory]
+    return [dataclasses.replace(RESULT[name], **added.get(name, {})) for name in names]
+
+
+def _about_average(table: Table) -> str:
+    [row] = table.rows
+    partial = [score.benchmark for score in row.run.scores if score.partial]
+    said = counted(len(table.averaged), "benchmark")
+    without = f", without {listed(partial)} (partial)" if partial else ""
+    parts = [
+        f"{each.modality} {points(mean)} over {len(each.over)}"
+        for each, mean in zip(table.averages, row.averages, strict=True)
+        if each.modality
+    ]
+    return f"average: mean over {said} with equal weight{without}" + (
+        f"; {listed(parts)}" if parts else ""
+    )
+
+
+def _added(table: Table) -> Iterator[str]:
+    """Write the additional columns of a run as remarks."""
+    [row] = table.rows
+    for column in run_columns(table.facts):
+        about = f", {column.note}" if column.note else ""
+        yield f"{column.heading}: {column.shown(RunRecord(table, row))}{about}"
+
+
+def _title(run: Run) -> str:
+    checkpoint = run.checkpoint
+    step = "" if checkpoint.step is None else f", step {checkpoint.step}"
+    settings = ", ".join(f"{key} {run.settings[key]}" for key in ("dtype", "prompts")
+                         if key in run.settings)  # fmt: skip
+    return (
+        f"{checkpoint.name} ({short(checkpoint.digest)}, "
+        f"{parameter_count(checkpoint.parameters)} parameters{step}) {settings}"
+        + (", blind" if is_blind(run) else "")
+    )

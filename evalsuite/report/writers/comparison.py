@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from evalsuite.comparison.comparison import Comparison, Difference, category_differences
 from evalsuite.comparison.selection import Lead
 from evalsuite.report.model.column import Column, to_records
-from evalsuite.report.tables.comparison import Row, columns, warnings
+from evalsuite.report.tables.comparison import columns, warnings
 from evalsuite.report.writers import csv
 from evalsuite.runs.records import FoundRun
 from evalsuite.system.files import to_json_line, to_json_text
@@ -44,7 +44,7 @@ def to_json(comparison: Comparison, lead: Lead | None = None) -> str:
 
 def records(differences: Sequence[Difference]) -> list[dict[str, Any]]:
     """Return one record per difference."""
-    return to_records(columns("benchmark"), map(Row, differences))
+    return to_records(columns("benchmark"), differences)
 
 
 def to_csv(comparison: Comparison) -> str:
@@ -52,38 +52,32 @@ def to_csv(comparison: Comparison) -> str:
     return csv.to_csv(COLUMNS, rows(comparison))
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A benchmark, a category of one, or the mean: one line of CSV or of a data frame."""
-
-    benchmark: str
-    row: Row | None
-    """None for a benchmark that cannot be compared."""
-    category: str | None = None
-    incomparable: str | None = None
+Record = tuple[str, Difference | None, str | None, str | None]
+"""A line of CSV or of a data frame: the benchmark, the difference, the category, and why the
+benchmark cannot be compared. The mean is a benchmark of its own."""
 
 
 def rows(comparison: Comparison) -> Iterator[Record]:
     """Return the records of the benchmarks, their categories, the mean and the incomparable."""
     for difference, paired in zip(comparison.differences, comparison.paired, strict=True):
-        yield Record(paired.benchmark, Row(difference))
+        yield paired.benchmark, difference, None, None
         for category in category_differences(paired):
-            yield Record(paired.benchmark, Row(category), category.name)
+            yield paired.benchmark, category, category.name, None
     if comparison.mean is not None:
-        yield Record(comparison.mean.name, Row(comparison.mean))
+        yield comparison.mean.name, comparison.mean, None, None
     for item in comparison.incomparable:
-        yield Record(item.benchmark, None, incomparable="; ".join(item.why))
+        yield item.benchmark, None, None, "; ".join(item.why)
 
 
-def _of_difference(column: Column[Row]) -> Column[Record]:
-    return Column(column.key, "", lambda r: None if r.row is None else column.value(r.row))
+def _of_difference(column: Column[Difference]) -> Column[Record]:
+    return Column(column.key, "", lambda r: None if r[1] is None else column.value(r[1]))
 
 
 COLUMNS: tuple[Column[Record], ...] = (
-    Column("benchmark", "", lambda r: r.benchmark),
-    Column("category", "", lambda r: r.category),
+    Column("benchmark", "", itemgetter(0)),
+    Column("category", "", itemgetter(2)),
     *(_of_difference(c) for c in columns("benchmark") if c.key not in ("", "name")),
-    Column("incomparable", "", lambda r: r.incomparable),
+    Column("incomparable", "", itemgetter(3)),
 )
 
 

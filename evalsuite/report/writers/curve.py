@@ -9,15 +9,12 @@ from typing import Any
 from evalsuite.comparison.learning_curves import Best, Curves, Point, best_of
 from evalsuite.report.tables.curve import COLUMNS, grids, rows
 from evalsuite.report.writers import csv
-from evalsuite.report.writers.output import check_format, write_grids
+from evalsuite.report.writers.output import write_grids
 from evalsuite.system.files import to_json_text
-
-FORMATS = ("table", "markdown", "html", "csv", "json")
 
 
 def write(found: Curves, form: str, output: Path | None) -> None:
     """Write the curves to `output`, or to standard output. Raises `UsageError`, `DiskError`."""
-    check_format(form, FORMATS)
     bests = [best_of(curve, found.averaged) for curve in found.curves]
     plain = {"json": lambda: to_json(found, bests), "csv": lambda: to_csv(found)}
     write_grids([] if form in plain else grids(found, bests), form, output, plain)

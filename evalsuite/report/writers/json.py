@@ -52,7 +52,9 @@ def _added(table: Table, number: int) -> dict[str, Any]:
     if table.published is not None:
         added["published"] = {
             column.benchmark: [
-                dataclasses.asdict(score) for other in table.published if (score := other.cells[i])
+                dataclasses.asdict(score)
+                for other in table.published
+                if (score := other.cells[i].reference)
             ]
             for i, (column, _) in enumerate(named)
         }

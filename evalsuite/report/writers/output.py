@@ -7,17 +7,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from evalsuite.errors import UsageError, nearest
 from evalsuite.report.tables.grid import Grid
-from evalsuite.system.files import write_atomically
-
-
-def check_format(form: str, known: Sequence[str]) -> None:
-    """Raise `UsageError` for a format that is not `known`."""
-    if form not in known:
-        raise UsageError(
-            f"--format {form}: unknown{nearest(form, known)}; expected {', '.join(known)}"
-        )
+from evalsuite.system.files import write_output
 
 
 def write_grids(
@@ -43,7 +34,7 @@ def put(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
     else:
-        write_atomically(output, text)
+        write_output(output, text)
 
 
 def _text(grids: Sequence[Grid], form: str, data: Mapping[str, Callable[[], str]]) -> str:

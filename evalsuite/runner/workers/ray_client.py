@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import itertools
 import queue
 import re
-import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -21,25 +19,14 @@ from pathlib import Path
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import IncompleteError, UsageError
 from evalsuite.runner.resolved import ResolvedConfig
-from evalsuite.runner.workers.ray_messages import (
-    Ask,
-    CheckNodes,
-    Connect,
-    Connected,
-    Node,
-    NodesChecked,
-    Refused,
-    RemoteMessage,
-    StartWorker,
-    StopWorker,
-    uses_gpu,
-)
-from evalsuite.runner.workers.ray_node_check import Required, required_checkpoint
+from evalsuite.runner.workers import ray_nodes
+from evalsuite.runner.workers.ray_nodes import Node, Required, uses_gpu
 from evalsuite.runner.workers.worker import Assigned, Message, Worker, WorkerSettings
-from evalsuite.sample import Frames
 from evalsuite.smolvlm.requests import Question
+from evalsuite.system import devices
 from evalsuite.system.files import disk_errors
 from evalsuite.system.process import Child, ChildDied, ChildTimedOut
+from evalsuite.system.scratch import scratch_directory
 
 CONNECT_SECONDS = 30.0
 """How long a cluster may take to answer; usually it takes less than one second."""
@@ -54,19 +41,22 @@ class RemoteWorker(Worker):
 
     assigned = False
 
-    def __init__(self, number: int, log: Path, send: Callable[[Ask | StopWorker], None]) -> None:
+    def __init__(self, number: int, log: Path, call: Callable[..., None]) -> None:
+        """`call` calls a method of `RayServer`."""
         self.location = "the Ray cluster"
         self.log = log
         self.inbox: queue.SimpleQueue[Message | Exception] = queue.SimpleQueue()
         self._number = number
-        self._send = send
+        self._call = call
 
     def ask(self, questions: Sequence[Question]) -> None:
         """Queue `questions`. Only `receive` reports that the worker has died."""
-        media = dict.fromkeys(path for question in questions for path in _paths(question))
+        media = dict.fromkeys(
+            path for one in questions for item in one.prompt.media for path in item.paths
+        )
         # A file that is missing here too is a failed sample; the worker reports it.
         existing = [path for path in media if Path(path).exists()]
-        self._send(Ask(self._number, list(questions), existing))
+        self._call("ask", self._number, list(questions), existing)
 
     def receive(self) -> Message:
         """The next message; blocks.
@@ -82,13 +72,8 @@ class RemoteWorker(Worker):
 
     def kill(self) -> None:
         """End the worker at once. Unfinished questions are lost."""
-        self._send(StopWorker(self._number))
+        self._call("stop", self._number)
         self.inbox.put(ChildDied("was stopped"))
-
-
-def _paths(question: Question) -> Iterator[str]:
-    for medium in question.prompt.media:
-        yield from medium.paths if isinstance(medium, Frames) else (medium.path,)
 
 
 class RayCluster:
@@ -106,63 +91,57 @@ class RayCluster:
             )
         self._address = address
         self._log = log.absolute()
-        self._inboxes: dict[int, queue.SimpleQueue[Message | Exception]] = {}
-        self._numbers = itertools.count()
+        self._workers: list[RemoteWorker] = []
         self._lost: IncompleteError | None = None
         self._listener: threading.Thread | None = None
         self._child = Child("evalsuite.runner.workers.ray_server", _ENVIRONMENT)
         try:
-            self._child.send(Connect(address, self._log, patience_seconds))
-            answer = self._child.receive(timeout=CONNECT_SECONDS)
+            self._child.send((address, self._log, patience_seconds))
+            answer: tuple[Node, ...] | str = self._child.receive(timeout=CONNECT_SECONDS)
         except ChildTimedOut:
-            answer = Refused(
+            answer = (
                 f"no Ray cluster answered within {CONNECT_SECONDS:.0f} seconds; check the address, "
                 "and that 'ray status' works"
             )
         except ChildDied as death:
-            answer = Refused(f"the process that connects {death}: {_last_line(self._log)}")
+            answer = f"the process that connects {death}: {_last_line(self._log)}"
         except BaseException:
             self.close()
             raise
-        if isinstance(answer, Refused):
+        if isinstance(answer, str):
             self.close()
-            raise UsageError(f"--ray {address}: {answer.reason}")
-        assert isinstance(answer, Connected)
-        self.nodes = answer.nodes
-
-    def __enter__(self) -> RayCluster:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+            raise UsageError(f"--ray {address}: {answer}")
+        self.nodes = answer
 
     def close(self) -> None:
         """Disconnect at once. Ray then ends everything that runs for this connection."""
         self._child.kill()
 
     def check_nodes(
-        self, device: str, required: Required, required_later: Required | None = None
-    ) -> tuple[str, ...]:
-        """Check that machines with such a device have what is `required`; returns notes.
+        self, device: str, checkpoints: Sequence[Required] = (), files: Sequence[str] = ()
+    ) -> Sequence[str]:
+        """Check that machines with such a device see `checkpoints` and `files`; returns notes.
 
-        Call it before starting workers. Raises `UsageError`.
+        Call it before starting workers. Machines that join the cluster later need not see `files`.
+        Raises `UsageError`.
         """
-        ids = tuple(n.id for n in self.nodes if (n.gpus if uses_gpu(device) else n.cpus))
+        ids = [n.id for n in self.nodes if (n.gpus if uses_gpu(device) else n.cpus)]
+        problems: list[str]
+        notes: list[str]
         try:
-            self._child.send(CheckNodes(ids, required, required_later or required))
-            checked = self._child.receive(timeout=CHECK_SECONDS)
+            self._child.send(("check", ids, checkpoints, files))
+            problems, notes = self._child.receive(timeout=CHECK_SECONDS)
         except (ChildDied, ChildTimedOut) as error:
             raise UsageError(
                 f"--ray {self._address}: the machines of the cluster could not be checked: {error};"
                 f" check that 'ray status' shows them alive ({_last_line(self._log)})"
             ) from None
-        assert isinstance(checked, NodesChecked)
-        if checked.problems:
-            more = len(checked.problems) - 1
+        if problems:
+            more = len(problems) - 1
             machines = "machine" if more == 1 else "machines"
             others = f" (and {more} more {machines} with problems)" if more else ""
-            raise UsageError(f"--ray {self._address}: {checked.problems[0]}{others}")
-        return checked.notes
+            raise UsageError(f"--ray {self._address}: {problems[0]}{others}")
+        return notes
 
     def check_shared(
         self, device: str, checkpoints: Sequence[Checkpoint], directories: Sequence[Path]
@@ -171,27 +150,24 @@ class RayCluster:
 
         Raises `UsageError`.
         """
-        later = Required(tuple(map(required_checkpoint, checkpoints)))
         with contextlib.ExitStack() as markers:
-            files = tuple(str(markers.enter_context(_marker(path))) for path in directories)
-            self.check_nodes(device, Required(later.checkpoints, files), later)
+            files = [str(markers.enter_context(_marker(path))) for path in directories]
+            self.check_nodes(device, [ray_nodes.required(one) for one in checkpoints], files)
 
     def start_worker(self, settings: WorkerSettings) -> Worker:
         """Start a worker on any machine with a free device."""
-        number = next(self._numbers)
-        worker = RemoteWorker(number, self._log, self._send)
-        self._inboxes[number] = worker.inbox
+        number = len(self._workers)
+        worker = RemoteWorker(number, self._log, self._call)
+        self._workers.append(worker)
         if self._listener is None:
             self._listener = threading.Thread(target=self._listen, daemon=True)
             self._listener.start()
         if self._lost is not None:
             worker.inbox.put(self._lost)
-        self._send(StartWorker(number, settings))
+        self._call("start", number, settings)
         return worker
 
-    def _send(self, message: StartWorker | Ask | StopWorker) -> None:
-        if isinstance(message, StopWorker):
-            self._inboxes.pop(message.number, None)
+    def _call(self, *message: object) -> None:
         # The listener reports a lost connection.
         with contextlib.suppress(ChildDied):
             self._child.send(message)
@@ -199,16 +175,15 @@ class RayCluster:
     def _listen(self) -> None:
         try:
             while True:
-                message: RemoteMessage = self._child.receive()
-                if (inbox := self._inboxes.get(message.number)) is not None:
-                    inbox.put(message.payload)
+                number, payload = self._child.receive()
+                self._workers[number].inbox.put(payload)
         except Exception as error:  # noqa: BLE001 - every error must reach the waiting threads
             self._lost = IncompleteError(
                 f"--ray {self._address}: the connection to the cluster was lost ({error}); see "
                 f"{self._log}. Every answer so far is kept"
             )
-            for inbox in list(self._inboxes.values()):
-                inbox.put(self._lost)
+            for worker in list(self._workers):
+                worker.inbox.put(self._lost)
 
 
 def connect(
@@ -238,14 +213,13 @@ def survey(address: str, device: str, workers: str) -> tuple[tuple[str, ...], tu
         raise UsageError(f"--ray {address}: expected auto or the cluster's address like head:6379")
     if re.fullmatch(r"cuda:\d+", device):
         raise UsageError(f"--device {device}: with --ray, Ray chooses the GPUs; omit the number")
-    if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
-        raise UsageError(f"--workers {workers}: expected auto or a number of processes like 2")
+    devices.read_count("--workers", workers, devices.WORKERS)
     with (
-        tempfile.TemporaryDirectory(prefix="evalsuite-") as scratch,
-        RayCluster(address, Path(scratch) / "ray.log") as cluster,
+        scratch_directory() as scratch,
+        contextlib.closing(RayCluster(address, scratch / "ray.log")) as cluster,
     ):
-        devices = worker_devices(address, cluster.nodes, device, workers)
-        return devices, cluster.check_nodes(devices[0], Required())
+        chosen = worker_devices(address, cluster.nodes, device, workers)
+        return chosen, tuple(cluster.check_nodes(chosen[0]))
 
 
 def worker_devices(
@@ -276,7 +250,6 @@ def worker_devices(
 
 
 def _last_line(log: Path) -> str:
-    """Ray's last message."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     return next((line.strip() for line in reversed(lines) if line.strip()), "no message")
 

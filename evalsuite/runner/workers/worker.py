@@ -5,7 +5,6 @@ It receives questions and sends answers as batches finish.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import traceback
@@ -14,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalsuite.smolvlm.requests import Answer, Question
-from evalsuite.smolvlm.settings import EngineSettings
+from evalsuite.errors import UsageError
+from evalsuite.smolvlm.requests import Answer, EngineSettings, Question, raised
+from evalsuite.system import variables
+from evalsuite.system.hashing import FileIdentity, has_changed
 from evalsuite.system.process import Child, ChildDied, serve, write_to
 from evalsuite.system.text import one_line
 
@@ -25,7 +26,8 @@ class WorkerSettings:
     """What a worker process needs to start."""
 
     directory: Path
-    """The checkpoint."""
+    files: tuple[FileIdentity, ...] = ()
+    """The files that the checkpoint's digest covers."""
     engine: EngineSettings
     log: Path
     """File for the output of the worker's libraries."""
@@ -74,8 +76,14 @@ class BatchDone:
     host_memory_bytes: int | None = None
 
 
-Message = Assigned | Ready | LoadFailed | BatchDone
-"""What a worker sends."""
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The engine raised an error and cannot be used any more; the worker ends."""
+
+    reason: str
+
+
+Message = Assigned | Ready | LoadFailed | BatchDone | Crashed
 
 _ENVIRONMENT = {
     # By default torch's threads spin while they wait. On a busy CPU that takes the cores from the
@@ -95,10 +103,10 @@ class Worker:
         self.location = settings.engine.device
         """Device or machine, for messages."""
         self.log = settings.log
-        environment = _ENVIRONMENT | dict(os.environ)
+        environment = _ENVIRONMENT | variables.for_predicting()
         if settings.threads is not None:
             environment["OMP_NUM_THREADS"] = str(settings.threads)
-        self._child = Child("evalsuite.runner.workers.worker", environment)
+        self._child = Child("evalsuite.runner.workers.worker", inherited=environment)
         self._child.send(settings)
 
     def ask(self, questions: Sequence[Question]) -> None:
@@ -135,10 +143,15 @@ def main() -> None:
 
     threading.Thread(target=read, daemon=True).start()
 
-    from evalsuite.smolvlm.engine import Engine
-
     try:
+        _check_unchanged(settings.files)
+        from evalsuite.smolvlm.engine import Engine
+
         engine = Engine(settings.directory, settings.engine)
+        _check_unchanged(settings.files)  # what was loaded is what was digested
+    except UsageError as error:
+        connection.send(LoadFailed(str(error)))
+        return
     except Exception as error:  # noqa: BLE001 - libraries raise any type for damaged files
         traceback.print_exc()
         connection.send(LoadFailed(one_line(error, with_type=True)))
@@ -149,12 +162,25 @@ def main() -> None:
         while (question := incoming.get()) is not None:
             yield question
 
-    with engine:
-        for answers in engine.answer(questions()):
-            stats = engine.stats
-            connection.send(
-                BatchDone(tuple(answers), stats.peak_memory_bytes, stats.host_memory_bytes)
-            )
+    try:
+        with engine:
+            for answers in engine.answer(questions()):
+                stats = engine.stats
+                connection.send(
+                    BatchDone(tuple(answers), stats.peak_memory_bytes, stats.host_memory_bytes)
+                )
+    except Exception as error:  # noqa: BLE001 - the reason for the parent
+        traceback.print_exc()
+        connection.send(Crashed(raised(error)))
+
+
+def _check_unchanged(files: Sequence[FileIdentity]) -> None:
+    """Raise `UsageError` if a file is not the one whose digest names the run."""
+    if changed := next(filter(has_changed, files), None):
+        raise UsageError(
+            f"{changed.path} changed after the checkpoint was identified, so its answers would be "
+            "filed under another digest; rerun when no other process writes it"
+        )
 
 
 def _environment(device: Any, generation: str) -> dict[str, Any]:
@@ -162,6 +188,7 @@ def _environment(device: Any, generation: str) -> dict[str, Any]:
 
     on_cuda = str(device).startswith("cuda")
     return {
+        "variables": variables.recorded(),
         "generation": generation,
         "device": torch.cuda.get_device_name(device) if on_cuda else "cpu",
     }

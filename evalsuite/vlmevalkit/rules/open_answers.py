@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from vlmeval.dataset.utils.vqa_eval import hit_calculate, process_line
 
+from evalsuite.vlmevalkit import scoring_workarounds
 from evalsuite.vlmevalkit.datasets import Row
 from evalsuite.vlmevalkit.rules.base import (
     Metric,
@@ -31,12 +34,59 @@ def _vqa_rule(method: str, key: str | None = None) -> Rule:
     return rule
 
 
+def _for_custom_data(rule: Rule, same: Callable[[str, str], bool]) -> Rule:
+    """Return `rule`, whose value for custom data is whether the text is the `same` as an answer."""
+
+    def custom(row: Row, text: str, context: ScoringContext) -> RuleResult:
+        found = rule(row, text, context)
+        if not context.custom:
+            return found
+        value = any(same(str(answer), text) for answer in _answers(row))
+        return replace(
+            found,
+            value=float(value),
+            vlmevalkit_value=found.value,
+            deviation=scoring_workarounds.DOCUMENTED_METRIC,
+        )
+
+    return custom
+
+
+def same_text(answer: str, text: str) -> bool:
+    """Whether two texts are equal, ignoring case, and quotes and punctuation around them."""
+    texts = [_AROUND.sub("", each).casefold() for each in (answer, text)]
+    if not texts[0]:  # nothing but punctuation
+        return answer.strip() == text.strip()
+    return texts[0] == texts[1]
+
+
+_QUOTES = re.escape("\"'`“”‘’«»()[]{}*")
+_AROUND = re.compile(rf"^[\s{_QUOTES}]+|[\s{_QUOTES}.,;:!?…]+$")
+
+
+def same_number_or_text(answer: str, text: str) -> bool:
+    """Whether two numbers differ by at most 5 % of `answer`, or two texts only by case."""
+    target, found = _number(answer), _number(text)
+    if target is None or found is None:
+        return answer.strip().casefold() == text.strip().casefold()
+    return abs(found - target) <= 0.05 * abs(target)
+
+
+_NUMBER = re.compile(r"([+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?)(?<=\d)(%?)\.?")
+
+
+def _number(text: str) -> float | None:
+    if (match := _NUMBER.fullmatch(text.strip())) is None:
+        return None
+    number = float(match[1].replace(",", ""))
+    return number / 100 if match[2] else number
+
+
 def _overall(result: Any, _: Sequence[Row]) -> float:
     return float(result["Overall"].item())
 
 
 def _answers(row: Row) -> list[Any]:
-    """Return the listed answers of a row, or its single answer."""
     items = parse_list(row["answer"])
     return [row["answer"]] if items is None else items
 
@@ -68,36 +118,23 @@ _relaxed = _vqa_rule("relaxed_accuracy")
 _VQA_KEYS = ("TextVQA", "ChartQA", "OCRVQA", "GQA", "DocVQA", "InfoVQA")
 
 
-def _excluding(*keys: str) -> str:
-    return "|".join(key for key in _VQA_KEYS if key not in keys)
+def _vqa_metric(rule: Rule, row_error: Callable[[Row], str | None], *keys: str) -> Metric:
+    """Return a metric of ``ImageVQADataset`` for dataset keys that contain one of `keys`."""
+    excluded = "|".join(key for key in _VQA_KEYS if key not in keys)
+    return Metric(
+        rule=rule, read_score=_overall, row_error=row_error, keys=keys, excluded_keys=excluded
+    )
 
 
-VQA_ACCURACY = Metric(
-    rule=_vqa_rule("vqa_score", "TextVQA"),
-    read_score=_overall,
-    row_error=_vqa_row_error,
-    excluded_keys=_excluding("TextVQA"),
+VQA_ACCURACY = replace(
+    _vqa_metric(_vqa_rule("vqa_score", "TextVQA"), _vqa_row_error, "TextVQA"), keys=()
 )
-RELAXED_ACCURACY = Metric(
-    rule=_relaxed,
-    read_score=_overall,
-    row_error=_number_row_error,
-    keys=("ChartQA",),
-    excluded_keys=_excluding("ChartQA"),
+RELAXED_ACCURACY = _vqa_metric(
+    _for_custom_data(_relaxed, same_number_or_text), _number_row_error, "ChartQA"
 )
-ANLS = Metric(
-    rule=_vqa_rule("anls"),
-    read_score=_overall,
-    row_error=_answer_row_error,
-    keys=("DocVQA", "InfoVQA"),
-    excluded_keys=_excluding("DocVQA", "InfoVQA"),
-)
-EXACT_MATCH = Metric(
-    rule=_vqa_rule("accuracy"),
-    read_score=_overall,
-    row_error=_answer_row_error,
-    keys=("OCRVQA", "GQA"),
-    excluded_keys=_excluding("OCRVQA", "GQA"),
+ANLS = _vqa_metric(_vqa_rule("anls"), _answer_row_error, "DocVQA", "InfoVQA")
+EXACT_MATCH = _vqa_metric(
+    _for_custom_data(_vqa_rule("accuracy"), same_text), _answer_row_error, "OCRVQA", "GQA"
 )
 
 

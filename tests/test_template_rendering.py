@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from evalsuite.smolvlm.template_sandbox import TemplateError, render
+from evalsuite.smolvlm.chat_template import TemplateError, render
 from tests.builders.chat_templates import IDEFICS3
 
 TURNS: list[dict[str, Any]] = [
@@ -55,8 +55,8 @@ def test_rendering_of_smolvlm() -> None:
         ("{{ 'a' + 1 }}", "can only concatenate str"),
         ("{{ ''.__class__.__mro__ }}", "unsafe"),
         ("{{ messages.append(1) }}", "'append' of 'list' object is unsafe"),
-        ("{% set ns = namespace(_a=1) %}", "namespace .*'_a'"),
-        ("{% set ns = namespace() %}{% set ns._b = 1 %}", "namespace .*'_b'"),
+        ("{% set ns = namespace(_a=1) %}", "namespace, .*'_a'"),
+        ("{% set ns = namespace() %}{% set ns._b = 1 %}", "namespace, .*'_b'"),
         ("{{ bos_token }}{{ eos_token }}", "bos_token, eos_token"),
     ],
 )
