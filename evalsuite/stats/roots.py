@@ -12,9 +12,9 @@ def crossing(function: Callable[[float], float], low: float, high: float) -> flo
     """Return where `function`, which increases, is 0; `low` or `high` if it is not between them.
 
     The Illinois variant of the method of false position (Dowell & Jarratt, BIT 11 (1971) 168), with
-    a bisection where a value is infinite.
+    a bisection where that gives no point between the ends.
     """
-    at_low, at_high = function(low), function(high)
+    at_low, at_high = float(function(low)), float(function(high))
     if at_low >= 0:
         return low
     if at_high <= 0:
@@ -23,7 +23,7 @@ def crossing(function: Callable[[float], float], low: float, high: float) -> flo
     for _ in range(_STEPS):
         secant = (low * at_high - high * at_low) / (at_high - at_low)
         point = secant if low < secant < high else (low + high) / 2
-        value = function(point)
+        value = float(function(point))
         if abs(value) < _PRECISION or high - low < _PRECISION:
             break
         if value < 0:
