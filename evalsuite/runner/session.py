@@ -244,7 +244,7 @@ def _check_prompts(checkpoint: Checkpoint, prompts: str) -> None:
                 "Idefics3-8B-Llama3 with another class, which is not supported)"
             )
         return
-    from evalsuite.smolvlm import chat_template  # slow; only --prompts native needs it
+    from evalsuite.smolvlm import chat_template  # only --prompts native needs it
 
     chat_template.check(checkpoint.chat_template, str(checkpoint.processor_path))
 
