@@ -5,7 +5,10 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    from evalsuite.system.startup import prepare_process
+
     try:
+        prepare_process()
         from evalsuite.cli import run_safely
 
         code = run_safely()

@@ -24,7 +24,7 @@ class DyingChild:
     started = 0
     pid = 0
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         type(self).started += 1
         self._replies: list[Any] = [(True, None, False), (True, None, False)]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from evalsuite.errors import DiskError, UsageError
+from evalsuite.system import locks
 from evalsuite.system.locks import LockHeld, exclusive, is_held, run_lock, shared
 
 HOLD = """
@@ -138,3 +141,36 @@ def test_shards_exclude_the_whole_run_and_themselves(tmp_path: Path) -> None:
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_without_effect_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On some network file systems `flock` does nothing."""
+    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+    monkeypatch.setattr(locks, "HEARTBEAT_SECONDS", 0.05)
+    with run_lock(tmp_path):
+        (tmp_path / "lock").write_text("pid 1 on another-host")
+        with pytest.raises(UsageError, match="in use by pid 1 on another-host"), run_lock(tmp_path):
+            pass
+
+
+@pytest.mark.parametrize("holder", ["pid 999999999 on {}", "pid 1 on another-host", "garbage"])
+def test_a_dead_holder_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holder: str
+) -> None:
+    monkeypatch.setattr(locks, "HEARTBEAT_SECONDS", 0.05)
+    (tmp_path / "lock").write_text(holder.format(socket.gethostname()))
+    with run_lock(tmp_path):
+        assert (tmp_path / "lock").read_text().startswith(f"pid {os.getpid()} on ")
+
+
+def test_processes_of_srun_are_told_how_to_share_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_PROCID", "2")
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    with (
+        run_lock(tmp_path),
+        pytest.raises(UsageError, match=r"process 3 of 4 of srun.*--shard"),
+        run_lock(tmp_path),
+    ):
+        pass

@@ -33,7 +33,7 @@ from evalsuite.report.writers.markdown import grid_markdown
 from evalsuite.report.writers.terminal import print_grids
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.runs.records import FoundRun
-from evalsuite.runs.storage import run_to_plain
+from evalsuite.runs.storage import run_to_text
 from evalsuite.system.files import to_json_line
 from tests.builders.cpu_time import cpu_units
 from tests.builders.golden import golden, parsed
@@ -271,8 +271,8 @@ def stored_quickly(directory: Path, name: str, benchmarks: dict[str, list[bool]]
         path = directory / name / "0123abcd" / benchmark / "samples.jsonl"
         path.parent.mkdir(parents=True)
         path.write_text("".join(str(n).join(parts[is_right]) for n, is_right in enumerate(right)))
-    made = run_to_plain(run(name, *outcomes, digest=name))
-    (directory / name / "0123abcd" / "run.json").write_text(json.dumps(made))
+    made = run(name, *outcomes, digest=name)
+    (directory / name / "0123abcd" / "run.json").write_text(run_to_text(made))
 
 
 def test_a_hundred_runs_of_25_benchmarks_are_reported_quickly(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
@@ -23,16 +25,37 @@ from evalsuite.system.files import DISK_FULL
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    with _ended_by_signals():
+        return _run(_dashed(sys.argv[1:] if arguments is None else arguments))
+
+
+_ENDING = (
+    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU,
+)  # fmt: skip
+"""Ctrl-C, and what terminals and schedulers send before they kill a process."""
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """End a command by signals as by Ctrl-C: within seconds, with all answers on disk.
+
+    Further signals are ignored, so that nothing is left behind.
+    """
 
     def interrupt(*_: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    # SIGTERM ends a run like Ctrl-C: within seconds, with all answers on disk.
-    before = signal.signal(signal.SIGTERM, interrupt)
+    ignored = [number for number in _ENDING if signal.getsignal(number) == signal.SIG_IGN]  # nohup
+    before = {
+        number: signal.signal(number, interrupt) for number in _ENDING if number not in ignored
+    }
     try:
-        return _run(_dashed(sys.argv[1:] if arguments is None else arguments))
+        yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(words: list[str]) -> int:

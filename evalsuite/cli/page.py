@@ -37,10 +37,10 @@ def page(
     from rich.console import Console
     from rich.filesize import decimal as size
 
-    from evalsuite.report.format import counted
     from evalsuite.report.page.write import write
     from evalsuite.report.progress.steps import bar
     from evalsuite.runs.find import find
+    from evalsuite.system.text import counted
 
     with bar(Console(stderr=True)) as steps:
         written = write(find(runs or [], output_dir), output or output_dir / "page", images, steps)
@@ -49,4 +49,4 @@ def page(
         note(f"{lost} cannot be shown: the files were removed or cannot be read")
     if written.bytes > LARGE_BYTES:
         note("the page is large; --images reference or --images none makes it smaller")
-    print(f"{written.index}: {written.samples} samples, {size(written.bytes)}")
+    print(f"{written.index}: {counted(written.samples, 'sample')}, {size(written.bytes)}")

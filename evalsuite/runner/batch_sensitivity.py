@@ -20,6 +20,7 @@ from evalsuite.errors import UsageError
 from evalsuite.runs.records import BatchSensitivity, Prediction, SampleScore
 from evalsuite.stats import mean
 from evalsuite.system.files import disk_errors, read_bytes, to_json_line, write_atomically
+from evalsuite.system.scratch import scratch_directory
 from evalsuite.vlmevalkit.client import Kit
 
 SAMPLES = 64
@@ -86,11 +87,8 @@ def score_reruns(
     if changed:
         ids = [row.id for row in rows]
         replaced = {**{id_: predictions[id_] for id_ in ids}, **changed}
-        with (
-            disk_errors(Path(tempfile.gettempdir())),
-            tempfile.TemporaryDirectory(prefix="evalsuite-rerun-") as scratch,
-        ):
-            scored = kit.score(benchmark, ids, replaced, Path(scratch) / "vlmevalkit")
+        with disk_errors(Path(tempfile.gettempdir())), scratch_directory() as scratch:
+            scored = kit.score(benchmark, ids, replaced, scratch / "vlmevalkit")
         alone = {id_: value.value for id_, value in zip(ids, scored.values, strict=True)}
     return [
         RerunPair(

@@ -7,7 +7,6 @@ processes and share no cache.
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from evalsuite.runner.events import Event, Note, OnEvent, RunPlanned, SamplesPre
 from evalsuite.runner.session import Prepared, evaluate_prepared, prepare
 from evalsuite.runs.records import Prediction, SampleScore
 from evalsuite.runs.storage import read_samples
+from evalsuite.system.scratch import scratch_directory
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.reference import ReferenceResult, ReferenceTask, run_reference
 
@@ -100,8 +100,7 @@ def verify(config: RunConfig, emit: OnEvent) -> Verification:
         shard=None,
         noise=0,
     )
-    with tempfile.TemporaryDirectory(prefix="evalsuite-verify-") as scratch:
-        root = Path(scratch)
+    with scratch_directory() as root:
         prepared = prepare(dataclasses.replace(config, output_dir=root / "results"), emit)
         (checkpoint,) = prepared.checkpoints
         watch = _Stopwatch(emit)

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.system.files import open_regular, write_atomically
+from evalsuite.system.startup import user_temporary
 
 Algorithm = Literal["sha256", "md5"]
 """MD5 is used only to compare with published digests."""
@@ -27,8 +28,19 @@ _SETTLED_NS = 50_000_000
 
 
 def cache_directory() -> Path:
-    """The directory of cached data: ``$EVALSUITE_CACHE`` or ``~/.cache/evalsuite``."""
-    return Path(os.environ.get("EVALSUITE_CACHE") or "~/.cache/evalsuite").expanduser()
+    """The directory of cached data: ``$EVALSUITE_CACHE`` or ``~/.cache/evalsuite``.
+
+    Where the home directory is unknown or cannot be written, as in containers, it is a directory of
+    this user below that of temporary files.
+    """
+    try:
+        path = Path(os.environ.get("EVALSUITE_CACHE") or "~/.cache/evalsuite").expanduser()
+    except RuntimeError:
+        return user_temporary()
+    if os.environ.get("EVALSUITE_CACHE") or os.access(path, os.F_OK):
+        return path
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    return path if os.access(parent, os.W_OK | os.X_OK) else user_temporary()
 
 
 def file_digest(

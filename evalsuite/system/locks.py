@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,9 +19,18 @@ from pathlib import Path
 from evalsuite.errors import UsageError
 from evalsuite.system.files import disk_errors, open_regular
 
+HEARTBEAT_SECONDS = 5.0
+"""How often the holder of a run's lock renews the time of its file."""
+HEARTBEATS = 3
+"""A holder that renews nothing for this number of times is dead."""
+
 
 class LockHeld(Exception):
     """Another process holds the lock."""
+
+
+class _HolderAlive(LockHeld):
+    """Another process holds the lock, although the file system let us lock it too."""
 
 
 @contextmanager
@@ -26,14 +38,65 @@ def exclusive(path: Path, *, wait: bool = True, holder: str = "") -> Iterator[No
     """Hold the lock `path`, a file or an existing directory, alone.
 
     Waits for other holders, or raises `LockHeld` if `wait` is false. `holder` is written into the
-    file. Raises `DiskError` if the file cannot be written or the file system has no locks.
+    file, see `_refuse_live_holder`. Raises `DiskError` if the file cannot be written or the file
+    system has no locks.
     """
-    with _locked(path, fcntl.LOCK_EX, wait=wait) as handle:
+    with _locked(path, fcntl.LOCK_EX, wait=wait) as handle, ExitStack() as stack:
         if holder:
             with disk_errors(path):
+                _refuse_live_holder(path, holder)
                 os.ftruncate(handle, 0)
                 os.write(handle, holder.encode())
+            stack.enter_context(_heartbeat(handle))
         yield
+
+
+def _refuse_live_holder(path: Path, own: str) -> None:
+    """Raise `LockHeld` if another process renews the file's time, although we hold the lock.
+
+    On some network file systems locks do nothing, or only within a machine. A dead process leaves
+    its name and renews nothing.
+    """
+    found = path.read_text("utf-8", errors="replace")
+    match = re.fullmatch(r"pid (\d+) on (.+)", found)
+    if match is None or found == own:
+        return
+    if match[2] == socket.gethostname() and not _is_alive(int(match[1])):
+        return
+    before = path.stat().st_mtime_ns
+    for _ in range(HEARTBEATS):
+        time.sleep(HEARTBEAT_SECONDS)
+        if path.stat().st_mtime_ns != before:
+            raise _HolderAlive(path)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+@contextmanager
+def _heartbeat(handle: int) -> Iterator[None]:
+    """Renew the time of an open file while the context lasts."""
+    stopped = threading.Event()
+
+    def renew() -> None:
+        while not stopped.wait(HEARTBEAT_SECONDS):
+            with contextlib.suppress(OSError):
+                os.utime(handle)
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
 
 
 @contextmanager
@@ -76,11 +139,24 @@ def run_lock(directory: Path, part: str = "") -> Iterator[None]:
             own = directory / (f"lock.{part}" if part else "lock")
             stack.enter_context(exclusive(own, wait=False, holder=holder))
         except LockHeld:
+            rank = _rank("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")
+            hint = f". This is process {rank} of srun: start one, or use --shard" if rank else ""
             raise UsageError(
                 f"{directory}: in use by {_holders(directory)}; wait for it, stop it, or choose "
-                "another --output-dir"
+                f"another --output-dir{hint}"
             ) from None
         yield
+
+
+def other_rank() -> str | None:
+    """``3 of 8`` for all but the first process that torchrun, accelerate or the like started."""
+    return _rank("RANK", "WORLD_SIZE")
+
+
+def _rank(rank: str, size: str) -> str | None:
+    number, count = os.environ.get(rank, ""), os.environ.get(size, "")
+    several = number.isdecimal() and count.isdecimal() and 0 < int(number) < int(count)
+    return f"{int(number) + 1} of {count}" if several else None
 
 
 def _holders(directory: Path) -> str:
@@ -96,11 +172,15 @@ def _locked(path: Path, kind: int, *, wait: bool) -> Iterator[int]:
     handle = _acquire(path, kind if wait else kind | fcntl.LOCK_NB)
     try:
         yield handle
+    except _HolderAlive:
+        raise
+    except BaseException:
+        _remove(path, handle)
+        raise
+    else:
+        _remove(path, handle)
     finally:
-        try:
-            _remove(path, handle)
-        finally:
-            os.close(handle)
+        os.close(handle)
 
 
 def _acquire(path: Path, how: int) -> int:

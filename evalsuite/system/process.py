@@ -27,6 +27,10 @@ class ChildTimedOut(Exception):
     """The child did not answer in time and was killed."""
 
 
+_UNSET = ("PYTHONOPTIMIZE",)
+"""Variables that children do not get: transformers reads docstrings when it is imported."""
+
+
 class Child:
     """One child process and the connection to it."""
 
@@ -44,11 +48,12 @@ class Child:
         lifetime_read, self._lifetime = os.pipe()
         self.name = module
         self.connection: Connection[Any, Any] = ours
+        given = {**(os.environ if inherited is None else inherited), **(env or {})}
         self._process = subprocess.Popen(
             # -P: modules are not imported from the current directory.
             [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(lifetime_read)],
             pass_fds=(theirs.fileno(), lifetime_read),
-            env={**(os.environ if inherited is None else inherited), **(env or {})},
+            env={k: v for k, v in given.items() if k not in _UNSET},
             stdin=subprocess.DEVNULL,
             # Ctrl-C in a terminal reaches a whole process group; only the parent handles it.
             process_group=0,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,9 +89,6 @@ _MAX_FRAMES = 64
 
 
 def _record_inputs(processor: Any, asked: list[ProcessorInput], *, pixels: bool) -> None:
-    """Record all inputs of `processor` in `asked`."""
-    import hashlib
-
     class Recorded(type(processor)):  # type: ignore[misc] # the class depends on the checkpoint
         def __call__(self, *arguments: Any, **given: Any) -> Any:
             images = tuple(
@@ -126,15 +124,6 @@ def _show_frames_as_videos(model: Any) -> None:
     model.generate_inner = capped
 
 
-def peak_memory_bytes(device: str) -> int:
-    """See `reference.ReferenceResult`."""
-    import torch
-
-    from evalsuite.smolvlm.memory import peak_bytes
-
-    return peak_bytes(torch.device(device))
-
-
 # The data
 
 
@@ -148,11 +137,11 @@ def dataset(benchmark: Benchmark, root: Path) -> Any:
     data = Path(benchmark.data or "")
     if benchmark.modality == "image":
         (root / f"{benchmark.dataset}.tsv").symlink_to(data)
+        kind = _class(benchmark)
         if benchmark.dataset_class is None:
-            unpinned = _class(benchmark)
-            unpinned.DATASET_MD5 = {}
+            kind.DATASET_MD5 = {}
             return vlmeval.dataset.build_dataset(benchmark.dataset, **benchmark.arguments)
-        return _class(benchmark)(dataset=benchmark.dataset, **benchmark.arguments)
+        return kind(dataset=benchmark.dataset, **benchmark.arguments)
     _provide_videos(benchmark.dataset, data, root / "repository")
     assert benchmark.frames is not None
     frames = {"fps": benchmark.frames.per_second or -1, "nframe": benchmark.frames.count or 0}

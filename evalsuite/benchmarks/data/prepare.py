@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +21,7 @@ from evalsuite.benchmarks.video_layouts import LAYOUTS, TREES
 from evalsuite.system.files import disk_errors
 from evalsuite.system.hashing import cache_directory
 from evalsuite.system.locks import exclusive
+from evalsuite.system.scratch import scratch_directory
 
 
 def prepared_root() -> Path:
@@ -53,8 +53,7 @@ def inspected(dataset: str, root: Path) -> Iterator[TreeContents]:
     Tables that were made for this are deleted at the end. Raises `DataError`.
     """
     prepared = prepared_path(dataset, root)
-    with tempfile.TemporaryDirectory(prefix="evalsuite-tables-") as name:
-        scratch = Path(name)
+    with scratch_directory() as scratch:
         if not prepared.is_dir():
             yield inspect_tree(dataset, root, scratch)
             return

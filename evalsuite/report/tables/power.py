@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from evalsuite.comparison.comparison import MEAN, to_share
 from evalsuite.comparison.policy import Terms
 from evalsuite.comparison.power import DetectableEffect, PowerAnalysis, required_scale
-from evalsuite.report.format import at_least, counted, over, percent
+from evalsuite.report.format import at_least, over, percent
 from evalsuite.report.model.column import Column
 from evalsuite.report.tables.grid import Grid, lay_out
 from evalsuite.stats.paired_difference import FEW_CLUSTERS
 from evalsuite.stats.power import clusters_for_identical_pass, samples_to_pass
+from evalsuite.system.text import counted
 
 
 @dataclass(frozen=True, slots=True)

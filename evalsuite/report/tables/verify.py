@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from operator import attrgetter
 
-from evalsuite.report.format import counted, cut, points, rate, sentence
+from evalsuite.report.format import cut, points, rate, sentence
 from evalsuite.report.model.column import Column
 from evalsuite.report.tables.grid import Grid, lay_out
 from evalsuite.runner.verify import BenchmarkAgreement, Verification
+from evalsuite.system.text import counted
 
 SHOWN = 3
 """Most different predictions that are shown for a benchmark."""

@@ -11,7 +11,6 @@ import contextlib
 import importlib.util
 import queue
 import re
-import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +26,7 @@ from evalsuite.smolvlm.requests import Question
 from evalsuite.system import devices
 from evalsuite.system.files import disk_errors
 from evalsuite.system.process import Child, ChildDied, ChildTimedOut
+from evalsuite.system.scratch import scratch_directory
 
 CONNECT_SECONDS = 30.0
 """How long a cluster may take to answer; usually it takes less than one second."""
@@ -213,10 +213,10 @@ def survey(address: str, device: str, workers: str) -> tuple[tuple[str, ...], tu
         raise UsageError(f"--ray {address}: expected auto or the cluster's address like head:6379")
     if re.fullmatch(r"cuda:\d+", device):
         raise UsageError(f"--device {device}: with --ray, Ray chooses the GPUs; omit the number")
-    devices.check_workers(workers)
+    devices.read_count("--workers", workers, devices.WORKERS)
     with (
-        tempfile.TemporaryDirectory(prefix="evalsuite-") as scratch,
-        contextlib.closing(RayCluster(address, Path(scratch) / "ray.log")) as cluster,
+        scratch_directory() as scratch,
+        contextlib.closing(RayCluster(address, scratch / "ray.log")) as cluster,
     ):
         chosen = worker_devices(address, cluster.nodes, device, workers)
         return chosen, tuple(cluster.check_nodes(chosen[0]))

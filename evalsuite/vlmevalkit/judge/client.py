@@ -34,13 +34,23 @@ class JudgeAnswer:
     """Answer of an endpoint."""
 
     text: str
-    """Empty if the model refused or returned nothing."""
+    """Without what a model thinks before it. Empty if it refused or returned nothing."""
     answered_by: str
     """Model name reported by the endpoint."""
     finish_reason: str | None
     """As reported: ``stop``, ``length`` for a truncated text, ``content_filter``, …"""
     sampling: Mapping[str, Any]
     """As sent: without a seed if the endpoint does not accept one."""
+
+    @property
+    def problem(self) -> str:
+        """Why it is not an answer; empty if it is one."""
+        if self.finish_reason == "length":
+            return "its answer was cut off at the token limit; use a judge that answers briefly"
+        if not self.text.strip():
+            reason = f"finish_reason {self.finish_reason}"
+            return f"it refused or gave an empty answer ({reason}); use another judge"
+        return ""
 
 
 class Endpoint:
@@ -135,7 +145,7 @@ class Endpoint:
                 f"'{self._redacted(body)}'; check the end of --judge-base-url (/v1)"
             ) from None
         return JudgeAnswer(
-            text=text,
+            text=_without_thinking(text),
             answered_by=str(reply.get("model") or self.settings.model),
             finish_reason=choice.get("finish_reason"),
             sampling=sampling,
@@ -200,6 +210,19 @@ def _without_rejected_options(sampling: Mapping[str, Any], reason: str) -> Mappi
     if "max_completion_tokens" in reason and "max_tokens" in accepted:
         accepted["max_completion_tokens"] = accepted.pop("max_tokens")
     return accepted
+
+
+def _without_thinking(text: str) -> str:
+    """Return what follows the thinking of a model; empty if the thinking does not end."""
+    closed = list(_THINKING_ENDS.finditer(text))
+    if closed:
+        return text[closed[-1].end() :].lstrip()
+    return "" if _THINKING_BEGINS.match(text) else text
+
+
+_THINKING_BEGINS = re.compile(r"\s*(<(think|thinking|thought|reasoning)>|\[THINK\])", re.I)
+_THINKING_ENDS = re.compile(r"</(think|thinking|thought|reasoning)>|\[/THINK\]", re.I)
+"""A chat template may begin the thinking, so that an answer has only its end."""
 
 
 def short_quote(text: str) -> str:
