@@ -130,20 +130,17 @@ def _run_reference(
     prepared: Prepared, ours: dict[str, list[SampleScore]], work: Path
 ) -> Iterator[ReferenceResult]:
     (checkpoint,) = prepared.checkpoints
-    processor = checkpoint.processor_path
-    if processor != checkpoint.tokenizer_path:  # VLMEvalKit reads all files from one directory
-        processor = work / "processor"
+    if checkpoint.processor_path != checkpoint.tokenizer_path:
+        # VLMEvalKit reads all files from one directory.
+        processor = work.with_name("processor")
         processor.mkdir(parents=True)
         files = read_processor(checkpoint.processor_path, checkpoint.tokenizer_path).files
         for name, path in {path.name: path for path in reversed(files)}.items():
             (processor / name).symlink_to(path.absolute())
+        checkpoint = dataclasses.replace(checkpoint, processor_path=processor)
     return run_reference(
         ReferenceTask(
-            checkpoint=checkpoint.path,
-            base=checkpoint.base_path,
-            processor=processor,
-            family=checkpoint.family,
-            tile_size=checkpoint.tile_size,
+            checkpoint=checkpoint,
             device=prepared.options.device,
             dtype=prepared.options.dtype,
             benchmarks=tuple(prepared.benchmarks),
