@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalsuite.errors import UsageError
-from evalsuite.runs.journal import Journal, answered, peek
+from evalsuite.runs.journal import Journal, answered, peek, read_header, read_predictions
 from evalsuite.runs.records import SCHEMA, Prediction
 
 HEADER = {"benchmark": "B", "data_digest": "d", "max_new_tokens": 8}
@@ -217,15 +217,13 @@ def test_a_damaged_journal_is_an_error_and_not_changed(
     assert (tmp_path / "predictions.jsonl").read_text() == text
 
 
-def test_the_damaged_line_is_named(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, HEADER)
-    journal.append([prediction("1"), prediction("2")])
-    journal.close()
-    good = journal.path.read_text()
-    for line in ('{"id": "3"}', "not json", "[]"):
-        journal.path.write_text(f"{good}{line}\n")
-        with pytest.raises(UsageError, match=r"predictions.jsonl: line 4 is damaged"):
-            Journal(tmp_path, HEADER)
+def test_a_journal_that_cannot_be_read_is_an_error_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"predictions.jsonl: cannot be read: No such file"):
+        read_predictions(tmp_path / "predictions.jsonl")
+    (tmp_path / "predictions.jsonl").mkdir()
+    for read in (read_header, read_predictions):
+        with pytest.raises(UsageError, match=r"predictions.jsonl: cannot be read"):
+            read(tmp_path / "predictions.jsonl")
 
 
 def test_a_newer_journal_is_refused_and_not_changed(tmp_path: Path) -> None:

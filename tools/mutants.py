@@ -53,7 +53,7 @@ def without_annotations(code: str) -> str:
     """The syntax tree of `code` without annotations and class decorators; empty if invalid."""
     try:
         tree = ast.parse(code)
-    except SyntaxError:  # Cosmic Ray takes the * between parameters for an operator.
+    except SyntaxError:
         return ""
     for node in ast.walk(tree):
         for name in ("annotation", "returns"):
@@ -61,6 +61,10 @@ def without_annotations(code: str) -> str:
                 setattr(node, name, None)
         if isinstance(node, ast.ClassDef):
             node.decorator_list = []
+        if isinstance(node, ast.arguments):  # Cosmic Ray takes the * between them for an operator.
+            node.args, node.posonlyargs = [*node.posonlyargs, *node.args, *node.kwonlyargs], []
+            node.defaults = [one for one in [*node.defaults, *node.kw_defaults] if one]
+            node.kwonlyargs, node.kw_defaults = [], []
     return ast.dump(tree)
 
 

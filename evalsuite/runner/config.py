@@ -47,7 +47,9 @@ class RunConfig:
     name: str | None = _checkpoint(None, "Display name of the checkpoint.", "NAME")
     base: str | None = _checkpoint(None, "Base model of a LoRA adapter.", "PATH|HUB_ID")
     processor: str | None = _checkpoint(
-        None, "Read processor files missing in the checkpoint from here.", "PATH|HUB_ID"
+        None,
+        "Read image settings from here; also the tokenizer if the checkpoint has none.",
+        "PATH|HUB_ID",
     )
 
     suite: str | None = _benchmarks(

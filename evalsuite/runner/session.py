@@ -209,7 +209,9 @@ def _resolve(config: RunConfig, emit: OnEvent) -> ResolvedConfig:
         resampling=devices.resampling(),
         limit=read_limit(config.limit),
         shard=shard,
-        batch_size=_batch_size(config.batch_size),
+        batch_size=devices.read_count(
+            "--batch-size", config.batch_size, "a number of samples like 16"
+        ),
         threads=threads,
     )
 
@@ -242,7 +244,7 @@ def _check_prompts(checkpoint: Checkpoint, prompts: str) -> None:
                 "Idefics3-8B-Llama3 with another class, which is not supported)"
             )
         return
-    from evalsuite.smolvlm import chat_template  # slow; only --prompts native needs it
+    from evalsuite.smolvlm import chat_template  # only --prompts native needs it
 
     chat_template.check(checkpoint.chat_template, str(checkpoint.processor_path))
 
@@ -259,14 +261,6 @@ def _judged(benchmark: Benchmark, judge: JudgeId | None) -> Benchmark:
     if judge is None or benchmark.metric not in JUDGED_METRICS:
         return benchmark
     return dataclasses.replace(benchmark, judge=judge)
-
-
-def _batch_size(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise UsageError(f"--batch-size {text}: expected auto or a number of samples like 16")
 
 
 def _default(known: Catalogue, config: RunConfig) -> list[Benchmark]:

@@ -21,7 +21,7 @@ import pandas as pd
 from evalsuite.benchmarks.media_references import MediaReferenceError, local_path
 from evalsuite.errors import nearest
 from evalsuite.system.text import one_line
-from evalsuite.vlmevalkit.client import KitError
+from evalsuite.vlmevalkit.client import DataError
 
 CLASSES: Mapping[str, str] = {
     "choice": "ImageMCQDataset",
@@ -47,7 +47,7 @@ def read_lines(path: Path, medium: str) -> Any:
     Each line must have `medium`: ``image`` or ``video``. Images become lists.
     """
     if not path.is_file():
-        raise KitError("data", f"{path}: no such file")
+        raise DataError(f"{path}: no such file")
     rows: list[dict[str, Any]] = []
     lines: dict[str, int] = {}
     try:
@@ -60,11 +60,11 @@ def read_lines(path: Path, medium: str) -> Any:
                 raise _LineError(f"has the same index {row['index']} as line {first}; use another")
             rows.append(row)
     except _LineError as error:
-        raise KitError("data", f"{path}: line {number} {error}") from error
+        raise DataError(f"{path}: line {number} {error}") from error
     except UnicodeDecodeError as error:
-        raise KitError("data", f"{path}: is not UTF-8 text; save it as UTF-8") from error
+        raise DataError(f"{path}: is not UTF-8 text; save it as UTF-8") from error
     if not rows:
-        raise KitError("data", f"{path}: no lines; expected one JSON object per line")
+        raise DataError(f"{path}: no lines; expected one JSON object per line")
     return pd.DataFrame(rows, dtype=object)
 
 

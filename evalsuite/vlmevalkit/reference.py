@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from evalsuite.system import variables
 from evalsuite.system.process import Child, serve, write_to
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit import unpatched
+from evalsuite.vlmevalkit.client import ENVIRONMENT
 from evalsuite.vlmevalkit.unpatched import ProcessorInput
 
 
@@ -101,26 +103,20 @@ def run_reference(task: ReferenceTask) -> Iterator[ReferenceResult]:
 
 def _absolute(task: ReferenceTask) -> ReferenceTask:
     """Return the task with absolute paths, since the child changes its directory."""
-    benchmarks = [
+    benchmarks = (
         dataclasses.replace(b, data=str(Path(b.data or "").absolute())) for b in task.benchmarks
-    ]
-    return dataclasses.replace(
-        task,
-        checkpoint=task.checkpoint.absolute(),
-        base=task.base and task.base.absolute(),
-        processor=task.processor and task.processor.absolute(),
-        benchmarks=tuple(benchmarks),
-        work=task.work.absolute(),
     )
+    paths = {
+        name: path.absolute()
+        for name in ("checkpoint", "base", "processor", "work")
+        if (path := getattr(task, name)) is not None
+    }
+    return dataclasses.replace(task, benchmarks=tuple(benchmarks), **paths)
 
 
 def _environment() -> dict[str, str]:
     return {
-        "PRED_FORMAT": "tsv",
-        "EVAL_FORMAT": "csv",
-        "VLMEVALKIT_USE_MODELSCOPE": "0",
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONUTF8": "1",
+        **ENVIRONMENT,
         # Some rules call a judge unasked; this address has none.
         "OPENAI_API_BASE": "http://127.0.0.1:9/none",
         "OPENAI_API_KEY": "",
@@ -136,6 +132,8 @@ def _run(
     task: ReferenceTask, loaded: Any, benchmark: Benchmark, process_started: float
 ) -> ReferenceResult:
     """Run one benchmark; an exception of VLMEvalKit becomes the result's `error`."""
+    from evalsuite.smolvlm import memory
+
     texts: list[str] = []
     asked: list[ProcessorInput] = []
     ids: list[str] = []
@@ -143,7 +141,9 @@ def _run(
     stage, error, result, seconds = "load", None, None, 0.0
     try:
         dataset = unpatched.dataset(benchmark, Path("LMUData", benchmark.name).absolute())
-        _keep(dataset, task.ids.get(benchmark.name))
+        if benchmark.name in task.ids:
+            chosen = set(task.ids[benchmark.name])
+            dataset.data = dataset.data[[str(id) in chosen for id in dataset.data["index"]]].copy()
         ids += map(str, dataset.data["index"])
         model = unpatched.model(
             loaded,
@@ -170,8 +170,6 @@ def _run(
         stage = "evaluate"
         result = _evaluate(benchmark, dataset, file)
     except Exception as raised:  # noqa: BLE001 - a failure of VLMEvalKit is a result
-        import traceback
-
         traceback.print_exc()
         error = f"{stage}: {one_line(raised, with_type=True)}"
     return ReferenceResult(
@@ -182,15 +180,8 @@ def _run(
         error=error,
         seconds=seconds,
         first_prediction_seconds=first[0] if first else 0.0,
-        peak_memory_bytes=unpatched.peak_memory_bytes(task.device),
+        peak_memory_bytes=memory.peak_bytes(loaded.device),
     )
-
-
-def _keep(dataset: Any, chosen: tuple[str, ...] | None) -> None:
-    """Restrict `dataset` to the samples `chosen`, in its order."""
-    if chosen is not None:
-        ids = set(chosen)
-        dataset.data = dataset.data[[str(id) in ids for id in dataset.data["index"]]].copy()
 
 
 def _infer(model: Any, benchmark: Benchmark, dataset: Any) -> str:

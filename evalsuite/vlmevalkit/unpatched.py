@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,9 +92,6 @@ _MAX_FRAMES = 64
 
 
 def _record_inputs(processor: Any, asked: list[ProcessorInput], *, pixels: bool) -> None:
-    """Record all inputs of `processor` in `asked`."""
-    import hashlib
-
     class Recorded(type(processor)):  # type: ignore[misc] # the class depends on the checkpoint
         def __call__(self, *arguments: Any, **given: Any) -> Any:
             images = tuple(
@@ -129,15 +127,6 @@ def _show_frames_as_videos(model: Any) -> None:
     model.generate_inner = capped
 
 
-def peak_memory_bytes(device: str) -> int:
-    """See `reference.ReferenceResult`."""
-    import torch
-
-    from evalsuite.smolvlm.memory import peak_bytes
-
-    return peak_bytes(torch.device(device))
-
-
 # The data
 
 
@@ -152,15 +141,15 @@ def dataset(benchmark: Benchmark, root: Path) -> Any:
     data = Path(benchmark.data or "")
     if benchmark.modality == "image":
         table = root / f"{benchmark.dataset}.tsv"
-        if data.suffix == ".tsv" and benchmark.dataset in SUPPORTED_DATASETS:
+        kind, known = _class(benchmark), benchmark.dataset in SUPPORTED_DATASETS
+        if data.suffix == ".tsv" and (known or benchmark.dataset_class is not None):
             table.symlink_to(data)
         else:
             _as_table(data).to_csv(table, sep="\t", index=False)
-        if benchmark.dataset_class is None and benchmark.dataset in SUPPORTED_DATASETS:
-            unpinned = _class(benchmark)
-            unpinned.DATASET_MD5 = {}
+        if benchmark.dataset_class is None and known:
+            kind.DATASET_MD5 = {}
             return vlmeval.dataset.build_dataset(benchmark.dataset, **benchmark.arguments)
-        return _class(benchmark)(dataset=benchmark.dataset, **benchmark.arguments)
+        return kind(dataset=benchmark.dataset, **benchmark.arguments)
     if data.is_file():
         raise LookupError("VLMEvalKit has no class for a table of one's own with videos")
     _provide_videos(benchmark.dataset, data, root / "repository")

@@ -24,8 +24,13 @@ def rows(table: Path, delimiter: str = "\t", *, quoted: bool = True) -> Iterator
     csv.field_size_limit(sys.maxsize)
     try:
         with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-            for row in csv.DictReader(file, delimiter=delimiter, restval="", quoting=quoting):
+            found = csv.DictReader(
+                file,
+                delimiter=delimiter,
+                restval="",
+                quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+            )
+            for row in found:
                 row.pop(None, None)  # more cells than columns
                 yield row
     except (OSError, csv.Error) as error:

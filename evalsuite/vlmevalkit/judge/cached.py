@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.runs.comparable import JudgeId
-from evalsuite.system.files import to_json_line, write_atomically
+from evalsuite.system.files import to_json_line, write_bytes_atomically
 from evalsuite.vlmevalkit.judge.client import SAMPLING, Endpoint, JudgeAnswer, JudgeError
-
-_WRITE_LOCK = threading.Lock()
-"""Temporary files are named after the process, so threads must not write in parallel."""
 
 
 class Judge:
@@ -63,8 +60,8 @@ class Judge:
                 answer = self._endpoint.ask(request["prompt"], request["system"])
                 if answer.problem:
                     raise JudgeError(f"judge {self._endpoint.settings}: {answer.problem}")
-                with _WRITE_LOCK:
-                    write_atomically(path, to_json_line({"request": request, **asdict(answer)}))
+                line = to_json_line({"request": request, **asdict(answer)})
+                write_bytes_atomically(path, line.encode())
         with self._lock:
             self._names.add(answer.answered_by)
         return answer.text
