@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from evalsuite.errors import UsageError
-from evalsuite.runner.plan import choose, choose_scorable, cut, in_data_order, part_of
+from evalsuite.runner.plan import choose, choose_scorable, cut, part_of
 from evalsuite.runs.layout import Limit, Shard, read_limit, read_shard
 from evalsuite.vlmevalkit.client import SampleOutline as Item
 
@@ -81,10 +81,6 @@ def test_the_order_of_clusters_is_that_of_their_sha256() -> None:
     chosen = choose(data, None)
     shards = [part_of(data, chosen, Shard(i, 2)) for i in (1, 2)]
     assert shards == [["a1", "a2", "c1", "c2"], ["b1", "b2"]]
-
-
-def test_the_ids_of_a_choice_in_the_order_of_the_data() -> None:
-    assert in_data_order(DATA, ["7", "0", "40", "no such id"]) == ["0", "7", "40"]
 
 
 def test_samples_for_a_judge_are_left_out_after_the_choice() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.media_references import embedded, local_path
 from evalsuite.benchmarks.video_layouts import LAYOUTS
+from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.vlmevalkit import workarounds
 from evalsuite.vlmevalkit.table_structure import inspect
 
@@ -56,9 +57,7 @@ def weights(checkpoint: Path, family: str, dtype: str, device: str) -> Any:
 
 def model(
     loaded: Any,
-    processor: Path,
-    family: str,
-    tile_size: int,
+    checkpoint: Checkpoint,
     benchmark: Benchmark,
     asked: list[ProcessorInput],
     *,
@@ -71,14 +70,14 @@ def model(
     from transformers import AutoProcessor
     from vlmeval.vlm.smolvlm import SmolVLM, SmolVLM2
 
-    older = family == "idefics3"
+    older = checkpoint.family == "idefics3"
     kind = SmolVLM if older else SmolVLM2
     instance = kind.__new__(kind)
     instance.sampling_frames = _MAX_FRAMES
-    instance.resolution = tile_size
+    instance.resolution = checkpoint.tile_size
     instance.model = loaded
     # New for each benchmark, because a video changes the processor permanently.
-    instance.processor = AutoProcessor.from_pretrained(processor)
+    instance.processor = AutoProcessor.from_pretrained(checkpoint.processor_path)
     instance.kwargs = {
         "do_sample": False, "use_cache": True, "max_new_tokens": benchmark.max_new_tokens
     }  # fmt: skip
