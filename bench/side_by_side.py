@@ -162,11 +162,7 @@ def run_vlmevalkit(
 ) -> LoopResult:
     """Run VLMEvalKit's loop, with new model and dataset objects for each benchmark."""
     task = ReferenceTask(
-        checkpoint=checkpoint.path,
-        base=checkpoint.base_path,
-        processor=checkpoint.processor_path,
-        family=checkpoint.family,
-        tile_size=checkpoint.tile_size,
+        checkpoint=checkpoint,
         device=on.device,
         dtype=on.vlmevalkit_dtype,
         benchmarks=tuple(chosen),

@@ -11,6 +11,9 @@ from evalsuite.system.files import read_bytes
 MAX_YAML_BYTES = 1 << 24
 
 
+MAX_VALUES = 200_000
+
+
 def read_yaml(path: Path, named: str) -> Any:
     """Read a YAML file; raises `UsageError`, whose message names the file `named`.
 
@@ -36,7 +39,7 @@ def read_yaml(path: Path, named: str) -> Any:
             return found
 
     try:
-        return yaml.load(read_bytes(path, MAX_YAML_BYTES).decode("utf-8-sig"), Loader)
+        value = yaml.load(read_bytes(path, MAX_YAML_BYTES).decode("utf-8-sig"), Loader)
     except OSError as error:
         raise UsageError(f"{named}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -46,6 +49,25 @@ def read_yaml(path: Path, named: str) -> Any:
         where = f" line {mark.line + 1}" if mark else ""
         why = getattr(error, "problem", None) or "cannot parse"
         raise UsageError(f"{named}:{where} is not valid YAML: {why}") from None
+    if _is_too_large(value):
+        raise UsageError(
+            f"{named}: has more than {MAX_VALUES:,} values, counting those that aliases (*name) "
+            "repeat; write fewer aliases"
+        )
+    return value
+
+
+def _is_too_large(value: object) -> bool:
+    """Whether `value` has more than `MAX_VALUES` values; an alias counts as often as it is used."""
+    left, count = [value], 0
+    while left and count <= MAX_VALUES:
+        one = left.pop()
+        count += 1
+        if isinstance(one, dict):
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+    return count > MAX_VALUES
 
 
 def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:

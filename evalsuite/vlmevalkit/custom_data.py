@@ -18,10 +18,10 @@ from typing import Any
 
 import pandas as pd
 
+from evalsuite.benchmarks.media_references import MediaReferenceError, local_path
 from evalsuite.errors import nearest
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit.client import DataError
-from evalsuite.vlmevalkit.media_references import MediaReferenceError, local_path
 
 CLASSES: Mapping[str, str] = {
     "choice": "ImageMCQDataset",

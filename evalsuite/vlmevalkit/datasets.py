@@ -204,7 +204,6 @@ def _video_items(loaded: LoadedDataset, row: Row) -> list[dict[str, str]]:
 
 
 def _metadata(loaded: LoadedDataset, row: Row) -> dict[str, Any]:
-    """Return part, category, labels, question and target of a sample."""
     labels = [
         (name, value) for name in loaded.labels for value in _values(name, cell_text(row[name]))
     ]
@@ -290,7 +289,6 @@ def _labels(data: Any, category: str) -> tuple[str, ...]:
 
 
 def _class(benchmark: Benchmark) -> Any:
-    """Return VLMEvalKit's class for the benchmark."""
     classes = {kind.__name__: kind for kind in vlmeval.dataset.DATASET_CLASSES}
     if benchmark.dataset_class is not None:
         if benchmark.dataset_class not in classes:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.system import variables
 from evalsuite.system.process import Child, serve, write_to
 from evalsuite.system.text import one_line
@@ -40,13 +41,7 @@ from evalsuite.vlmevalkit.unpatched import ProcessorInput
 class ReferenceTask:
     """What to run through VLMEvalKit's loop."""
 
-    checkpoint: Path
-    base: Path | None = None
-    """Base model, if `checkpoint` is an adapter."""
-    processor: Path | None = None
-    """Directory of the processor's files, if not that of the weights."""
-    family: str = "smolvlm"
-    tile_size: int
+    checkpoint: Checkpoint
     device: str = "cpu"
     dtype: str = "float32"
     benchmarks: tuple[Benchmark, ...]
@@ -108,10 +103,15 @@ def _absolute(task: ReferenceTask) -> ReferenceTask:
     )
     paths = {
         name: path.absolute()
-        for name in ("checkpoint", "base", "processor", "work")
-        if (path := getattr(task, name)) is not None
+        for name in ("path", "base_path", "processor_path")
+        if (path := getattr(task.checkpoint, name)) is not None
     }
-    return dataclasses.replace(task, benchmarks=tuple(benchmarks), **paths)
+    return dataclasses.replace(
+        task,
+        checkpoint=dataclasses.replace(task.checkpoint, **paths),
+        benchmarks=tuple(benchmarks),
+        work=task.work.absolute(),
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -145,15 +145,7 @@ def _run(
             chosen = set(task.ids[benchmark.name])
             dataset.data = dataset.data[[str(id) in chosen for id in dataset.data["index"]]].copy()
         ids += map(str, dataset.data["index"])
-        model = unpatched.model(
-            loaded,
-            task.processor or task.checkpoint,
-            task.family,
-            task.tile_size,
-            benchmark,
-            asked,
-            pixels=task.pixels,
-        )
+        model = unpatched.model(loaded, task.checkpoint, benchmark, asked, pixels=task.pixels)
         generate = model.generate_inner
 
         def recorded(*arguments: Any, **given: Any) -> Any:
@@ -185,7 +177,6 @@ def _run(
 
 
 def _infer(model: Any, benchmark: Benchmark, dataset: Any) -> str:
-    """Run VLMEvalKit's loop; return its output file."""
     from vlmeval.inference import infer_data_job
     from vlmeval.inference_video import infer_data_job_video
     from vlmeval.smp import get_pred_file_path
@@ -219,10 +210,10 @@ def main() -> None:
     # VLMEvalKit replaces a missing data folder by its default.
     Path("LMUData").mkdir()
     os.environ["LMUData"] = str(Path("LMUData").absolute())
-    checkpoint = task.checkpoint
-    if task.base is not None:
-        checkpoint = unpatched.merged(checkpoint, task.base, Path("merged").absolute())
-    loaded = unpatched.weights(checkpoint, task.family, task.dtype, task.device)
+    weights, base = task.checkpoint.path, task.checkpoint.base_path
+    if base is not None:
+        weights = unpatched.merged(weights, base, Path("merged").absolute())
+    loaded = unpatched.weights(weights, task.checkpoint.family, task.dtype, task.device)
     for benchmark in task.benchmarks:
         connection.send(_run(task, loaded, benchmark, process_started))
 

@@ -119,14 +119,12 @@ def _parse_number(text: str) -> float | None:
 
 
 def _format_number(row: Any, number: float) -> str:
-    """Format a number like the answer of `row`."""
     if row["answer_type"] == "integer":
         return str(int(number)) if number == int(number) else repr(number)
     return repr(round(number, _decimal_places(row)))
 
 
 def _decimal_places(row: Any) -> int:
-    """Return the requested decimal places, from the data or from the answer."""
     places = _parse_number(str(row.get("precision", "")))
     if places is not None and 0 <= places <= 15:
         return int(places)
