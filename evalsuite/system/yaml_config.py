@@ -9,6 +9,7 @@ from evalsuite.errors import UsageError
 from evalsuite.system.files import read_bytes
 
 MAX_YAML_BYTES = 1 << 24
+MAX_YAML_VALUES = 1_000_000
 
 
 def read_yaml(path: Path, named: str) -> Any:
@@ -36,16 +37,30 @@ def read_yaml(path: Path, named: str) -> Any:
             return found
 
     try:
-        return yaml.load(read_bytes(path, MAX_YAML_BYTES).decode("utf-8-sig"), Loader)
+        found = yaml.load(read_bytes(path, MAX_YAML_BYTES).decode("utf-8-sig"), Loader)
+        if _expanded_size(found, {}) > MAX_YAML_VALUES:
+            raise UsageError(f"{named}: its aliases repeat more than {MAX_YAML_VALUES:,} values")
+        return found
     except OSError as error:
         raise UsageError(f"{named}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{named}: is not UTF-8 text") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
         why = getattr(error, "problem", None) or "cannot parse"
         raise UsageError(f"{named}:{where} is not valid YAML: {why}") from None
+
+
+def _expanded_size(value: Any, known: dict[int, float]) -> float:
+    """The number of values in `value`, with those of an alias counted each time."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = float("inf")  # an alias of a value within itself
+        children = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_expanded_size(child, known) for child in children)
+    return known[id(value)]
 
 
 def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:
