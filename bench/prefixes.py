@@ -66,13 +66,16 @@ def turn(
         started = time.perf_counter()
         answers = [answer for batch in engine.answer(asked) for answer in batch]
         seconds = time.perf_counter() - started
-        stats = engine.stats
-    assert not stats.errors, next(answer.error for answer in answers if answer.error)
+    assert not any(answer.error for answer in answers), [answer.error for answer in answers]
     return Turn(
-        text_seconds=sum(stats.seconds[stage] for stage in ("prefill", "decode", "other")),
+        text_seconds=sum(
+            answer.cost.seconds[stage]
+            for answer in answers
+            for stage in ("prefill", "decode", "other")
+        ),
         seconds=seconds,
-        prompt_tokens=stats.prompt_tokens,
-        prefill_tokens=stats.prefill_tokens,
+        prompt_tokens=sum(answer.cost.prompt_tokens for answer in answers),
+        prefill_tokens=sum(answer.cost.prefill_tokens for answer in answers),
         texts={answer.id: answer.text for answer in answers},
     )
 

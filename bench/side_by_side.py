@@ -50,6 +50,7 @@ from evalsuite.runs.records import Run
 from evalsuite.runs.storage import read_samples
 from evalsuite.smolvlm.profiler import BYTES_PER_WEIGHT, DeviceRates, ProfileTask
 from evalsuite.smolvlm.profiler import measure as measure_device
+from evalsuite.smolvlm.requests import EngineSettings
 from evalsuite.smolvlm.roofline import Workload, minimum_work, shape_of
 from evalsuite.system.devices import resampling, resolve
 from evalsuite.vlmevalkit.client import Kit
@@ -161,11 +162,7 @@ def run_vlmevalkit(
 ) -> LoopResult:
     """Run VLMEvalKit's loop, with new model and dataset objects for each benchmark."""
     task = ReferenceTask(
-        checkpoint=checkpoint.path,
-        base=checkpoint.base_path,
-        processor=checkpoint.processor_path,
-        family=checkpoint.family,
-        tile_size=checkpoint.tile_size,
+        checkpoint=checkpoint,
         device=on.device,
         dtype=on.vlmevalkit_dtype,
         benchmarks=tuple(chosen),
@@ -259,8 +256,9 @@ def rates_of(checkpoint: Checkpoint, on: DeviceSetting) -> DeviceRates:
     with tempfile.NamedTemporaryFile(suffix=".log") as log:
         rates = measure_device(
             ProfileTask(
-                directory=checkpoint.path, processor=None, device=on.device, dtype=on.dtype,
-                width=0, height=0, new_tokens=0, log=Path(log.name),
+                directory=checkpoint.path,
+                settings=EngineSettings(device=on.device, dtype=on.dtype),
+                image_size=(0, 0), new_tokens=0, log=Path(log.name),
             )
         )  # fmt: skip
     assert isinstance(rates, DeviceRates), rates

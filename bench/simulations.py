@@ -23,15 +23,18 @@ import numpy as np
 from scipy.special import stdtrit
 from tabulate import tabulate
 
+from evalsuite.benchmarks import benchmark
 from evalsuite.stats import power
 from evalsuite.stats.cluster_robust import Array, Moments, moments
-from evalsuite.stats.decision import ALPHA, CLIFF, MARGIN, Decision, decide
+from evalsuite.stats.decision import ALPHA, MARGIN, Decision, decide
 from evalsuite.stats.paired_difference import SPARSE, Drop, drop_from
 from evalsuite.stats.power import Level
 from evalsuite.stats.tango import Flips
 
 PAGE = Path(__file__).parents[1] / "docs" / "evidence" / "simulations.md"
 SEED = 20_260
+CLIFF = benchmark.CLIFF / 100
+"""The default margin of a benchmark, as a share."""
 REPLICATES, SUITES = 10_000, 2_000
 _MAX_CLUSTERS = 2_000_000
 """Clusters in memory at the same time."""

@@ -10,6 +10,7 @@ from transformers.video_utils import VideoMetadata
 from evalsuite.checkpoint import checkpoint
 from evalsuite.errors import UsageError
 from evalsuite.sample import Frames, Image, Message, Text
+from evalsuite.smolvlm import chat_template as chat_template_module
 from evalsuite.smolvlm.chat_template import check, conversation, render_prompt
 from evalsuite.smolvlm.tokenization import PromptTokenizer
 from tests.builders.chat_templates import IDEFICS3
@@ -174,3 +175,27 @@ def test_a_template_that_omits_assistant_text_is_an_error() -> None:
     messages: list[Message] = [Text("Which?"), Text("It is", role="assistant")]
     with pytest.raises(UsageError, match="assistant"):
         render_prompt(messages, "{{ messages[0].content[0].text }}")
+
+
+@pytest.mark.parametrize(
+    ("chat_template", "complaint"),
+    [
+        (
+            "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}"
+            "{% endfor %}{% endfor %}{% endfor %}",
+            "does not end within 1 s",
+        ),
+        ("{{ 'x' * 10**10 }}", "needs more than 1024 MiB"),
+        ("{{ 'x' * 2000000 }}", "makes a prompt of 2,000,000 characters"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion"),
+    ],
+)
+def test_a_template_without_bounds(
+    template: str, monkeypatch: pytest.MonkeyPatch, chat_template: str, complaint: str
+) -> None:
+    if "within" in complaint:
+        monkeypatch.setattr(chat_template_module, "RENDER_SECONDS", 1.0)
+    with pytest.raises(UsageError, match=complaint):
+        check(chat_template, "here")
+    monkeypatch.undo()
+    check(template, "here")  # another process renders

@@ -86,6 +86,17 @@ def test_a_tokenizer_in_its_older_files_only(tiny: Path, other: Path) -> None:
     assert read(str(tiny), processor=str(other)).tokenizer_path == other
 
 
+def test_two_files_of_image_settings(tiny: Path) -> None:
+    write(tiny, "processor_config.json", {"image_seq_len": 4, "image_processor": IMAGE})
+    change(tiny / "preprocessor_config.json", image_processor_type="other")
+    assert read(str(tiny)).warnings == ()
+    change(tiny / "preprocessor_config.json", image_mean=[0, 0, 0], size={"longest_edge": 96})
+    nested = {**IMAGE, "image_mean": [0.5, 0.5, 0.5]}
+    write(tiny, "processor_config.json", {"image_seq_len": 4, "image_processor": nested})
+    (warning,) = read(str(tiny)).warnings
+    assert "differ in size, image_mean: the latter is used" in warning
+
+
 def test_an_image_processor_without_a_video_processor(tiny: Path) -> None:
     (tiny / "preprocessor_config.json").unlink()
     write(tiny, "processor_config.json", {"image_seq_len": 4, "image_processor": IMAGE})

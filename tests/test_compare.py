@@ -122,6 +122,89 @@ def test_a_limited_run_is_compared_on_shared_samples(tmp_path: Path) -> None:
     assert comparison.paired[0].left_out == 70
 
 
+@pytest.mark.parametrize(("off", "equal"), [(0.9e-6, True), (1.1e-6, False), (0.5, False)])
+def test_samples_must_give_the_stored_score_to_a_millionth_of_a_point(
+    tmp_path: Path, off: float, equal: bool
+) -> None:
+    baseline, candidate = two(tmp_path)
+    (score,) = candidate.run.scores
+    for value in (52 - off, 52 + off):
+        outcomes = (dataclasses.replace(score, value=value),)
+        wrong = dataclasses.replace(candidate.run, outcomes=outcomes)
+        candidate = FoundRun(candidate.path, wrong)
+        if equal:
+            assert isinstance(one_pair(baseline, candidate), Paired)
+        else:
+            with pytest.raises(UsageError, match=r"does not give the score in run.json, 5\d\.\d\d"):
+                one_pair(baseline, candidate)
+
+
+@pytest.mark.parametrize(
+    ("extra", "n", "said"),
+    [
+        (0, 99, "100 counted samples, but n in run.json is 99"),
+        (0, 101, "100 counted samples, but n in run.json is 101"),
+        (1, 101, "a duplicate id, but n in run.json is 101"),
+        (1, 100, "101 counted samples, but n in run.json is 100"),
+    ],
+)
+def test_the_number_of_samples_must_be_that_of_the_score(
+    tmp_path: Path, extra: int, n: int, said: str
+) -> None:
+    rows = samples(HARD)
+    changed = {"scores": {"DemoDigits": {"n": n}}}
+    candidate = stored(tmp_path, "other", {"DemoDigits": [*rows, *rows[:extra]]}, **changed)
+    with pytest.raises(UsageError, match=said):
+        one_pair(two(tmp_path)[0], candidate)
+
+
+def test_changed_samples_are_the_losses_then_the_gains(tmp_path: Path) -> None:
+    before, after = [0.0, 1.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.5, 0.0]
+    found = one_pair(*(stored(tmp_path, f"run{i}", {"DemoDigits": samples(values)})
+                       for i, values in enumerate((before, after))))  # fmt: skip
+    assert isinstance(found, Paired)
+    assert [(m.known.id, m.change) for m in found.changed] == [
+        ("2", -1), ("4", -1), ("0", 1), ("3", 0.5),
+    ]  # fmt: skip
+
+
+def test_the_change_is_between_the_means_of_both_groups(tmp_path: Path) -> None:
+    groups = [[stored(tmp_path, f"{side}{i}", {"DemoDigits": [sample(0, value)]})
+               for i, value in enumerate(values)]
+              for side, values in (("a", [1.0, 0.0, 1.0]), ("b", [0.0, 0.0, 1.0]))]  # fmt: skip
+    (found,) = pair(*groups)
+    assert isinstance(found, Paired)
+    (matched,) = found.samples
+    assert matched.change == pytest.approx(1 / 3 - 2 / 3)
+    assert ([row.value for row in matched.baseline], len(matched.candidate)) == ([1, 0, 1], 3)
+    assert (len(found.baseline), len(found.candidate)) == (3, 3)
+
+
+def test_a_pair_has_one_prompt_and_one_cluster(tmp_path: Path) -> None:
+    """A prompt that could not be built has no digest; it is not another prompt."""
+    rows = samples(EASY)
+    rows[0] = failed(rows[0], prompt_digest="")
+    rows[1] = dataclasses.replace(rows[1], prompt_digest="")
+    rows[2] = dataclasses.replace(rows[2], cluster="other")
+    rows[3] = failed(rows[3])
+    found = one_pair(two(tmp_path)[0], stored(tmp_path, "other", {"DemoDigits": rows}))
+    assert isinstance(found, Paired)
+    assert (len(found.samples), found.different_prompts, found.left_out) == (98, 2, 0)
+    assert [m.known.id for m in found.samples if m.failed] == ["0", "3"]
+
+
+def test_only_the_named_benchmarks_are_paired(tmp_path: Path) -> None:
+    rows = {"DemoDigits": samples(EASY), "DemoOCR": samples(EASY)}
+    baseline, candidate = stored(tmp_path, "a", rows), stored(tmp_path, "b", rows)
+    for only, names in (((), ["DemoDigits", "DemoOCR"]), (["DemoOCR"], ["DemoOCR"]), (["X"], [])):
+        assert [found.benchmark for found in pair([baseline], [candidate], only)] == names
+
+
+def test_runs_without_a_common_sample_are_incomparable(tmp_path: Path) -> None:
+    other = stored(tmp_path, "other", {"DemoDigits": [sample(1000, 1.0)]})
+    assert why(two(tmp_path)[0], other) == "no sample is in all runs"
+
+
 # Numbers
 
 

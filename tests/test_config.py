@@ -15,13 +15,15 @@ from evalsuite.errors import UsageError
 from evalsuite.runner import session
 from evalsuite.runner.config import OPTIONS, RunConfig
 from evalsuite.runner.session import Evaluated
+from evalsuite.runs.records import FoundRun
+from tests.builders.runs import run, score
 
 VALUES: dict[str, Any] = {
     "ckpt": ("a", "b"), "name": "n", "base": "b", "processor": "p", "suite": "s",
     "benchmarks": ("A", "B"), "limit": "0.5", "set": ("A.frames=8", "A.max_new_tokens=4"),
     "benchmarks_file": Path("f.yaml"), "prompts": "native", "blind": True, "max_new_tokens": 7,
     "longest_edge": 512, "mode": "infer", "device": "cpu", "dtype": "float16", "batch_size": "3",
-    "workers": "2", "ray": "auto", "shard": "1/2", "noise": 5, "judge": "m",
+    "workers": "2", "ray": "auto", "shard": "1/2", "noise": 5, "max_failed": "2%", "judge": "m",
     "judge_base_url": "http://localhost", "output_dir": Path("out"), "data_dir": Path("d"),
     "available": True, "allow_modified_data": True, "yes": True, "fresh": True, "dry_run": True,
 }  # fmt: skip
@@ -133,3 +135,23 @@ def test_defaults_are_visible_in_help() -> None:
         for parameter in command.params:
             text = getattr(parameter, "help", None) or ""
             assert "[default" not in text.replace("\\[default", ""), (command.name, text)
+
+
+@pytest.mark.parametrize(
+    ("given", "failed", "complete"),
+    [("1%", 3, True), ("1%", 4, False), ("0", 1, False), ("0", 0, True), ("100%", 300, True),
+     ("1.5%", 4, True), ("1.3", 4, False)],
+)  # fmt: skip
+def test_a_score_on_too_many_failed_samples_is_incomplete(
+    given: str, failed: int, complete: bool
+) -> None:
+    found = FoundRun(Path("run.json"), run("a", score("A", 50.0, failed=failed)))
+    evaluated = Evaluated([found], frozenset("A"), session.read_max_failed(given))
+    assert evaluated.complete == complete
+    assert Evaluated([found], frozenset("B"), 0).complete, "it was not requested"
+
+
+@pytest.mark.parametrize("given", ["", "x", "-1", "101", "1%%", "nan"])
+def test_an_invalid_percentage_of_failed_samples(given: str) -> None:
+    with pytest.raises(UsageError, match="--max-failed"):
+        session.read_max_failed(given)

@@ -77,6 +77,31 @@ def test_a_large_drop_that_is_not_significant_is_no_regression() -> None:
     assert decision.verdict == "inconclusive"
 
 
+@pytest.mark.parametrize(
+    ("estimate", "verdict"), [(0.0499, "pass"), (0.05, "inconclusive"), (0.0501, "regression")]
+)
+def test_a_drop_equal_to_its_margin_is_neither(estimate: float, verdict: str) -> None:
+    """The other benchmark gains as much: the mean is within its margin."""
+    decision = judged(drop(estimate, 1e-6), drop(-0.05, 1e-6))
+    assert decision.verdict == verdict
+
+
+def test_an_upper_bound_equal_to_the_margin_is_not_within_it() -> None:
+    upper = drop(0.0, 0.01).upper(0.05)
+    assert not judged(drop(0.0, 0.01), margin=upper, cliff=1).mean.within
+    assert judged(drop(0.0, 0.01), margin=upper * (1 + 1e-9), cliff=1).mean.within
+
+
+def test_the_default_margin_is_one_point_and_the_default_alpha_five_percent() -> None:
+    for estimate, error, verdict in (
+        (0.0099, 1e-6, "pass"),
+        (0.0101, 1e-6, "regression"),
+        (0.02, 0.02 / 1.65, "regression"),  # p is 0.0495
+        (0.02, 0.02 / 1.64, "inconclusive"),  # p is 0.0505
+    ):
+        assert decide({"A": drop(estimate, error)}, {"A": 0.05}).verdict == verdict
+
+
 def test_the_mean_can_regress_alone() -> None:
     decision = judged(*[drop(0.02, 0.004)] * 4)
     assert decision.verdict == "regression"

@@ -248,7 +248,7 @@ def test_the_glossary_is_short_and_has_the_terms() -> None:
 
 def public_functions(*names: str) -> set[str]:
     source = "".join((ROOT / "evalsuite" / "vlmevalkit" / name).read_text() for name in names)
-    return set(re.findall(r"^def ([a-z]\w*)", source, re.MULTILINE)) - {"apply"}
+    return set(re.findall(r"^def ([a-z]\w*)", source, re.MULTILINE)) - {"apply", "replaced"}
 
 
 def test_every_workaround_is_in_the_table_of_differences() -> None:

@@ -16,10 +16,10 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.image_utils import load_image
 
 from evalsuite.sample import Frames, Image, Media, Text
-from evalsuite.smolvlm.engine import Answer, Engine, Question
+from evalsuite.smolvlm.engine import Engine
 from evalsuite.smolvlm.model import Model, load, non_greedy_options
 from evalsuite.smolvlm.prompts import Prompt, build
-from evalsuite.smolvlm.requests import EngineSettings
+from evalsuite.smolvlm.requests import Answer, EngineSettings, Question
 from tests.builders.checkpoints import MAX_POSITIONS, SIDE, make_checkpoint
 from tests.builders.models import LimitedModel, Stage
 
@@ -94,6 +94,11 @@ def answered(engine: Engine, questions: Iterable[Question]) -> dict[str, Answer]
     return by_id
 
 
+def total(answers: dict[str, Answer], name: str) -> int:
+    """Return the sum of a number of all answers' costs."""
+    return sum(getattr(answer.cost, name) for answer in answers.values())
+
+
 def texts(answers: dict[str, Answer]) -> dict[str, str]:
     return {id_: answer.text for id_, answer in answers.items()}
 
@@ -134,25 +139,18 @@ def test_shared_prefixes_are_processed_once(
     assert texts(answers) == one_at_a_time(checkpoint, asked)
     # One row for each of three images, the clip and the two others, in both calls of the model.
     assert watched.tried[:2] == [6, 6]
-    assert sum(answer.cost.prefill_tokens for answer in answers.values()) < 0.6 * sum(
-        answer.cost.prompt_tokens for answer in answers.values()
-    )
+    assert total(answers, "prefill_tokens") < 0.6 * total(answers, "prompt_tokens")
 
 
-def test_answer_costs_sum_to_the_stats(
+def test_costs_have_the_lengths_of_prompts(
     checkpoint: Path, model: Model, questions: list[Question]
 ) -> None:
     with Engine(checkpoint, model=model) as engine:
         costs = {id_: answer.cost for id_, answer in answered(engine, questions).items()}
-        stats = engine.stats
     lengths = {
         q.id: length(checkpoint, q.prompt) for q in questions if q.prompt.split and q.prompt.media
     }
     assert {id_: costs[id_].prompt_tokens for id_ in lengths} == lengths
-    assert sum(cost.tiles for cost in costs.values()) == stats.tiles
-    assert sum(cost.prefill_tokens for cost in costs.values()) == stats.prefill_tokens
-    for stage, spent in stats.seconds.items():
-        assert sum(c.seconds.get(stage, 0.0) for c in costs.values()) == pytest.approx(spent)
 
 
 def test_prefix_sharing_can_be_disabled(
@@ -165,9 +163,11 @@ def test_prefix_sharing_can_be_disabled(
     with Engine(checkpoint, model=model) as sharing:
         shared = answered(sharing, asked)
     with Engine(checkpoint, model=model, share_prefixes=False) as whole:
-        assert answered(whole, asked) == shared
-    assert whole.stats.prefill_tokens == whole.stats.prompt_tokens == sharing.stats.prompt_tokens
-    assert sharing.stats.prefill_tokens < sharing.stats.prompt_tokens / 4
+        complete = answered(whole, asked)
+    assert complete == shared
+    prompt_tokens = total(complete, "prompt_tokens")
+    assert total(complete, "prefill_tokens") == prompt_tokens == total(shared, "prompt_tokens")
+    assert total(shared, "prefill_tokens") < prompt_tokens / 4
 
 
 @pytest.fixture(scope="module")
@@ -226,12 +226,12 @@ def test_media_are_encoded_once_across_windows(
         for i in range(300)
     ]
     with Engine(checkpoint, model=model) as engine:
-        assert len(answered(engine, asked)) == 300
+        answers = answered(engine, asked)
+        assert len(answers) == 300
         # 3 × 3 tiles and a global one; a window contains fewer than 200 questions.
-        assert engine.stats.tiles == 2 * 10
-        assert engine.stats.answers == 300
+        assert total(answers, "tiles") == 2 * 10
         assert engine.stats.peak_memory_bytes > 0
-        assert set(engine.stats.seconds) == {
+        assert set(answers["0"].cost.seconds) == {
             *("read", "tiles", "wait", "vision", "prefill", "decode", "other")
         }
 
@@ -260,8 +260,7 @@ def test_longest_edge_changes_the_tiles(
 ) -> None:
     asked = [Question("q", build("default", [images[0], Text("What?")]), 1)]
     with Engine(checkpoint, EngineSettings(longest_edge=2 * SIDE), model=model) as engine:
-        answered(engine, asked)
-        assert engine.stats.tiles == 2 * 2 + 1
+        assert total(answered(engine, asked), "tiles") == 2 * 2 + 1
 
 
 def test_bad_media_fail_only_their_own_questions(
@@ -280,7 +279,7 @@ def test_bad_media_fail_only_their_own_questions(
     bad: dict[str, tuple[Media, str]] = {
         "missing": (Image(missing, "m"), f"{missing}: no such file"),
         "broken": (Image(broken, "b"), f"{broken}: not an image in a known format"),
-        "hanging": (Image(fifo, "h"), f"{fifo}: decoding took more than 2 s"),
+        "pipe": (Image(fifo, "h"), f"{fifo}: it is a named pipe, not a file"),
         "frames": (frames, f"{broken}: not an image in a known format"),
     }
     asked = [
@@ -289,7 +288,6 @@ def test_bad_media_fail_only_their_own_questions(
     ]
     with Engine(checkpoint, model=model, decode_timeout=2) as engine:
         answers = answered(engine, [*questions[:3], *asked, *questions[3:]])
-        assert engine.stats.errors == len(bad)
     for name, (_, why) in bad.items():
         assert answers.pop(name) == Answer(name, "", 0, "error", why)
     assert answers == expected
@@ -357,7 +355,6 @@ def test_out_of_memory_in_generate_reduces_batches(
     limited = LimitedModel(load(checkpoint, "cpu", "float32"), MemoryError(), "generate", 1)
     with Engine(checkpoint, model=limited) as engine:  # type: ignore[arg-type]
         assert len(set(texts(answered(engine, asked)).values())) == 1
-        assert engine.stats.errors == 0
     assert limited.tried == [4, 2, 1, 1, 1, 1]
 
 
@@ -578,7 +575,7 @@ def test_bfloat16_answers(checkpoint: Path, questions: list[Question]) -> None:
     with Engine(checkpoint, EngineSettings(dtype="bfloat16")) as engine:
         answer = answered(engine, [question])[question.id]
     assert answer.error is None
-    assert engine.stats.tokens == answer.tokens
+    assert answer.tokens
 
 
 def test_missing_weights_are_refused(tmp_path: Path) -> None:

@@ -205,3 +205,16 @@ def test_threads_may_write_the_same_bytes_at_once(tmp_path: Path) -> None:
             list(threads.map(lambda raw: write_bytes_atomically(tmp_path / "picture", raw), raws))
             assert (tmp_path / "picture").read_bytes() in raws
     assert list(tmp_path.iterdir()) == [tmp_path / "picture"]
+
+
+def test_yaml_whose_aliases_explode(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    nested = "&a [x, x, x, x]"
+    for name, inner in zip("bcdefghijklm", "abcdefghijkl", strict=True):
+        nested += f", &{name} [*{inner}, *{inner}, *{inner}, *{inner}]"
+    for text in (f"ckpt: [{nested}]", "ckpt: &a [*a]"):
+        path.write_text(text)
+        with pytest.raises(UsageError, match="config: has more than 200,000 values"):
+            read_yaml(path, "config")
+    path.write_text("ckpt: &a [x, y]\nbenchmarks: *a")
+    assert read_yaml(path, "config") == {"ckpt": ["x", "y"], "benchmarks": ["x", "y"]}

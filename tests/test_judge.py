@@ -182,34 +182,61 @@ def test_invalid_cache_entries_are_replaced(tmp_path: Path, spoil: str) -> None:
     assert path.read_text() == whole
 
 
+NO_ANSWERS = {
+    "filtered": completion(None, finish="content_filter"),
+    "refused": completion(None, refusal="I would rather not"),
+    "empty": completion(""),
+    "blank": completion(" \n"),
+    "only thinking": completion("<think>B, or C.</think>\n"),
+    "endless thinking": completion("<think>B, or C. Well"),
+    "cut while thinking": completion(None, finish="length", reasoning_content="Let me see"),
+    "cut": completion("Score: 3", finish="length"),
+}
+
+
+@pytest.mark.parametrize("body", NO_ANSWERS.values(), ids=NO_ANSWERS)
+def test_no_answer_is_a_failure_and_is_not_stored(tmp_path: Path, body: object) -> None:
+    with JudgeServer(first=(Reply(body=body),)) as server:
+        with pytest.raises(JudgeError, match=r"cut off|refused or gave an empty answer"):
+            judge(server, tmp_path).generate("Q")
+        assert files(tmp_path) == []
+        assert judge(server, tmp_path).generate("Q") == "re: Q"
+
+
+def test_a_filtered_prompt_is_a_failure(tmp_path: Path) -> None:
+    with JudgeServer(first=(refusal(400, "Filtered", "content_filter"),)) as server:
+        with pytest.raises(JudgeError, match="content_filter"):
+            judge(server, tmp_path).generate("Q")
+        assert len(server.asked) == 1
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("spoil", [{"text": ""}, {"finish_reason": "length"}])
+def test_a_stored_reply_that_is_no_answer_is_requested_again(
+    tmp_path: Path, spoil: dict[str, str]
+) -> None:
+    with JudgeServer() as server:
+        judge(server, tmp_path).generate("Q")
+        (path,) = files(tmp_path)
+        path.write_text(json.dumps(json.loads(path.read_text()) | spoil))
+        assert judge(server, tmp_path).generate("Q") == "re: Q"
+        assert len(server.asked) == 2
+
+
 @pytest.mark.parametrize(
-    "body",
+    "text",
     [
-        completion(None, finish="content_filter"),
-        completion(None, refusal="I would rather not"),
-        completion("", finish="length"),
+        "<think>Not B, maybe C? It could be B. Correct?</think>\n\nA",
+        "Not B, maybe C? </think> A",
+        "<THINKING>B</THINKING>A",
+        "[THINK]B[/THINK]A",
+        "<think>one</think><think>two</think>\nA",
+        "<reasoning>B</reasoning> A",
     ],
 )
-def test_a_refusal_is_an_empty_cached_answer(tmp_path: Path, body: object) -> None:
-    with JudgeServer(first=(Reply(body=body),)) as server:
-        assert judge(server, tmp_path).generate("Q") == ""
-        assert judge(server, tmp_path).generate("Q") == ""
-        assert len(server.asked) == 1
-
-
-def test_a_filtered_prompt_is_an_empty_answer(tmp_path: Path) -> None:
-    with JudgeServer(first=(refusal(400, "Filtered", "content_filter"),)) as server:
-        asked = judge(server, tmp_path)
-        assert asked.generate("Q") == ""
-        assert len(server.asked) == 1
-    assert asked.reported == ("judge-small",)
-    assert json.loads(files(tmp_path)[0].read_text())["finish_reason"] == "content_filter"
-
-
-def test_a_truncated_answer_is_cached(tmp_path: Path) -> None:
-    with JudgeServer(first=(Reply(body=completion("Score: 3", finish="length")),)) as server:
-        assert judge(server, tmp_path).generate("Q") == "Score: 3"
-    assert json.loads(files(tmp_path)[0].read_text())["finish_reason"] == "length"
+def test_what_a_judge_thinks_is_not_its_answer(tmp_path: Path, text: str) -> None:
+    with JudgeServer(first=(Reply(body=completion(text)),)) as server:
+        assert judge(server, tmp_path).generate("Q") == "A"
 
 
 def test_any_text_can_be_sent(tmp_path: Path) -> None:

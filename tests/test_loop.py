@@ -13,6 +13,7 @@ from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.errors import InterruptedRun, UsageError
+from evalsuite.report.model.notes import THINKING, outcome_notes
 from evalsuite.runner.config import Mode, RunConfig
 from evalsuite.runner.events import (
     BenchmarkFinished,
@@ -231,6 +232,26 @@ def test_a_broken_sample_fails_alone(trial: Trial) -> None:
     assert ("DemoOCR", "003", False) not in trial.asked
 
 
+@pytest.mark.parametrize(
+    ("text", "counted"),
+    [
+        ("<think>Maybe 002?</think>\n<answer>003</answer>", 20), ("Maybe. </think> 003", 20),
+        ("<think>Let me see", 20), ("[THINK]x[/THINK]1", 20), ("<answer>003</answer>", 20),
+        ("I think 003", 0), ("a < b > c", 0),
+    ],
+)  # fmt: skip
+def test_answers_of_reasoning_models_are_counted(trial: Trial, text: str, counted: int) -> None:
+    trial.answer = lambda _: text
+    (score, _) = trial.run().scores
+    assert score.counts.thinking == counted
+    (note,) = [n for n in outcome_notes(score) if n.meaning == THINKING] if counted else [None]
+    if note is not None:
+        assert note.detail == f"20 of 20, such as '{' '.join(text.split())}'"
+        assert note.share == 1
+    else:
+        assert THINKING not in [n.meaning for n in outcome_notes(score)]
+
+
 def test_a_benchmark_without_an_answer_is_a_failure(trial: Trial) -> None:
     trial.kit = FakeKit(trial.output.parent, broken=trial.kit.ids)
     run = trial.run()
@@ -346,6 +367,24 @@ def test_failed_samples_are_scored_by_mode_eval(trial: Trial, how: str) -> None:
     assert run.failures == ()
     assert [(s.value, s.n, s.counts.failed) for s in run.scores] == [(95, 20, 1)] * 2
     assert run.scores[0].failure_reasons == ("003: no such image",)
+
+
+@pytest.mark.parametrize("mode", ["all", "eval"])
+def test_edited_predictions_are_scored_anew(trial: Trial, mode: Mode) -> None:
+    trial.run()
+    journal = trial.directory("DemoOCR") / "predictions.jsonl"
+    journal.write_text(journal.read_text().replace('"text":"003"', '"text":"004"'))
+    run = trial.run(trial.options(mode))
+    assert [score.value for score in run.scores] == [95, 100]
+    assert trial.workers == [] or trial.asked == []
+    assert [name for name, _ in trial.kit.scored[2:]] == ["DemoOCR"]
+
+
+def test_lost_sample_scores_are_written_anew(trial: Trial) -> None:
+    first = trial.run()
+    (trial.directory("DemoOCR") / "samples.jsonl").unlink()
+    assert trial.run().scores[0].value == first.scores[0].value
+    assert len(read_samples(trial.directory("DemoOCR") / "samples.jsonl")) == 20
 
 
 def test_an_interrupted_run_is_continued(trial: Trial) -> None:

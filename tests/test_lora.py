@@ -21,6 +21,7 @@ from tests.builders.checkpoint_files import (
     PARAMETERS,
     TEMPLATE,
     TENSORS,
+    TOKENIZER,
     cached,
     change,
     error_for,
@@ -225,10 +226,13 @@ def test_a_base_of_another_shape(adapter: Path, factors: dict[str, Any], said: s
     assert "--base" in message
 
 
-def test_added_tokens(adapter: Path) -> None:
+def test_added_tokens(adapter: Path, base: Path) -> None:
     grown = {f"base_model.model.{name}": (16, 4) for name in (EMBEDDINGS, "lm_head.weight")}
     write(adapter, "adapter_model.safetensors", safetensors(FACTORS | grown))
-    assert read(str(adapter)).path == adapter
+    shutil.copy(base / "tokenizer.json", adapter)
+    added = [*TOKENIZER["added_tokens"], *({"id": i, "content": f"<{i}>"} for i in range(12, 16))]
+    change(adapter / "tokenizer.json", added_tokens=added)
+    assert read(str(adapter)).warnings == ()
     del grown["base_model.model.lm_head.weight"]
     write(adapter, "adapter_model.safetensors", safetensors(FACTORS | grown))
     message = error_for(adapter)

@@ -57,20 +57,62 @@ def test_weights_equal_those_peft_saves(
     assert not same(ours, weights(base, dtype))
 
 
-@pytest.mark.parametrize("family", ["smolvlm", "idefics3"])
-def test_merge_for_both_families_with_tied_embeddings(family: Any, tmp_path: Path) -> None:
-    base = make_checkpoint(tmp_path / "base", family=family)
+def tied(directory: Path, family: Any = "smolvlm") -> Path:
+    """A base whose head is tied to its embeddings."""
+    base = make_checkpoint(directory, family=family)
     config = json.loads((base / "config.json").read_text())
     config["tie_word_embeddings"] = config["text_config"]["tie_word_embeddings"] = True
     (base / "config.json").write_text(json.dumps(config))
     stored = load_file(base / "model.safetensors")
     del stored["lm_head.weight"]
     save_file(stored, base / "model.safetensors", {"format": "pt"})
+    return base
+
+
+@pytest.mark.parametrize("family", ["smolvlm", "idefics3"])
+def test_merge_for_both_families_with_tied_embeddings(family: Any, tmp_path: Path) -> None:
+    base = tied(tmp_path / "base", family)
     adapter = train_adapter(base, tmp_path / "adapter")
     merged = merge_with_peft(base, adapter, tmp_path / "merged")
     model = load(adapter, "cpu", "bfloat16", base)
     assert model._head.weight is model._module.get_input_embeddings().weight
     assert same(weights(adapter, "bfloat16", base), weights(merged, "bfloat16"))
+
+
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_an_adapter_of_one_of_two_tied_modules_changes_only_that(
+    tmp_path: Path, target: str
+) -> None:
+    """As in training, where the adapter's part is added to the output of one module."""
+    base = tied(tmp_path / "base")
+    adapter = train_adapter(base, tmp_path / "adapter", target_modules=[target], steps=1)
+    names = {"lm_head": "lm_head.weight", "embed_tokens": "model.text_model.embed_tokens.weight"}
+    before, after = weights(base, "float32"), weights(adapter, "float32", base)
+    embeddings = before[names["embed_tokens"]]
+    other = names["embed_tokens" if target == "lm_head" else "lm_head"]
+    assert torch.equal(after[other], embeddings)
+    assert not torch.equal(after[names[target]], embeddings)
+
+
+@pytest.mark.parametrize("saved", ["modules_to_save", "save_embedding_layers"])
+def test_tokens_that_were_added_in_training(base: Path, tmp_path: Path, saved: str) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
+    rows = model.config.text_config.vocab_size + 4
+    model.resize_token_embeddings(rows)
+    modules = ["embed_tokens", "lm_head"] if saved == "modules_to_save" else None
+    adapted = get_peft_model(model, LoraConfig(target_modules=["q_proj"], modules_to_save=modules))
+    if modules is None:
+        adapted.save_pretrained(tmp_path / "adapter", save_embedding_layers=True)
+    else:
+        adapted.save_pretrained(tmp_path / "adapter")
+    ours = weights(tmp_path / "adapter", "float32", base)
+    theirs = adapted.merge_and_unload().state_dict()
+    for name in ("lm_head.weight", "model.text_model.embed_tokens.weight"):
+        assert len(ours[name]) == rows
+        assert torch.equal(ours[name], theirs[name])
 
 
 def test_the_merge_runs_in_float32(base: Path, tmp_path: Path) -> None:

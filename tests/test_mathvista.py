@@ -63,7 +63,8 @@ WORDS = chosen("B", "spring", "Summer", "fall")
         ]),
         (free("Yes", "text"), [
             ("Yes.", "Yes"), ("The answer is: yes", "yes"), ("\\text{Yes}", "Yes"),
-            ("Answer:", "Answer"), ("", ""),
+            ("Answer:", "Answer"), ("", ""), ("No: \\boxed{Yes}", "Yes"),
+            ("\\boxed{no}, or \\boxed{maybe}, or \\boxed{yes}, or no", "yes"),
         ]),
         (WORDS, [
             ("B", "B"), ("b", "B"), ("(b)", "B"), ("The answer is b.", "B"), ("option b", "B"),

@@ -1,11 +1,13 @@
 """Which samples a limit chooses, and where a run lives."""
 
 import itertools
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from evalsuite.errors import UsageError
-from evalsuite.runner.plan import choose, cut, part_of
+from evalsuite.runner.plan import choose, choose_scorable, cut, part_of
 from evalsuite.runs.layout import Limit, Shard, read_limit, read_shard
 from evalsuite.vlmevalkit.client import SampleOutline as Item
 
@@ -20,6 +22,14 @@ def test_read_a_limit() -> None:
     assert read_limit(None) is None
     assert str(read_limit("50")) == "50"
     assert str(read_limit(".25")) == "0.25"
+
+
+def test_edges_of_limits() -> None:
+    assert read_limit("1.") is None
+    assert read_limit("0.999") == Limit(share=0.999)
+    assert read_limit("0.001") == Limit(share=0.001)
+    with pytest.raises(UsageError):
+        read_limit("1.001")
 
 
 @pytest.mark.parametrize("text", ["0", "abc", "-5", "0.0", "1.5", "", "1e3", "nan"])
@@ -61,13 +71,47 @@ def test_a_fraction() -> None:
     assert len(choose(DATA, Limit(share=0.0001))) == 1
 
 
+def test_the_order_of_clusters_is_that_of_their_sha256() -> None:
+    """A run with a limit is compared with one of another version: both have the same samples.
+
+    SHA-256 of c, b and a starts with 2e, 3e and ca.
+    """
+    data = [Item(f"{name}{i}", name) for name in "abc" for i in (1, 2)]
+    assert choose(data, Limit(count=5)) == ["c1", "c2", "b1", "b2", "a1"]
+    chosen = choose(data, None)
+    shards = [part_of(data, chosen, Shard(i, 2)) for i in (1, 2)]
+    assert shards == [["a1", "a2", "c1", "c2"], ["b1", "b2"]]
+
+
+def test_samples_for_a_judge_are_left_out_after_the_choice() -> None:
+    data = [Item(f"{name}{i}", name, "open" if i == 2 else "") for name in "abc" for i in (1, 2)]
+    benchmark: Any = SimpleNamespace(scorable=lambda part: part != "open")
+    for mode, shard, asked, left_out in (
+        ("all", None, ["c1", "b1"], 2),
+        ("eval", None, ["c1", "b1"], 2),
+        ("infer", None, ["c1", "c2", "b1", "b2"], 0),
+        ("all", Shard(1, 2), ["c1"], 2),
+        ("all", Shard(2, 2), ["b1"], 2),
+    ):
+        options: Any = SimpleNamespace(
+            limit=Limit(count=4), shard=shard, config=SimpleNamespace(mode=mode)
+        )
+        found = choose_scorable(benchmark, data, options)
+        assert (found.asked, found.left_out) == (asked, left_out)
+        assert shard is None or found.whole == ["c1", "b1"]
+
+
 def test_read_a_shard() -> None:
     assert read_shard("2/8") == Shard(2, 8)
+    assert read_shard("1/1") == Shard(1, 1)
+    assert read_shard("8/8") == Shard(8, 8)
     assert read_shard(None) is None
     assert str(Shard(2, 8)) == "2/8"
 
 
-@pytest.mark.parametrize("text", ["", "3", "0/3", "4/3", "1/0", "-1/3", "1/3/5", "a/b"])
+@pytest.mark.parametrize(
+    "text", ["", "3", "0/3", "0/0", "2/1", "4/3", "1/0", "-1/3", "1/3/5", "a/b"]
+)
 def test_refused_shards(text: str) -> None:
     with pytest.raises(UsageError, match=r"--shard .*from 1/8 to 8/8"):
         read_shard(text)
@@ -91,10 +135,10 @@ def test_pieces_have_whole_clusters_in_order() -> None:
     pieces = list(cut(DATA, chosen, 12, 48))
     assert [len(piece) for piece in pieces] == [10] * 20
     assert list(itertools.chain(*pieces)) == chosen
-    large = [Item(str(i), "one") for i in range(45)] + [
-        Item("x", "other"),
-        Item("y", "third"),
-    ]
+    assert [len(piece) for piece in cut(DATA, chosen, 10, 48)] == [10] * 20
+    assert [len(piece) for piece in cut(DATA, chosen, 9, 48)] == [5] * 40
+    assert [len(piece) for piece in cut(DATA[:1], ["0"], 1, 1)] == [1]
+    large = [Item(str(i), "one") for i in range(45)] + [Item("x", "other"), Item("y", "third")]
     assert [len(p) for p in cut(large, [i.id for i in large], 10, 40)] == [10, 35, 2]
     whole = [i.id for i in large[5:]]
     assert [len(p) for p in cut(large, whole, 10, 40)] == [40, 2]

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import math
 import random
 import re
 import subprocess
@@ -23,7 +22,6 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
-from statsmodels.stats.proportion import proportion_confint
 
 from evalsuite.comparison.learning_curves import curves
 from evalsuite.errors import UsageError
@@ -31,7 +29,7 @@ from evalsuite.report import plots
 from evalsuite.report.format import visible
 from evalsuite.report.model.table import build
 from evalsuite.report.plots import intervals, memory, steps
-from evalsuite.report.plots.labels import place
+from evalsuite.report.plots.memory import place
 from evalsuite.report.plots.style import (
     COLOURS,
     DASHES,
@@ -136,55 +134,6 @@ def test_colours_stay_apart(eyes: str) -> None:
 
 def test_series_differ_in_marker_and_dashes_too() -> None:
     assert len(set(COLOURS)) == len(set(MARKERS)) == len(set(DASHES)) == SERIES
-
-
-# Intervals
-
-
-@pytest.mark.parametrize(("right", "n"), [(0, 50), (3, 50), (40, 50), (50, 50), (812, 1000)])
-def test_without_clusters_the_interval_is_wilsons(right: int, n: int) -> None:
-    value = right / n
-    error = math.sqrt(value * (1 - value) / n)
-    low, high = proportion_confint(right, n, method="wilson")
-    # With many degrees of freedom, Student's t is the normal distribution of Wilson's interval.
-    many = 10**9 if error else n
-    found = score_interval(value, error, many)
-    assert found is not None
-    if error:
-        assert found == pytest.approx((low, high), abs=1e-6)
-    else:  # t for few clusters: a little wider
-        assert found[0] <= low + 1e-12
-        assert found[1] >= high - 1e-12
-        assert found[1] - found[0] < 1.1 * (high - low)
-
-
-def test_clusters_widen_the_interval_and_it_never_leaves_the_scale() -> None:
-    narrow, wide = score_interval(0.9, 0.02, 200), score_interval(0.9, 0.06, 20)
-    assert narrow is not None
-    assert wide is not None
-    assert 0 < wide[0] < narrow[0] < 0.9 < narrow[1] < wide[1] < 1
-    assert score_interval(0.5, None, 10) is None
-    assert score_interval(0.5, 0.1, 1) is None
-    perfect = score_interval(1.0, 0.0, 100)
-    assert perfect is not None
-    assert perfect[1] == 1.0
-    assert perfect[0] == pytest.approx(100 / (100 + 1.984217**2), abs=1e-6)
-
-
-def test_intervals_cover_what_they_say() -> None:
-    """3 questions an image that are often right together, 60 images: 95 % within 1.5."""
-    chance = np.random.default_rng(7)
-    covered = 0
-    for _ in range(2000):
-        image = chance.random(60) < 0.85
-        alone = chance.random((60, 3)) < 0.85
-        values = np.where(chance.random((60, 3)) < 0.5, image[:, None], alone).astype(float)
-        flat = values.ravel().tolist()
-        error = clustered_standard_error(flat, np.repeat(np.arange(60), 3).tolist())
-        found = score_interval(float(values.mean()), error, 60)
-        assert found is not None
-        covered += found[0] <= 0.85 <= found[1]
-    assert 0.935 <= covered / 2000 <= 0.965
 
 
 # Names beside points

@@ -73,6 +73,11 @@ def test_a_file_overrides_the_benchmarks_and_flags_override_the_file(tmp_path: P
         ("margin: 1.0e-320", "margin"),
         ("power: 1", "gate.yaml: power: expected a probability from 0.01 to 0.9999"),
         ("power: 80", "gate.yaml: power: expected a probability from 0.01 to 0.9999"),
+        ("margin: '1'", "not '1'"),
+        ("cliff: '5'", "not '5'"),
+        ("cliffs: {MMStar: '5'}", "not '5'"),
+        ("alpha: '0.1'", "not '0.1'"),
+        ("power: '0.9'", "not '0.9'"),
         ("benchmarks: MMStar", "gate.yaml: benchmarks: expected a list"),
         ("benchmarks: []", "gate.yaml: benchmarks: expected a list"),
         ("benchmarks: [MMStars]", "did you mean 'MMStar'"),
@@ -103,3 +108,47 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_wrong_flags(flag: str, value: float) -> None:
     with pytest.raises(UsageError, match=f"--{flag}: expected"):
         load(None, KNOWN, **{flag: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("key", "inside", "outside"),
+    [
+        ("margin", (0.001, 100), (0.00099, 100.001)),
+        ("cliff", (0.001, 100), (0.00099, 100.001)),
+        ("alpha", (1e-9, 0.5), (0.99e-9, 0.501)),
+        ("power", (0.01, 0.9999), (0.0099, 0.99991)),
+    ],
+)
+def test_the_edges_of_values_are_allowed(
+    tmp_path: Path, key: str, inside: tuple[float, ...], outside: tuple[float, ...]
+) -> None:
+    for value in inside:
+        assert getattr(load(None, KNOWN, **{key: value}), key) == value  # type: ignore[arg-type]
+        path = write(tmp_path, f"{key}: {value:.12f}")
+        assert getattr(load(path, KNOWN), key) == value
+    for value in outside:
+        with pytest.raises(UsageError, match=f"--{key}: expected"):
+            load(None, KNOWN, **{key: value})  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=f"gate.yaml: {key}: expected"):
+            load(write(tmp_path, f"{key}: {value:.12f}"), KNOWN)
+
+
+def test_the_mean_is_one_more_test_unless_there_is_one_benchmark() -> None:
+    terms = Policy(alpha=0.1, power=0.9).terms([], KNOWN)
+    assert [terms.level(count).tests for count in (0, 1, 2, 3)] == [1, 1, 3, 4]
+    assert (terms.level(2).alpha, terms.level(2).power) == (0.1, 0.9)
+
+
+def test_the_margin_without_benchmarks_is_one_point() -> None:
+    assert Policy().terms([], KNOWN).margin == 1
+
+
+def test_a_margin_for_all_benchmarks_does_not_replace_that_of_one() -> None:
+    policy = Policy(cliff=6, cliffs={"MMStar": 7})
+    assert policy.terms(["MMStar", "OCRBench"], KNOWN).cliffs == {"MMStar": 7, "OCRBench": 6}
+
+
+def test_flags_without_a_cliff_keep_the_cliffs_of_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "cliffs: {MMStar: 7.5}\nbenchmarks: [MMStar]")
+    policy = load(path, KNOWN, margin=2)
+    assert (policy.margin, policy.cliffs, policy.benchmarks) == (2, {"MMStar": 7.5}, ("MMStar",))

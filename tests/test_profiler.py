@@ -119,11 +119,11 @@ def test_out_of_memory_is_a_row(made: Profile, tmp_path: Path) -> None:
 def test_a_load_error_is_a_row(tmp_path: Path) -> None:
     checkpoint = make_checkpoint(tmp_path)
     config = json.loads((checkpoint / "config.json").read_text())
-    config["text_config"]["num_hidden_layers"] = 3
+    config["text_config"]["hidden_act"] = "nothing"
     (checkpoint / "config.json").write_text(json.dumps(config))
     (row,) = profile(request(checkpoint, batch_sizes="1")).rows
     assert isinstance(row, MeasurementFailure)
-    assert "weights are missing" in row.reason
+    assert "nothing" in row.reason
 
 
 def test_an_adapter_is_merged_before_measuring(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from evalsuite.errors import UsageError
 from evalsuite.runs.comparable import JudgeId
+from evalsuite.runs.find import find, find_all
 from evalsuite.runs.records import SCHEMA, SampleScore, by_group, group_name
 from evalsuite.runs.storage import read_run, write_run
 from tests.builders.runs import failure, run, score
@@ -64,3 +65,27 @@ def test_a_run_is_read_as_written(tmp_path: Path) -> None:
     made = run("a", judged, failure("B"), score("C", 1.0), batch_sensitivity=None)
     write_run(tmp_path / "run.json", made)
     assert read_run(tmp_path / "run.json") == made
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"value": 50.0', '"value": 51.0'), ('"failed": 0', '"failed": 1'),
+        ('"name": "a"', '"name": "b"'), ('"digest": "', '"digest": "0'),
+        ('"schema": 2,', '"schema": 2, "note": 1,'),
+    ],
+)  # fmt: skip
+def test_an_edited_run_is_refused_by_all_readers(tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "a-00000000" / "00000000" / "run.json"
+    write_run(path, run("a", score("A", 50.0)))
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(UsageError, match="was changed after evalsuite wrote it"):
+        read_run(path)
+    with pytest.raises(UsageError, match="was changed"):
+        find([str(path)], tmp_path)
+    left_out: list[str] = []
+    with pytest.raises(UsageError, match="contains no runs"):
+        find_all(tmp_path, left_out.append)
+    assert "was changed" in left_out[0]

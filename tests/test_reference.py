@@ -54,10 +54,9 @@ def made(
     assert before
     demo = checkpoint.read("demo")
     task = ReferenceTask(
-        checkpoint=relative(demo.path),
-        processor=relative(demo.processor_path),
-        family=demo.family,
-        tile_size=demo.tile_size,
+        checkpoint=dataclasses.replace(
+            demo, path=relative(demo.path), processor_path=relative(demo.processor_path)
+        ),
         dtype="bfloat16",
         benchmarks=tuple(
             dataclasses.replace(b, data=str(relative(Path(str(b.data)))))

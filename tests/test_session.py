@@ -45,7 +45,7 @@ def test_a_broken_member_of_a_pattern_is_left_out(tmp_path: Path) -> None:
     assert "logs: the directory is empty" in empty
     assert f"{broken}: truncated" in truncated
     assert {f"not evaluated: {why}" for why in found.unread} <= set(notes)
-    assert not Evaluated([], frozenset(), found.unread).complete
+    assert not Evaluated([], frozenset(), unread=found.unread).complete
 
 
 def test_a_broken_checkpoint_that_is_named_is_an_error(tmp_path: Path) -> None:

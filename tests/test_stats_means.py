@@ -6,6 +6,7 @@ import random
 import pytest
 
 from evalsuite.stats import clustered_standard_error, mean
+from evalsuite.stats.means import mean_standard_error
 
 
 def test_one_question_per_cluster_is_the_ordinary_standard_error() -> None:
@@ -40,6 +41,20 @@ def test_order_does_not_matter() -> None:
     one = clustered_standard_error(*zip(*rows, strict=True))
     other = clustered_standard_error(*zip(*mixed, strict=True))
     assert one == pytest.approx(other, rel=1e-12)
+
+
+def test_the_error_of_a_mean_of_scores_by_hand() -> None:
+    assert mean_standard_error([0.03, 0.04]) == pytest.approx(0.05 / 2)
+    assert mean_standard_error([0.02, 0.01, 0.02]) == pytest.approx(0.03 / 3)
+    assert mean_standard_error([0.03]) == pytest.approx(0.03)
+    assert mean_standard_error([0.0, 0.0]) == 0
+    assert mean_standard_error([0.03, None]) is None
+    assert mean_standard_error([]) is None
+
+
+def test_two_clusters_have_a_standard_error() -> None:
+    # Mean 1/2; residual sums 1/2 and -1/2; sqrt(2/1 * 1/2) / 2.
+    assert clustered_standard_error([1, 0], "ab") == pytest.approx(0.5)
 
 
 def test_intervals_cover_95_percent() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from evalsuite.system import variables
 from evalsuite.system.process import Child
-from evalsuite.vlmevalkit.client import _ENVIRONMENT
+from evalsuite.vlmevalkit.client import _KIT_ENVIRONMENT
 
 CHILD = """
 import os
@@ -34,7 +34,7 @@ def test_the_scoring_process_gets_only_listed_variables(
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("https_proxy", "http://proxy")
     monkeypatch.setenv("EVALSUITE_JUDGE_KEY", "key")
-    process = Child(child, _ENVIRONMENT, inherited=variables.for_scoring())
+    process = Child(child, _KIT_ENVIRONMENT, inherited=variables.for_scoring())
     got = process.receive(timeout=30)
     process.kill()
     assert not set(CHANGE_SCORES) & set(got)

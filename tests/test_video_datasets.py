@@ -227,12 +227,15 @@ def test_concatenated_datasets(kit: Kit, root: Path) -> None:
 
 
 def test_labels_of_tempcompass(kit: Kit, root: Path) -> None:
+    def both(task: str, dim: str) -> dict[str, str]:
+        return {"task_type": task, "dim. task_type": f"{dim}. {task}"}
+
     samples = made.asked(kit, made.video_set(root, "TempCompass", EACH_SECOND))
     assert [(s.id, s.part, s.category, dict(s.labels)) for s in samples] == [
-        ("0", "TempCompass_MCQ", "speed", {"task_type": "multi-choice"}),
-        ("1", "TempCompass_MCQ", "speed", {"task_type": "caption_matching"}),
-        ("2", "TempCompass_Captioning", "speed", {"task_type": "captioning"}),
-        ("3", "TempCompass_YorN", "order", {"task_type": "yes_no"}),
+        ("0", "TempCompass_MCQ", "speed", both("multi-choice", "speed")),
+        ("1", "TempCompass_MCQ", "speed", both("caption_matching", "speed")),
+        ("2", "TempCompass_Captioning", "speed", both("captioning", "speed")),
+        ("3", "TempCompass_YorN", "order", both("yes_no", "order")),
     ]
     assert {s.cluster for s in samples} == {"videos/b"}
 
@@ -243,6 +246,17 @@ def test_labels_of_worldsense(kit: Kit, root: Path) -> None:
         ("Event Sorting", (("duration", "<1min"),)),
         ("Event Sorting", (("duration", "1-2min"),)),
     ]
+
+
+def test_a_video_of_worldsense_has_several_sounds(kit: Kit, root: Path) -> None:
+    benchmark = made.video_set(root, "WorldSense", EACH_SECOND)
+    table = root / "WorldSense.tsv"
+    first, second = ("['Music']", "['Speech', 'Music']")
+    assert table.read_text().count(first) == 2
+    table.write_text(table.read_text().replace(first, second, 1))
+    samples = made.asked(kit, benchmark)
+    sounds = [[value for name, value in s.labels if name == "audio_class"] for s in samples]
+    assert sounds == [["Speech", "Music"], ["Music"]]
 
 
 def test_clips_of_one_video_are_distinguished(kit: Kit, root: Path) -> None:

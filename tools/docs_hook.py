@@ -81,8 +81,8 @@ def run_options() -> str:
         for option in OPTIONS.values():
             if option.panel == panel:
                 default = "" if option.default in (None, (), False) else f"`{option.default}`"
-                kind = f"`{option.option.metavar}`" if option.option.metavar else ""
-                rows.append([f"`{option.name}`", kind, _plain(option.option.help), default])
+                kind = f"`{option.metavar}`" if option.metavar else ""
+                rows.append([f"`{option.name}`", kind, _plain(option.help), default])
         lines += _table(["option", "value", "meaning", "default"], rows)
     return "\n".join(lines)
 

@@ -35,21 +35,36 @@ from cosmic_ray.plugins import get_operator, operator_names
 ROOT = Path(__file__).parents[1]
 SAME = ("Eq_Is", "NotEq_IsNot", "Is_Eq", "IsNot_NotEq")
 """Comparisons with equal results for None, short texts and small numbers."""
-PRELOADED = ("pytest", "hypothesis", "scipy.stats", "statsmodels.api", "pydantic", "transformers")
+PRELOADED = (
+    "pytest",
+    "hypothesis",
+    "scipy.stats",
+    "statsmodels.api",
+    "pydantic",
+    "torch",
+    "transformers",
+)
 Mutant = tuple[Any, Path, str]
 """A room, a module of it and its new code."""
 MEMORY = 16 * 2**30
 
 
 def without_annotations(code: str) -> str:
-    """The syntax tree of `code` without annotations and class decorators."""
-    tree = ast.parse(code)
+    """The syntax tree of `code` without annotations and class decorators; empty if invalid."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return ""
     for node in ast.walk(tree):
         for name in ("annotation", "returns"):
             if hasattr(node, name):
                 setattr(node, name, None)
         if isinstance(node, ast.ClassDef):
             node.decorator_list = []
+        if isinstance(node, ast.arguments):  # Cosmic Ray takes the * between them for an operator.
+            node.args, node.posonlyargs = [*node.posonlyargs, *node.args, *node.kwonlyargs], []
+            node.defaults = [one for one in [*node.defaults, *node.kw_defaults] if one]
+            node.kwonlyargs, node.kw_defaults = [], []
     return ast.dump(tree)
 
 
@@ -69,7 +84,7 @@ def mutants(rooms: list[Any], rng: random.Random, *, every: bool) -> Iterator[Mu
         original, changes = path.read_text(), places[number, path, place]
         for operator, occurrence in rng.sample(changes, len(changes)):
             code = mutate_code(original, operator, occurrence)
-            if code and without_annotations(code) != without_annotations(original):
+            if code and without_annotations(code) not in ("", without_annotations(original)):
                 yield rooms[number], path, code
                 if not every:
                     break
@@ -148,7 +163,7 @@ def main() -> None:
         for path, code in [(path, code) for of, path, code in chosen if of is room]:
             lines = changed(path, code)
             added = " ".join(line[1:].strip() for line in lines if line[0] == "+")
-            name = f"{path.relative_to(ROOT)}: {added}"
+            name = f"{path.relative_to(ROOT)}: {added or lines[0]}"
             if name not in settings["equivalent"]:
                 noticed[room["name"]].append(exit_code(room, path, code, seconds, log) != 0)
                 if not noticed[room["name"]][-1]:

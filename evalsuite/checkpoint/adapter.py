@@ -1,6 +1,6 @@
 """LoRA adapters saved by PEFT: their base, and whether the two fit.
 
-Only the config and the header of the weights are read. `evalsuite.smolvlm.lora_merge` merges it.
+Only the config and the header of the weights are read. `evalsuite.smolvlm.model` merges it.
 """
 
 from __future__ import annotations

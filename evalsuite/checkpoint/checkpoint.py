@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalsuite.checkpoint.adapter import Adapter, check_fit, is_adapter, read_adapter
+from evalsuite.checkpoint.adapter import (
+    Adapter,
+    check_fit,
+    embedding_rows,
+    is_adapter,
+    read_adapter,
+)
 from evalsuite.checkpoint.checks import Parts, find_warnings, require_consistent
 from evalsuite.checkpoint.json_files import read_json_object
 from evalsuite.checkpoint.locate import STEP, Place, locate, safe_name
@@ -129,6 +135,7 @@ def _read(
         weights=weights,
         generation=read_json_object(generation) if generation.exists() else None,
         processor=read_processor(images, words),
+        adapter_rows=0 if adapter is None else embedding_rows(adapter.shapes) or 0,
     )
     require_consistent(parts)
     if adapter is not None:

@@ -43,6 +43,8 @@ class Parts:
     generation: Mapping[str, Any] | None
     """generation_config.json, if there is one."""
     processor: Processor
+    adapter_rows: int
+    """Token embeddings that an adapter brings; 0 if it brings none."""
 
 
 def require_consistent(parts: Parts) -> None:
@@ -121,7 +123,7 @@ def _end_of_answer(parts: Parts) -> Iterator[str]:
 
 
 def _embeddings(parts: Parts) -> Iterator[str]:
-    rows = stated_sizes(parts.config)[0]["vocab_size"]
+    rows = max(stated_sizes(parts.config)[0]["vocab_size"], parts.adapter_rows)
     size = parts.processor.tokenizer_size
     counts = f"the tokenizer has {size:,} tokens and the model {rows:,} embeddings"
     if size > rows:

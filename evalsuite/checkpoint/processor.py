@@ -30,6 +30,10 @@ _WORD_FILES = (
 )
 PROCESSOR_FILES = (*IMAGE_FILES, "video_preprocessor_config.json", *_WORD_FILES)
 """All files a processor may be loaded from: each of them can change a prompt."""
+_PIXEL_SETTINGS = (
+    *("size", "max_image_size", "do_image_splitting", "do_resize", "resample", "do_rescale"),
+    *("rescale_factor", "do_normalize", "image_mean", "image_std", "do_convert_rgb", "do_pad"),
+)
 _DEFAULT_IMAGE_SEQ_LEN = 169  # the default of transformers
 END_OF_UTTERANCE = "<end_of_utterance>"
 START = "<|im_start|>"
@@ -163,7 +167,9 @@ def _two_image_settings(directory: Path) -> Iterator[str]:
     nested = read_optional_object(directory / "processor_config.json").get("image_processor")
     older = read_optional_object(directory / "preprocessor_config.json")
     if isinstance(nested, dict) and (
-        keys := sorted(k for k in nested.keys() & older.keys() if nested[k] != older[k])
+        keys := [
+            key for key in _PIXEL_SETTINGS if nested.get(key) != older.get(key, nested.get(key))
+        ]
     ):
         yield (
             f"preprocessor_config.json and processor_config.json differ in {', '.join(keys)}: the "

@@ -33,9 +33,9 @@ def fetch(
 
     from evalsuite.benchmarks.catalogue import load
     from evalsuite.benchmarks.data.fetch import missing
-    from evalsuite.report.format import counted
     from evalsuite.report.tables.data import downloads
     from evalsuite.report.writers.terminal import print_grid
+    from evalsuite.system.text import counted
 
     console = Console(stderr=True)
     known = load(benchmarks_file)

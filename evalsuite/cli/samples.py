@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from evalsuite.errors import IncompleteError, UsageError, nearest
-from evalsuite.report.format import counted, cut, sentence, visible
+from evalsuite.report.format import cut, sentence, visible
 from evalsuite.report.model.join_samples import (
     KINDS,
     Row,
@@ -28,6 +28,7 @@ from evalsuite.report.writers.terminal import broken
 from evalsuite.runs.find import find_one
 from evalsuite.runs.records import Failure, FoundRun, SampleScore
 from evalsuite.runs.storage import read_samples
+from evalsuite.system.text import counted
 
 _LENGTH = 300
 """Most characters of a text, unless a single sample is shown."""

@@ -204,29 +204,35 @@ def alike(runs: Sequence[FoundRun], left_out: list[LeftOut]) -> list[FoundRun]:
     Of equally large subsets: complete runs before limited ones, then the first.
     """
     settings = [_run_settings(found) for found in runs]
-    usual = max(settings, key=lambda each: (settings.count(each), each["limit"] is None))
-    kept = _keep(runs, left_out, lambda found: _unusual(_run_settings(found), usual))
+    usual = max(settings, key=lambda each: (settings.count(each), each["limit"] == "none"))
+
+    def unusual(found: FoundRun) -> str:
+        mine = _run_settings(found).items()
+        other = [
+            f"{key} {value}, the others {usual[key]}" for key, value in mine if value != usual[key]
+        ]
+        return "; ".join(other)
+
+    kept = _keep(runs, left_out, unusual)
     names = dict.fromkeys(score.benchmark for found in kept for score in found.run.scores)
     common = {name: _commonest(name, kept) for name in names}
-    return _keep(kept, left_out, lambda found: _unlike(found.run, common))
+
+    def unlike(found: FoundRun) -> str:
+        for score in found.run.scores:
+            if others := differing([score.conditions, common[score.benchmark]]):
+                return f"{score.benchmark}: {'; '.join(map(_otherwise, others))}"
+        return ""
+
+    return _keep(kept, left_out, unlike)
 
 
-def _run_settings(found: FoundRun) -> dict[str, object]:
+def _run_settings(found: FoundRun) -> dict[str, str]:
     settings = found.run.settings
     return {
-        "limit": found.run.limit,
-        "prompts": settings.get("prompts", False),
-        "blind": settings.get("blind", False),
+        "limit": found.run.limit or "none",
+        "prompts": str(settings.get("prompts", False)),
+        "blind": str(settings.get("blind", False)),
     }
-
-
-def _unusual(settings: Mapping[str, object], usual: Mapping[str, object]) -> str:
-    """Describe how `settings` differ, as ``limit 50, the others none``."""
-    return "; ".join(
-        f"{key} {_said(value)}, the others {_said(usual[key])}"
-        for key, value in settings.items()
-        if value != usual[key]
-    )
 
 
 def _commonest(name: str, runs: Sequence[FoundRun]) -> Conditions:
@@ -235,24 +241,12 @@ def _commonest(name: str, runs: Sequence[FoundRun]) -> Conditions:
     return max(known, key=lambda one: sum(not differing([one, other]) for other in known))
 
 
-def _unlike(run: Run, usual: Mapping[str, Conditions]) -> str:
-    """Describe the first score of `run` whose conditions are not the `usual`; empty if none."""
-    for score in run.scores:
-        if found := differing([score.conditions, usual[score.benchmark]]):
-            return f"{score.benchmark}: {'; '.join(map(_otherwise, found))}"
-    return ""
-
-
 def _otherwise(found: Differing) -> str:
     """Describe a difference, as ``frames 8, the others 1fps``."""
     if found.name == DEFINITION:
         return "another definition in the benchmarks file"
     ours, usual = found.values
     return f"{found.name} {ours}, the others {usual}"
-
-
-def _said(value: object) -> str:
-    return "none" if value is None else str(value)
 
 
 def _one_a_step(runs: Sequence[FoundRun], left_out: list[LeftOut]) -> list[FoundRun]:

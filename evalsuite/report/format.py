@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from evalsuite.runs.records import BatchSensitivity, Score
+from evalsuite.system.text import counted as counted
 
 ABSENT = "–"
 """Text of a missing value."""
@@ -126,11 +127,6 @@ def day(moment: str | None) -> str:
 def listed(names: Sequence[str]) -> str:
     """Join names with commas."""
     return ", ".join(names)
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def batch_sensitivity(noise: BatchSensitivity) -> str:

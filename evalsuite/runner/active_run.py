@@ -10,13 +10,14 @@ from evalsuite.runner import batch_sensitivity
 from evalsuite.runner.events import BenchmarkPlan
 from evalsuite.runner.job import Done, Job, Piece, Predicting, Reruns
 from evalsuite.runner.kit_requests import SampleSource
-from evalsuite.runner.plan import choose_scorable, cut, in_data_order
+from evalsuite.runner.plan import choose_scorable, cut
 from evalsuite.runner.prompting import PromptBuilder
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runner.run_record import Assignment, RunRecord, header
 from evalsuite.runs.journal import Journal, answered
 from evalsuite.runs.layout import RERUN
 from evalsuite.runs.records import Failure, Outcome
+from evalsuite.system.text import counted
 from evalsuite.vlmevalkit.client import KitError
 
 PIECE_SIZE = {"image": 64, "video": 16}
@@ -123,7 +124,7 @@ class ActiveRun:
             return Failure(
                 benchmark=benchmark.name,
                 stage="score",
-                message=f"only a judge can score the {choice.left_out} samples chosen",
+                message=f"only a judge can score the {counted(choice.left_out, 'sample')} chosen",
                 remedy="name one with --judge, or raise --limit",
             )
         place = self.where.journal(benchmark.name), header(benchmark, conditions), self.where.part
@@ -135,6 +136,7 @@ class ActiveRun:
             if reruns.journal is not None:
                 reruns.journal.forget(chosen)
         missing = {id_ for id_ in chosen if not answered(journal.predictions, id_)}
+        mine = set(chosen)
         size = self._piece_size(benchmark, len(missing))
         most = MAX_PIECES * PIECE_SIZE[benchmark.modality]
         pieces = [
@@ -146,7 +148,7 @@ class ActiveRun:
             benchmark=benchmark,
             conditions=conditions,
             choice=choice,
-            order=in_data_order(outline, chosen),
+            order=[one.id for one in outline if one.id in mine],
             journal=journal,
             reruns=reruns,
             phase=Predicting(deque(pieces), coming=len(missing), done=len(chosen) - len(missing)),

@@ -47,7 +47,9 @@ class RunConfig:
     name: str | None = _checkpoint(None, "Display name of the checkpoint.", "NAME")
     base: str | None = _checkpoint(None, "Base model of a LoRA adapter.", "PATH|HUB_ID")
     processor: str | None = _checkpoint(
-        None, "Read processor files missing in the checkpoint from here.", "PATH|HUB_ID"
+        None,
+        "Read image settings from here; also the tokenizer if the checkpoint has none.",
+        "PATH|HUB_ID",
     )
 
     suite: str | None = _benchmarks(
@@ -112,6 +114,10 @@ class RunConfig:
         "disables].",
         "N",
         minimum=0,
+    )
+
+    max_failed: str = _inference(
+        "1%", "Exit with code 4 if more samples of a benchmark failed than this.", "PERCENT"
     )
 
     judge: str = _judge(

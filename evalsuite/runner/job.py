@@ -13,6 +13,7 @@ from evalsuite.runs.journal import Journal
 from evalsuite.runs.records import Failure, Prediction, SampleScore, Score
 from evalsuite.sample import Sample
 from evalsuite.smolvlm.requests import Answer, add_seconds
+from evalsuite.system.text import counted
 from evalsuite.vlmevalkit.client import BrokenSample
 
 MAX_FRAMES = 64
@@ -198,7 +199,7 @@ def unpredicted(job: Job, missing: int) -> Failure:
     return Failure(
         benchmark=job.name,
         stage="predict",
-        message=f"{missing} of {len(job.choice.asked)} samples have no prediction",
+        message=f"no prediction for {missing} of {counted(len(job.choice.asked), 'sample')}",
         remedy="run with --mode all or infer first, and every --shard there is",
     )
 

@@ -90,9 +90,3 @@ def cut(
 def _shuffled(clusters: Iterable[str]) -> list[str]:
     """Names in a fixed order that is independent of the data's order."""
     return sorted(clusters, key=lambda name: hashlib.sha256(name.encode()).digest())
-
-
-def in_data_order(samples: Iterable[SampleOutline], chosen: Iterable[str]) -> list[str]:
-    """The `chosen` ids in the order of the data."""
-    wanted = set(chosen)
-    return [sample.id for sample in samples if sample.id in wanted]

@@ -22,6 +22,7 @@ from evalsuite.smolvlm.profiler import (
     measure,
     measurement_to_plain,
 )
+from evalsuite.smolvlm.requests import EngineSettings
 from evalsuite.system.devices import resolve
 from evalsuite.system.environment import versions
 from evalsuite.system.packages import require_run
@@ -74,19 +75,21 @@ def profile(config: ProfileConfig, say: Callable[[str], None] = lambda _: None) 
     """
     require_run()
     batch_sizes = _batch_sizes(config.batch_sizes)
-    width, height = _image_size(config.image_size)
+    size = _image_size(config.image_size)
     device, dtype = resolve(config.run.device, config.run.dtype)
     found = checkpoints.read(*config.run.ckpt, processor=config.run.processor, base=config.run.base)
     with tempfile.NamedTemporaryFile(prefix="evalsuite-profile-", suffix=".log") as log:
-        task = ProfileTask(
-            directory=found.path,
+        settings = EngineSettings(
+            device=device,
+            dtype=dtype,
             base=found.base_path,
             processor=found.processor_path,
             tokenizer=found.tokenizer_path,
-            device=device,
-            dtype=dtype,
-            width=width,
-            height=height,
+        )
+        task = ProfileTask(
+            directory=found.path,
+            settings=settings,
+            image_size=size,
             new_tokens=config.new_tokens,
             seconds=config.seconds,
             log=Path(log.name),
@@ -99,7 +102,8 @@ def profile(config: ProfileConfig, say: Callable[[str], None] = lambda _: None) 
         rows = []
         for batch_size in batch_sizes:
             say(f"measuring batches of {batch_size}")
-            row = measure(dataclasses.replace(task, batch_size=batch_size))
+            batched = dataclasses.replace(settings, batch_size=batch_size)
+            row = measure(dataclasses.replace(task, settings=batched))
             assert not isinstance(row, DeviceRates)
             rows.append(row)
     return Profile(
@@ -109,7 +113,7 @@ def profile(config: ProfileConfig, say: Callable[[str], None] = lambda _: None) 
         device=device,
         dtype=dtype,
         rates=rates,
-        image_size=(width, height),
+        image_size=size,
         new_tokens=config.new_tokens,
         environment=versions(),
         rows=tuple(rows),

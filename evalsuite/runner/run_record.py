@@ -8,14 +8,16 @@ from typing import Any
 
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.checkpoint.checkpoint import Checkpoint
+from evalsuite.errors import UsageError
 from evalsuite.runner import batch_sensitivity
 from evalsuite.runner import batch_sensitivity as noises
 from evalsuite.runner.events import BenchmarkPlan
 from evalsuite.runner.resolved import ResolvedConfig
 from evalsuite.runs.comparable import Conditions, differences
+from evalsuite.runs.journal import peek
 from evalsuite.runs.layout import RunPaths
 from evalsuite.runs.records import BatchSensitivity, CheckpointRecord, Outcome, Run, Score, now
-from evalsuite.runs.storage import read_run, write_run
+from evalsuite.runs.storage import read_run, read_samples, write_run
 from evalsuite.system.environment import PACKAGES, VERSION, versions
 
 
@@ -54,7 +56,8 @@ def look(
     standing, todo, reopened = [], [], set()
     for benchmark in benchmarks:
         score = scores.get(benchmark.name)
-        if score is None or not _is_current(score, conditions[benchmark.name]):
+        asked = conditions[benchmark.name]
+        if score is None or not _is_current(score, asked) or _changed(where, benchmark, asked):
             todo.append(benchmark)
         elif score.rerun_samples is None or score.rerun_samples < shares[benchmark.name]:
             todo.append(benchmark)
@@ -74,6 +77,20 @@ def header(benchmark: Benchmark, conditions: Conditions) -> dict[str, Any]:
         "frames": conditions.frames,
         "max_new_tokens": conditions.max_new_tokens,
     }
+
+
+def _changed(where: RunPaths, benchmark: Benchmark, conditions: Conditions) -> bool:
+    """Whether the journal has other predictions than those that were scored."""
+    try:
+        rows = read_samples(where.samples(benchmark.name))
+    except UsageError:  # missing or damaged: scoring writes it again
+        return True
+    known = peek(where.journal(benchmark.name), header(benchmark, conditions))
+    return any(
+        (known[row.id].text, known[row.id].ended) != (row.prediction, row.ended)
+        for row in rows
+        if row.id in known
+    )
 
 
 def _is_current(score: Score, conditions: Conditions) -> bool:

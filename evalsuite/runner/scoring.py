@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from evalsuite.runs.records import (
 from evalsuite.sample import Sample
 from evalsuite.stats import clustered_standard_error, mean
 from evalsuite.system.environment import installed
-from evalsuite.system.text import first_few
+from evalsuite.system.text import counted, first_few
 from evalsuite.vlmevalkit.client import BenchmarkScore, Kit, SampleValue
 
 
@@ -61,6 +62,7 @@ def make_score(
     values = [row.value for row in counting]
     clusters = [row.cluster for row in counting]
     stderr = clustered_standard_error(values, clusters)
+    thinking = [row.prediction for row in counting if _TAGS.search(row.prediction)]
     failed = [(row.id, row.error or "no reason given") for row in counting if row.ended == "error"]
     return Score(
         benchmark=benchmark.name,
@@ -69,7 +71,7 @@ def make_score(
         stderr=None if stderr is None else 100 * stderr,
         n=len(counting),
         clusters=len(set(clusters)),
-        counts=_counts(counting, unscored),
+        counts=_counts(counting, unscored, len(thinking)),
         conditions=replace(conditions, judge_reported=scored.judge_reported),
         cost=cost,
         partial=not all(map(benchmark.scorable, benchmark.judged_parts)),
@@ -83,6 +85,7 @@ def make_score(
         macro_average=scored.macro_average,
         extra=scored.extra,
         failure_reasons=tuple(why_failed(failed)),
+        thinking_example=" ".join(thinking[0].split())[:_EXAMPLE] if thinking else "",
         rerun_samples=None,
     )
 
@@ -122,13 +125,19 @@ def cost_of(made: PredictionCost, before: Score | None, score_seconds: float) ->
     return replace(cost, seconds={**cost.seconds, **scoring})
 
 
-def _counts(rows: Sequence[SampleScore], unscored: int) -> Counts:
+_TAGS = re.compile(r"</?(think|thinking|thought|reasoning|answer)>|\[/?THINK\]", re.I)
+_EXAMPLE = 80
+"""Characters of the example."""
+
+
+def _counts(rows: Sequence[SampleScore], unscored: int, thinking: int) -> Counts:
     answers = [row for row in rows if row.ended != "error"]
     return Counts(
         failed=len(rows) - len(answers),
         empty=sum(not row.prediction.strip() for row in answers),
         truncated=sum(row.ended == "length" for row in rows),
         unparsed=sum(bool(row.prediction.strip()) and not row.parsed for row in answers),
+        thinking=thinking,
         unscored=unscored,
     )
 
@@ -142,7 +151,7 @@ def without_answer(job: Job) -> Failure | None:
     return Failure(
         benchmark=job.name,
         stage="predict",
-        message=f"all {len(found)} samples failed: {reason}",
+        message=f"each of {counted(len(found), 'sample')} failed: {reason}",
         remedy="fix it and run again",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from evalsuite.system.hashing import cache_directory
 from evalsuite.system.locks import other_rank
 from evalsuite.system.packages import require_run
 from evalsuite.system.scratch import scratch_directory
+from evalsuite.system.text import counted
 from evalsuite.vlmevalkit.client import Kit
 from evalsuite.vlmevalkit.judge import read_settings
 
@@ -46,6 +48,8 @@ class Evaluated:
     found: list[FoundRun]
     benchmarks: frozenset[str]
     """Names of the requested benchmarks. A run may also have outcomes of others."""
+    max_failed: float = 1
+    """Percentage of failed samples up to which a score is accepted."""
     unread: tuple[str, ...] = ()
     """Why directories that match a pattern are not evaluated."""
 
@@ -56,9 +60,20 @@ class Evaluated:
 
     @property
     def complete(self) -> bool:
-        """Whether every requested benchmark of every checkpoint has a score."""
-        failures = (f for r in self.runs for f in r.failures)
-        return not self.unread and not any(f.benchmark in self.benchmarks for f in failures)
+        """Whether all requested scores exist and rest on few failed samples."""
+        failures = (f.benchmark for run in self.runs for f in run.failures)
+        return not self.unread and not self.doubtful and self.benchmarks.isdisjoint(failures)
+
+    @property
+    def doubtful(self) -> list[tuple[Run, Score]]:
+        """The requested scores with more failed samples than accepted, and their runs."""
+        return [
+            (run, score)
+            for run in self.runs
+            for score in run.scores
+            if score.benchmark in self.benchmarks
+            and 100 * score.counts.failed > self.max_failed * score.n
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +100,35 @@ def run_all(config: RunConfig, emit: OnEvent) -> Evaluated:
     All inputs are checked before anything is written. Raises `UsageError` for wrong options,
     `IncompleteError` for missing data, and the errors of `evaluate_all`.
     """
+    max_failed = read_max_failed(config.max_failed)
     prepared = prepare(config, emit)
     runs = evaluate_prepared(prepared, emit)
     places = [] if config.dry_run else map(prepared.paths, prepared.checkpoints)
     found = [FoundRun(at.run_json, run) for at, run in zip(places, runs, strict=True)]
+    names = frozenset(benchmark.name for benchmark in prepared.benchmarks)
     for why in prepared.unread:  # again, below the other checkpoints' progress
         emit(Note(f"not evaluated: {why}"))
-    return Evaluated(found, frozenset(b.name for b in prepared.benchmarks), prepared.unread)
+    evaluated = Evaluated(found, names, max_failed, prepared.unread)
+    for run, score in evaluated.doubtful:
+        emit(Note(_why_doubtful(run, score, config.max_failed)))
+    return evaluated
+
+
+def read_max_failed(text: str) -> float:
+    """Parse ``--max-failed``: ``1%`` or ``0.5``, a percentage. Raises `UsageError`."""
+    if re.fullmatch(r"\d{1,3}(\.\d+)?%?", text) and (share := float(text.rstrip("%"))) <= 100:
+        return share
+    raise UsageError(f"--max-failed {text}: expected a percentage from 0 to 100, like 1%")
+
+
+def _why_doubtful(run: Run, score: Score, limit: str) -> str:
+    failed, share = score.counts.failed, 100 * score.counts.failed / score.n
+    samples = f"{failed} of {counted(score.n, 'sample')}"
+    return (
+        f"{run.checkpoint.name}: {score.benchmark}: {samples} failed and counted as wrong: "
+        f"{share:.2g}%, more than --max-failed {limit.rstrip('%')}% "
+        f"({score.failure_reasons[0]}); fix it and run again"
+    )
 
 
 def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
@@ -114,7 +151,9 @@ def prepare(config: RunConfig, emit: OnEvent) -> Prepared:
     check_data_dir(config.data_dir)
     chosen = _overridden(named or _default(known, config), config)
     cache.limit_bytes()  # raises if the limit is not a size
-    if not config.dry_run:
+    stored = [run_paths(config.output_dir, c, options.settings, options.limit) for c in read]
+    if not config.dry_run and not all(place.run_json.exists() for place in stored):
+        # Finished runs can be on a read-only disk.
         _check_writable(config.output_dir, "--output-dir", "choose another")
     elif any(place.is_file() for place in (config.output_dir, *config.output_dir.parents)):
         raise UsageError(
@@ -170,7 +209,9 @@ def _resolve(config: RunConfig, emit: OnEvent) -> ResolvedConfig:
         resampling=devices.resampling(),
         limit=read_limit(config.limit),
         shard=shard,
-        batch_size=_batch_size(config.batch_size),
+        batch_size=devices.read_count(
+            "--batch-size", config.batch_size, "a number of samples like 16"
+        ),
         threads=threads,
     )
 
@@ -203,7 +244,7 @@ def _check_prompts(checkpoint: Checkpoint, prompts: str) -> None:
                 "Idefics3-8B-Llama3 with another class, which is not supported)"
             )
         return
-    from evalsuite.smolvlm import chat_template  # slow; only --prompts native needs it
+    from evalsuite.smolvlm import chat_template  # only --prompts native needs it
 
     chat_template.check(checkpoint.chat_template, str(checkpoint.processor_path))
 
@@ -220,14 +261,6 @@ def _judged(benchmark: Benchmark, judge: JudgeId | None) -> Benchmark:
     if judge is None or benchmark.metric not in JUDGED_METRICS:
         return benchmark
     return dataclasses.replace(benchmark, judge=judge)
-
-
-def _batch_size(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise UsageError(f"--batch-size {text}: expected auto or a number of samples like 16")
 
 
 def _default(known: Catalogue, config: RunConfig) -> list[Benchmark]:

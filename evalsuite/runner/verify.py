@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +103,13 @@ def verify(config: RunConfig, emit: OnEvent) -> Verification:
     with scratch_directory() as root:
         prepared = prepare(dataclasses.replace(config, output_dir=root / "results"), emit)
         (checkpoint,) = prepared.checkpoints
-        watch = _Stopwatch(emit)
+        times: list[float] = []
+
+        def watch(event: Event) -> None:
+            if isinstance(event, RunPlanned | SamplesPredicted):
+                times.append(time.monotonic())
+            emit(event)
+
         (run,) = evaluate_prepared(prepared, watch, media=root / "media")
         if run.failures:
             failed = "; ".join(f"{f.benchmark}: {f.message}" for f in run.failures)
@@ -121,7 +127,7 @@ def verify(config: RunConfig, emit: OnEvent) -> Verification:
         device=prepared.options.device,
         dtype=prepared.options.dtype,
         benchmarks=compared,
-        seconds=watch.seconds,
+        seconds=times[-1] - times[0],
         their_seconds=sum(reference.seconds for reference in theirs.values()),
     )
 
@@ -130,20 +136,17 @@ def _run_reference(
     prepared: Prepared, ours: dict[str, list[SampleScore]], work: Path
 ) -> Iterator[ReferenceResult]:
     (checkpoint,) = prepared.checkpoints
-    processor = checkpoint.processor_path
-    if processor != checkpoint.tokenizer_path:  # VLMEvalKit reads all files from one directory
-        processor = work / "processor"
+    if checkpoint.processor_path != checkpoint.tokenizer_path:
+        # VLMEvalKit reads all files from one directory.
+        processor = work.with_name("processor")
         processor.mkdir(parents=True)
         files = read_processor(checkpoint.processor_path, checkpoint.tokenizer_path).files
         for name, path in {path.name: path for path in reversed(files)}.items():
             (processor / name).symlink_to(path.absolute())
+        checkpoint = dataclasses.replace(checkpoint, processor_path=processor)
     return run_reference(
         ReferenceTask(
-            checkpoint=checkpoint.path,
-            base=checkpoint.base_path,
-            processor=processor,
-            family=checkpoint.family,
-            tile_size=checkpoint.tile_size,
+            checkpoint=checkpoint,
             device=prepared.options.device,
             dtype=prepared.options.dtype,
             benchmarks=tuple(prepared.benchmarks),
@@ -164,17 +167,14 @@ def _compare(
     ids = [row.id for row in answered]
     # That VLMEvalKit cannot score its predictions (MathVista without a judge) does not matter.
     ended = theirs.error if theirs.error and not theirs.error.startswith("evaluate:") else None
-    scores = (
-        []
-        if not ids
-        else [
-            kit.score(benchmark, ids, predictions, root / "evidence").score
-            for predictions in (
-                {row.id: _prediction(row.id, row.prediction) for row in answered},
-                {id_: _prediction(id_, theirs.predictions[id_]) for id_ in ids},
-            )
-        ]
-    )
+
+    def score(texts: Mapping[str, str]) -> float | None:
+        made = {
+            id_: Prediction(id=id_, prompt_digest="", text=text, tokens=0, ended="stop")
+            for id_, text in texts.items()
+        }
+        return kit.score(benchmark, ids, made, root / "evidence").score if made else None
+
     return BenchmarkAgreement(
         benchmark=benchmark.name,
         n=len(ids),
@@ -183,32 +183,7 @@ def _compare(
             for row in answered
             if row.prediction != theirs.predictions[row.id]
         ),
-        score=scores[0] if scores else None,
-        their_score=scores[1] if scores else None,
+        score=score({row.id: row.prediction for row in answered}),
+        their_score=score({id_: theirs.predictions[id_] for id_ in ids}),
         stopped=ended,
     )
-
-
-def _prediction(id_: str, text: str) -> Prediction:
-    return Prediction(id=id_, prompt_digest="", text=text, tokens=0, ended="stop")
-
-
-class _Stopwatch:
-    """Passes events on, and measures the time from the first sample to the last prediction."""
-
-    def __init__(self, emit: OnEvent) -> None:
-        self._emit = emit
-        self._began = self._last = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """From the first sample to the last prediction."""
-        return self._last - self._began
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case RunPlanned():
-                self._began = time.monotonic()
-            case SamplesPredicted():
-                self._last = time.monotonic()
-        self._emit(event)

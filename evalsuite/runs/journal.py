@@ -203,7 +203,7 @@ def read_predictions(path: Path) -> dict[str, Prediction]:
         raw = read_bytes(path)
     except OSError as error:
         raise _unreadable(path, error) from None
-    return _parsed(raw[: raw.rfind(b"\n") + 1], path)
+    return _parsed(raw.rpartition(b"\n")[0], path)
 
 
 def _parsed(whole_lines: bytes, path: Path) -> dict[str, Prediction]:

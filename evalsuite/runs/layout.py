@@ -30,14 +30,14 @@ class Limit:
     """A number of samples per benchmark, or a share of them."""
 
     count: int | None = None
-    share: float | None = None
+    share: float = 0.0
 
     def __str__(self) -> str:
         return str(self.count) if self.count is not None else f"{self.share:g}"
 
     def of(self, total: int) -> int:
         """The number of samples out of `total`: at least one, at most all."""
-        wanted = self.count if self.count is not None else round((self.share or 0) * total)
+        wanted = self.count if self.count is not None else round(self.share * total)
         return min(total, max(1, wanted))
 
 
@@ -45,7 +45,7 @@ def read_limit(text: str | None) -> Limit | None:
     """Parse ``--limit``: ``50`` samples, ``0.1`` of them, ``1.0`` for all. Raises `UsageError`."""
     if text is None:
         return None
-    if re.fullmatch(r"\d+", text) and int(text) > 0:
+    if re.fullmatch(r"\d+", text) and int(text):
         return Limit(count=int(text))
     if re.fullmatch(r"\d*\.\d+|1\.", text) and 0 < float(text) <= 1:
         return None if float(text) == 1 else Limit(share=float(text))

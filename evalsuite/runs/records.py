@@ -107,6 +107,8 @@ class Counts:
     """With a prediction cut at the token limit."""
     unparsed: int = 0
     """With a prediction in which the rule found no answer."""
+    thinking: int = 0
+    """With a prediction that holds tags of a reasoning model, such as ``</think>``."""
     unscored: int = 0
     """Left out of the score, because only a judge can score them."""
 
@@ -165,6 +167,8 @@ class Score:
     """Further numbers from VLMEvalKit, by its names and on its scales: MLVU's G-Avg."""
     failure_reasons: tuple[str, ...] = ()
     """Why samples failed, the most frequent reason first, with sample ids: at most six lines."""
+    thinking_example: str = ""
+    """The start of one of the predictions that `Counts.thinking` counts."""
     rerun_samples: int | None = 0
     """Samples repeated at batch size 1, answered or not: see `BatchSensitivity`. None while
     answers are missing."""

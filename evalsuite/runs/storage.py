@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -30,11 +31,17 @@ _ENDINGS = get_args(Ended)
 
 def write_run(path: Path, run: Run) -> None:
     """Write `run` to `path` atomically. Raises `DiskError`."""
-    write_atomically(path, to_json_text(run_to_plain(run)))
+    write_atomically(path, run_to_text(run))
+
+
+def run_to_text(run: Run) -> str:
+    """Convert `run` to the content of run.json, with a digest of it."""
+    plain = run_to_plain(run)
+    return to_json_text({**plain, "digest": _digest(plain)})
 
 
 def read_run(path: Path) -> Run:
-    """Read a run.json; raises `UsageError` if it is not one, or is of another schema."""
+    """Read a run.json; raises `UsageError` if it is not one, of another schema, or edited."""
     # Imported here, because commands that read no run do not need it.
     from pydantic import ValidationError
 
@@ -51,6 +58,11 @@ def read_run(path: Path) -> Run:
             f"{path}: schema {plain['schema']} is not supported (this evalsuite reads schema "
             f"{SCHEMA}); delete the file and run again"
         )
+    if plain.pop("digest", None) != _digest(plain):
+        raise UsageError(
+            f"{path}: was changed after evalsuite wrote it; restore it, or delete the file and run "
+            "again (predictions are kept)"
+        )
     outcomes = plain.get("outcomes")
     for outcome in outcomes if isinstance(outcomes, list) else []:
         if isinstance(outcome, dict) and isinstance(outcome.get("failure"), dict):
@@ -63,6 +75,12 @@ def read_run(path: Path) -> Run:
         raise UsageError(
             f"{path}: {where}: {first['msg']}; delete the file and run again"
         ) from None
+
+
+def _digest(plain: Mapping[str, Any]) -> str:
+    """SHA-256 of the JSON of a run, in hex."""
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @functools.cache

@@ -10,18 +10,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import os
 import re
+import resource
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
-import jinja2.meta
 from num2words import num2words
-from transformers.utils.chat_template_utils import render_jinja_template
 
 from evalsuite.errors import UsageError
 from evalsuite.sample import Frames, Image, Message, Text
 from evalsuite.smolvlm.formats import IMAGE_TOKEN
+from evalsuite.system.process import Child, ChildDied, ChildTimedOut, serve
 from evalsuite.system.text import one_line
 
 Turn = Mapping[str, Any]
@@ -34,11 +36,10 @@ _OUTRO = "\n\n"
 """Both from ``transformers/models/smolvlm/processing_smolvlm.py``."""
 _END_OF_TEXT = "\ue000"
 """Marks the end of an answer that the prompt begins for the checkpoint."""
-_TEMPLATE_FAULTS = (
-    *(jinja2.TemplateError, ArithmeticError, AttributeError, LookupError),
-    *(RecursionError, TypeError, ValueError),
-)
-"""Exceptions that a template's statements may raise."""
+RENDER_SECONDS = 10.0
+MEMORY_BYTES = 1 << 30
+MAX_CHARACTERS = 1_000_000
+"""Limits of rendering one prompt."""
 
 
 class TemplateError(Exception):
@@ -46,28 +47,85 @@ class TemplateError(Exception):
 
 
 def render(chat_template: str, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
-    """Render `turns`, optionally with the start of an answer; raises `TemplateError`."""
+    """Render `turns`, optionally with the start of an answer; raises `TemplateError`.
+
+    A child process renders, because a template may not end or may fill the memory.
+    """
+    try:
+        child = _child()
+        child.send((chat_template, list(turns), generation_prompt))
+        text, fault = child.receive(RENDER_SECONDS)
+    except ChildTimedOut:
+        _child.cache_clear()
+        raise TemplateError(f"it does not end within {RENDER_SECONDS:.0f} s") from None
+    except ChildDied as death:
+        _child.cache_clear()
+        raise TemplateError(f"the process that renders it {death}") from None
+    if fault is not None:
+        raise TemplateError(fault)
+    return str(text)
+
+
+@functools.cache
+def _child() -> Child:
+    """The process that renders; it imports transformers first."""
+    child = Child(__name__)
+    child.receive()
+    return child
+
+
+def main() -> None:
+    """The child: receives templates and turns, sends texts or faults."""
+    connection = serve()
+    with open(os.devnull, "w") as nothing:  # noqa: PTH123 - a device
+        os.dup2(nothing.fileno(), 1)
+        os.dup2(nothing.fileno(), 2)
+    import transformers.utils.chat_template_utils  # noqa: F401 - before the limit
+
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limit = used + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    connection.send("ready")
+    while True:
+        try:
+            request = connection.recv()
+        except EOFError:
+            return
+        connection.send(_render_here(*request))
+
+
+def _render_here(
+    chat_template: str, turns: Sequence[Turn], generation_prompt: bool
+) -> tuple[str, str | None]:
+    """The text, and a fault of the template or None."""
+    import jinja2
+    from transformers.utils.chat_template_utils import render_jinja_template
+
     try:
         _refuse_tokens(chat_template)
         (text,), _ = render_jinja_template(
             [turns], chat_template=chat_template, add_generation_prompt=generation_prompt
         )
-    except _TEMPLATE_FAULTS as error:
+    except MemoryError:
+        return "", f"it needs more than {MEMORY_BYTES >> 20} MiB of memory"
+    except Exception as error:  # noqa: BLE001 - a template is a program that may raise any error
         line = f"line {error.lineno}: " if isinstance(error, jinja2.TemplateSyntaxError) else ""
-        raise TemplateError(f"{line}{one_line(error)}") from error
-    return str(text)
+        return "", f"{line}{one_line(error)}"
+    if len(text) > MAX_CHARACTERS:
+        return "", f"it makes a prompt of {len(text):,} characters"
+    return str(text), None
 
 
 @functools.lru_cache(maxsize=8)
 def _refuse_tokens(chat_template: str) -> None:
     """Refuse names that transformers defines from the tokenizer and that would be empty here."""
+    import jinja2.meta
+
     plain = re.sub(r"\{%[-+]?\s*(?:end)?generation\s*[-+]?%\}", "", chat_template)
-    names = jinja2.meta.find_undeclared_variables(_PARSER.parse(plain))
+    parser = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"])
+    names = jinja2.meta.find_undeclared_variables(parser.parse(plain))
     if tokens := sorted(name for name in names if name.endswith(("_token", "_tokens"))):
-        raise TemplateError(f"it uses {', '.join(tokens)}: write the token literally instead")
-
-
-_PARSER = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"])
+        raise ValueError(f"it uses {', '.join(tokens)}: write the token literally instead")
 
 
 def render_prompt(messages: Sequence[Message], chat_template: str | None) -> str:
@@ -166,3 +224,7 @@ def _frames_text(frames: Frames) -> str:
     for time in frames.times:
         shown += f"\nFrame from {int(time // 60):02}:{int(time % 60):02}:{IMAGE_TOKEN}"
     return shown + _OUTRO
+
+
+if __name__ == "__main__":
+    main()

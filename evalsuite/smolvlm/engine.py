@@ -18,13 +18,12 @@ from transformers import AutoImageProcessor, AutoTokenizer
 
 from evalsuite.checkpoint.processor import read_image_seq_len
 from evalsuite.sample import Ended
-from evalsuite.smolvlm import batch_limits
-from evalsuite.smolvlm.cost_accounting import CostShares
 from evalsuite.smolvlm.formats import IMAGE_TOKEN
 from evalsuite.smolvlm.image_decoder import DECODE_TIMEOUT
 from evalsuite.smolvlm.image_processing import MediaTiles, Tiler, normalisation_table
 from evalsuite.smolvlm.media_loader import MediaKey, MediaReader, Window, WindowLoader
 from evalsuite.smolvlm.memory import (
+    batch_limits,
     free_bytes,
     free_host_bytes,
     is_fatal,
@@ -34,6 +33,7 @@ from evalsuite.smolvlm.memory import (
 from evalsuite.smolvlm.model import NOT_A_NUMBER, Model, load
 from evalsuite.smolvlm.requests import (
     Answer,
+    Cost,
     EngineSettings,
     Question,
     QuestionId,
@@ -86,8 +86,10 @@ class Engine:
         self._tokenizer = PromptTokenizer(tokenizer, read_image_seq_len(images))
         tiler = Tiler(image_processor, settings.longest_edge)
         _check_fit(self._model, tiler, self._tokenizer)
-        self._reader = MediaReader(tiler, decoders or _default_decoders(), decode_timeout)
-        self._limits = batch_limits.choose(
+        # One decoder per core, since decoding is CPU-bound; at least two, since one may hang.
+        decoders = decoders or max(2, min(16, os.cpu_count() or 2))
+        self._reader = MediaReader(tiler, decoders, decode_timeout)
+        self._limits = batch_limits(
             self.device.type,
             self.shape,
             self._model.dtype.itemsize,
@@ -225,22 +227,16 @@ class Engine:
         shares: CostShares,
         started: float,
     ) -> list[Answer]:
-        """Return `answers` with their costs, and add them to the stats.
-
-        `started` is the start time of their batch.
-        """
+        """Return `answers` of a batch begun at `started` with their costs; update the stats."""
         answered = {response.prompt.question.id: response for response in responses}
         generating = sum(r.prefill_seconds + r.decode_seconds for r in responses)
         other = (time.perf_counter() - started - generating) / len(answers)
-        with_costs = [
-            replace(a, cost=shares.cost(asked[a.id], other, answered.get(a.id))) for a in answers
-        ]
-        for answer in with_costs:
-            self.stats.count(answer)
         self.stats.splits = self._encoder.splits + self._scheduler.splits
         self.stats.peak_memory_bytes = peak_bytes(self.device)
         self.stats.host_memory_bytes = peak_resident_bytes()
-        return with_costs
+        return [
+            replace(a, cost=shares.cost(asked[a.id], other, answered.get(a.id))) for a in answers
+        ]
 
     def _encode_prompts(
         self, window: Window, encoded: EncodedMedia
@@ -293,11 +289,6 @@ def _error_answer(question: Question, why: str) -> Answer:
     return Answer(question.id, "", 0, "error", why)
 
 
-def _default_decoders() -> int:
-    """One decoder per core, since decoding is CPU-bound; at least two, since one may hang."""
-    return max(2, min(16, os.cpu_count() or 2))
-
-
 def _check_fit(model: Model, tiler: Tiler, tokenizer: PromptTokenizer) -> None:
     """Raise `ValueError` if model and processor disagree about image tokens."""
     if model.image_token_id != tokenizer.image_token_id:
@@ -313,4 +304,41 @@ def _check_fit(model: Model, tiler: Tiler, tokenizer: PromptTokenizer) -> None:
         )
 
 
-__all__ = ["Answer", "Engine", "Question", "Stats"]
+MEDIA_STAGES = ("read", "tiles", "vision")
+"""Stages whose cost is divided in proportion to tiles."""
+
+
+class CostShares:
+    """Each question's share of the cost of a window."""
+
+    def __init__(self, window: Window, spent: Mapping[str, float]) -> None:
+        """`spent` is seconds by stage, before the text model runs."""
+        new = {key: len(tiled.pixels) for key, tiled in window.tiles.items()}
+        # New tiles of a medium count for the first question that shows it.
+        self._tiles = {
+            question.id: sum(
+                new.pop((medium.digest, question.prompt.split), 0)
+                for medium in question.prompt.media
+            )
+            for question in window.questions
+        }
+        self._total_tiles = sum(self._tiles.values())
+        self._spent = spent
+        self._equal_share = 1 / len(window.questions)
+
+    def cost(
+        self, question: Question, other_seconds: float = 0.0, response: Response | None = None
+    ) -> Cost:
+        """Return the cost of the answer to `question`. `response` adds the text model's part."""
+        tiles = self._tiles[question.id]
+        of_media = tiles / self._total_tiles if self._total_tiles else self._equal_share
+        seconds = {
+            stage: spent * (of_media if stage in MEDIA_STAGES else self._equal_share)
+            for stage, spent in self._spent.items()
+        }
+        seconds["other"] = other_seconds
+        if response is None:
+            return Cost(tiles, seconds=seconds)
+        seconds["prefill"] = response.prefill_seconds
+        seconds["decode"] = response.decode_seconds
+        return Cost(tiles, len(response.prompt.ids), response.prefill_tokens, seconds)

@@ -101,10 +101,8 @@ def video(messages: Sequence[Message]) -> str:
 
 def video_choices(messages: Sequence[Message]) -> str:
     """As `video`, with VLMEvalKit's replacements for Video-MME and TempCompass_MCQ."""
-    text = video(messages)
-    if "Options:" not in text:
-        return text
-    return _replace_all(text, {"Options:": "Choices:", _SELECT: "Answer with the letter."})
+    swaps = {"Options:": "Choices:", _SELECT: "Answer with the letter."}
+    return _replace_if_options(video(messages), swaps)
 
 
 def video_letters(messages: Sequence[Message]) -> str:
@@ -114,10 +112,8 @@ def video_letters(messages: Sequence[Message]) -> str:
 
 def mvbench(messages: Sequence[Message]) -> str:
     """As `video`, with VLMEvalKit's replacements for MVBench."""
-    text = video(messages)
-    if "Options:" not in text:
-        return text
-    return _replace_all(text, {"Options:": _LETTERS, "Best option:(": "Answer:"})
+    swaps = {"Options:": _LETTERS, "Best option:(": "Answer:"}
+    return _replace_if_options(video(messages), swaps)
 
 
 _SELECT = "Please select the correct answer from the options above."
@@ -195,6 +191,10 @@ def _replace_all(text: str, swaps: Mapping[str, str]) -> str:
     for old, new in swaps.items():
         text = text.replace(old, new)
     return text
+
+
+def _replace_if_options(text: str, swaps: Mapping[str, str]) -> str:
+    return _replace_all(text, swaps) if "Options:" in text else text
 
 
 def _move_hint(text: str) -> str:

@@ -158,7 +158,6 @@ def _reply(connection: Connection[Any, Any], rgb: Any) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return a short reason without the path."""
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, MemoryError):

@@ -97,15 +97,8 @@ def whitens_transparency(image_processor: Any) -> bool:
     side: int = image_processor.max_image_size["longest_edge"]
     black = Image.new("RGB", (side, side))
     black.info["transparency"] = (0, 0, 0)
-    batch = image_processor(
-        [[black]],
-        do_rescale=False,
-        do_normalize=False,
-        do_image_splitting=False,
-        size={"longest_edge": side},
-        return_tensors="pt",
-    )
-    return bool((batch["pixel_values"] == 255).all())
+    pixels = _one_tile(image_processor, black, do_rescale=False, do_normalize=False)
+    return bool((pixels == 255).all())
 
 
 def normalisation_table(image_processor: Any) -> torch.Tensor:
@@ -117,16 +110,18 @@ def normalisation_table(image_processor: Any) -> torch.Tensor:
     side: int = image_processor.max_image_size["longest_edge"]
     ramp = np.arange(side * side, dtype=np.int64) % 256
     image = np.repeat(ramp.astype(np.uint8).reshape(side, side, 1), 3, axis=2)
+    pixels = _one_tile(image_processor, image, input_data_format="channels_last")
+    return pixels.reshape(3, side * side)[:, :256].to(torch.float32).contiguous()
+
+
+def _one_tile(image_processor: Any, image: Any, **options: object) -> torch.Tensor:
+    """Process an image that has the size of one tile and therefore is not resized."""
+    size = {"longest_edge": image_processor.max_image_size["longest_edge"]}
     batch = image_processor(
-        [[image]],
-        input_data_format="channels_last",
-        # An image with the size of one tile is not resized.
-        do_image_splitting=False,
-        size={"longest_edge": side},
-        return_tensors="pt",
+        [[image]], do_image_splitting=False, size=size, return_tensors="pt", **options
     )
     pixels: torch.Tensor = batch["pixel_values"]
-    return pixels.reshape(3, side * side)[:, :256].to(torch.float32).contiguous()
+    return pixels
 
 
 def normalise(pixels: torch.Tensor, table: torch.Tensor) -> torch.Tensor:

@@ -7,19 +7,20 @@ current one.
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from evalsuite.sample import Media
 from evalsuite.smolvlm.image_decoder import Decoder, MediaError
 from evalsuite.smolvlm.image_processing import Grid, MediaTiles, Tiler, join
-from evalsuite.smolvlm.prefetch import Prefetcher
 from evalsuite.smolvlm.requests import Question
 
 WINDOW_WAIT_SECONDS = 0.05
@@ -29,6 +30,7 @@ MAX_RAW_BYTES = 64 * 2**20
 MEDIA_PER_TASK = 16
 """Media per task of a thread, so that images of equal size can be cut together."""
 
+T = TypeVar("T")
 MediaKey = tuple[str, bool]
 """A medium's digest, and whether its images are split into tiles."""
 
@@ -117,32 +119,22 @@ class MediaReader:
     ) -> float:
         """Cut `raw` images and move them to `tiled` or `failed`; return the seconds."""
         started = time.perf_counter()
-        for split in (True, False):
-            items = [(key, image) for key, image in raw if key[1] == split]
+        groups = [[item for item in raw if item[0][1] == split] for split in (True, False)]
+        for items in filter(None, groups):
+            (key, image), *others = items
             try:
-                tiles = self.tiler.tile([image for _, image in items], split)
-            except Exception:  # noqa: BLE001 - processors raise anything for unusual images
-                for item in items:
-                    self._tile_alone(item, tiled, failed)
+                tiles = self.tiler.tile([image for _, image in items], split=key[1])
+            except Exception as error:  # noqa: BLE001 - processors raise anything for unusual images
+                if others:  # one bad image must not fail the others
+                    groups += [[item] for item in items]
+                else:
+                    height, width = image.shape[:2]
+                    failed[key] = f"an image of {width}x{height} pixels cannot be cut: {error!r}"
                 continue
             for (key, _), image_tiles in zip(items, tiles, strict=True):
                 tiled[key].append(image_tiles)
         raw.clear()
         return time.perf_counter() - started
-
-    def _tile_alone(
-        self,
-        item: tuple[MediaKey, np.ndarray[Any, Any]],
-        tiled: Mapping[MediaKey, list[MediaTiles]],
-        failed: dict[MediaKey, str],
-    ) -> None:
-        """Cut one image by itself, so that one bad image does not fail the others."""
-        key, image = item
-        try:
-            tiled[key].extend(self.tiler.tile([image], key[1]))
-        except Exception as error:  # noqa: BLE001 - see above
-            height, width = image.shape[:2]
-            failed[key] = f"an image of {width}x{height} pixels cannot be cut: {error!r}"
 
 
 class WindowLoader:
@@ -227,3 +219,71 @@ class WindowLoader:
             question, self._next = self._next, None
             return question
         return self._questions.get(timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """End of the items; `error` is the iterator's exception."""
+
+    error: BaseException
+
+
+class Prefetcher(Generic[T]):
+    """Iterator over items that a thread produces, up to `depth` items in advance.
+
+    The thread is a daemon, so an iterable that blocks forever does not keep the process alive.
+    """
+
+    def __init__(self, items: Iterable[T], depth: int) -> None:
+        self._items = items
+        self._queue: queue.Queue[T | _End] = queue.Queue(depth)
+        self._closed = threading.Event()
+        self._error: BaseException | None = None
+
+    def start(self) -> Prefetcher[T]:
+        """Start the thread."""
+        threading.Thread(target=self._run, daemon=True).start()
+        return self
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        return self.get()
+
+    def get(self, timeout: float | None = None) -> T:
+        """Return the next item; wait at most `timeout` seconds.
+
+        Raises `StopIteration`, `queue.Empty` after the timeout, or the iterable's exception.
+        """
+        if self._error is None:
+            item = self._queue.get(timeout=timeout)
+            if not isinstance(item, _End):
+                return item
+            self._error = item.error
+        raise self._error
+
+    @property
+    def empty(self) -> bool:
+        """True if a consumer would have to wait."""
+        return self._queue.empty()
+
+    def close(self) -> None:
+        """Stop after the item in progress."""
+        self._closed.set()
+
+    def _run(self) -> None:
+        try:
+            for item in self._items:
+                self._put(item)
+                if self._closed.is_set():
+                    return
+            raise StopIteration
+        except BaseException as error:  # noqa: BLE001 - raised again in the reader's thread
+            self._put(_End(error))
+
+    def _put(self, item: T | _End) -> None:
+        while not self._closed.is_set():
+            with contextlib.suppress(queue.Full):
+                self._queue.put(item, timeout=0.1)
+                return

@@ -106,17 +106,12 @@ def arrange_rows(groups: Sequence[PrefixGroup]) -> list[PrefixGroup]:
         ]
     # A prompt without a shared prefix can be split anywhere. Make its rest as long as the others'.
     longest_rest = max(group.rest for group in groups if group.shared)
-    return [
-        group
-        if group.shared
-        else PrefixGroup(group.members, *_split_lengths(group.rest, longest_rest))
-        for group in groups
-    ]
-
-
-def _split_lengths(length: int, rest: int) -> tuple[int, tuple[int]]:
-    shared = max(0, length - rest)
-    return shared, (length - shared,)
+    rows = []
+    for group in groups:
+        shared = group.shared or max(0, group.rest - longest_rest)
+        rests = group.rests if group.shared else (group.rest - shared,)
+        rows.append(PrefixGroup(group.members, shared, rests))
+    return rows
 
 
 def _common_prefix_length(prompts: Sequence[list[int]]) -> int:

@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +30,7 @@ from evalsuite.system.text import one_line
 if TYPE_CHECKING:
     from evalsuite.smolvlm.engine import Engine
 
-DEVICE_STAGES = ("vision", "prefill", "decode")
-"""Stages that have a minimum time."""
-BUSY_STAGES = (*DEVICE_STAGES, "other")
+BUSY_STAGES = ("vision", "prefill", "decode", "other")
 """Stages that use the device's time once the media are loaded."""
 BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2, "float16": 2}
 """By number format."""
@@ -51,21 +50,14 @@ class ProfileTask:
     """What to measure."""
 
     directory: Path
-    base: Path | None = None
-    """Base model, if `directory` holds an adapter."""
-    processor: Path | None
-    tokenizer: Path | None
-    device: str
-    dtype: str
-    width: int
-    """Image width in pixels."""
-    height: int
+    settings: EngineSettings
+    """Without a batch size, only the device's rates are measured."""
+    image_size: tuple[int, int]
+    """Width and height in pixels."""
     new_tokens: int
     """Maximum new tokens per answer."""
     log: Path
     """Receives the output of libraries."""
-    batch_size: int | None = None
-    """None: measure only the device's rates."""
     seconds: float = 10.0
     """Minimum measuring time. After six times as long no further batch starts."""
 
@@ -90,7 +82,7 @@ class Measurement:
     batches: int
     workload: Workload
     seconds: Mapping[str, float]
-    """By stage, as in `requests.Stats`."""
+    """By stage, as in `requests.Cost`."""
     wall_seconds: float
     """All batches, including media."""
     peak_memory_bytes: int
@@ -138,7 +130,7 @@ def measure(task: ProfileTask) -> Measurement | DeviceRates | MeasurementFailure
         child.send(task)
         result: Measurement | DeviceRates | MeasurementFailure = child.receive()
     except ChildDied as death:
-        return MeasurementFailure(task.batch_size, f"the process {death}; see {task.log}")
+        return MeasurementFailure(task.settings.batch_size, f"the process {death}; see {task.log}")
     finally:
         child.kill()
     return result
@@ -152,11 +144,11 @@ def _rates(task: ProfileTask) -> DeviceRates:
 
     from evalsuite.smolvlm import device_rates
 
-    device = torch.device(task.device)
+    device = torch.device(task.settings.device)
     on_cuda = device.type == "cuda"
     return DeviceRates(
         torch.cuda.get_device_name(device) if on_cuda else "cpu",
-        device_rates.matrix_rate(device, getattr(torch, task.dtype)),
+        device_rates.matrix_rate(device, getattr(torch, task.settings.dtype)),
         device_rates.bandwidth(device),
     )
 
@@ -164,25 +156,16 @@ def _rates(task: ProfileTask) -> DeviceRates:
 def _measure(task: ProfileTask, images: Path) -> Measurement | MeasurementFailure:
     from evalsuite.smolvlm.engine import Engine
 
-    assert task.batch_size is not None
-    with Engine(
-        task.directory,
-        EngineSettings(
-            device=task.device,
-            dtype=task.dtype,
-            batch_size=task.batch_size,
-            base=task.base,
-            processor=task.processor,
-            tokenizer=task.tokenizer,
-        ),
-        tile_bytes=sys.maxsize,  # never split a batch because of its tiles
-    ) as engine:
-        asked = questions(task.batch_size, (task.width, task.height), task.new_tokens, images)
+    settings = task.settings
+    assert settings.batch_size is not None
+    # A batch is never split because of its tiles.
+    with Engine(task.directory, settings, tile_bytes=sys.maxsize) as engine:
+        asked = questions(settings.batch_size, task.image_size, task.new_tokens, images)
         # On CUDA, torch chooses kernels in the first batch of a size. On CPU it does not.
-        warm_up = asked if task.device.startswith("cuda") else asked[:1]
+        warm_up = asked if settings.device.startswith("cuda") else asked[:1]
         if error := _error(_answers(engine, warm_up)):
-            return MeasurementFailure(task.batch_size, error)
-        return measure_batches(engine, asked, BYTES_PER_WEIGHT[task.dtype], task.seconds)
+            return MeasurementFailure(settings.batch_size, error)
+        return measure_batches(engine, asked, BYTES_PER_WEIGHT[settings.dtype], task.seconds)
 
 
 def measure_batches(
@@ -203,7 +186,7 @@ def measure_batches(
     return Measurement(
         batch_size=batch_size,
         batches=batches,
-        workload=workload_of(answers, batches),
+        workload=_workload(answers, batches),
         seconds=seconds,
         wall_seconds=wall,
         peak_memory_bytes=engine.stats.peak_memory_bytes,
@@ -214,8 +197,7 @@ def measure_batches(
     )
 
 
-def workload_of(answers: Sequence[Answer], batches: int) -> Workload:
-    """Sum the work of `answers`; end tokens count as generated."""
+def _workload(answers: Sequence[Answer], batches: int) -> Workload:
     return Workload(
         prompts=len(answers),
         tiles=sum(answer.cost.tiles for answer in answers),
@@ -270,16 +252,15 @@ def main() -> None:
     task: ProfileTask = connection.recv()
     write_to(task.log)
     try:
-        if task.batch_size is None:
+        if task.settings.batch_size is None:
             connection.send(_rates(task))
             return
         with scratch_directory() as scratch:
             connection.send(_measure(task, scratch))
     except Exception as error:  # noqa: BLE001 - libraries raise anything; out of memory is a result
-        import traceback
-
         traceback.print_exc()
-        connection.send(MeasurementFailure(task.batch_size, one_line(error, with_type=True)))
+        reason = one_line(error, with_type=True)
+        connection.send(MeasurementFailure(task.settings.batch_size, reason))
 
 
 def measurement_to_plain(measured: Measurement, rates: DeviceRates) -> dict[str, object]:

@@ -56,7 +56,11 @@ class Cost:
     prefill_tokens: int = 0
     """Prompt tokens processed by the text model. A shared prefix counts once."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Seconds by stage; the stages are described in `Stats`."""
+    """Seconds by stage. ``read`` (decode media) and ``tiles`` (cut into tiles) are summed over
+    background threads and overlap with the other stages. The other stages are wall-clock time and
+    do not overlap: ``wait`` (the device is idle), ``vision``, ``prefill`` (prompts, up to the first
+    token), ``decode`` (all later tokens; includes prefill if ``generate`` is used), ``other``
+    (tokenization and the rest). No timer forces the device to synchronize."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +78,11 @@ class Answer:
 
 @dataclass(slots=True)
 class Stats:
-    """Totals of an engine so far, updated while `Engine.answer` runs."""
+    """What an engine reports in addition to its answers, updated while `Engine.answer` runs."""
 
     generation: str
     """``greedy loop``, or ``transformers generate`` followed by the generation options that require
     it."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Seconds by stage. ``read`` (decode media) and ``tiles`` (cut into tiles) are summed over
-    background threads and overlap with the other stages. The other stages are wall-clock time and
-    do not overlap: ``wait`` (the device is idle), ``vision``, ``prefill`` (prompts, up to the first
-    token), ``decode`` (all later tokens; includes prefill if ``generate`` is used), ``other``
-    (tokenization and the rest). No timer forces the device to synchronize."""
-    answers: int = 0
-    errors: int = 0
-    tokens: int = 0
-    """Generated tokens, without end tokens."""
-    prompt_tokens: int = 0
-    prefill_tokens: int = 0
-    """Prompt tokens processed by the text model. A shared prefix counts once."""
-    tiles: int = 0
-    """Tiles encoded by the vision tower."""
     splits: int = 0
     """Number of times a batch was split because memory ran out."""
     peak_memory_bytes: int = 0
@@ -101,17 +90,6 @@ class Stats:
     """
     host_memory_bytes: int = 0
     """Peak resident memory of this process."""
-
-    def count(self, answer: Answer) -> None:
-        """Add one answer and its cost."""
-        self.answers += 1
-        self.errors += answer.ended == "error"
-        self.tokens += answer.tokens
-        cost = answer.cost
-        self.prompt_tokens += cost.prompt_tokens
-        self.prefill_tokens += cost.prefill_tokens
-        self.tiles += cost.tiles
-        add_seconds(self.seconds, cost.seconds)
 
 
 RAISED = "raised "

@@ -53,12 +53,6 @@ class Work:
     operations: float = 0.0
     bytes: float = 0.0
 
-    def __add__(self, other: Work) -> Work:
-        return Work(self.operations + other.operations, self.bytes + other.bytes)
-
-    def __mul__(self, times: float) -> Work:
-        return Work(self.operations * times, self.bytes * times)
-
     def seconds(self, rate: float, bandwidth: float) -> float:
         """Return the minimum time at `rate` operations and `bandwidth` bytes per second."""
         return max(self.operations / rate, self.bytes / bandwidth)
@@ -123,7 +117,7 @@ def vision_operations(shape: Shape) -> int:
     return tower + attention + 2 * connector_weights(shape) * shape.tokens_per_tile
 
 
-def text_operations(shape: Shape, tokens: int, pairs: float) -> float:
+def text_operations(shape: Shape, tokens: float, pairs: float) -> float:
     """Operations for `tokens` in the layers: ``2 weights`` each, plus ``4 q`` per layer and pair.
 
     `pairs` counts token pairs in attention, see `causal_pairs`; ``q`` is as in `text_weights`. The
@@ -155,50 +149,28 @@ class Workload:
 
 
 def minimum_work(shape: Shape, workload: Workload, weight_bytes: int) -> dict[str, Work]:
-    """Return the minimum work of `workload` by stage; a weight has `weight_bytes` bytes."""
+    """Return the minimum work of `workload` by stage; a weight has `weight_bytes` bytes.
+
+    In ``prefill``, a token is assumed to attend to half of its prompt, the average of a complete
+    prompt. With shared prefixes the true number is a little larger, so the result remains a lower
+    bound. ``decode`` generates the tokens after the first of each prompt.
+    """
     length = workload.prompt_tokens / workload.prompts
     steps = max(0.0, workload.generated / workload.prompts - 1)
+    read, generated = workload.prefill_tokens, workload.prompts * steps
+    pairs = workload.prompts * causal_pairs(steps, length)
+    cached = 2 * shape.layers * shape.key_heads * shape.head_width
+    head = 2 * head_weights(shape)
+    vision = (vision_weights(shape) + connector_weights(shape)) * workload.batches
+    text = (text_weights(shape) + head_weights(shape)) * workload.batches
     return {
-        "vision": vision_work(shape, workload.tiles, workload.batches, weight_bytes),
-        "prefill": prefill_work(
-            shape, workload.prefill_tokens, length, workload.prompts, workload.batches, weight_bytes
+        "vision": Work(vision_operations(shape) * workload.tiles, vision * weight_bytes),
+        "prefill": Work(
+            text_operations(shape, read, read * (length + 1) / 2) + head * workload.prompts,
+            text * weight_bytes,
         ),
-        "decode": decode_work(
-            shape, workload.prompts, length, steps, steps * workload.batches, weight_bytes
+        "decode": Work(
+            text_operations(shape, generated, pairs) + head * generated,
+            (text * steps + cached * pairs) * weight_bytes,
         ),
     }
-
-
-def vision_work(shape: Shape, tiles: float, calls: int, weight_bytes: int) -> Work:
-    """Work to encode `tiles` in `calls` calls."""
-    weights = vision_weights(shape) + connector_weights(shape)
-    return Work(vision_operations(shape) * tiles, weights * weight_bytes * calls)
-
-
-def prefill_work(
-    shape: Shape, read: int, length: float, prompts: int, calls: int, weight_bytes: int
-) -> Work:
-    """Work to process `read` tokens of `prompts` prompts of mean `length`, up to the first token.
-
-    A token is assumed to attend to half of its prompt, the average of a complete prompt. With
-    shared prefixes the true number is a little larger, so the result remains a lower bound.
-    """
-    operations = text_operations(shape, read, read * (length + 1) / 2)
-    operations += 2 * head_weights(shape) * prompts
-    return Work(operations, (text_weights(shape) + head_weights(shape)) * weight_bytes * calls)
-
-
-def decode_work(
-    shape: Shape, prompts: int, length: float, steps: float, calls: float, weight_bytes: int
-) -> Work:
-    """Work to generate `steps` tokens after the first, for `prompts` prompts of mean `length`.
-
-    `calls` is the number of times the weights are read: `steps` times the number of batches.
-    """
-    tokens = prompts * steps
-    pairs = prompts * causal_pairs(steps, length)
-    operations = text_operations(shape, 1, 0) * tokens + text_operations(shape, 0, pairs)
-    operations += 2 * head_weights(shape) * tokens
-    cached = 2 * shape.layers * shape.key_heads * shape.head_width
-    weights = (text_weights(shape) + head_weights(shape)) * calls
-    return Work(operations, (weights + cached * pairs) * weight_bytes)

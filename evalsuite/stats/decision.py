@@ -14,8 +14,6 @@ Verdict = Literal["pass", "regression", "inconclusive"]
 ALPHA = 0.05
 MARGIN = 0.01
 """Default margin of the mean: one point."""
-CLIFF = 0.05
-"""Default margin of each benchmark: five points."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

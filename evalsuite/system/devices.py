@@ -12,6 +12,7 @@ from pathlib import Path
 
 from evalsuite.errors import UsageError
 
+WORKERS = "a number of processes like 2"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -42,10 +43,13 @@ def check(device: str, dtype: str) -> None:
         raise UsageError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}")
 
 
-def check_workers(workers: str) -> None:
-    """Raise `UsageError` if `workers` is neither ``auto`` nor a number."""
-    if workers != "auto" and not (workers.isdecimal() and int(workers) > 0):
-        raise UsageError(f"--workers {workers}: expected auto or a number of processes like 2")
+def read_count(flag: str, text: str, expected: str) -> int | None:
+    """The number in `text`; None for ``auto``. Raises `UsageError` for anything else."""
+    if text == "auto":
+        return None
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise UsageError(f"{flag} {text}: expected auto or {expected}")
 
 
 def dtype_for(device: str, dtype: str) -> str:
@@ -62,11 +66,11 @@ def spread(asked: str, device: str, workers: str) -> tuple[str, ...]:
     `workers` ``auto`` there is one worker per CUDA device, or one on the CPU. If `asked` names one
     device, all workers share it. Raises `UsageError`.
     """
-    check_workers(workers)
+    wanted = read_count("--workers", workers, WORKERS)
     if device == "cpu" or ":" in asked:
-        return (device,) * (1 if workers == "auto" else int(workers))
+        return (device,) * (wanted or 1)
     available = len(cuda_devices().names)
-    count = available if workers == "auto" else int(workers)
+    count = available if wanted is None else wanted
     if count > available:
         raise UsageError(
             f"--workers {workers}: this machine has {available} CUDA devices; "

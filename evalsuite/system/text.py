@@ -34,6 +34,11 @@ def first_few(names: Sequence[str], count: int = 5) -> str:
     return ", ".join(names[:count]) + more
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def slug(name: str) -> str:
     """`name` as a file name of letters, digits, ``.``, ``_`` and ``-``; empty if none is left.
 

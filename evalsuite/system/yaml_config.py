@@ -9,7 +9,9 @@ from evalsuite.errors import UsageError
 from evalsuite.system.files import read_bytes
 
 MAX_YAML_BYTES = 1 << 24
-MAX_YAML_VALUES = 1_000_000
+
+
+MAX_VALUES = 200_000
 
 
 def read_yaml(path: Path, named: str) -> Any:
@@ -37,10 +39,7 @@ def read_yaml(path: Path, named: str) -> Any:
             return found
 
     try:
-        found = yaml.load(read_bytes(path, MAX_YAML_BYTES).decode("utf-8-sig"), Loader)
-        if _expanded_size(found, {}) > MAX_YAML_VALUES:
-            raise UsageError(f"{named}: its aliases repeat more than {MAX_YAML_VALUES:,} values")
-        return found
+        value = yaml.load(read_bytes(path, MAX_YAML_BYTES).decode("utf-8-sig"), Loader)
     except OSError as error:
         raise UsageError(f"{named}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -50,17 +49,25 @@ def read_yaml(path: Path, named: str) -> Any:
         where = f" line {mark.line + 1}" if mark else ""
         why = getattr(error, "problem", None) or "cannot parse"
         raise UsageError(f"{named}:{where} is not valid YAML: {why}") from None
+    if _is_too_large(value):
+        raise UsageError(
+            f"{named}: has more than {MAX_VALUES:,} values, counting those that aliases (*name) "
+            "repeat; write fewer aliases"
+        )
+    return value
 
 
-def _expanded_size(value: Any, known: dict[int, float]) -> float:
-    """The number of values in `value`, with those of an alias counted each time."""
-    if not isinstance(value, dict | list):
-        return 1
-    if id(value) not in known:
-        known[id(value)] = float("inf")  # an alias of a value within itself
-        children = value.values() if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_expanded_size(child, known) for child in children)
-    return known[id(value)]
+def _is_too_large(value: object) -> bool:
+    """Whether `value` has more than `MAX_VALUES` values; an alias counts as often as it is used."""
+    left, count = [value], 0
+    while left and count <= MAX_VALUES:
+        one = left.pop()
+        count += 1
+        if isinstance(one, dict):
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+    return count > MAX_VALUES
 
 
 def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:

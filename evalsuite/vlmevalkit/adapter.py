@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -20,12 +19,12 @@ from vlmeval.vlm.base import BaseModel
 
 from evalsuite.checkpoint import checkpoint
 from evalsuite.checkpoint.adapter import require_peft
-from evalsuite.errors import UsageError
-from evalsuite.sample import Frames, Image, Message, Text
+from evalsuite.sample import Frames, Image, Message
 from evalsuite.smolvlm import prompts
 from evalsuite.smolvlm.engine import Engine
 from evalsuite.smolvlm.formats import VIDEO_FORMATS
 from evalsuite.smolvlm.requests import EngineSettings, Question
+from evalsuite.vlmevalkit.datasets import convert
 
 _FORMATS = {
     "brief": (
@@ -61,10 +60,7 @@ def prompt_format(dataset: str | None) -> str:
     Follows ``vlmeval/vlm/smolvlm.py:388-456``. The older class has no video prompts; for its family
     `prompts.build` replaces video formats by ``default``.
     """
-    for name, keys in _FORMATS.items():
-        if dataset in keys:
-            return name
-    return "default"
+    return next((name for name, keys in _FORMATS.items() if dataset in keys), "default")
 
 
 @functools.cache
@@ -83,7 +79,8 @@ def prompt_of(
     parts: Iterable[str | Mapping[str, str]], dataset: str | None, options: prompts.PromptOptions
 ) -> prompts.Prompt:
     """Build the prompt of a VLMEvalKit message; raises `UsageError` for audio and other media."""
-    messages = _messages(parts, video=shows_videos(dataset))
+    items = [{"type": "text", "value": part} if isinstance(part, str) else part for part in parts]
+    messages = convert(items, _frames if shows_videos(dataset) else _images)
     return prompts.build(prompt_format(dataset), messages, options)
 
 
@@ -155,29 +152,16 @@ class EvalsuiteSmolVLM(BaseModel):  # type: ignore[misc] # vlmeval ships no type
         return answer.text
 
 
-def _messages(parts: Iterable[str | Mapping[str, str]], *, video: bool) -> list[Message]:
-    """Convert a VLMEvalKit message; consecutive images of a video become its frames."""
-    dicts = [{"type": "text", "value": part} if isinstance(part, str) else part for part in parts]
-    messages: list[Message] = []
-    for kind, group in itertools.groupby(dicts, key=lambda part: part["type"]):
-        items = list(group)
-        if kind == "text":
-            messages += [Text(item["value"], item.get("role", "")) for item in items]
-        elif kind == "image" and video:
-            messages.append(_frames([item["value"] for item in items]))
-        elif kind == "image":
-            messages += [Image(item["value"], _digest([item["value"]])) for item in items]
-        else:
-            raise UsageError(f"message of type '{kind}': SmolVLM accepts only text and images")
-    return messages
+def _images(paths: list[str]) -> list[Message]:
+    return [Image(path, _digest([path])) for path in paths]
 
 
-def _frames(paths: list[str]) -> Frames:
+def _frames(paths: list[str]) -> list[Message]:
     numbers = prompts.shown_frames(len(paths))
     shown = [paths[number] for number in numbers]
     # VLMEvalKit has no time stamps; its adapter counts frames as seconds.
     times = tuple(map(float, numbers))
-    return Frames(tuple(shown), times, _digest(shown), tuple(numbers))
+    return [Frames(tuple(shown), times, _digest(shown), tuple(numbers))]
 
 
 def _digest(paths: Iterable[str]) -> str:

@@ -45,6 +45,13 @@ class KitError(IncompleteError):
         """Whether the kit's log has more details."""
 
 
+class DataError(KitError):
+    """VLMEvalKit cannot load a benchmark."""
+
+    def __init__(self, message: str, *, logged: bool = False) -> None:
+        super().__init__("data", message, logged=logged)
+
+
 class KitStartError(IncompleteError):
     """VLMEvalKit does not start on this machine, so no benchmark can be evaluated."""
 
@@ -286,7 +293,7 @@ class Kit:
             except _ProcessLostError as error:
                 if error.hung or self._closed or not left:
                     why = f"{benchmark.name}: {error} while loading the data"
-                    raise KitError("data", why, logged=True) from error
+                    raise DataError(why, logged=True) from error
         raise AssertionError
 
     def _ask(self, stage: Stage, seconds: float, *request: object) -> Any:
@@ -320,7 +327,8 @@ class Kit:
             self._child = Child(
                 "evalsuite.vlmevalkit.server",
                 # Otherwise both are created in the home directory, which may be read-only.
-                _ENVIRONMENT | {"LMUData": work, "NLTK_DATA": os.environ.get("NLTK_DATA", work)},
+                _KIT_ENVIRONMENT
+                | {"LMUData": work, "NLTK_DATA": os.environ.get("NLTK_DATA", work)},
                 inherited=variables.for_scoring(),
             )
             self._pending_replies = START_REPLIES
@@ -349,16 +357,20 @@ class Kit:
             self._child = None
 
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     # xlsx turns a prediction that starts with '=' into a formula; json cannot be read back.
     "PRED_FORMAT": "tsv",
     "EVAL_FORMAT": "csv",
     "VLMEVALKIT_USE_MODELSCOPE": "0",
     "HF_HUB_OFFLINE": "1",
+    # VLMEvalKit opens files without naming an encoding.
+    "PYTHONUTF8": "1",
+}
+"""Environment of every process that imports VLMEvalKit."""
+_KIT_ENVIRONMENT = {
+    **ENVIRONMENT,
     # The workers use the devices.
     "CUDA_VISIBLE_DEVICES": "",
     # VLMEvalKit writes sets of strings in hash order.
     "PYTHONHASHSEED": "0",
-    # VLMEvalKit opens files without naming an encoding.
-    "PYTHONUTF8": "1",
 }

@@ -11,7 +11,7 @@ import inspect
 import itertools
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from pysubs2.exceptions import Pysubs2Error
 
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.video_layouts import LAYOUTS
-from evalsuite.errors import nearest
+from evalsuite.errors import UsageError, nearest
 from evalsuite.sample import Image, Message, Sample, Text
 from evalsuite.vlmevalkit import custom_data, video_datasets
 from evalsuite.vlmevalkit import image_datasets as images
-from evalsuite.vlmevalkit.client import BrokenSample, KitError, SampleOutline
+from evalsuite.vlmevalkit.client import BrokenSample, DataError, SampleOutline
 from evalsuite.vlmevalkit.media_store import MediaError, MediaStore
 from evalsuite.vlmevalkit.tsv import cell_text, listed_texts
 from evalsuite.vlmevalkit.video_datasets import ClipReader
@@ -41,9 +41,11 @@ _CATEGORY_COLUMNS = {"MathVista": "task", "TempCompass": "dim"}
 """Category column by class name, where it is not ``category``."""
 _LABEL_COLUMNS = (
     *("split", "l2-category", "duration", "domain", "task_type", "dim"),
-    *("question_type", "task", "task_domain", "sub_category"),
+    *("question_type", "task", "task_domain", "sub_category", "audio_class"),
 )
 """Further columns for breakdowns of a score."""
+_LIST_COLUMNS = ("audio_class",)
+"""Those whose cells are lists: a sample belongs to the group of each item."""
 
 
 @dataclass(frozen=True)
@@ -162,41 +164,52 @@ def _sample(loaded: LoadedDataset, id: str, cluster: str, row: Row) -> Sample:
 
 
 def _messages(loaded: LoadedDataset, row: Row) -> tuple[Message, ...]:
-    if loaded.clips is None:
-        return tuple(
-            Image(item["value"], loaded.store.digest(item["value"]))
-            if item["type"] == "image"
-            else Text(item["value"], item.get("role", ""))
-            for item in loaded.dataset.build_prompt(row)
-        )
+    clips, digest = loaded.clips, loaded.store.digest
+    if clips is None:
+        items = loaded.dataset.build_prompt(row)
+        return tuple(convert(items, lambda paths: [Image(path, digest(path)) for path in paths]))
+    return tuple(convert(_video_items(loaded, row), lambda paths: [clips.shown(paths[0])]))
+
+
+def convert(
+    items: Iterable[Mapping[str, str]], images: Callable[[list[str]], Sequence[Message]]
+) -> list[Message]:
+    """Convert VLMEvalKit's message; `images` converts the paths of consecutive images.
+
+    Raises `UsageError` for other media.
+    """
     messages: list[Message] = []
-    for kind, items in itertools.groupby(
-        _video_messages(loaded, row), key=lambda item: item["type"]
-    ):
-        if kind == "image":
-            messages.append(loaded.clips.shown(next(items)["value"]))
+    for kind, group in itertools.groupby(items, key=lambda item: item["type"]):
+        if kind == "text":
+            messages += [Text(item["value"], item.get("role", "")) for item in group]
+        elif kind == "image":
+            messages += images([item["value"] for item in group])
         else:
-            messages += [Text(item["value"], item.get("role", "")) for item in items]
-    return tuple(messages)
+            raise UsageError(f"message of type '{kind}': SmolVLM accepts only text and images")
+    return messages
 
 
-def _video_messages(loaded: LoadedDataset, row: Row) -> list[dict[str, str]]:
-    """Return VLMEvalKit's messages about a video; raises `MediaError`."""
-    if isinstance(loaded.dataset, vlmeval.dataset.ImageBaseDataset):
-        from_images: list[dict[str, str]] = loaded.dataset.build_prompt(row)
-        return from_images
+def _video_items(loaded: LoadedDataset, row: Row) -> list[dict[str, str]]:
+    """Return VLMEvalKit's message about a video; raises `MediaError`."""
+    video = not isinstance(loaded.dataset, vlmeval.dataset.ImageBaseDataset)
     try:
-        from_frames: list[dict[str, str]] = loaded.dataset.build_prompt(row, video_llm=False)
+        items: list[dict[str, str]] = loaded.dataset.build_prompt(
+            row, **({"video_llm": False} if video else {})
+        )
     except (Pysubs2Error, UnicodeDecodeError) as error:
         file = Path(loaded.benchmark.data or "") / str(row.get("subtitle_path"))
         reason = (str(error).splitlines() or ["unknown format"])[0]
         raise MediaError(f"{file}: cannot read subtitles: {reason}") from error
-    return from_frames
+    return items
 
 
 def _metadata(loaded: LoadedDataset, row: Row) -> dict[str, Any]:
-    """Return part, category, labels, question and target of a sample."""
-    labels = ((name, cell_text(row[name])) for name in loaded.labels)
+    labels = [
+        (name, value) for name in loaded.labels for value in _values(name, cell_text(row[name]))
+    ]
+    if loaded.category == "dim":
+        # As in VLMEvalKit's file of results (``utils/tempcompass.py:246``).
+        labels.append(("dim. task_type", f"{row['dim']}. {row['task_type']}"))
     return {
         "part": row.get(_PART_COLUMN, ""),
         "category": cell_text(row[loaded.category]) if loaded.category else "",
@@ -204,6 +217,10 @@ def _metadata(loaded: LoadedDataset, row: Row) -> dict[str, Any]:
         "question": cell_text(row["question"]),
         "target": " | ".join(dict.fromkeys(listed_texts(cell_text(row["answer"])))),
     }
+
+
+def _values(column: str, text: str) -> list[str]:
+    return listed_texts(text) if column in _LIST_COLUMNS else [text]
 
 
 def _cluster_ids(data: Any) -> list[str]:
@@ -230,7 +247,7 @@ def _load(benchmark: Benchmark, store: MediaStore) -> LoadedDataset:
     kind = _class(benchmark)
     _check_arguments(kind, benchmark)
     if benchmark.data is None:
-        raise KitError("data", f"{benchmark.name}: no data location")
+        raise DataError(f"{benchmark.name}: no data location")
     path = Path(benchmark.data)
     clips: ClipReader | None = None
     if benchmark.modality == "image":
@@ -243,12 +260,12 @@ def _load(benchmark: Benchmark, store: MediaStore) -> LoadedDataset:
     positions = {str(index): i for i, index in enumerate(data["index"])}
     if benchmark.split is not None:
         if "split" not in data:
-            raise KitError("data", f"{path}: no column 'split'")
+            raise DataError(f"{path}: no column 'split'")
         splits = list(data["split"])
         positions = {id: i for id, i in positions.items() if splits[i] == benchmark.split}
     if not positions:
         split = f" in split '{benchmark.split}'" if benchmark.split else ""
-        raise KitError("data", f"{path}: no rows{split}")
+        raise DataError(f"{path}: no rows{split}")
     category = _category(kind, data)
     labels = _labels(data.iloc[list(positions.values())], category)
     return LoadedDataset(benchmark, dataset, store, positions, clips, category, labels)
@@ -272,26 +289,22 @@ def _labels(data: Any, category: str) -> tuple[str, ...]:
 
 
 def _class(benchmark: Benchmark) -> Any:
-    """Return VLMEvalKit's class for the benchmark."""
     classes = {kind.__name__: kind for kind in vlmeval.dataset.DATASET_CLASSES}
     if benchmark.dataset_class is not None:
         if benchmark.dataset_class not in classes:
-            raise KitError(
-                "data",
+            raise DataError(
                 f"{benchmark.name}: VLMEvalKit has no dataset class '{benchmark.dataset_class}'"
-                f"{nearest(benchmark.dataset_class, classes)}",
+                f"{nearest(benchmark.dataset_class, classes)}"
             )
         return classes[benchmark.dataset_class]
-    for kind in vlmeval.dataset.DATASET_CLASSES:
-        if benchmark.dataset in kind.supported_datasets():
-            return kind
+    if (kind := images.supporting(benchmark.dataset)) is not None:
+        return kind
     if benchmark.metric in custom_data.CLASSES:
         return classes[custom_data.CLASSES[benchmark.metric]]
-    raise KitError(
-        "data",
+    raise DataError(
         f"{benchmark.name}: VLMEvalKit has no dataset '{benchmark.dataset}'"
         f"{nearest(benchmark.dataset, vlmeval.dataset.SUPPORTED_DATASETS)}; for custom data set "
-        f"dataset_class, or one of the metrics {', '.join(custom_data.CLASSES)}",
+        f"dataset_class, or one of the metrics {', '.join(custom_data.CLASSES)}"
     )
 
 
@@ -304,10 +317,9 @@ def _check_arguments(kind: Any, benchmark: Benchmark) -> None:
     for name in benchmark.arguments:
         if name not in known:
             accepted = f"it accepts: {', '.join(known)}" if known else "it accepts none"
-            raise KitError(
-                "data",
+            raise DataError(
                 f"{benchmark.name}: {kind.__name__} has no configurable argument '{name}'"
-                f"{nearest(name, known)}; {accepted}",
+                f"{nearest(name, known)}; {accepted}"
             )
 
 

@@ -23,6 +23,7 @@ import vlmeval.smp.file
 from evalsuite.vlmevalkit import scoring_workarounds, workarounds
 from evalsuite.vlmevalkit.datasets import LoadedDataset, Row
 from evalsuite.vlmevalkit.rules.base import Metric, ScoringContext
+from evalsuite.vlmevalkit.scoring_workarounds import replaced
 
 _RULE_COLUMNS = [
     name for name in workarounds.TEXT_COLUMNS if name not in ("hint", "video", "image_path")
@@ -101,29 +102,19 @@ def _file(loaded: LoadedDataset) -> str:
     return re.sub(r"[^\w-]", "_", loaded.benchmark.dataset) + ".tsv"
 
 
-@contextlib.contextmanager
-def _default_table_reading() -> Iterator[None]:
-    """Let VLMEvalKit read tables with pandas' defaults."""
-    patched = vlmeval.smp.file.pd
-    vlmeval.smp.file.pd = pd
-    try:
-        yield
-    finally:
-        vlmeval.smp.file.pd = patched
+def _default_table_reading() -> contextlib.AbstractContextManager[None]:
+    return replaced(vlmeval.smp.file, pd=pd)
 
 
-@contextlib.contextmanager
-def _with_key_and_parts(dataset: Any, key: str, frame: Any) -> Iterator[None]:
+def _with_key_and_parts(
+    dataset: Any, key: str, frame: Any
+) -> contextlib.AbstractContextManager[None]:
     """Let a dataset use the key `key`, and only the parts that are in `frame`."""
-    before = dict(vars(dataset))
-    dataset.dataset_name = key
+    changes = vars(dataset) | {"dataset_name": key}
     if "SUB_DATASET" in frame:
         present = set(frame["SUB_DATASET"])
-        dataset.datasets = [part for part in dataset.datasets if part in present]
-    try:
-        yield
-    finally:
-        vars(dataset).update(before)
+        changes["datasets"] = [part for part in dataset.datasets if part in present]
+    return replaced(dataset, **changes)
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ from vlmeval.smp import toliststr
 
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.vlmevalkit import custom_data, workarounds
-from evalsuite.vlmevalkit.client import KitError
-from evalsuite.vlmevalkit.media_references import MediaReferenceError, embedded, local_path
+from evalsuite.vlmevalkit.client import DataError
+from evalsuite.vlmevalkit.custom_data import MediaReferenceError, embedded, local_path
 from evalsuite.vlmevalkit.media_store import MediaError, MediaStore
 from evalsuite.vlmevalkit.tsv import Row, listed_texts, read_table, require_columns
 
@@ -27,7 +27,7 @@ _PRESENT_COLUMNS = {"MathVista": ("choices", "answer_option")}
 def build(kind: Any, benchmark: Benchmark, path: Path, store: MediaStore) -> Any:
     """Return VLMEvalKit's object of class `kind` for the table at `path`; raises `KitError`."""
     if not issubclass(kind, vlmeval.dataset.ImageBaseDataset):
-        raise KitError("data", f"{benchmark.name}: {kind.__name__} is not an image class")
+        raise DataError(f"{benchmark.name}: {kind.__name__} is not an image class")
     if path.suffix == ".jsonl":
         data = custom_data.read_lines(path, "image")
         media = data.pop("image")
@@ -53,7 +53,7 @@ def build(kind: Any, benchmark: Benchmark, path: Path, store: MediaStore) -> Any
         elif "image_path" in data:
             require_columns(data, ("image_path",), path)
         else:
-            raise KitError("data", f"{path}: no column 'image' or 'image_path'")
+            raise DataError(f"{path}: no column 'image' or 'image_path'")
         return data
 
     def files(row: Row) -> list[str]:
@@ -97,6 +97,12 @@ def instance(
     # Otherwise the class uses relative paths as they are, relative to the working directory.
     dataset.meta_only = False
     return dataset
+
+
+def supporting(dataset: str) -> Any:
+    """Return VLMEvalKit's class for a dataset key, or None."""
+    kinds = vlmeval.dataset.DATASET_CLASSES
+    return next((kind for kind in kinds if dataset in kind.supported_datasets()), None)
 
 
 def default_image_name(table: Path) -> str:

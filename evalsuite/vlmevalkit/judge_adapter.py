@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import threading
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from evalsuite.vlmevalkit import scoring_workarounds
@@ -12,35 +12,20 @@ if TYPE_CHECKING:
     from evalsuite.vlmevalkit.judge import Judge
 
 
+@dataclass(frozen=True)
 class JudgeModel:
     """Passes VLMEvalKit's prompts to a `Judge`; the judge's own settings apply."""
 
-    def __init__(self, judge: Judge | None) -> None:
-        self._judge = judge
-        self._system = ""
-        self._muted_prompts: set[tuple[str, str]] = set()
-        self._lock: threading.Lock | None = None
+    judge: Judge | None
+    """None for empty predictions: the judge is never asked, also if the same prompt comes later."""
+    system: str = ""
+    lock: threading.Lock | None = None
+    """Held by the thread that calls `generate`; released while the judge answers."""
+    _muted_prompts: set[tuple[str, str]] = field(default_factory=set)
 
     def with_system_prompt(self, system: str) -> JudgeModel:
         """Return the same judge with a system prompt."""
-        other = copy.copy(self)
-        other._system = system
-        return other
-
-    def muted(self) -> JudgeModel:
-        """Return a judge that is never asked, for empty predictions.
-
-        If VLMEvalKit later sends the same prompt, it is not asked either.
-        """
-        other = copy.copy(self)
-        other._judge = None
-        return other
-
-    def with_lock(self, lock: threading.Lock) -> JudgeModel:
-        """Return a judge for threads that share `lock`; it releases the lock while it waits."""
-        other = copy.copy(self)
-        other._lock = lock
-        return other
+        return replace(self, system=system)
 
     def working(self) -> bool:
         """Return True: the judge was checked before, and raises if it fails."""
@@ -48,17 +33,15 @@ class JudgeModel:
 
     def generate(self, prompt: str, **_: object) -> str:
         """Ask the judge; raises `JudgeError`."""
-        if self._judge is None:
-            self._muted_prompts.add((self._system, prompt))
-        if self._judge is None or (self._system, prompt) in self._muted_prompts:
+        if self.judge is None:
+            self._muted_prompts.add((self.system, prompt))
+        if self.judge is None or (self.system, prompt) in self._muted_prompts:
             return scoring_workarounds.NO_OPTION
-        if self._lock is None:
-            return scoring_workarounds.normalise_judge_answer(
-                self._judge.generate(prompt, system=self._system)
-            )
-        self._lock.release()
+        if self.lock is not None:
+            self.lock.release()
         try:
-            answer = self._judge.generate(prompt, system=self._system)
+            answer = self.judge.generate(prompt, system=self.system)
         finally:
-            self._lock.acquire()
+            if self.lock is not None:
+                self.lock.acquire()
         return scoring_workarounds.normalise_judge_answer(answer)

@@ -16,63 +16,58 @@ class LeftOut:
 
     package: str
     """Name for pip."""
-    module: str
-    """Name for import."""
-    reason: str
     datasets: tuple[str, ...] = ()
     """Classes of ``vlmeval.dataset`` whose scoring imports it."""
+    other_module: str = ""
 
+    @property
+    def module(self) -> str:
+        """Name for import."""
+        return self.other_module or self.package.replace("-", "_")
 
-_SVG = "scores images made from code"
-_TABLE = "scores tables and documents"
-_TEXT = "scores long texts with a further model"
-_API = "calls the API of a hosted model"
-_MODEL = "runs another model than SmolVLM"
 
 LEFT_OUT = (
-    LeftOut("anls", "anls", "scores ChartQAPro", ("ChartQAPro",)),
-    LeftOut("apted", "apted", _TABLE, ("CCOCRDataset", "OCRBench_v2", "OmniDocBench")),
-    LeftOut("bert-score", "bert_score", _TEXT, ("ChartCapDataset", "UniSVG")),
-    LeftOut("cairosvg", "cairosvg", f"{_SVG}; needs cairo", ("SArena", "UniSVG")),
-    LeftOut("cd-fvd", "cdfvd", _SVG, ("SArena",)),
-    LeftOut("colormath", "colormath", _SVG, ("ChartMimic", "Design2Code")),
-    LeftOut("distance", "distance", _TABLE, ("OCRBench_v2",)),
-    LeftOut("dotenv", "dotenv", "is another name of python-dotenv, which is installed"),
-    LeftOut(
-        "editdistance", "editdistance", f"{_TABLE}; no wheel for Python 3.13", ("OCRBench_v2",)
-    ),
-    LeftOut("einops", "einops", _SVG, ("SArena",)),
-    LeftOut("google-genai", "google.genai", _API),
-    LeftOut("ipdb", "ipdb", "is a debugger that a scoring module imports", ("OCRBench_v2",)),
-    LeftOut("lpips", "lpips", _SVG, ("SArena", "UniSVG")),
-    LeftOut("lxml", "lxml", _TABLE, ("CCOCRDataset", "OCRBench_v2", "OmniDocBench")),
-    LeftOut("nest-asyncio", "nest_asyncio", _SVG, ("SArena",)),
-    LeftOut("omegaconf", "omegaconf", _MODEL),
-    LeftOut("openai-clip", "clip", _SVG, ("Design2Code", "SArena")),
-    LeftOut(
-        "opencv-python", "cv2", "needs the libraries of a desktop; opencv-python-headless does not"
-    ),
-    LeftOut("pdf2image", "pdf2image", f"{_SVG}; needs poppler", ("ChartMimic",)),
-    LeftOut("polygon3", "Polygon", f"{_TABLE}; no wheel, needs gcc", ("OCRBench_v2",)),
-    LeftOut("protobuf", "google.protobuf", _MODEL),
-    LeftOut("scikit-image", "skimage", _SVG, ("SArena", "UniSVG")),
-    LeftOut(
-        "sentence-transformers",
-        "sentence_transformers",
-        _TEXT,
-        ("ChartCapDataset", "SGI_Bench_Idea_Generation", "UniSVG"),
-    ),
-    LeftOut("sentencepiece", "sentencepiece", _MODEL),
-    LeftOut("tiktoken", "tiktoken", _API),
-    LeftOut("timm", "timm", _SVG, ("SArena",)),
-    LeftOut("torchmetrics", "torchmetrics", _SVG, ("SArena",)),
-    LeftOut("zss", "zss", _TABLE, ("CCOCRDataset", "OCRBench_v2")),
+    LeftOut("anls", ("ChartQAPro",)),
+    # For scores of images made from code:
+    LeftOut("cairosvg", ("SArena", "UniSVG")),  # needs cairo
+    LeftOut("cd-fvd", ("SArena",), "cdfvd"),
+    LeftOut("colormath", ("ChartMimic", "Design2Code")),
+    LeftOut("einops", ("SArena",)),
+    LeftOut("lpips", ("SArena", "UniSVG")),
+    LeftOut("nest-asyncio", ("SArena",)),
+    LeftOut("openai-clip", ("Design2Code", "SArena"), "clip"),
+    LeftOut("pdf2image", ("ChartMimic",)),  # needs poppler
+    LeftOut("scikit-image", ("SArena", "UniSVG"), "skimage"),
+    LeftOut("timm", ("SArena",)),
+    LeftOut("torchmetrics", ("SArena",)),
+    # For scores of tables and documents:
+    LeftOut("apted", ("CCOCRDataset", "OCRBench_v2", "OmniDocBench")),
+    LeftOut("distance", ("OCRBench_v2",)),
+    LeftOut("editdistance", ("OCRBench_v2",)),  # no wheel for Python 3.13
+    LeftOut("ipdb", ("OCRBench_v2",)),  # a debugger, which the scoring module imports
+    LeftOut("lxml", ("CCOCRDataset", "OCRBench_v2", "OmniDocBench")),
+    LeftOut("polygon3", ("OCRBench_v2",), "Polygon"),  # no wheel, needs gcc
+    LeftOut("zss", ("CCOCRDataset", "OCRBench_v2")),
+    # For scores of long texts, with a further model:
+    LeftOut("bert-score", ("ChartCapDataset", "UniSVG")),
+    LeftOut("sentence-transformers", ("ChartCapDataset", "SGI_Bench_Idea_Generation", "UniSVG")),
+    # For other models than SmolVLM:
+    LeftOut("omegaconf"),
+    LeftOut("protobuf", (), "google.protobuf"),
+    LeftOut("sentencepiece"),
+    # For the APIs of hosted models:
+    LeftOut("google-genai", (), "google.genai"),
+    LeftOut("tiktoken"),
+    # Other names of installed packages: python-dotenv, opencv-python-headless.
+    LeftOut("dotenv"),
+    LeftOut("opencv-python", (), "cv2"),  # needs the libraries of a desktop
 )
 
 
 def absent() -> list[LeftOut]:
-    """Return the packages that are not installed."""
-    return [one for one in LEFT_OUT if not _importable(one.module)]
+    """Return the packages that are not installed, by name."""
+    missing = [one for one in LEFT_OUT if not _importable(one.module)]
+    return sorted(missing, key=lambda one: one.package)
 
 
 def wanted(dataset_class: type) -> list[str]:

@@ -27,7 +27,7 @@ from PIL import Image as PILImage
 from evalsuite.errors import DiskError, UsageError
 from evalsuite.sample import Frames
 from evalsuite.smolvlm.prompts import MAX_FRAMES, shown_frames
-from evalsuite.system.files import disk_errors, read_bytes, write_atomically
+from evalsuite.system.files import disk_errors, read_bytes, write_atomically, write_bytes_atomically
 from evalsuite.system.images import open_image
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit.video_frames import (
@@ -126,10 +126,11 @@ class MediaStore:
         with _media_errors(spec.video):
             digest = content_digest(spec)
             kind = self._suffix.removeprefix(".")
-            folder = self._frames(digest) / f"{digest}-{spec.key}-{MAX_FRAMES}-{kind}-{_DECODING}"
+            parent = self._root / "frames" / digest[:2]
+            folder = parent / f"{digest}-{spec.key}-{MAX_FRAMES}-{kind}-{_DECODING}"
             clip = _read_clip(folder, self._suffix)
             if clip is None:
-                with self._draft(folder.parent) as draft:
+                with _draft(parent) as draft:
                     _decode(spec, draft, self._suffix, threads)
                     _move_into_place(draft, folder, self._suffix)
                 clip = _read_clip(folder, self._suffix)
@@ -157,18 +158,16 @@ class MediaStore:
         with ThreadPoolExecutor(workers) as pool:
             return dict(zip(distinct, pool.map(clip, distinct), strict=True))
 
-    def _frames(self, digest: str) -> Path:
-        return self._root / "frames" / digest[:2]
 
-    @contextlib.contextmanager
-    def _draft(self, parent: Path) -> Iterator[Path]:
-        with disk_errors(parent):
-            parent.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=parent))
-        try:
-            yield draft
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+@contextlib.contextmanager
+def _draft(parent: Path) -> Iterator[Path]:
+    with disk_errors(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=parent))
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 _URL_SAFE = {ord("-"): "+", ord("_"): "/"}
@@ -274,15 +273,7 @@ def _write_once(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically, unless it exists."""
     if _mark_used(path) and path.stat().st_size == len(data):
         return
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(draft).replace(path)
-        finally:
-            Path(draft).unlink(missing_ok=True)
+    write_bytes_atomically(path, data)
 
 
 # Image bytes as VLMEvalKit writes them to disk

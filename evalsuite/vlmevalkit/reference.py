@@ -21,16 +21,19 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.system import variables
 from evalsuite.system.process import Child, serve, write_to
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit import unpatched
+from evalsuite.vlmevalkit.client import ENVIRONMENT
 from evalsuite.vlmevalkit.unpatched import ProcessorInput
 
 
@@ -38,13 +41,7 @@ from evalsuite.vlmevalkit.unpatched import ProcessorInput
 class ReferenceTask:
     """What to run through VLMEvalKit's loop."""
 
-    checkpoint: Path
-    base: Path | None = None
-    """Base model, if `checkpoint` is an adapter."""
-    processor: Path | None = None
-    """Directory of the processor's files, if not that of the weights."""
-    family: str = "smolvlm"
-    tile_size: int
+    checkpoint: Checkpoint
     device: str = "cpu"
     dtype: str = "float32"
     benchmarks: tuple[Benchmark, ...]
@@ -101,14 +98,17 @@ def run_reference(task: ReferenceTask) -> Iterator[ReferenceResult]:
 
 def _absolute(task: ReferenceTask) -> ReferenceTask:
     """Return the task with absolute paths, since the child changes its directory."""
-    benchmarks = [
+    benchmarks = (
         dataclasses.replace(b, data=str(Path(b.data or "").absolute())) for b in task.benchmarks
-    ]
+    )
+    paths = {
+        name: path.absolute()
+        for name in ("path", "base_path", "processor_path")
+        if (path := getattr(task.checkpoint, name)) is not None
+    }
     return dataclasses.replace(
         task,
-        checkpoint=task.checkpoint.absolute(),
-        base=task.base and task.base.absolute(),
-        processor=task.processor and task.processor.absolute(),
+        checkpoint=dataclasses.replace(task.checkpoint, **paths),
         benchmarks=tuple(benchmarks),
         work=task.work.absolute(),
     )
@@ -116,11 +116,7 @@ def _absolute(task: ReferenceTask) -> ReferenceTask:
 
 def _environment() -> dict[str, str]:
     return {
-        "PRED_FORMAT": "tsv",
-        "EVAL_FORMAT": "csv",
-        "VLMEVALKIT_USE_MODELSCOPE": "0",
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONUTF8": "1",
+        **ENVIRONMENT,
         # Some rules call a judge unasked; this address has none.
         "OPENAI_API_BASE": "http://127.0.0.1:9/none",
         "OPENAI_API_KEY": "",
@@ -136,6 +132,8 @@ def _run(
     task: ReferenceTask, loaded: Any, benchmark: Benchmark, process_started: float
 ) -> ReferenceResult:
     """Run one benchmark; an exception of VLMEvalKit becomes the result's `error`."""
+    from evalsuite.smolvlm import memory
+
     texts: list[str] = []
     asked: list[ProcessorInput] = []
     ids: list[str] = []
@@ -143,17 +141,11 @@ def _run(
     stage, error, result, seconds = "load", None, None, 0.0
     try:
         dataset = unpatched.dataset(benchmark, Path("LMUData", benchmark.name).absolute())
-        _keep(dataset, task.ids.get(benchmark.name))
+        if benchmark.name in task.ids:
+            chosen = set(task.ids[benchmark.name])
+            dataset.data = dataset.data[[str(id) in chosen for id in dataset.data["index"]]].copy()
         ids += map(str, dataset.data["index"])
-        model = unpatched.model(
-            loaded,
-            task.processor or task.checkpoint,
-            task.family,
-            task.tile_size,
-            benchmark,
-            asked,
-            pixels=task.pixels,
-        )
+        model = unpatched.model(loaded, task.checkpoint, benchmark, asked, pixels=task.pixels)
         generate = model.generate_inner
 
         def recorded(*arguments: Any, **given: Any) -> Any:
@@ -170,8 +162,6 @@ def _run(
         stage = "evaluate"
         result = _evaluate(benchmark, dataset, file)
     except Exception as raised:  # noqa: BLE001 - a failure of VLMEvalKit is a result
-        import traceback
-
         traceback.print_exc()
         error = f"{stage}: {one_line(raised, with_type=True)}"
     return ReferenceResult(
@@ -182,19 +172,11 @@ def _run(
         error=error,
         seconds=seconds,
         first_prediction_seconds=first[0] if first else 0.0,
-        peak_memory_bytes=unpatched.peak_memory_bytes(task.device),
+        peak_memory_bytes=memory.peak_bytes(loaded.device),
     )
 
 
-def _keep(dataset: Any, chosen: tuple[str, ...] | None) -> None:
-    """Restrict `dataset` to the samples `chosen`, in its order."""
-    if chosen is not None:
-        ids = set(chosen)
-        dataset.data = dataset.data[[str(id) in ids for id in dataset.data["index"]]].copy()
-
-
 def _infer(model: Any, benchmark: Benchmark, dataset: Any) -> str:
-    """Run VLMEvalKit's loop; return its output file."""
     from vlmeval.inference import infer_data_job
     from vlmeval.inference_video import infer_data_job_video
     from vlmeval.smp import get_pred_file_path
@@ -228,10 +210,10 @@ def main() -> None:
     # VLMEvalKit replaces a missing data folder by its default.
     Path("LMUData").mkdir()
     os.environ["LMUData"] = str(Path("LMUData").absolute())
-    checkpoint = task.checkpoint
-    if task.base is not None:
-        checkpoint = unpatched.merged(checkpoint, task.base, Path("merged").absolute())
-    loaded = unpatched.weights(checkpoint, task.family, task.dtype, task.device)
+    weights, base = task.checkpoint.path, task.checkpoint.base_path
+    if base is not None:
+        weights = unpatched.merged(weights, base, Path("merged").absolute())
+    loaded = unpatched.weights(weights, task.checkpoint.family, task.dtype, task.device)
     for benchmark in task.benchmarks:
         connection.send(_run(task, loaded, benchmark, process_started))
 

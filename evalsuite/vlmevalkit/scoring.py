@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalsuite.runs.records import Prediction
 from evalsuite.vlmevalkit import left_out, scoring_workarounds, workarounds
-from evalsuite.vlmevalkit.client import BenchmarkScore, KitError, SampleValue
+from evalsuite.vlmevalkit.client import BenchmarkScore, DataError, KitError, SampleValue
 from evalsuite.vlmevalkit.datasets import LoadedDataset, Row
 from evalsuite.vlmevalkit.evaluate import evaluate, tables_differ, unpatched_score
 from evalsuite.vlmevalkit.judge_adapter import JudgeModel
@@ -78,22 +78,20 @@ def check(loaded: LoadedDataset) -> None:
     benchmark = loaded.benchmark
     metric = METRICS[benchmark.metric]
     if metric.excluded_keys and (word := re.search(metric.excluded_keys, benchmark.dataset)):
-        raise KitError(
-            "data",
+        raise DataError(
             f"{benchmark.name}: VLMEvalKit does not score a dataset with '{word[0]}' in its key "
-            f"'{benchmark.dataset}' by metric '{benchmark.metric}'",
+            f"'{benchmark.dataset}' by metric '{benchmark.metric}'"
         )
     if packages := left_out.wanted(type(loaded.dataset)):
-        raise KitError(
-            "data",
+        raise DataError(
             f"{benchmark.name}: scoring it needs packages that are not installed: "
-            f"pip install {' '.join(packages)}",
+            f"pip install {' '.join(packages)}"
         )
     if benchmark.as_published:
         return  # published data may contain rows for which no prediction is correct
     for id, row in zip(loaded.positions, loaded.rows(loaded.positions, images=False), strict=True):
         if error := metric.row_error(row):
-            raise KitError("data", f"{benchmark.name}: sample {id}: {error}")
+            raise DataError(f"{benchmark.name}: sample {id}: {error}")
 
 
 def score(
@@ -195,11 +193,11 @@ def _score_predictions(
     if context.judge is None:
         muted = context
         return list(map(scored, rows, given))
-    muted = replace(context, judge=context.judge.muted())
+    muted = replace(context, judge=replace(context.judge, judge=None))
     # Threads wait for the judge in parallel but run rules one at a time: `ast.literal_eval`
     # sometimes raises SystemError when two threads use it.
     lock = threading.Lock()
-    context = replace(context, judge=context.judge.with_lock(lock))
+    context = replace(context, judge=replace(context.judge, lock=lock))
 
     def scored_with_lock(row: Row, prediction: Prediction) -> _ScoredPrediction:
         with lock:

@@ -11,6 +11,7 @@ import contextlib
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,13 +85,6 @@ def _literal(text: str) -> Any:
         raise SyntaxError(str(error)) from error
 
 
-class _NoRandomChoice:
-    """Replacement for `random`."""
-
-    def choice(self, _: Sequence[str]) -> str:
-        return NO_OPTION
-
-
 def no_random_option() -> None:
     """Count an answer that the judge cannot assign to an option as wrong.
 
@@ -98,7 +92,7 @@ def no_random_option() -> None:
     """
     from vlmeval.dataset.utils import multiple_choice
 
-    multiple_choice.rd = _NoRandomChoice()
+    multiple_choice.rd = SimpleNamespace(choice=lambda _: NO_OPTION)
 
 
 def show_options_to_judge() -> None:
@@ -204,14 +198,21 @@ def use_judge(model: JudgeModel) -> Iterator[None]:
         dataset.image_mcq, dataset.image_vqa, dataset.image_yorn, dataset.videomme,
         dataset.worldsense, dataset.mvbench, dataset.mlvu, dataset.tempcompass,
     )  # fmt: skip
-    before = [module.build_judge for module in modules]
-    try:
+    with contextlib.ExitStack() as stack:
         for module in modules:
-            module.build_judge = build_judge
+            stack.enter_context(replaced(module, build_judge=build_judge))
+        yield
+
+
+@contextlib.contextmanager
+def replaced(owner: Any, **attributes: object) -> Iterator[None]:
+    """Replace attributes of `owner` within the block."""
+    before = {name: getattr(owner, name) for name in attributes}
+    try:
+        vars(owner).update(attributes)
         yield
     finally:
-        for module, original in zip(modules, before, strict=True):
-            module.build_judge = original
+        vars(owner).update(before)
 
 
 def normalise_judge_answer(text: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalsuite.vlmevalkit.client import KitError
+from evalsuite.vlmevalkit.client import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ def inspect(path: Path) -> TableStructure:
     except _StrayQuote as stray:
         try:
             return TableStructure(_count_rows(path, quoted=False), quoted=False)
-        except KitError:
-            raise KitError("data", f"{path}: {stray}") from None
+        except DataError:
+            raise DataError(f"{path}: {stray}") from None
 
 
 def _count_rows(path: Path, *, quoted: bool) -> int:
@@ -66,14 +66,14 @@ def _count_rows(path: Path, *, quoted: bool) -> int:
                     if quoted:
                         _check_lines(pending, columns, delimiter, line)
                     elif any(cell[:1] == cell[-1:] == '"' for cell in cells):
-                        raise KitError("data", f"{path}: line {line} has an enclosed cell")
+                        raise DataError(f"{path}: line {line} has an enclosed cell")
                     rows += 1
                 line += len(pending)
                 pending.clear()
         except csv.Error as error:
             if "new-line" in str(error):
-                raise KitError(
-                    "data", f"{path}: line {line} has a carriage return; save with Unix line ends"
+                raise DataError(
+                    f"{path}: line {line} has a carriage return; save with Unix line ends"
                 ) from None
             raise _StrayQuote(f"line {line} has {_ADVICE}") from None
     return rows
@@ -91,11 +91,11 @@ def _decoded(lines: Iterable[bytes], path: Path, pending: list[str]) -> Iterator
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:
-            raise KitError(
-                "data", f"{path}: line {number} is not UTF-8 text; save the table as UTF-8"
+            raise DataError(
+                f"{path}: line {number} is not UTF-8 text; save the table as UTF-8"
             ) from None
         if "\0" in text:
-            raise KitError("data", f"{path}: line {number} contains a NUL character; remove it")
+            raise DataError(f"{path}: line {number} contains a NUL character; remove it")
         pending.append(text)
         yield text
 
@@ -103,13 +103,13 @@ def _decoded(lines: Iterable[bytes], path: Path, pending: list[str]) -> Iterator
 def _count_columns(cells: list[str], path: Path) -> int:
     twice = [name for name, count in Counter(filter(None, cells)).items() if count > 1]
     if twice:
-        raise KitError("data", f"{path}: two columns '{twice[0]}'; remove or rename one")
+        raise DataError(f"{path}: two columns '{twice[0]}'; remove or rename one")
     return len(cells)
 
 
 def _check_row(cells: list[str], columns: int, where: str) -> None:
     if len(cells) != columns:
-        raise KitError("data", f"{where} has {len(cells)} cells, but the header has {columns}")
+        raise DataError(f"{where} has {len(cells)} cells, but the header has {columns}")
 
 
 def _check_lines(lines: list[str], columns: int, delimiter: str, first: int) -> None:

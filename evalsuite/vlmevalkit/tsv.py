@@ -15,7 +15,7 @@ from vlmeval.smp import load
 from evalsuite.errors import nearest
 from evalsuite.system.text import first_few
 from evalsuite.vlmevalkit import table_structure
-from evalsuite.vlmevalkit.client import KitError
+from evalsuite.vlmevalkit.client import DataError
 
 Row = Mapping[str, Any]
 
@@ -31,36 +31,33 @@ def read_table(
     index, if there is one, must be unique. `strict`: see `table_structure`.
     """
     if not path.is_file():
-        raise KitError("data", f"{path}: no such file")
+        raise DataError(f"{path}: no such file")
     if path.suffix not in SUFFIXES:
-        raise KitError(
-            "data", f"{path}: expected a .tsv, .csv or .jsonl file; convert it to one of these"
-        )
+        raise DataError(f"{path}: expected a .tsv, .csv or .jsonl file; convert it to one of these")
     structure = table_structure.inspect(path) if strict else None
     try:
         data = load(str(path)) if structure is None or structure.quoted else _unquoted(path)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         kind = "tab" if path.suffix == ".tsv" else "comma"
-        raise KitError("data", f"{path}: {error} (expected: {kind}-separated, UTF-8)") from error
+        raise DataError(f"{path}: {error} (expected: {kind}-separated, UTF-8)") from error
     if structure is not None and structure.rows != len(data):
         read = f"pandas reads {len(data)} of them"
-        raise KitError("data", f"{path}: has {structure.rows} rows, but {read}")
+        raise DataError(f"{path}: has {structure.rows} rows, but {read}")
     require_columns(data, filled, path)
     missing = [column for column in present if column not in data]
     if missing:
-        raise KitError("data", f"{path}: no column {first_few([repr(name) for name in missing])}")
+        raise DataError(f"{path}: no column {first_few([repr(name) for name in missing])}")
     if "index" in data:
         require_columns(data, ("index",), path)
         if pd.api.types.is_float_dtype(data["index"]):
             broken = [str(number) for number in data["index"] if not number.is_integer()]
             shown = first_few(broken or [str(data["index"].iloc[0])])
-            raise KitError(
-                "data",
-                f"{path}: index {shown} is a decimal number; use whole numbers 0, 1, 2, … or texts",
+            raise DataError(
+                f"{path}: index {shown} is a decimal number; use whole numbers 0, 1, 2, … or texts"
             )
         duplicates = list(data["index"][data["index"].duplicated()].astype(str).unique())
         if duplicates:
-            raise KitError("data", f"{path}: duplicate index {first_few(duplicates)}")
+            raise DataError(f"{path}: duplicate index {first_few(duplicates)}")
     return data
 
 
@@ -76,12 +73,12 @@ def require_columns(data: Any, columns: Sequence[str], path: Path) -> None:
     if missing:
         close = nearest(missing[0], map(str, data.columns)) if len(missing) == 1 else ""
         names = first_few([repr(name) for name in missing])
-        raise KitError("data", f"{path}: no column {names}{close}")
+        raise DataError(f"{path}: no column {names}{close}")
     for column in columns:
         # Report row numbers, since a cell may span several lines of the file.
         empty = [str(i + 1) for i, missing in enumerate(data[column].isna()) if missing]
         if empty:
-            raise KitError("data", f"{path}: no {column} in row {first_few(empty)}")
+            raise DataError(f"{path}: no {column} in row {first_few(empty)}")
 
 
 def listed_texts(cell: Any) -> list[str]:
@@ -96,11 +93,14 @@ def listed_texts(cell: Any) -> list[str]:
 
 def cell_seconds(cell: Any) -> float | None:
     """Return a time in seconds, or None for an empty cell; raises `ValueError`."""
-    if cell is None or cell != cell or cell == "":
-        return None
-    return float(cell)
+    return None if is_missing(cell) or cell == "" else float(cell)
 
 
 def cell_text(cell: Any) -> str:
     """Return a cell's text, empty for an empty cell."""
-    return "" if cell is None or cell != cell else str(cell)
+    return "" if is_missing(cell) else str(cell)
+
+
+def is_missing(cell: Any) -> bool:
+    """Return whether a cell is empty."""
+    return cell is None or cell != cell

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.video_layouts import LAYOUTS
+from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.vlmevalkit import workarounds
 
 
@@ -52,9 +54,7 @@ def weights(checkpoint: Path, family: str, dtype: str, device: str) -> Any:
 
 def model(
     loaded: Any,
-    processor: Path,
-    family: str,
-    tile_size: int,
+    checkpoint: Checkpoint,
     benchmark: Benchmark,
     asked: list[ProcessorInput],
     *,
@@ -67,14 +67,14 @@ def model(
     from transformers import AutoProcessor
     from vlmeval.vlm.smolvlm import SmolVLM, SmolVLM2
 
-    older = family == "idefics3"
+    older = checkpoint.family == "idefics3"
     kind = SmolVLM if older else SmolVLM2
     instance = kind.__new__(kind)
     instance.sampling_frames = _MAX_FRAMES
-    instance.resolution = tile_size
+    instance.resolution = checkpoint.tile_size
     instance.model = loaded
     # New for each benchmark, because a video changes the processor permanently.
-    instance.processor = AutoProcessor.from_pretrained(processor)
+    instance.processor = AutoProcessor.from_pretrained(checkpoint.processor_path)
     instance.kwargs = {
         "do_sample": False, "use_cache": True, "max_new_tokens": benchmark.max_new_tokens
     }  # fmt: skip
@@ -88,9 +88,6 @@ _MAX_FRAMES = 64
 
 
 def _record_inputs(processor: Any, asked: list[ProcessorInput], *, pixels: bool) -> None:
-    """Record all inputs of `processor` in `asked`."""
-    import hashlib
-
     class Recorded(type(processor)):  # type: ignore[misc] # the class depends on the checkpoint
         def __call__(self, *arguments: Any, **given: Any) -> Any:
             images = tuple(
@@ -126,15 +123,6 @@ def _show_frames_as_videos(model: Any) -> None:
     model.generate_inner = capped
 
 
-def peak_memory_bytes(device: str) -> int:
-    """See `reference.ReferenceResult`."""
-    import torch
-
-    from evalsuite.smolvlm.memory import peak_bytes
-
-    return peak_bytes(torch.device(device))
-
-
 # The data
 
 
@@ -148,11 +136,11 @@ def dataset(benchmark: Benchmark, root: Path) -> Any:
     data = Path(benchmark.data or "")
     if benchmark.modality == "image":
         (root / f"{benchmark.dataset}.tsv").symlink_to(data)
+        kind = _class(benchmark)
         if benchmark.dataset_class is None:
-            unpinned = _class(benchmark)
-            unpinned.DATASET_MD5 = {}
+            kind.DATASET_MD5 = {}
             return vlmeval.dataset.build_dataset(benchmark.dataset, **benchmark.arguments)
-        return _class(benchmark)(dataset=benchmark.dataset, **benchmark.arguments)
+        return kind(dataset=benchmark.dataset, **benchmark.arguments)
     _provide_videos(benchmark.dataset, data, root / "repository")
     assert benchmark.frames is not None
     frames = {"fps": benchmark.frames.per_second or -1, "nframe": benchmark.frames.count or 0}

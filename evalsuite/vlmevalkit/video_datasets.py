@@ -6,9 +6,8 @@ them by video name and write a lock file next to the video.
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,9 +17,10 @@ from evalsuite.benchmarks.benchmark import Benchmark, FrameRule
 from evalsuite.benchmarks.video_layouts import LAYOUTS, Layout
 from evalsuite.sample import Frames
 from evalsuite.vlmevalkit import custom_data, image_datasets
-from evalsuite.vlmevalkit.client import KitError
-from evalsuite.vlmevalkit.media_references import MediaReferenceError, local_path
+from evalsuite.vlmevalkit.client import DataError
+from evalsuite.vlmevalkit.custom_data import MediaReferenceError, local_path
 from evalsuite.vlmevalkit.media_store import MediaError, MediaStore, StoredClip
+from evalsuite.vlmevalkit.scoring_workarounds import replaced
 from evalsuite.vlmevalkit.tsv import Row, cell_seconds, cell_text, read_table
 from evalsuite.vlmevalkit.video_frames import ClipSpec
 
@@ -78,14 +78,13 @@ def build(kind: Any, benchmark: Benchmark, root: Path, store: MediaStore) -> tup
     layout, keys = _layout(kind, benchmark)
     rule = _rule(benchmark)
     if kind is vlmeval.dataset.MVBench and rule.per_second is not None:
-        raise KitError(
-            "data",
+        raise DataError(
             f"{benchmark.name}: MVBench needs a number of frames, not {rule}: set 'frames: 8', or "
-            "use 'dataset: MVBench_MP4'",
+            "use 'dataset: MVBench_MP4'"
         )
     if not root.is_dir():
         tables = " and ".join(f"{table}.tsv" for table in keys)
-        raise KitError("data", f"{root}: no such directory; expected one with {tables}")
+        raise DataError(f"{root}: no such directory; expected one with {tables}")
     filled = ("subtitle_path",) if benchmark.arguments.get("use_subtitle") else ()
     for table, key in keys.items():
         data = read_table(
@@ -108,7 +107,12 @@ def build(kind: Any, benchmark: Benchmark, root: Path, store: MediaStore) -> tup
     rate = {"fps": rule.per_second} if rule.per_second else {"nframe": rule.count}
     if not issubclass(kind, vlmeval.dataset.video_concat_dataset.ConcatVideoDataset):
         return ours(kind)(dataset=benchmark.dataset, **rate, **benchmark.arguments), clips
-    with _build_parts_with(ours):
+
+    def build_part(dataset: str, **arguments: Any) -> Any:
+        return ours(image_datasets.supporting(dataset))(dataset=dataset, **arguments)
+
+    # ``video_concat_dataset.py:18`` imports the function by name when an object is created.
+    with replaced(vlmeval.dataset, build_dataset=build_part):
         return kind(dataset=benchmark.dataset, **rate, **benchmark.arguments), clips
 
 
@@ -120,10 +124,9 @@ def build_custom(
     The class builds its usual prompts, with frames instead of images. Raises `KitError`.
     """
     if not issubclass(kind, vlmeval.dataset.ImageBaseDataset):
-        raise KitError(
-            "data",
+        raise DataError(
             f"{benchmark.name}: {kind.__name__} reads a directory, not {path.name}; for a custom "
-            "table remove 'dataset_class', or use an image class",
+            "table remove 'dataset_class', or use an image class"
         )
     rule = _rule(benchmark)
     clips = ClipReader(
@@ -142,7 +145,7 @@ def build_custom(
             try:
                 _clip_bounds(row)
             except ValueError as error:
-                raise KitError("data", f"{path}: row {number}: start or end: {error}") from error
+                raise DataError(f"{path}: row {number}: start or end: {error}") from error
         return data.drop(columns=["image", "image_path"], errors="ignore")
 
     return image_datasets.instance(kind, benchmark, table, lambda row: clips.read(row).paths), clips
@@ -152,17 +155,16 @@ def _video(name: str, table: Path, row: int) -> str:
     try:
         return str(local_path(name, table.parent)) if "://" in name else name
     except MediaReferenceError as error:
-        raise KitError("data", f"{table}: row {row} has the video {error}") from None
+        raise DataError(f"{table}: row {row} has the video {error}") from None
 
 
 def _layout(kind: Any, benchmark: Benchmark) -> tuple[Layout, dict[str, str]]:
     """Return the directory layout, and by table the dataset whose columns it has."""
     known = [key for key in kind.supported_datasets() if key in LAYOUTS]
     if not issubclass(kind, vlmeval.dataset.video_base.VideoBaseDataset) or len(known) != 1:
-        raise KitError(
-            "data",
+        raise DataError(
             f"{benchmark.name}: {kind.__name__} is not a supported video class; "
-            f"supported are the classes of {', '.join(LAYOUTS)}",
+            f"supported are the classes of {', '.join(LAYOUTS)}"
         )
     layout = LAYOUTS[known[0]]
     if len(layout.tables) > 1:
@@ -172,9 +174,7 @@ def _layout(kind: Any, benchmark: Benchmark) -> tuple[Layout, dict[str, str]]:
 
 def _rule(benchmark: Benchmark) -> FrameRule:
     if benchmark.frames is None:
-        raise KitError(
-            "data", f"{benchmark.name}: set 'frames', which selects the frames of a video"
-        )
+        raise DataError(f"{benchmark.name}: set 'frames', which selects the frames of a video")
     return benchmark.frames
 
 
@@ -200,25 +200,6 @@ def _overrides(root: Path, clips: ClipReader) -> dict[str, Any]:
     }
 
 
-@contextlib.contextmanager
-def _build_parts_with(ours: Callable[[Any], Any]) -> Iterator[None]:
-    """Let a concatenated dataset create its parts with `ours`.
-
-    ``video_concat_dataset.py:18`` imports the function by name when an object is created.
-    """
-    original = vlmeval.dataset.build_dataset
-
-    def build_dataset(dataset: str, **arguments: Any) -> Any:
-        kinds = (k for k in vlmeval.dataset.DATASET_CLASSES if dataset in k.supported_datasets())
-        return ours(next(kinds))(dataset=dataset, **arguments)
-
-    vlmeval.dataset.build_dataset = build_dataset
-    try:
-        yield
-    finally:
-        vlmeval.dataset.build_dataset = original
-
-
 def _clip_spec(row: Row, video: Path, rule: FrameRule, *, segment_middles: bool) -> ClipSpec:
     bounds = (float(row["start"]), float(row["end"])) if row.get("bound", False) else None
     return ClipSpec(video, rule, row.get("data_type", "video"), segment_middles, bounds)
@@ -227,8 +208,8 @@ def _clip_spec(row: Row, video: Path, rule: FrameRule, *, segment_middles: bool)
 def _check_types(data: Any, table: Path) -> None:
     for number, kind in enumerate(data["data_type"], 1):
         if kind not in ("video", "gif", "frame"):
-            raise KitError(
-                "data", f"{table}: row {number}: data_type '{kind}', expected video, gif or frame"
+            raise DataError(
+                f"{table}: row {number}: data_type '{kind}', expected video, gif or frame"
             )
 
 

@@ -9,8 +9,10 @@ defects that need no function, because neighbouring modules avoid the code.
 from __future__ import annotations
 
 import abc
+import functools
 import string
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from evalsuite.vlmevalkit import scoring_workarounds
@@ -42,20 +44,6 @@ def apply() -> None:
     scoring_workarounds.apply()
 
 
-class _TextPandas:
-    """A pandas whose `read_csv` reads cells as text."""
-
-    def __getattr__(self, name: str) -> Any:
-        import pandas
-
-        return getattr(pandas, name)
-
-    def read_csv(self, *args: Any, **kwargs: Any) -> Any:
-        import pandas
-
-        return pandas.read_csv(*args, **(_TEXT_OPTIONS | kwargs))
-
-
 _TEXT_OPTIONS: dict[str, Any] = {
     "keep_default_na": False,
     "na_values": [""],
@@ -70,19 +58,11 @@ def keep_na_texts() -> None:
     prediction ``None`` becomes ``nan`` and is then found in an option's text, ``007`` becomes 7,
     and one missing value in a column of digits turns ``5`` into ``5.0``.
     """
+    import pandas
     import vlmeval.smp.file
 
-    vlmeval.smp.file.pd = _TextPandas()
-
-
-class _SerialPool:
-    """Replacement for `multiprocessing` whose pool runs in this process."""
-
-    def Pool(self, *_: object) -> _SerialPool:  # noqa: N802 - multiprocessing's name
-        return self
-
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        return [function(item) for item in items]
+    read_csv = functools.partial(pandas.read_csv, **_TEXT_OPTIONS)
+    vlmeval.smp.file.pd = SimpleNamespace(**vars(pandas) | {"read_csv": read_csv})
 
 
 def score_in_one_process() -> None:
@@ -93,7 +73,8 @@ def score_in_one_process() -> None:
     """
     import vlmeval.dataset.image_vqa
 
-    vlmeval.dataset.image_vqa.mp = _SerialPool()
+    pool = SimpleNamespace(map=lambda function, items: [function(item) for item in items])
+    vlmeval.dataset.image_vqa.mp = SimpleNamespace(Pool=lambda *_: pool)
 
 
 def save_results_once() -> None:

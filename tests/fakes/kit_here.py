@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import functools
 import os
 import shutil
 import tempfile
@@ -14,23 +13,30 @@ from evalsuite.vlmevalkit import client, server
 from tests.builders import kit_data
 
 
+class Here:
+    """The connection to a kit process, without the process."""
+
+    def __init__(self, settings: client.KitSettings) -> None:
+        os.environ.update(client._ENVIRONMENT)
+        for folder in (settings.work, settings.media):
+            folder.mkdir(parents=True)
+        self._answer = server._request_handler(settings)
+
+    def send(self, request: Any) -> None:
+        self._request = request
+
+    def receive(self, seconds: float) -> Any:
+        verb, benchmark, *rest = self._request
+        return server._reply(benchmark.name, self._answer, verb, benchmark, *rest)
+
+
 class KitHere(client.Kit):
     """Answers requests with the modules of this process."""
 
-    @functools.cached_property
-    def answer(self) -> Any:
-        """The function that answers requests in a kit process."""
-        os.environ.update(client._ENVIRONMENT)
-        for folder in (self._settings.work, self._settings.media):
-            folder.mkdir(parents=True)
-        return server._request_handler(self._settings)
-
-    def _ask(self, stage: Any, seconds: float, *request: Any) -> Any:
-        verb, benchmark, *rest = request
-        good, result = server._reply(benchmark.name, self.answer, verb, benchmark, *rest)
-        if not good:
-            raise client.KitError(stage, result.text, logged=result.logged)
-        return result
+    def _start(self) -> Any:
+        if self._child is None:
+            self._child = Here(self._settings)  # type: ignore[assignment]
+        return self._child
 
 
 def install() -> None:

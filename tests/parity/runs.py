@@ -112,9 +112,7 @@ def run_vlmevalkit(
                 *(id_ for id_, why in DEVIATING[name].items() if why == workaround),
             )
     task = ReferenceTask(
-        checkpoint=bench.checkpoint.path,
-        family=bench.checkpoint.family,
-        tile_size=bench.checkpoint.tile_size,
+        checkpoint=bench.checkpoint,
         benchmarks=(*made.values(), *again),
         ids=ids,
         pixels=True,

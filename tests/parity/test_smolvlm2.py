@@ -20,8 +20,7 @@ def theirs(
     bench: Bench, reference: Reference, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Theirs]:
     task = ReferenceTask(
-        checkpoint=bench.checkpoint.path,
-        tile_size=bench.checkpoint.tile_size,
+        checkpoint=bench.checkpoint,
         benchmarks=tuple(demo()),
         ids={benchmark.name: tuple(values(reference, benchmark.name)) for benchmark in demo()},
         work=tmp_path_factory.mktemp("theirs") / "work",

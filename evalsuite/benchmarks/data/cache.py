@@ -73,23 +73,17 @@ class Deleted:
 
 def kinds() -> list[Kind]:
     """Everything in the cache, by kind."""
-    return [Kind(name, about, list(_entries(name))) for name, about in KINDS.items()]
+    return [Kind(name, about, list(_entries(name))) for name, (about, _) in KINDS.items()]
 
 
-KINDS: Mapping[str, str] = {
-    "images": "images in the form the engine reads",
-    "frames": "decoded frames of videos",
-    "data": "prepared video repositories",
-    "judge": "answers of judges",
-    "digests": "hashes of large files",
+KINDS: Mapping[str, tuple[str, str]] = {
+    "images": ("images in the form the engine reads", "media/??/*"),
+    "frames": ("decoded frames of videos", "media/frames/*/*"),
+    "data": ("prepared video repositories", "data/*"),
+    "judge": ("answers of judges", "judge/*/*"),
+    "digests": ("hashes of large files", "digests/*/*"),
 }
-_PATTERNS: Mapping[str, str] = {
-    "images": "media/??/*",
-    "frames": "media/frames/*/*",
-    "data": "data/*",
-    "judge": "judge/*/*",
-    "digests": "digests/*/*",
-}
+"""What the entries of each kind are, and where they are in the cache directory."""
 
 
 def limit_bytes() -> int:
@@ -140,7 +134,7 @@ def _remove(path: Path) -> bool:
 
 
 def _entries(kind: str) -> Iterator[Entry]:
-    for path in cache_directory().glob(_PATTERNS[kind]):
+    for path in cache_directory().glob(KINDS[kind][1]):
         # The lock of a draft is held while the draft is made.
         draft = path.suffix == ".draft"
         busy = is_held(path.with_suffix(".lock")) if draft else path.name.startswith(".")

@@ -150,7 +150,7 @@ def _how(score: Score) -> str:
         for value in values
         if value not in ("none", "False")
     ]
-    return listed([*known, f"{score.n} samples"])
+    return listed([*known, counted(score.n, "sample")])
 
 
 def _notes(table: Table) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from evalsuite.report.format import listed, points, sentence
 from evalsuite.runs.records import Failure, Run, Score
+from evalsuite.system.text import counted
 
 _STAGES = {
     "data": "its data could not be used",
@@ -17,6 +18,7 @@ _STAGES = {
 UNANSWERED = "samples without a prediction, which count as wrong"
 PARTIAL = "partial: without what only a judge can score"
 MODIFIED = "on data that is not what was published"
+THINKING = "predictions with tags like </think> or <answer>, which are scored as a whole"
 _MOST = 20
 """Most cases that a footnote lists."""
 
@@ -146,10 +148,13 @@ def outcome_notes(outcome: Score | Failure) -> Iterator[Note]:
         yield Note(f"no score: {why}", alone=True)
         return
     if outcome.partial:
-        left = f"{outcome.counts.unscored} samples" if outcome.counts.unscored else ""
+        left = counted(outcome.counts.unscored, "sample") if outcome.counts.unscored else ""
         yield Note(PARTIAL, left)
     if outcome.modified_data:
         yield Note(MODIFIED)
+    if thinking := outcome.counts.thinking:
+        share = f"{thinking} of {outcome.n}, such as '{outcome.thinking_example}'"
+        yield Note(THINKING, share, thinking / outcome.n)
     for name, value in outcome.extra.items():
         yield Note(f"{name} of VLMEvalKit", f"{value:g}")
     if outcome.macro_average is not None:

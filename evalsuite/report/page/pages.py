@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from urllib.parse import urlencode
 
-from evalsuite.report.format import ABSENT, counted, points, sentence
+from evalsuite.report.format import ABSENT, points, sentence
 from evalsuite.report.model.column import Column
 from evalsuite.report.model.columns import RESULT, Result, RunRecord, run_columns
 from evalsuite.report.model.join_samples import Row, change
@@ -21,6 +21,7 @@ from evalsuite.report.tables.runs import across, slots
 from evalsuite.runs.comparable import facts
 from evalsuite.runs.records import COUNTS, Failure, SampleScore, by_group, group_name
 from evalsuite.stats import clustered_standard_error
+from evalsuite.system.text import counted
 
 _RUN_COLUMNS = ("checkpoint", "parameters", "step", "digest", "dtype", "prompts", "limit", "date",
                 "evalsuite")  # fmt: skip

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.errors import check_known
-from evalsuite.report.format import counted
 from evalsuite.report.model import significance
 from evalsuite.report.model.join_samples import Row
 from evalsuite.report.page import pictures
@@ -21,6 +20,7 @@ from evalsuite.report.page.skeleton import Style, assets
 from evalsuite.report.page.subject import Group, Subject, groups, rows_of
 from evalsuite.runs.records import FoundRun
 from evalsuite.runs.storage import read_samples
+from evalsuite.system.text import counted
 
 
 @dataclass(frozen=True, slots=True)

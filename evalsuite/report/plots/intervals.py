@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from evalsuite.report.format import counted
 from evalsuite.report.model.table import Row, Table
 from evalsuite.report.plots.style import (
     COLOURS,
@@ -22,6 +21,7 @@ from evalsuite.report.plots.style import (
 from evalsuite.runs.records import SampleScore, Score, by_group, group_name
 from evalsuite.stats import clustered_standard_error, mean, mean_standard_error
 from evalsuite.stats.wilson import score_interval
+from evalsuite.system.text import counted
 
 ABOUT = "Bars: 95 % intervals, clustered by image or video."
 MOST = 40

@@ -21,8 +21,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from evalsuite.report.format import counted, visible
+from evalsuite.report.format import visible
 from evalsuite.system.files import write_bytes_atomically
+from evalsuite.system.text import counted
 
 INK = "#767b83"
 """Text and axes."""

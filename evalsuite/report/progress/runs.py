@@ -20,7 +20,6 @@ from rich.text import Text
 from evalsuite.benchmarks.data.progress import Step
 from evalsuite.report.format import (
     FAILED,
-    counted,
     duration,
     parameter_count,
     plus_minus,
@@ -42,6 +41,7 @@ from evalsuite.runner.events import (
     ScoringStarted,
 )
 from evalsuite.runs.records import COUNTS, Failure, Outcome
+from evalsuite.system.text import counted
 
 if TYPE_CHECKING:
     from evalsuite.report.progress import downloads

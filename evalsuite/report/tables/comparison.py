@@ -12,7 +12,6 @@ from evalsuite.comparison.pairing import Incomparable, Matched, Paired
 from evalsuite.comparison.selection import Lead
 from evalsuite.report.format import (
     ABSENT,
-    counted,
     cut,
     listed,
     points,
@@ -25,6 +24,7 @@ from evalsuite.report.model.notes import MODIFIED, PARTIAL, UNANSWERED, Notes
 from evalsuite.report.tables.grid import Entry, Grid, Line, lay_out
 from evalsuite.runs.records import FoundRun, SampleScore
 from evalsuite.stats.paired_difference import FEW_CLUSTERS
+from evalsuite.system.text import counted
 
 INCOMPARABLE = "incomparable"
 """Shown in place of a difference of a benchmark that cannot be compared."""

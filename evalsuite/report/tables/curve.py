@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter, itemgetter
 
 from evalsuite.comparison.learning_curves import Best, Curve, Curves, Point
-from evalsuite.report.format import ABSENT, counted, listed, plus_minus, points, sentence, signed
+from evalsuite.report.format import ABSENT, listed, plus_minus, points, sentence, signed
 from evalsuite.report.model.column import Column
 from evalsuite.report.tables.grid import STANDARD_ERROR, Grid, lay_out
+from evalsuite.system.text import counted
 
 Row = tuple[str, Point, str, float | None, float | None, int | None]
 """Training run, step, benchmark, or ``mean``, with score, standard error and samples."""

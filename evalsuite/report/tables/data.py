@@ -11,10 +11,10 @@ from rich.filesize import decimal
 from evalsuite.benchmarks.data.cache import Kind, limit_bytes
 from evalsuite.benchmarks.data.fetch import Missing
 from evalsuite.benchmarks.data.status import DataStatus
-from evalsuite.report.format import counted
 from evalsuite.report.model.column import Column
 from evalsuite.report.tables.grid import Grid, lay_out
 from evalsuite.system.hashing import cache_directory
+from evalsuite.system.text import counted
 
 _DOWNLOADS: tuple[Column[Missing], ...] = (
     Column("benchmark", "benchmark", lambda m: m.benchmark.name, numeric=False),

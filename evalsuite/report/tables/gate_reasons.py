@@ -12,7 +12,6 @@ from evalsuite.comparison.gate import Assessment, Finding, GateResult, Verdict
 from evalsuite.comparison.power import required_scale
 from evalsuite.report.format import (
     at_least,
-    counted,
     listed,
     percent,
     sentence,
@@ -21,6 +20,7 @@ from evalsuite.report.format import (
     written_p,
 )
 from evalsuite.stats.paired_difference import FEW_CLUSTERS
+from evalsuite.system.text import counted
 
 Kind = Literal[
     "regression", "incomparable", "unfinished", "partial", "failed samples", "open"

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evalsuite.comparison.gate import Assessment, GateResult
-from evalsuite.report.format import batch_sensitivity, counted, listed, signed
+from evalsuite.report.format import batch_sensitivity, listed, signed
 from evalsuite.runs.records import BatchSensitivity, FoundRun
+from evalsuite.system.text import counted
 
 SHARE = 4
 """The effect of the batch size must be shown to be below this part of the margin: 1 / SHARE."""

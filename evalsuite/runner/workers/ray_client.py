@@ -213,7 +213,7 @@ def survey(address: str, device: str, workers: str) -> tuple[tuple[str, ...], tu
         raise UsageError(f"--ray {address}: expected auto or the cluster's address like head:6379")
     if re.fullmatch(r"cuda:\d+", device):
         raise UsageError(f"--device {device}: with --ray, Ray chooses the GPUs; omit the number")
-    devices.check_workers(workers)
+    devices.read_count("--workers", workers, devices.WORKERS)
     with (
         scratch_directory() as scratch,
         contextlib.closing(RayCluster(address, scratch / "ray.log")) as cluster,

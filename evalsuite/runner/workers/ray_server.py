@@ -143,7 +143,8 @@ class WorkerHandle:
             while True:
                 message = ray.get(self._call("receive", "out"))
                 if isinstance(message, Ready):
-                    message = Ready({**message.environment, **self._server.environment(node)})
+                    versions = {"ray": ray.__version__, **self._server.differences(node)}
+                    message = Ready({**message.environment, **versions})
                 self._send(message)
                 if isinstance(message, ChildDied):
                     return
@@ -156,7 +157,11 @@ class WorkerHandle:
 
     def _find_node(self) -> Node:
         """Wait for a machine on which the worker can run; raises `WorkerRemoved`."""
-        seconds, allowed = self._server.patience_seconds, self._server.has_node(gpu=self._gpu)
+        seconds = self._server.patience_seconds
+        allowed = any(
+            (node.gpus if self._gpu else node.cpus) and node.id not in self._server.excluded_nodes
+            for node in _nodes()
+        )
         if not allowed:
             seconds = min(seconds, NO_NODE_SECONDS)
         try:
@@ -222,7 +227,7 @@ class RayServer:
         problems = [f"{node.name} {why}" for node in nodes if (why := self.problem(node))]
         notes = []
         for node in nodes:
-            other = self._checked[node.id][1].items()
+            other = self.differences(node).items()
             parts = [f"{key} {there} and not {self._here[key]}" for key, there in other]
             notes += [f"{node.name} has {', '.join(parts)}"] if parts else []
         self.send((problems, list(dict.fromkeys(notes))))
@@ -247,12 +252,9 @@ class RayServer:
             self._check([node])
         return self._checked[node.id][0]
 
-    def has_node(self, *, gpu: bool) -> bool:
-        """Whether a worker may run on any machine with a GPU, or a CPU."""
-        return any(
-            (node.gpus if gpu else node.cpus) and node.id not in self.excluded_nodes
-            for node in _nodes()
-        )
+    def differences(self, node: Node) -> dict[str, str | None]:
+        """Versions on the checked `node` that differ from those here."""
+        return self._checked[node.id][1]
 
     def exit_if_disconnected(self) -> None:
         """End this process if its own machine has left the cluster: Ray no longer serves it."""
@@ -260,10 +262,6 @@ class RayServer:
             print("this machine has left the cluster: its raylet has died", file=sys.stderr)
             sys.stderr.flush()
             os._exit(1)
-
-    def environment(self, node: Node) -> dict[str, str | None]:
-        """Versions on `node` for run.json."""
-        return {"ray": ray.__version__, **self._checked[node.id][1]}
 
     def _check(self, nodes: Sequence[Node], files: Sequence[str] = ()) -> None:
         check = ray.remote(check_node)

@@ -6,6 +6,7 @@ It receives questions and sends answers as batches finish.
 from __future__ import annotations
 
 import queue
+import textwrap
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,6 @@ from evalsuite.smolvlm.requests import Answer, EngineSettings, Question, raised
 from evalsuite.system import variables
 from evalsuite.system.hashing import FileIdentity, has_changed
 from evalsuite.system.process import Child, ChildDied, serve, write_to
-from evalsuite.system.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +154,9 @@ def main() -> None:
         return
     except Exception as error:  # noqa: BLE001 - libraries raise any type for damaged files
         traceback.print_exc()
-        connection.send(LoadFailed(one_line(error, with_type=True)))
+        # All of a short message: the first line of some says little.
+        text = textwrap.shorten(f"{type(error).__name__}: {error}", 400, placeholder=" ...")
+        connection.send(LoadFailed(text))
         return
     connection.send(Ready(_environment(engine.device, engine.stats.generation)))
 

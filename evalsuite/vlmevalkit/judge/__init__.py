@@ -5,8 +5,7 @@ fails is an error; there is no silent fallback to rules.
 """
 
 from evalsuite.vlmevalkit.judge.cached import Judge
-from evalsuite.vlmevalkit.judge.check import check
-from evalsuite.vlmevalkit.judge.client import JudgeError
+from evalsuite.vlmevalkit.judge.client import JudgeError, check
 from evalsuite.vlmevalkit.judge.settings import KEY_VARIABLES, read_settings
 
 __all__ = ["KEY_VARIABLES", "Judge", "JudgeError", "check", "read_settings"]

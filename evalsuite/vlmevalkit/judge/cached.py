@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.runs.comparable import JudgeId
-from evalsuite.system.files import to_json_line, write_atomically
-from evalsuite.vlmevalkit.judge.client import SAMPLING, Endpoint, JudgeAnswer
-
-_WRITE_LOCK = threading.Lock()
-"""Temporary files are named after the process, so threads must not write in parallel."""
+from evalsuite.system.files import to_json_line, write_bytes_atomically
+from evalsuite.vlmevalkit.judge.client import SAMPLING, Endpoint, JudgeAnswer, JudgeError
 
 
 class Judge:
@@ -61,8 +58,10 @@ class Judge:
             answer = _cached_answer(path, request)
             if answer is None:
                 answer = self._endpoint.ask(request["prompt"], request["system"])
-                with _WRITE_LOCK:
-                    write_atomically(path, to_json_line({"request": request, **asdict(answer)}))
+                if answer.problem:
+                    raise JudgeError(f"judge {self._endpoint.settings}: {answer.problem}")
+                line = to_json_line({"request": request, **asdict(answer)})
+                write_bytes_atomically(path, line.encode())
         with self._lock:
             self._names.add(answer.answered_by)
         return answer.text
@@ -77,7 +76,7 @@ class Judge:
 
 
 def _cached_answer(path: Path, request: Mapping[str, Any]) -> JudgeAnswer | None:
-    """Return the answer in `path`; None if it is missing or invalid."""
+    """Return the answer in `path`; None if it is missing, invalid or no answer."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -86,8 +85,8 @@ def _cached_answer(path: Path, request: Mapping[str, Any]) -> JudgeAnswer | None
         return None
     with contextlib.suppress(TypeError):  # a field too many or too few
         answer = JudgeAnswer(**known)
-        if isinstance(answer.text, str) and isinstance(answer.answered_by, str):
-            return answer
+        valid = isinstance(answer.text, str) and isinstance(answer.answered_by, str)
+        return answer if valid and not answer.problem else None
     return None
 
 

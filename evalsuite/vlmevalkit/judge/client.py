@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import queue
 import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evalsuite.errors import IncompleteError, UsageError
+from evalsuite.errors import IncompleteError, UsageError, nearest
 from evalsuite.runs.comparable import JudgeId
 from evalsuite.vlmevalkit.judge.settings import KEY_VARIABLES, read_key
 
@@ -34,13 +35,23 @@ class JudgeAnswer:
     """Answer of an endpoint."""
 
     text: str
-    """Empty if the model refused or returned nothing."""
+    """Without what a model thinks before it. Empty if it refused or returned nothing."""
     answered_by: str
     """Model name reported by the endpoint."""
     finish_reason: str | None
     """As reported: ``stop``, ``length`` for a truncated text, ``content_filter``, …"""
     sampling: Mapping[str, Any]
     """As sent: without a seed if the endpoint does not accept one."""
+
+    @property
+    def problem(self) -> str:
+        """Why it is not an answer; empty if it is one."""
+        if self.finish_reason == "length":
+            return "its answer was cut off at the token limit; use a judge that answers briefly"
+        if not self.text.strip():
+            reason = f"finish_reason {self.finish_reason}"
+            return f"it refused or gave an empty answer ({reason}); use another judge"
+        return ""
 
 
 class Endpoint:
@@ -135,7 +146,7 @@ class Endpoint:
                 f"'{self._redacted(body)}'; check the end of --judge-base-url (/v1)"
             ) from None
         return JudgeAnswer(
-            text=text,
+            text=_without_thinking(text),
             answered_by=str(reply.get("model") or self.settings.model),
             finish_reason=choice.get("finish_reason"),
             sampling=sampling,
@@ -202,7 +213,77 @@ def _without_rejected_options(sampling: Mapping[str, Any], reason: str) -> Mappi
     return accepted
 
 
+def _without_thinking(text: str) -> str:
+    """Return what follows the thinking of a model; empty if the thinking does not end."""
+    closed = list(_THINKING_ENDS.finditer(text))
+    if closed:
+        return text[closed[-1].end() :].lstrip()
+    return "" if _THINKING_BEGINS.match(text) else text
+
+
+_THINKING_BEGINS = re.compile(r"\s*(<(think|thinking|thought|reasoning)>|\[THINK\])", re.I)
+_THINKING_ENDS = re.compile(r"</(think|thinking|thought|reasoning)>|\[/THINK\]", re.I)
+"""A chat template may begin the thinking, so that an answer has only its end."""
+
+
 def short_quote(text: str) -> str:
     """Return `text` as one short line."""
     line = " ".join(text.split())
     return line if len(line) <= _MAX_QUOTE_LENGTH else f"{line[:_MAX_QUOTE_LENGTH]}…"
+
+
+# Preflight check
+
+
+def check(settings: JudgeId, *, reach_seconds: float = 15, answer_seconds: float = 60) -> str:
+    """Ask for one word; return the model name reported by the endpoint.
+
+    The endpoint must be reachable within `reach_seconds`; the model may still need loading. Raises
+    `UsageError` if options or key are wrong, otherwise `JudgeError`.
+    """
+    endpoint = Endpoint(settings, answer_seconds, tries=1)
+    known = _list_models(endpoint, reach_seconds)
+    try:
+        answer = endpoint.ask("Reply with the word yes and nothing else.")
+    except JudgeError as error:
+        if error.status in (400, 404, 422) and known and settings.model not in known:
+            hint = nearest(settings.model, known) or f" (it has {short_quote(', '.join(known))})"
+            raise UsageError(
+                f"judge at {settings.base_url}: no model '{settings.model}'{hint}; "
+                "set --judge to one of its models"
+            ) from None
+        if error.status in (400, 401, 403, 404, 405, 422):
+            raise UsageError(str(error)) from None
+        raise
+    if not answer.text.strip():
+        raise UsageError(
+            f"judge {settings}: empty answer to a simple question (finish_reason "
+            f"{answer.finish_reason}); choose a model without long reasoning"
+        )
+    return answer.answered_by
+
+
+def _list_models(endpoint: Endpoint, seconds: float) -> list[str]:
+    """Return the models that the endpoint lists; raises `JudgeError` if it cannot be reached.
+
+    Runs in its own thread, because a host name lookup can exceed any connection timeout.
+    """
+    found: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
+
+    def list_models() -> None:
+        try:
+            found.put(endpoint.models(seconds / 3))  # a host may have several addresses
+        except Exception as error:  # noqa: BLE001 - raised again in the waiting thread
+            found.put(error)
+
+    threading.Thread(target=list_models, daemon=True).start()
+    try:
+        result = found.get(timeout=seconds)
+    except queue.Empty:
+        raise JudgeError(
+            f"judge {endpoint.settings}: cannot be reached within {seconds:g} s; "
+            "check --judge-base-url and the network"
+        ) from None
+    if isinstance(result, Exception):
+        raise result
+    return result

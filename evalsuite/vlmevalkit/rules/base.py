@@ -96,13 +96,17 @@ def text_list(cell: Any) -> list[str] | None:
     return items if items is not None and all(isinstance(text, str) for text in items) else None
 
 
+def share(
+    result: Any, column: str, name: str, counts: tuple[str, str] = ("success", "overall")
+) -> float:
+    """Return the share of right answers, 0 to 1, in the row `name` of VLMEvalKit's result."""
+    row = result[result[column] == name]
+    right, total = counts
+    return float(row[right].item()) / float(row[total].item())
+
+
 def unknown_value(row: Row, column: str, known: Sequence[str]) -> str | None:
     """Return an error if the column has a value unknown to VLMEvalKit."""
     if row.get(column) in known:
         return None
     return f"its {column} is '{row.get(column)}'; expected one of {', '.join(known)}"
-
-
-def is_missing(cell: Any) -> bool:
-    """Return whether a table cell is empty."""
-    return cell is None or cell != cell

@@ -12,7 +12,8 @@ from vlmeval.dataset.utils.yorn import YOrN_auxeval, YOrN_Extraction
 
 from evalsuite.vlmevalkit import workarounds
 from evalsuite.vlmevalkit.datasets import Row
-from evalsuite.vlmevalkit.rules.base import Metric, RuleResult, ScoringContext, is_missing
+from evalsuite.vlmevalkit.rules.base import Metric, RuleResult, ScoringContext
+from evalsuite.vlmevalkit.tsv import is_missing
 
 
 def _choice(row: Row, text: str, context: ScoringContext) -> RuleResult:

@@ -15,7 +15,7 @@ from evalsuite.vlmevalkit.rules.base import (
     Metric,
     RuleResult,
     ScoringContext,
-    is_missing,
+    share,
     text_list,
     unknown_value,
 )
@@ -25,6 +25,7 @@ from evalsuite.vlmevalkit.rules.video_choice import (
     options_error,
     with_options,
 )
+from evalsuite.vlmevalkit.tsv import is_missing
 
 # MLVU
 
@@ -74,13 +75,11 @@ def _required_judge(context: ScoringContext) -> JudgeModel:
 
 
 def _m_avg(result: Any, _: Sequence[Row]) -> float:
-    row = result[result["task"] == "M-Avg"]
-    return 100 * float(row["success"].item()) / float(row["overall"].item())
+    return 100 * share(result, "task", "M-Avg")
 
 
 def _g_avg(result: Any) -> float:
-    row = result[result["task"] == "G-Avg"]
-    return float(row["success"].item()) / float(row["overall"].item())
+    return share(result, "task", "G-Avg")
 
 
 def _mlvu_row_error(row: Row) -> str | None:
@@ -128,8 +127,7 @@ def _tempcompass(row: Row, text: str, context: ScoringContext) -> RuleResult:
 
 def _tempcompass_score(result: Any, _: Sequence[Row]) -> float:
     # VLMEvalKit's 'acc' is rounded.
-    row = result[result["dim.task_type"] == "overall"]
-    return 100 * float(row["success"].item()) / float(row["overall"].item())
+    return 100 * share(result, "dim.task_type", "overall")
 
 
 def _tempcompass_row_error(row: Row) -> str | None:
@@ -148,12 +146,9 @@ def _tempcompass_row_error(row: Row) -> str | None:
 
 
 def _tempcompass_options_error(row: Row) -> str | None:
-    options = text_list(row["candidates"])
-    if not options:
-        return "its candidates are not a list of options"
-    if row["answer"] not in options:
-        return f"its answer '{row['answer']}' is not one of its candidates: {', '.join(options)}"
-    unlabelled = [text for text in options if ": " not in text]
+    if error := options_error(row):
+        return error
+    unlabelled = [text for text in text_list(row["candidates"]) or () if ": " not in text]
     if row["task_type"] == "caption_matching" and unlabelled:
         return f"its candidate '{unlabelled[0]}' is not 'label: caption'"
     return None

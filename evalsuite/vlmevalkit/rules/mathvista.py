@@ -22,6 +22,7 @@ import contextlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from vlmeval.dataset.utils import mathvista
@@ -35,10 +36,11 @@ from evalsuite.vlmevalkit.rules.base import (
     Metric,
     RuleResult,
     ScoringContext,
-    is_missing,
     parse_list,
+    share,
     text_list,
 )
+from evalsuite.vlmevalkit.tsv import is_missing
 
 
 def extract_answer(row: Any, text: str) -> str:
@@ -64,9 +66,8 @@ def is_correct(row: Row, found: str) -> bool:
     answer = row["answer"]
     match row["answer_type"]:
         case "integer" | "float":
-            return _parse_number(found) is not None and _parse_number(found) == _parse_number(
-                answer
-            )
+            number = _parse_number(found)
+            return number is not None and number == _parse_number(answer)
         case "list":
             return _equal_lists(parse_list(found), parse_list(answer))
         case _:
@@ -84,9 +85,7 @@ def _choice(row: Any, text: str) -> str:
     if named and named[1].upper() in options:
         return named[1].upper()
     for words in (found, number_parsing.CLAUSE.split(found)[0]):
-        same = [
-            letter for letter, option in options.items() if _normalise(option) == _normalise(words)
-        ]
+        same = [key for key, option in options.items() if _normalise(option) == _normalise(words)]
         if len(same) == 1:
             return same[0]
     bracketed = [letter.upper() for letter in re.findall(r"\(([A-Za-z])\)", text)]
@@ -98,14 +97,11 @@ def _option_with_value(options: Mapping[str, str], text: str) -> str:
     number = number_parsing.number_of(text)
     if number is None:
         return ""
-    same = [
-        letter for letter, words in options.items() if number_parsing.only_number(words) == number
-    ]
+    same = [key for key, words in options.items() if number_parsing.only_number(words) == number]
     return same[0] if len(same) == 1 else ""
 
 
 def _answer_part(text: str) -> str:
-    """Return the part of `text` that is the answer."""
     boxed = number_parsing.BOXED.findall(text)
     words = boxed[-1] if boxed else text
     after = number_parsing.LEAD.split(words)[-1]
@@ -115,7 +111,6 @@ def _answer_part(text: str) -> str:
 
 
 def _parse_number(text: str) -> float | None:
-    """Return `text` as a number, in Python's syntax."""
     try:
         number = float(text)
     except ValueError:
@@ -124,14 +119,12 @@ def _parse_number(text: str) -> float | None:
 
 
 def _format_number(row: Any, number: float) -> str:
-    """Format a number like the answer of `row`."""
     if row["answer_type"] == "integer":
         return str(int(number)) if number == int(number) else repr(number)
     return repr(round(number, _decimal_places(row)))
 
 
 def _decimal_places(row: Any) -> int:
-    """Return the requested decimal places, from the data or from the answer."""
     places = _parse_number(str(row.get("precision", "")))
     if places is not None and 0 <= places <= 15:
         return int(places)
@@ -163,15 +156,15 @@ def _normalise(words: str) -> str:
 # The rule
 
 
+@dataclass(frozen=True)
 class _RuleBasedJudge(JudgeModel):
     """Replacement for a judge: returns the answer that `extract_answer` finds for one row."""
 
-    def __init__(self, line: Any = None) -> None:
-        super().__init__(None)
-        self._line = line
+    judge: None = None
+    line: Any = None
 
     def generate(self, prompt: str, **_: object) -> str:
-        found = extract_answer(self._line, str(self._line["prediction"]))
+        found = extract_answer(self.line, str(self.line["prediction"]))
         return scoring_workarounds.normalise_judge_answer(found)
 
 
@@ -183,19 +176,18 @@ def _use_rules() -> Iterator[None]:
     """Run without a judge, where VLMEvalKit asserts that there is one."""
 
     def auxeval(_: object, line: Any) -> Any:
-        return _auxeval(_RuleBasedJudge(line), line)
+        return _auxeval(_RuleBasedJudge(line=line), line)
 
-    mathvista.MathVista_auxeval = auxeval
-    try:
-        with scoring_workarounds.use_judge(_RuleBasedJudge()):
-            yield
-    finally:
-        mathvista.MathVista_auxeval = _auxeval
+    with (
+        scoring_workarounds.replaced(mathvista, MathVista_auxeval=auxeval),
+        scoring_workarounds.use_judge(_RuleBasedJudge()),
+    ):
+        yield
 
 
 def _rule(row: Row, text: str, context: ScoringContext) -> RuleResult:
     line = row | {"prediction": text}
-    response = str(_auxeval(context.judge or _RuleBasedJudge(line), line)["res"])
+    response = str(_auxeval(context.judge or _RuleBasedJudge(line=line), line)["res"])
     vlmevalkit_value = float(mathvista.post_check(line | {"res": response}))
     none = context.judge is not None and response == scoring_workarounds.NO_OPTION
     found = "" if none else extract_answer(row, response if context.judge else text)
@@ -213,8 +205,7 @@ def _is_text_or_list(row: Row) -> bool:
 
 
 def _read_score(result: Any, _: Sequence[Row]) -> float:
-    row = result[result["Task&Skill"] == "Overall"]
-    return 100 * float(row["hit"].item()) / float(row["tot"].item())
+    return 100 * share(result, "Task&Skill", "Overall", ("hit", "tot"))
 
 
 def _row_error(row: Row) -> str | None:

@@ -87,7 +87,6 @@ def _overall(result: Any, _: Sequence[Row]) -> float:
 
 
 def _answers(row: Row) -> list[Any]:
-    """Return the listed answers of a row, or its single answer."""
     items = parse_list(row["answer"])
     return [row["answer"]] if items is None else items
 
@@ -119,36 +118,23 @@ _relaxed = _vqa_rule("relaxed_accuracy")
 _VQA_KEYS = ("TextVQA", "ChartQA", "OCRVQA", "GQA", "DocVQA", "InfoVQA")
 
 
-def _excluding(*keys: str) -> str:
-    return "|".join(key for key in _VQA_KEYS if key not in keys)
+def _vqa_metric(rule: Rule, row_error: Callable[[Row], str | None], *keys: str) -> Metric:
+    """Return a metric of ``ImageVQADataset`` for dataset keys that contain one of `keys`."""
+    excluded = "|".join(key for key in _VQA_KEYS if key not in keys)
+    return Metric(
+        rule=rule, read_score=_overall, row_error=row_error, keys=keys, excluded_keys=excluded
+    )
 
 
-VQA_ACCURACY = Metric(
-    rule=_vqa_rule("vqa_score", "TextVQA"),
-    read_score=_overall,
-    row_error=_vqa_row_error,
-    excluded_keys=_excluding("TextVQA"),
+VQA_ACCURACY = replace(
+    _vqa_metric(_vqa_rule("vqa_score", "TextVQA"), _vqa_row_error, "TextVQA"), keys=()
 )
-RELAXED_ACCURACY = Metric(
-    rule=_for_custom_data(_relaxed, same_number_or_text),
-    read_score=_overall,
-    row_error=_number_row_error,
-    keys=("ChartQA",),
-    excluded_keys=_excluding("ChartQA"),
+RELAXED_ACCURACY = _vqa_metric(
+    _for_custom_data(_relaxed, same_number_or_text), _number_row_error, "ChartQA"
 )
-ANLS = Metric(
-    rule=_vqa_rule("anls"),
-    read_score=_overall,
-    row_error=_answer_row_error,
-    keys=("DocVQA", "InfoVQA"),
-    excluded_keys=_excluding("DocVQA", "InfoVQA"),
-)
-EXACT_MATCH = Metric(
-    rule=_for_custom_data(_vqa_rule("accuracy"), same_text),
-    read_score=_overall,
-    row_error=_answer_row_error,
-    keys=("OCRVQA", "GQA"),
-    excluded_keys=_excluding("OCRVQA", "GQA"),
+ANLS = _vqa_metric(_vqa_rule("anls"), _answer_row_error, "DocVQA", "InfoVQA")
+EXACT_MATCH = _vqa_metric(
+    _for_custom_data(_vqa_rule("accuracy"), same_text), _answer_row_error, "OCRVQA", "GQA"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import string
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +39,12 @@ def _read_score(result: Any, _: Sequence[Row]) -> float:
     return 100 * float(result["overall"]["overall"])
 
 
-def _unknown_label(row: Row, module: Any) -> str | None:
+_NO_OPTIONS = "its candidates are not a list of options"
+
+
+def _videomme_row_error(row: Row, module: Any = videomme) -> str | None:
+    if not text_list(row["candidates"]):
+        return _NO_OPTIONS
     return (
         unknown_value(row, "duration", module.DURATIONS)
         or unknown_value(row, "domain", module.DOMAINS)
@@ -47,22 +53,16 @@ def _unknown_label(row: Row, module: Any) -> str | None:
     )
 
 
-def _videomme_row_error(row: Row) -> str | None:
-    if not text_list(row["candidates"]):
-        return "its candidates are not a list of options"
-    return _unknown_label(row, videomme)
-
-
 def _worldsense_row_error(row: Row) -> str | None:
     if not text_list(row["candidates"]):
-        return "its candidates are not a list of options"
+        return _NO_OPTIONS
     audio_classes = text_list(row.get("audio_class"))
     if audio_classes is None:
         return "its audio_class is not a list of texts"
     for name in audio_classes:
-        if error := unknown_value({"audio_class": name}, "audio_class", worldsense.AUDIO_CLASSES):
-            return error
-    return _unknown_label(row, worldsense) or unknown_value(
+        if name not in worldsense.AUDIO_CLASSES:
+            return unknown_value({"audio_class": name}, "audio_class", worldsense.AUDIO_CLASSES)
+    return _videomme_row_error(row, worldsense) or unknown_value(
         row, "task_domain", worldsense.TASK_DOMAINS
     )
 
@@ -122,22 +122,19 @@ def _mvbench(row: Row, text: str, context: ScoringContext) -> RuleResult:
         deviation = scoring_workarounds.PUNCTUATION_IS_WRONG
         return RuleResult(float(right), parsed, float(vlmevalkit_value), deviation)
     first = text.lower().strip().split(" ")[0].strip("().,:")
-    named = len(first) == 1 and first in _option_letters(row)
+    letters = string.ascii_lowercase[: len(ast.literal_eval(row["candidates"]))]
+    named = len(first) == 1 and first in letters
     return RuleResult(
         float(vlmevalkit_value),
         bool(vlmevalkit_value) or named or match_option(row, text, context)[1],
     )
 
 
-def _option_letters(row: Row) -> str:
-    return "abcdefghijklmnopqrstuvwxyz"[: len(ast.literal_eval(row["candidates"]))]
-
-
 def options_error(row: Row) -> str | None:
     """Return an error if the answer is not one of the options."""
     options = text_list(row["candidates"])
     if not options:
-        return "its candidates are not a list of options"
+        return _NO_OPTIONS
     if not row["answer"].strip():
         return "its answer is blank"
     if row["answer"] not in options:
