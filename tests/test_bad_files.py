@@ -92,11 +92,10 @@ NO_CHECKPOINT = ("run", "--dry-run", "--device", "cpu", "--ckpt", "nowhere", "-b
 OWN = ("--benchmarks-file", "own.yaml")
 READERS = {
     "run.json": [
-        ("report", RUNS[0]), ("show", RUNS[0]), ("leaderboard", "results", "-o", "L.md"),
-        ("gate", "--baseline", RUNS[0], "--candidate", RUNS[1]),
+        ("report", RUNS[0]), ("gate", "--baseline", RUNS[0], "--candidate", RUNS[1]),
     ],
     "samples.jsonl": [("compare", *RUNS), ("show", RUNS[0], "-b", "One")],
-    "own.yaml": [(*NO_CHECKPOINT, *OWN), ("list", *OWN), ("power", RUNS[0], *OWN)],
+    "own.yaml": [("list", *OWN)],
     "run.yaml": [(*NO_CHECKPOINT, *OWN, "--config", "run.yaml")],
     "policy.yaml": [
         ("gate", "--baseline", RUNS[0], "--candidate", RUNS[1], "--policy", "policy.yaml")
