@@ -116,7 +116,7 @@ def _cells(table: Path) -> Iterator[Any]:
 def _json_rows(table: Path) -> Iterator[Mapping[str, Any]]:
     with table.open(encoding="utf-8-sig", errors="replace") as file:
         for line in file:
-            with contextlib.suppress(ValueError):  # reported when the rows are read
+            with contextlib.suppress(ValueError, RecursionError):  # reported with the rows
                 if isinstance(row := json.loads(line), dict):
                     yield row
 
