@@ -78,9 +78,9 @@ def test_few_samples_without_a_change_give_a_wide_interval(tmp_path: Path) -> No
     found = pool({"A": tmp_path / "A", "gone": tmp_path / "gone"}, {"A": 500}, 64)
     assert found is not None
     assert found.changed == found.flipped == found.effect == 0
-    # 0 of 64, two-sided at 95 % (Clopper and Pearson).
-    assert found.high == pytest.approx(100 * (1 - 0.025 ** (1 / 64)))
-    assert found.low == -found.high
+    # 0 of 64, two-sided at 95 %: z^2 / (64 + z^2), by Tango.
+    assert found.high == pytest.approx(100 * 3.841459 / 67.841459, rel=1e-6)
+    assert found.low == pytest.approx(-found.high)
     assert pool({"gone": tmp_path / "gone"}, {}, 64) is None
 
 

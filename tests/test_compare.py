@@ -208,8 +208,8 @@ def test_runs_without_a_common_sample_are_incomparable(tmp_path: Path) -> None:
 # Numbers
 
 
-def test_the_difference_is_the_paired_t_test(tmp_path: Path) -> None:
-    """Forty of 120 answers differ: not sparse. Candidate minus baseline, in points."""
+def test_the_difference_is_close_to_the_paired_t_test(tmp_path: Path) -> None:
+    """Tango's interval is close to it if many answers differ. In points."""
     before, after = [1.0] * 70 + [0.0] * 50, [1.0] * 40 + [0.0] * 70 + [1.0] * 10
     theirs = scipy.stats.ttest_rel(after, before)
     comparison = compare(
@@ -219,8 +219,8 @@ def test_the_difference_is_the_paired_t_test(tmp_path: Path) -> None:
     (difference,) = comparison.differences
     assert difference.points == pytest.approx(100 * (50 - 70) / 120)
     low, high = theirs.confidence_interval(0.95)
-    assert difference.interval() == (pytest.approx(100 * low), pytest.approx(100 * high))
-    assert difference.p == pytest.approx(theirs.pvalue)
+    assert difference.interval() == pytest.approx((100 * low, 100 * high), abs=0.25)
+    assert difference.p == pytest.approx(theirs.pvalue, rel=0.4)
     assert (difference.worse, difference.better) == (30, 10)
     assert difference.mcnemar is not None
     assert difference.mcnemar.exact == pytest.approx(scipy.stats.binomtest(30, 40).pvalue)

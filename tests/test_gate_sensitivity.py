@@ -57,11 +57,10 @@ def test_it_is_reported_for_each_run(tmp_path: Path) -> None:
         (noise(2000, -0.5, 0.5), 2, None),
         (noise(2000, 0.1, 0.5, 0.3, 6), 2, None),
         (None, 2, "--noise 64"),
-        # 1 - 0.025^(1/736) = 0.5 %
-        (noise(64, -5.6, 5.6), 2, "64 samples; rerun with --noise 736"),
+        # z^2 / (764.5 + z^2) = 0.5 %
+        (noise(64, -5.662406, 5.662406), 2, "64 samples; rerun with --noise 765"),
         # About three samples share an image: 100 samples are worth 38.
-        (noise(100, -9.2, 9.2), 2, "100 samples; rerun with --noise 1926"),
-        (noise(64, -100, 100), 40, "64 samples; rerun with --noise 6400"),
+        (noise(100, -9.2, 9.2), 2, "100 samples; rerun with --noise 2017"),
         (noise(100, -1.0, 1.4, 0.2, 2), 4, "100 samples; rerun with --noise 225"),
         (noise(500, 0.5, 1.1, 0.8, 6), 2, "+0.80; rerun with --dtype float32"),
         (noise(500, -1.1, -0.5, -0.8, 6), 2, "-0.80; rerun with --dtype float32"),

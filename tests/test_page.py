@@ -474,13 +474,13 @@ def test_each_samples_file_is_read_once(tmp_path: Path, monkeypatch: pytest.Monk
     found = [stored(tmp_path / "results", name, {"Bench": samples(right), "Other": samples(right)})
              for name, right in rights.items()]  # fmt: skip
     opened_files: list[Path] = []
-    read_text = Path.read_text
+    system_open = os.open
 
-    def counted(self: Path, *args: Any, **kwargs: Any) -> str:
-        opened_files.append(self)
-        return read_text(self, *args, **kwargs)
+    def counted(path: Any, *args: Any, **kwargs: Any) -> int:
+        opened_files.append(Path(path))
+        return system_open(path, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "read_text", counted)
+    monkeypatch.setattr(os, "open", counted)
     written(found, tmp_path / "page")
     read = [path for path in opened_files if path.suffix == ".jsonl"]
     assert sorted(read) == sorted(f.samples(name) for f in found for name in ("Bench", "Other"))

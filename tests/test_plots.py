@@ -29,7 +29,7 @@ from evalsuite.report import plots
 from evalsuite.report.format import visible
 from evalsuite.report.model.table import build
 from evalsuite.report.plots import intervals, memory, steps
-from evalsuite.report.plots.labels import place
+from evalsuite.report.plots.memory import place
 from evalsuite.report.plots.style import (
     COLOURS,
     DASHES,

@@ -117,7 +117,7 @@ def test_the_mde_is_detected_if_few_images_differ(questions: int, images: int) -
     clusters = [index % images for index in range(questions)]
     equal = {name: estimate_drop(np.zeros(questions), clusters) for name in sizes}
     cliffs = {name: cliff / 100 for name, cliff in terms.cliffs.items()}
-    lost = (rng.random((400, questions)) < found / 100).astype(float)
+    lost = (rng.random((200, questions)) < found / 100).astype(float)
     regressed = [
         decide({**equal, "b0": estimate_drop(each, clusters)}, cliffs).benchmarks["b0"].regressed
         for each in lost

@@ -45,7 +45,8 @@ def benchmark(name: str) -> Benchmark:
 def checkpoint(**more: Any) -> Checkpoint:
     facts: dict[str, Any] = {
         "name": "demo", "source": "/ckpt/[bold]demo", "path": Path("/ckpt"),
-        "processor_path": Path("/ckpt"), "family": "smolvlm", "architecture": "x",
+        "processor_path": Path("/ckpt"), "tokenizer_path": Path("/ckpt"),
+        "family": "smolvlm", "architecture": "x",
         "digest": "0123456789abcdef", "parameters": 2_012_345, "tile_size": 64,
         "tokens_per_tile": 16, "longest_edge": 128, "splits_images": True, "step": None,
         "chat_template": None,

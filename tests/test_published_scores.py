@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from evalsuite.benchmarks.catalogue import Catalogue, load
-from evalsuite.errors import UsageError
 from evalsuite.report.model import select
 from evalsuite.report.model.columns import RESULT, results
 from evalsuite.report.model.table import Table
@@ -37,7 +36,7 @@ def known(tmp_path: Path) -> Catalogue:
 
 
 def table_of(runs: list[Run], known: Catalogue) -> Table:
-    [table] = select.tables(found(runs), select.Wanted(published=known))
+    [table] = select.tables(found(runs), published=known)
     return table
 
 
@@ -117,9 +116,3 @@ def test_the_papers_average() -> None:
     means = [averages[f"SmolVLM {size}"][0] or 0 for size in ("256M", "500M", "2.2B")]
     assert [round(mean, 1) for mean in means] == [44.0, 51.0, 59.8]
     assert averages["SmolVLM2-2.2B-Instruct"][0] is None, "its card has no WorldSense"
-
-
-def test_a_benchmarks_file_without_reference_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--benchmarks-file .* --reference"):
-        select.want((), reference=False, file=tmp_path / "x.yaml")
-    assert select.want((), reference=True, file=None).published is not None

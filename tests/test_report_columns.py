@@ -17,7 +17,7 @@ ALL = CHOICES
 
 
 def table_of(runs: list[Run], names: tuple[str, ...] = ALL) -> Table:
-    [table] = select.tables(found(runs), select.Wanted(facts=names))
+    [table] = select.tables(found(runs), names)
     return table
 
 

@@ -26,7 +26,7 @@ from evalsuite.cli import report
 from evalsuite.cli.options import FORMATS
 from evalsuite.report import format as words
 from evalsuite.report.model.notes import Footnote
-from evalsuite.report.model.select import Wanted, tables
+from evalsuite.report.model.select import tables
 from evalsuite.report.tables.grid import Entry, Grid, Heading, Line
 from evalsuite.report.tables.runs import report_grid
 from evalsuite.report.writers.markdown import grid_markdown
@@ -57,7 +57,7 @@ benchmarks:
 """
 
 
-def everything(tmp_path: Path) -> tuple[list[FoundRun], Wanted]:
+def everything(tmp_path: Path) -> tuple[list[FoundRun], dict[str, Any]]:
     """Runs with a bit of all there is to show, under two prompt profiles."""
     good, fair, poor = ([1.0] * n + [0.0] * (40 - n) for n in (36, 20, 6))
     facts = {"samples_per_second": 12.5, "peak_memory_bytes": 1_200_000_000, "clusters": 40}
@@ -87,7 +87,7 @@ def everything(tmp_path: Path) -> tuple[list[FoundRun], Wanted]:
     ]  # fmt: skip
     path = tmp_path / "benchmarks.yaml"
     path.write_text(REFERENCES)
-    return runs, Wanted(facts=("memory", "speed", "parameters"), published=load(path))
+    return runs, {"facts": ("memory", "speed", "parameters"), "published": load(path)}
 
 
 SUFFIX = {"table": "txt", "markdown": "md"}
@@ -96,12 +96,12 @@ SUFFIX = {"table": "txt", "markdown": "md"}
 @pytest.mark.parametrize("form", FORMATS)
 def test_golden(form: str, tmp_path: Path) -> None:
     runs, wanted = everything(tmp_path)
-    report.write(runs, form, tmp_path / "report", wanted)
+    report.write(runs, form, tmp_path / "report", **wanted)
     golden(f"everything.{SUFFIX.get(form, form)}", (tmp_path / "report").read_text())
 
 
-def rendered(runs: list[FoundRun], form: str, tmp_path: Path, wanted: Wanted) -> str:
-    report.write(runs, form, tmp_path / "report", wanted)
+def rendered(runs: list[FoundRun], form: str, tmp_path: Path, wanted: dict[str, Any]) -> str:
+    report.write(runs, form, tmp_path / "report", **wanted)
     return (tmp_path / "report").read_text()
 
 
@@ -128,7 +128,7 @@ def test_every_format_marks_the_same_as_best(tmp_path: Path) -> None:
 def test_a_terminal_has_them_in_bold(tmp_path: Path) -> None:
     runs, wanted = everything(tmp_path)
     console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=200)
-    print_grids([report_grid(table) for table in tables(runs, wanted)], console)
+    print_grids([report_grid(table) for table in tables(runs, **wanted)], console)
     assert isinstance(console.file, io.StringIO)
     bold = re.findall(r"\x1b\[1;32m([^\x1b]*)\x1b", console.file.getvalue())
     assert bold == ["70.0", "90.0", "90.0 ± 2.2", "50.0", "50.0 ± 2.2"]
@@ -151,7 +151,7 @@ def test_every_format_has_the_notes_of_a_score(
     form: str, outcome: Any, words_of_it: str, tmp_path: Path
 ) -> None:
     runs = found([run("a", outcome), run("b", score("A", 2.0))])
-    assert words_of_it in rendered(runs, form, tmp_path, Wanted())
+    assert words_of_it in rendered(runs, form, tmp_path, {})
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -159,7 +159,7 @@ def test_every_format_has_the_notes_of_a_run(form: str, tmp_path: Path) -> None:
     limited = run("a", score("A", 1.0), limit="50", finished=None)
     blind = run("b", score("A", 2.0), settings=settings(blind=True))
     for runs in (found([limited, blind]), found([limited]), found([blind])):
-        shown = rendered(runs, form, tmp_path, Wanted())
+        shown = rendered(runs, form, tmp_path, {})
         if limited in [item.run for item in runs]:
             assert "unfinished, so benchmarks may be missing" in shown
             assert "--limit" in shown
@@ -171,7 +171,7 @@ def test_every_format_has_the_notes_of_a_run(form: str, tmp_path: Path) -> None:
 def test_two_prompt_styles_are_two_tables(form: str, tmp_path: Path) -> None:
     runs = found([run(f"{name}{n}", score("A", 1.0), settings=settings(prompts=name))
                   for n in range(2) for name in ("vlmevalkit", "native")])  # fmt: skip
-    shown = rendered(runs, form, tmp_path, Wanted())
+    shown = rendered(runs, form, tmp_path, {})
     first, second = shown.split("prompts: vlmevalkit")
     assert "vlmevalkit0" in first
     assert "vlmevalkit1" in first
@@ -190,7 +190,7 @@ def test_hostile_names_in_every_format(name: str, tmp_path: Path) -> None:
     ])  # fmt: skip
     visible = words.visible(name)
     for form in FORMATS:
-        shown = rendered(runs, form, tmp_path, Wanted(facts=("memory", "digest")))
+        shown = rendered(runs, form, tmp_path, {"facts": ("memory", "digest")})
         assert all(c.isprintable() or c == "\n" for c in shown), form
         if form == "html":
             page = html.document_fromstring(shown)

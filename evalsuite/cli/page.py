@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from evalsuite.cli.app import app, note
 from evalsuite.cli.options import ResultsDir, Runs, to
-
-if TYPE_CHECKING:
-    from evalsuite.report.page.write import Written
-
 
 LARGE_BYTES = 500_000_000
 """A larger page gets a note."""
@@ -39,25 +35,18 @@ def page(
     page in the folder is replaced.
     """
     from rich.console import Console
+    from rich.filesize import decimal as size
 
     from evalsuite.report.page.write import write
     from evalsuite.report.progress.steps import bar
     from evalsuite.runs.find import find
+    from evalsuite.system.text import counted
 
     with bar(Console(stderr=True)) as steps:
         written = write(find(runs or [], output_dir), output or output_dir / "page", images, steps)
-    tell(written)
-
-
-def tell(written: Written) -> None:
-    """Print where the page is and how large; on standard error, what is missing."""
-    from rich.filesize import decimal as size
-
-    from evalsuite.system.text import counted
-
     if written.missing:
-        images = counted(written.missing, "image")
-        note(f"{images} cannot be shown: the files were removed or cannot be read")
+        lost = counted(written.missing, "image")
+        note(f"{lost} cannot be shown: the files were removed or cannot be read")
     if written.bytes > LARGE_BYTES:
         note("the page is large; --images reference or --images none makes it smaller")
     print(f"{written.index}: {counted(written.samples, 'sample')}, {size(written.bytes)}")

@@ -10,9 +10,10 @@ import typer
 
 from evalsuite.cli.app import app
 from evalsuite.cli.options import BenchmarksFile, Format, Output, ResultsDir, Runs
+from evalsuite.errors import UsageError
 
 if TYPE_CHECKING:
-    from evalsuite.report.model.select import Wanted
+    from evalsuite.benchmarks.catalogue import Catalogue
     from evalsuite.runs.records import FoundRun
 
 
@@ -40,29 +41,33 @@ def report(
     The best score of a column is bold (or has a *) only if a paired test shows that it is better
     than the second best (docs/reference/reports.md).
     """
+    from evalsuite.benchmarks.catalogue import load
     from evalsuite.report.model import columns as known
-    from evalsuite.report.model.select import want
     from evalsuite.runs.find import find
 
-    wanted = want(known.chosen(columns), reference=reference, file=benchmarks_file)
-    write(find(runs or [], output_dir), format_, output, wanted)
+    facts = known.chosen(columns)
+    published = load(benchmarks_file) if reference else None
+    if benchmarks_file is not None and not reference:
+        raise UsageError("--benchmarks-file has no effect without --reference; add --reference")
+    write(find(runs or [], output_dir), format_, output, facts, published)
 
 
 def write(
-    found: Sequence[FoundRun], form: str, output: Path | None, wanted: Wanted | None = None
+    found: Sequence[FoundRun],
+    form: str,
+    output: Path | None,
+    facts: tuple[str, ...] = (),
+    published: Catalogue | None = None,
 ) -> None:
-    """Write a report of the runs `found` to `output`, or to standard output if it is None.
-
-    Raises `UsageError` for an unknown format.
-    """
+    """Write a report of the runs `found` to `output`, or to standard output if it is None."""
     from evalsuite.report.model.columns import RESULT, results
-    from evalsuite.report.model.select import NOTHING, tables
+    from evalsuite.report.model.select import tables
     from evalsuite.report.tables.runs import report_grid
     from evalsuite.report.writers.csv import to_csv
     from evalsuite.report.writers.json import to_json
     from evalsuite.report.writers.output import write_grids
 
-    made = tables(found, wanted or NOTHING)
+    made = tables(found, facts, published)
     data = {
         "csv": lambda: to_csv(list(RESULT.values()), results(made)),
         "json": lambda: to_json(made),

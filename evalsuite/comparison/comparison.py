@@ -15,9 +15,9 @@ from evalsuite.errors import IncompleteError, UsageError, nearest
 from evalsuite.runs.records import FoundRun, SampleScore, by_group, group_name
 from evalsuite.runs.storage import read_samples
 from evalsuite.stats import mean
-from evalsuite.stats.mean_difference import mean_drop
+from evalsuite.stats.mean_difference import mean_drop, with_runs
 from evalsuite.stats.multiplicity import McNemar, holm, mcnemar
-from evalsuite.stats.paired_difference import Drop, estimate_drop, with_runs
+from evalsuite.stats.paired_difference import Drop, estimate_drop
 
 
 def to_points(drop: float) -> float:

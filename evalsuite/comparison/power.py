@@ -72,7 +72,7 @@ def analyse_power(expected: Mapping[str, Variability], terms: Terms) -> PowerAna
     level, several = terms.level(len(expected)), list(expected.values())
     margin = to_share(terms.margin)
     cliffs = {name: to_share(terms.cliffs[name]) for name in expected}
-    same = {name: identical_difference(each.clusters) for name, each in expected.items()}
+    same = {name: identical_difference(each.n, each.clusters) for name, each in expected.items()}
     identical = decide(same, cliffs, margin, terms.alpha)
     few = {name: drop.too_few_clusters for name, drop in same.items()}
     few_in_mean = identical.mean.drop.too_few_clusters

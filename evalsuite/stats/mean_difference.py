@@ -1,79 +1,48 @@
-"""The drop of a mean over benchmarks, from the drops of the benchmarks."""
+"""Drops that are combined from others: the mean over benchmarks, and groups of training runs."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import ndtr, stdtrit
+import numpy as np
 
-from evalsuite.stats.paired_difference import Drop, satterthwaite
-from evalsuite.stats.zero_events import zero_event_upper_bound
-
-_STEPS = 60
-_PRECISION = 1e-14
+from evalsuite.stats.paired_difference import Drop, level_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeanDrop(Drop):
-    """The drop of a mean over benchmarks, of which some have a score interval.
+class CombinedDrop(Drop):
+    """A weighted sum of independent drops.
 
-    Score intervals are not symmetric, so the bounds of the mean are not either: the distances
-    between estimates and bounds add as squares, on each side separately (MOVER, Zou & Donner,
-    Statistics in Medicine 27 (2008) 1693). Benchmarks without a score interval are combined first,
-    as in `mean_drop`.
+    Bounds are not symmetric: the distances between estimates and bounds add as squares, on each
+    side separately (MOVER, Zou & Donner, Statistics in Medicine 27 (2008) 1693).
     """
 
-    score_parts: tuple[tuple[float, Drop], ...]
-    """Weight and drop of the benchmarks that have a score interval."""
-    t_variance: float
-    """Variance of the part of the mean that the other benchmarks contribute."""
-    t_df: float
+    parts: tuple[tuple[float, Drop], ...]
+    """Weights and drops."""
 
     @property
     def method(self) -> str:
-        """The source of the bounds: ``mover``."""
+        """``mover``."""
         return "mover"
 
-    def upper(self, alpha: float) -> float:
-        """Return the one-sided upper bound of the drop with confidence 1 - `alpha`."""
-        return min(self.estimate + self._distance(alpha, 1), 1.0)
+    def reach(self, alpha: float, side: int) -> float:
+        """Return the root of the sum of squares of the weighted distances."""
+        return math.hypot(*(weight * part.reach(alpha, side) for weight, part in self.parts))
 
-    def lower(self, alpha: float) -> float:
-        """Return the one-sided lower bound of the drop with confidence 1 - `alpha`."""
-        return max(self.estimate - self._distance(alpha, -1), -1.0)
-
-    def _distance(self, alpha: float, side: int) -> float:
-        """Return the distance of the upper (`side` 1) or lower (-1) bound from the estimate."""
-        if not math.isfinite(self.variance):
-            return math.inf
-        parts = [
-            weight * max(side * ((d.upper if side > 0 else d.lower)(alpha) - d.estimate), 0.0)
-            for weight, d in self.score_parts
-        ]
-        known = max(-float(stdtrit(self.t_df, alpha)), 0.0) * math.sqrt(self.t_variance)
-        unobserved = zero_event_upper_bound(self.zero_variance, alpha)
-        least = zero_event_upper_bound(self.few_discordant, alpha)
-        return max(math.hypot(known, unobserved, *parts), least)
-
-    def _tail(self, sign: int) -> float:
-        excess = sign * self.estimate
-        if not math.isfinite(self.variance):
-            return 0.5
-        if excess <= 0:
-            return 1.0
-        return _level(lambda alpha: self._distance(alpha, -sign) - excess)
+    def tail(self, limit: float, side: int) -> float:
+        """Return the alpha at which `reach` ends at `limit`."""
+        gap = side * (limit - self.estimate)
+        start = gap / self.standard_error if self.variance else 1.0
+        return level_of(lambda alpha: self.reach(alpha, side), gap, min(start, 30.0))
 
 
 def mean_drop(drops: Sequence[Drop]) -> Drop:
     """Return the drop of the mean over benchmarks, each with the same weight.
 
-    Benchmarks are assumed to be independent (no shared images). The variance is that of a mean; its
-    degrees of freedom are by Welch and Satterthwaite (Biometrics Bulletin 2 (1946) 110). The number
-    of effective clusters is that of a single benchmark with the same degrees of freedom. If a
-    benchmark has a score interval, the bounds are those of `MeanDrop`. Raises ValueError without
+    Benchmarks are assumed to be independent (no shared images). The number of effective clusters is
+    that of a single benchmark with the same degrees of freedom. Raises ValueError without
     benchmarks.
     """
     if not drops:
@@ -83,7 +52,7 @@ def mean_drop(drops: Sequence[Drop]) -> Drop:
     weight = 1 / len(drops)
     variances = [drop.variance * weight**2 for drop in drops]
     df = satterthwaite(variances, [drop.df for drop in drops])
-    mean = Drop(
+    return CombinedDrop(
         estimate=math.fsum(drop.estimate for drop in drops) * weight,
         variance=math.fsum(variances),
         df=df,
@@ -91,45 +60,58 @@ def mean_drop(drops: Sequence[Drop]) -> Drop:
         clusters=sum(drop.clusters for drop in drops),
         effective_clusters=df + 1,
         discordant=sum(drop.discordant for drop in drops),
-        zero_variance=tuple((w * weight, c) for drop in drops for w, c in drop.zero_variance),
-        few_discordant=tuple((w * weight, c) for drop in drops for w, c in drop.few_discordant),
-    )
-    scores = tuple((weight, drop) for drop in drops if drop.flips is not None)
-    if not scores:
-        return mean
-    others = [drop for drop in drops if drop.flips is None and drop.variance]
-    others_variances = [drop.variance * weight**2 for drop in others]
-    return MeanDrop(
-        **{item.name: getattr(mean, item.name) for item in dataclasses.fields(mean)},
-        score_parts=scores,
-        t_variance=math.fsum(others_variances),
-        t_df=satterthwaite(others_variances, [drop.df for drop in others]) if others else 1.0,
+        unseen=tuple((w * weight, c) for drop in drops for w, c in drop.unseen),
+        parts=tuple((weight, drop) for drop in drops),
     )
 
 
-def _level(excess: Callable[[float], float]) -> float:
-    """Return the level alpha at which `excess`, which decreases with alpha, is 0.
+def with_runs(drop: Drop, baseline: Sequence[float], candidate: Sequence[float]) -> Drop:
+    """Add the variance between training runs to `drop`, the drop between two groups of runs.
 
-    The Illinois method on normal quantiles, in which distances of bounds are nearly linear.
+    `drop` is that of the averages over runs per sample, so its variance is that between questions.
+    `baseline` and `candidate` are the scores of the runs, 0 to 1. All runs answer the same
+    questions, so the two variances add, as in two-way clustering (Cameron, Gelbach & Miller, JBES
+    29 (2011) 238); the part they share is counted twice, which is conservative. Degrees of freedom
+    are by Welch and Satterthwaite. Raises ValueError for a group of fewer than two runs.
     """
-    low, high = -8.0, 37.0  # alpha from 1 to about 1e-300
-    at_low, at_high = (excess(float(ndtr(-z))) for z in (low, high))
-    if at_low >= 0:
+    variances, dfs = [], []
+    for scores in (baseline, candidate):
+        if len(scores) < 2:
+            raise ValueError("the variance between runs needs two runs or more")
+        spread = float(np.var(np.asarray(scores, dtype=np.float64), ddof=1))
+        variances.append(spread / len(scores))
+        dfs.append(len(scores) - 1.0)
+    runs = len(baseline) + len(candidate)
+    between = Drop(
+        estimate=0.0,
+        variance=math.fsum(variances),
+        df=satterthwaite(variances, dfs),
+        n=runs,
+        clusters=runs,
+        effective_clusters=runs,
+        discordant=0,
+    )
+    return CombinedDrop(
+        estimate=drop.estimate,
+        variance=drop.variance + between.variance,
+        df=satterthwaite([drop.variance, *variances], [drop.df, *dfs]),
+        n=drop.n,
+        clusters=drop.clusters,
+        effective_clusters=drop.effective_clusters,
+        discordant=drop.discordant,
+        unseen=drop.unseen,
+        parts=((1.0, drop), (1.0, between)),
+    )
+
+
+def satterthwaite(variances: Sequence[float], dfs: Sequence[float]) -> float:
+    """Return the degrees of freedom of a sum of independent variance estimates.
+
+    Satterthwaite, Biometrics Bulletin 2 (1946) 110.
+    """
+    if any(math.isinf(variance) for variance in variances):
         return 1.0
-    if at_high <= 0:
-        return float(ndtr(-high))
-    side = 0
-    for _ in range(_STEPS):
-        z = (low * at_high - high * at_low) / (at_high - at_low)
-        value = excess(float(ndtr(-z)))
-        if abs(value) < _PRECISION or high - low < _PRECISION:
-            break
-        if value < 0:
-            low, at_low = z, value
-            at_high /= 2 if side < 0 else 1
-            side = -1
-        else:
-            high, at_high = z, value
-            at_low /= 2 if side > 0 else 1
-            side = 1
-    return float(ndtr(-z))
+    total = math.fsum(variances)
+    if not total:
+        return math.fsum(dfs)
+    return total**2 / math.fsum(v**2 / df for v, df in zip(variances, dfs, strict=True))

@@ -1,7 +1,8 @@
 """The drop from a baseline to a candidate on paired samples: estimate, bounds and p-values.
 
 The interval, the p-value and the verdict come from one statistic, so they cannot contradict each
-other: p is below alpha exactly if the lower bound is above 0.
+other: p is below alpha exactly if the lower bound is above 0. One more lost answer never lowers a
+bound, and one more gained answer never raises it.
 
 A drop is baseline minus candidate, on the scale 0 to 1: a loss is positive.
 """
@@ -10,24 +11,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from evalsuite.stats import tango
-from evalsuite.stats.cluster_robust import Array, Moments, moments, totals
+from evalsuite.stats import empirical_likelihood, tango
+from evalsuite.stats.cluster_robust import Array, moments, totals
+from evalsuite.stats.empirical_likelihood import Clusters
+from evalsuite.stats.roots import crossing
 from evalsuite.stats.tango import Flips
 from evalsuite.stats.zero_events import zero_event_upper_bound
 
 FEW_CLUSTERS = 30
-"""With fewer effective clusters nothing is decided; with fewer that differ, the variance estimate
-is not trusted alone."""
-SPARSE = 0.25
-"""Tango's score interval is used if losses and gains are together a smaller share of samples."""
+"""With fewer effective clusters nothing is decided."""
 _NO_DIFFERENCE = 1e-12
 """A cluster with a sum of at most this size does not differ."""
-_HALVINGS = 60
+
+_FARTHEST = 37.0
+"""Normal quantile of the smallest p-value, 1e-300."""
 
 Parts = tuple[tuple[float, int], ...]
 """Weight and number of clusters of each part of a mean."""
@@ -35,7 +38,7 @@ Parts = tuple[tuple[float, int], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
-    """An estimate of baseline minus candidate."""
+    """An estimate of baseline minus candidate; this class has bounds by Student's t."""
 
     estimate: float
     variance: float
@@ -48,14 +51,8 @@ class Drop:
     effective_clusters: float
     discordant: int
     """Clusters in which baseline and candidate differ."""
-    flips: Flips | None = None
-    """Losses and gains divided by the design effect; set if the score statistic is used."""
-    exact_score: bool = False
-    """The score statistic is Tango's own: answers are right or wrong, one per cluster."""
-    zero_variance: Parts = ()
-    """Parts whose clusters all differ by the same amount, mostly 0: the variance estimate is 0."""
-    few_discordant: Parts = ()
-    """Parts in which too few clusters differ to trust the variance estimate."""
+    unseen: Parts = ()
+    """The parts whose clusters are a sample: a drop may occur in other clusters alone."""
 
     @property
     def standard_error(self) -> float:
@@ -69,26 +66,16 @@ class Drop:
 
     @property
     def method(self) -> str:
-        """The source of the bounds: ``t``, ``score`` (Tango) or ``bound`` (no variance)."""
-        if self.flips is not None:
-            return "score"
-        return "bound" if self.zero_variance and not self.variance else "t"
+        """The source of the bounds: ``t``, ``score``, ``likelihood``, ``mover`` or ``bound``."""
+        return "t"
 
     def upper(self, alpha: float) -> float:
         """Return the one-sided upper bound of the drop with confidence 1 - `alpha`."""
-        bound = self.estimate + self._half_width(alpha)
-        if self.flips is not None:
-            score = tango.upper(self.flips, self._quantile(alpha))
-            bound = score if self.exact_score else max(score, bound)
-        return min(bound, 1.0)
+        return min(self.estimate + self._distance(alpha, 1), 1.0)
 
     def lower(self, alpha: float) -> float:
         """Return the one-sided lower bound of the drop with confidence 1 - `alpha`."""
-        bound = self.estimate - self._half_width(alpha)
-        if self.flips is not None:
-            score = tango.lower(self.flips, self._quantile(alpha))
-            bound = score if self.exact_score else min(score, bound)
-        return max(bound, -1.0)
+        return max(self.estimate - self._distance(alpha, -1), -1.0)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return the two-sided confidence interval of the drop."""
@@ -97,49 +84,103 @@ class Drop:
     @property
     def p_worse(self) -> float:
         """One-sided p-value of the hypothesis that there is no drop."""
-        return self._tail(1)
+        return self.p_above(0.0)
 
     @property
     def p(self) -> float:
         """Two-sided p-value of the hypothesis that there is no difference."""
-        return min(1.0, 2 * min(self._tail(1), self._tail(-1)))
+        return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
 
-    def _half_width(self, alpha: float) -> float:
-        """Return the distance of a bound from the estimate; for a score interval the minimum.
+    def p_above(self, limit: float) -> float:
+        """Return the one-sided p-value of the hypothesis that the drop is `limit` or smaller.
 
-        A part without variance may still have a difference that no sample shows; its bound joins
-        the standard error of the others by the sum of squares, as for bounds of independent parts
-        in general: MOVER, Zou & Donner, Statistics in Medicine 27 (2008) 1693.
-
-        If few clusters differ, the distance is at least the bound for no difference: small
-        differences, or differences of single questions, show nothing about whole images.
+        It is the alpha at which the lower bound is `limit`; 1 if the estimate is not above `limit`.
         """
-        least = zero_event_upper_bound(self.few_discordant, alpha)
-        quantile = 0.0 if self.flips is not None else self._quantile(alpha)
-        known = quantile * self.standard_error if quantile > 0 else 0.0
-        return max(math.hypot(known, zero_event_upper_bound(self.zero_variance, alpha)), least)
+        return self._p(limit, -1)
 
-    def _quantile(self, alpha: float) -> float:
-        # The variance of Tango's statistic is not estimated.
-        return -float(ndtri(alpha) if self.exact_score else stdtrit(self.df, alpha))
+    def p_below(self, limit: float) -> float:
+        """Return the one-sided p-value of the hypothesis that the drop is `limit` or larger."""
+        return self._p(limit, 1)
 
-    def _tail(self, sign: int) -> float:
-        excess = sign * self.estimate
-        if self.flips is not None and self.exact_score:
-            return self._score_tail(self.flips, sign)
+    def _p(self, limit: float, side: int) -> float:
+        gap = side * (limit - self.estimate)
+        if gap <= 0:
+            return 1.0
         if not math.isfinite(self.variance):
             return 0.5
-        found = 0.0 if excess > 0 else 1.0
-        if self.flips is not None:
-            found = self._score_tail(self.flips, sign)
-        elif not self.zero_variance:
-            found = float(stdtr(self.df, -excess / self.standard_error))
-        # The alpha at which the bound equals 0: p and bounds are then one statistic.
-        return max(found, _root(lambda a: self._half_width(a) > excess)) if excess > 0 else found
+        tail = self.tail(limit, side)
+        if zero_event_upper_bound(self.unseen, max(tail, float(ndtr(-_FARTHEST)))) <= gap:
+            return tail
+        return level_of(lambda alpha: zero_event_upper_bound(self.unseen, alpha), gap)
 
-    def _score_tail(self, flips: Flips, sign: int) -> float:
-        score = -sign * tango.statistic(flips, 0.0)
-        return float(ndtr(score) if self.exact_score else stdtr(self.df, score))
+    def _distance(self, alpha: float, side: int) -> float:
+        """Return the distance of the upper (`side` 1) or lower (-1) bound from the estimate.
+
+        It is at least the bound for no difference: small differences, or differences of single
+        questions, show nothing about whole images.
+        """
+        return max(self.reach(alpha, side), zero_event_upper_bound(self.unseen, alpha))
+
+    def reach(self, alpha: float, side: int) -> float:
+        """Return the distance that the observed differences alone give; never negative."""
+        quantile = -float(stdtrit(self.df, alpha))
+        return quantile * self.standard_error if quantile > 0 else 0.0
+
+    def tail(self, limit: float, side: int) -> float:
+        """Return the alpha at which `reach` ends at `limit`, which is on side `side`."""
+        gap = side * (limit - self.estimate)
+        return float(stdtr(self.df, -gap / self.standard_error)) if self.variance else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreDrop(Drop):
+    """The drop of answers that are right or wrong, one per cluster: Tango's score interval."""
+
+    flips: Flips
+
+    @property
+    def method(self) -> str:
+        """``score``, or ``bound`` without any difference."""
+        return "score" if self.discordant else "bound"
+
+    def reach(self, alpha: float, side: int) -> float:
+        """Return the distance of a bound of Tango's interval from the estimate."""
+        z = -float(ndtri(alpha))
+        if side > 0:
+            return max(tango.upper(self.flips, z) - self.estimate, 0.0)
+        return max(self.estimate - tango.lower(self.flips, z), 0.0)
+
+    def tail(self, limit: float, side: int) -> float:
+        """Return the normal tail probability of Tango's statistic."""
+        return float(ndtr(side * tango.statistic(self.flips, limit)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusteredDrop(Drop):
+    """The drop of clusters, or of answers that may be partly right: empirical likelihood.
+
+    The signed root is compared with Student's t with the degrees of freedom of CR2 (Owen, Empirical
+    Likelihood, 2001, section 2.7, for a calibration by F).
+    """
+
+    each: Clusters
+
+    @property
+    def method(self) -> str:
+        """``likelihood``, or ``bound`` if all clusters differ by the same amount."""
+        return "likelihood" if self.variance else "bound"
+
+    def reach(self, alpha: float, side: int) -> float:
+        """Return the distance at which the signed root is the quantile."""
+        quantile = -float(stdtrit(self.df, alpha))
+        toward = self.each if side > 0 else self.each.flipped()
+        end = empirical_likelihood.upper(toward, quantile, self.standard_error)
+        return max(end - side * self.estimate, 0.0)
+
+    def tail(self, limit: float, side: int) -> float:
+        """Return the tail probability of the signed root."""
+        toward = self.each if side > 0 else self.each.flipped()
+        return float(stdtr(self.df, -empirical_likelihood.signed_root(toward, side * limit)))
 
 
 def estimate_drop(differences: Sequence[float] | Array, clusters: Sequence[Hashable]) -> Drop:
@@ -151,142 +192,70 @@ def estimate_drop(differences: Sequence[float] | Array, clusters: Sequence[Hasha
     values = np.asarray(differences, dtype=np.float64)
     if not len(values):
         raise ValueError("no samples to compare")
-    sums, sizes = totals(values, clusters)
-    discordant = int((np.abs(sums) > _NO_DIFFERENCE).sum())
-    if len(sums) < 2:
+    return drop_of_clusters(*totals(values, clusters))
+
+
+def drop_of_clusters(sums: Array, sizes: Array) -> Drop:
+    """Estimate the drop from the sum of differences and the number of samples of each cluster."""
+    n, clusters = float(sizes.sum()), len(sums)
+    if clusters < 2:
         return Drop(
-            estimate=float(values.mean()),
+            estimate=float(sums.sum() / n),
             variance=math.inf,
             df=1.0,
-            n=len(values),
-            clusters=1,
+            n=round(n),
+            clusters=clusters,
             effective_clusters=1.0,
-            discordant=discordant,
-            few_discordant=((1.0, 1),),
+            discordant=int(abs(sums[0]) > _NO_DIFFERENCE),
+            unseen=((1.0, clusters),),
         )
-    answers = None
-    if (np.abs(values) <= 1).all():
-        answers = Flips(
-            float(values[values > 0].sum()), float(-values[values < 0].sum()), len(values)
-        )
-    squares = float(values @ values)
-    return drop_from(moments(sums, sizes), len(values), len(sums), discordant, answers, squares)
-
-
-def drop_from(
-    found: Moments,
-    n: int,
-    clusters: int,
-    discordant: int,
-    answers: Flips | None,
-    squares: float | None = None,
-) -> Drop:
-    """Estimate the drop of `n` samples in `clusters`, of which `discordant` differ, from moments.
-
-    `answers` are the sums of losses and of gains; None if a difference is outside -1 to 1.
-    `squares` is the sum of the squared differences; by default each difference is -1, 0 or 1.
-    """
+    found = moments(sums, sizes)
     # Rounding leaves a tiny variance if all clusters differ by the same amount.
     varies = found.variance > _NO_DIFFERENCE**2
-    flips, exact_score, few = None, False, False
-    whole = math.inf if answers is None else answers.worse + answers.better
-    if answers is not None and whole < SPARSE * n:
-        # A hundred differences of 0.01 are worth one answer.
-        few = min(discordant, whole) < FEW_CLUSTERS
-        if varies:
-            parts = whole if squares is None else squares
-            flips = _effective(answers, parts, float(found.variance))
-            exact_score = clusters == n and squares in (None, whole)
-    return Drop(
-        estimate=float(found.mean),
-        variance=float(found.variance) if varies else 0.0,
-        df=float(found.df),
-        n=n,
-        clusters=clusters,
-        effective_clusters=float(found.effective_clusters),
-        discordant=discordant,
-        flips=flips,
-        exact_score=exact_score,
-        zero_variance=() if varies else ((1.0, clusters),),
-        few_discordant=((1.0, clusters),) if few else (),
-    )
+    values: dict[str, Any] = {
+        "estimate": float(found.mean),
+        "variance": float(found.variance) if varies else 0.0,
+        "df": float(found.df),
+        "n": round(n),
+        "clusters": clusters,
+        "effective_clusters": float(found.effective_clusters),
+        "discordant": int((np.abs(sums) > _NO_DIFFERENCE).sum()),
+        "unseen": ((1.0, clusters),),
+    }
+    if clusters == n and np.isin(sums, (-1.0, 0.0, 1.0)).all():
+        flips = Flips(float((sums > 0).sum()), float((sums < 0).sum()), n)
+        return ScoreDrop(**values, flips=flips)
+    return ClusteredDrop(**values, each=empirical_likelihood.group(sums, sizes))
 
 
-def identical_difference(clusters: int) -> Drop:
-    """Return the drop between checkpoints with identical answers on this number of clusters."""
-    return Drop(
-        estimate=0.0,
-        variance=0.0 if clusters > 1 else math.inf,
-        df=max(clusters - 1.0, 1.0),
-        n=clusters,
-        clusters=clusters,
-        effective_clusters=float(clusters),
-        discordant=0,
-        zero_variance=((1.0, clusters),) if clusters > 1 else (),
-        few_discordant=((1.0, clusters),),
-    )
+def identical_difference(n: int, clusters: int) -> Drop:
+    """Return the drop between checkpoints with identical answers, for clusters of equal size."""
+    # Not by an array of all clusters: a planned number may be too large for the memory.
+    size = n / clusters
+    few = drop_of_clusters(np.zeros(min(clusters, 2)), np.full(min(clusters, 2), size))
+    if clusters < 3:
+        return few
+    values: dict[str, Any] = {
+        "n": n,
+        "clusters": clusters,
+        "df": clusters - 1.0,
+        "unseen": ((1.0, clusters),),
+    }
+    if isinstance(few, ScoreDrop):
+        values["flips"] = Flips(0, 0, n)
+    return replace(few, effective_clusters=float(clusters), **values)
 
 
-def _effective(flips: Flips, squares: float, variance: float) -> Flips:
-    """Divide the counts by the design effect of clusters.
+def level_of(distance: Callable[[float], float], gap: float, start: float = 1.0) -> float:
+    """Return the alpha at which `distance`, which decreases with alpha, is `gap`, above 0.
 
-    The design effect is the CR2 variance divided by the variance of independent samples: Rao &
-    Scott, Biometrics 48 (1992) 577; for paired proportions Yang, Sun & Hardin, Biometrical Journal
-    54 (2012). Without clusters it is 1. With clusters the statistic is compared with Student's t
-    with the degrees of freedom of CR2, because its variance is then estimated.
-
-    Fractional differences, as of ANLS, vary less than whole ones: their design effect may be below
-    1, down to the sum of their `squares` divided by the sum of their absolute values.
+    By search on normal quantiles, in which distances of bounds are nearly linear, from `start` on.
     """
-    gap = flips.worse - flips.better
-    whole = flips.worse + flips.better - gap**2 / flips.n
-    effect = max(variance * flips.n * (flips.n - 1), squares - gap**2 / flips.n) / whole
-    return Flips(flips.worse / effect, flips.better / effect, flips.n / effect)
 
+    def beyond(z: float) -> float:
+        return distance(float(ndtr(-z))) / gap - 1
 
-def with_runs(drop: Drop, baseline: Sequence[float], candidate: Sequence[float]) -> Drop:
-    """Add the variance between training runs to `drop`, the drop between two groups of runs.
-
-    `drop` is that of the averages over runs per sample, so its variance is that between questions.
-    `baseline` and `candidate` are the scores of the runs, 0 to 1. All runs answer the same
-    questions, so the two variances add, as in two-way clustering (Cameron, Gelbach & Miller, JBES
-    29 (2011) 238); the part they share is counted twice, which is conservative. Degrees of freedom
-    are by Welch and Satterthwaite. Raises ValueError for a group of fewer than two runs.
-    """
-    parts = []
-    for scores in (baseline, candidate):
-        if len(scores) < 2:
-            raise ValueError("the variance between runs needs two runs or more")
-        spread = float(np.var(np.asarray(scores, dtype=np.float64), ddof=1))
-        parts.append((spread / len(scores), len(scores) - 1.0))
-    variances = [drop.variance, *(variance for variance, _ in parts)]
-    return Drop(
-        estimate=drop.estimate,
-        variance=math.fsum(variances),
-        df=satterthwaite(variances, [drop.df, *(df for _, df in parts)]),
-        n=drop.n,
-        clusters=drop.clusters,
-        effective_clusters=drop.effective_clusters,
-        discordant=drop.discordant,
-        zero_variance=drop.zero_variance,
-        few_discordant=drop.few_discordant,
-    )
-
-
-def satterthwaite(variances: Sequence[float], dfs: Sequence[float]) -> float:
-    """Return the degrees of freedom of a sum of independent variance estimates."""
-    if any(math.isinf(variance) for variance in variances):
-        return 1.0
-    total = math.fsum(variances)
-    if not total:
-        return math.fsum(dfs)
-    return total**2 / math.fsum(v**2 / df for v, df in zip(variances, dfs, strict=True))
-
-
-def _root(above: Callable[[float], bool]) -> float:
-    """Return the number between 0 and 1 up to which `above` holds, by bisection on a log scale."""
-    low, high = -700.0, 0.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if above(math.exp(middle)) else (low, middle)
-    return math.exp(high)
+    low, high = 0.0 if beyond(0.0) < 0 else -8.0, start
+    while high < _FARTHEST and beyond(high) < 0:
+        low, high = high, min(1.5 * high, _FARTHEST)
+    return float(ndtr(-crossing(beyond, low, high)))

@@ -2,8 +2,8 @@
 
 Normal-theory formulas (Cohen 1988; for evaluations Miller 2024, arXiv 2411.00640, section 5) at the
 levels that `evalsuite.stats.decision` uses: alpha for a pass, alpha divided by the number of tests
-for a regression, which is the first and strictest step of Holm's procedure. Where few clusters are
-expected to differ, the bounds of `evalsuite.stats.zero_events` are added, as in the decision.
+for a regression, which is the first and strictest step of Holm's procedure. No bound is closer than
+that of `evalsuite.stats.zero_events`, as in the decision.
 
 Drops, margins and errors are on the scale 0 to 1.
 """
@@ -19,7 +19,7 @@ from scipy.special import ndtri, stdtrit
 
 from evalsuite.stats import tango
 from evalsuite.stats.decision import ALPHA, MARGIN
-from evalsuite.stats.paired_difference import FEW_CLUSTERS, SPARSE
+from evalsuite.stats.paired_difference import FEW_CLUSTERS
 from evalsuite.stats.tango import Flips
 from evalsuite.stats.zero_events import zero_event_upper_bound
 
@@ -57,11 +57,9 @@ class Variability:
         """Standard error of the estimate if the true drop is `drop`."""
         return planned_error(self.discordance, self.n, self.design_effect, drop)
 
-    def undetected_drop(self, alpha: float, drop: float = 0.0) -> float:
-        """Upper bound of a drop that may show no difference at all, if few clusters differ."""
-        share = max(self.discordance, drop)
-        few = self.n * share / self.design_effect < FEW_CLUSTERS
-        return zero_event_upper_bound([(1.0, self.clusters)], alpha) if few else 0.0
+    def undetected_drop(self, alpha: float) -> float:
+        """Upper bound of a drop that may show no difference at all."""
+        return zero_event_upper_bound([(1.0, self.clusters)], alpha)
 
 
 def planned_error(
@@ -120,31 +118,23 @@ def planned_detectable_mean(several: Sequence[Variability], margin: float, level
 def minimum_detectable_drop(expected: Variability, margin: float, level: Level) -> float:
     """Return the smallest true drop of a benchmark that is called a regression.
 
-    `planned_detectable_drop`; if few clusters differ even at that drop, the estimate must also be
-    larger than the bound for no difference.
+    `planned_detectable_drop`; the estimate must also be larger than the bound for no difference.
     """
-
-    def above(least: float) -> float:
-        return planned_detectable_drop(
-            expected.discordance, expected.n, least, level, expected.design_effect
-        )
-
-    drop = above(margin)
-    return above(max(margin, expected.undetected_drop(level.alpha / level.tests, drop)))
+    least = max(margin, expected.undetected_drop(level.alpha / level.tests))
+    return planned_detectable_drop(
+        expected.discordance, expected.n, least, level, expected.design_effect
+    )
 
 
 def minimum_detectable_mean(several: Sequence[Variability], margin: float, level: Level) -> float:
     """Return `minimum_detectable_drop` of the mean, if every benchmark drops by the same amount."""
-    drop = planned_detectable_mean(several, margin, level)
-    least = undetected_mean(several, level.alpha / level.tests, drop)
+    least = undetected_mean(several, level.alpha / level.tests)
     return planned_detectable_mean(several, max(margin, least), level)
 
 
-def undetected_mean(several: Sequence[Variability], alpha: float, drop: float = 0.0) -> float:
+def undetected_mean(several: Sequence[Variability], alpha: float) -> float:
     """Return `Variability.undetected_drop` of the mean over benchmarks."""
-    weight = 1 / len(several)
-    parts = [(weight, each.clusters) for each in several if each.undetected_drop(alpha, drop)]
-    return zero_event_upper_bound(parts, alpha)
+    return zero_event_upper_bound([(1 / len(several), each.clusters) for each in several], alpha)
 
 
 # Passing
@@ -184,8 +174,8 @@ def _mean_bound_distance(several: Sequence[Variability], alpha: float) -> float:
     """Return the distance between the mean of equal checkpoints and its upper bound.
 
     By MOVER, as in `evalsuite.stats.mean_difference.MeanDrop`: the distances of the benchmarks
-    add as squares. Where few answers differ, the distance of a benchmark is that of its score
-    interval at the expected counts of losses and gains.
+    add as squares. The distance of a benchmark is that of its score interval at the expected counts
+    of losses and gains, divided by the design effect.
     """
     distances = [_score_distance(each, alpha) for each in several]
     return max(mean_error(distances), undetected_mean(several, alpha))
@@ -193,8 +183,6 @@ def _mean_bound_distance(several: Sequence[Variability], alpha: float) -> float:
 
 def _score_distance(expected: Variability, alpha: float) -> float:
     z = _quantile(1 - alpha)
-    if expected.discordance >= SPARSE:
-        return z * expected.error()
     n = expected.n / expected.design_effect
     half = n * expected.discordance / 2
     return tango.upper(Flips(half, half, n), z)

@@ -8,11 +8,9 @@ error estimated from them is unreliable; the score statistic uses the variance u
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
-_STEPS = 60
-"""Bisection steps: enough for double precision."""
+from evalsuite.stats.roots import crossing
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +42,13 @@ def statistic(flips: Flips, drop: float) -> float:
 
 def upper(flips: Flips, z: float) -> float:
     """Return the upper bound: the drop at which the statistic is -`z`."""
-    return _boundary(lambda drop: statistic(flips, drop) > -z, _estimate(flips), 1.0)
+    return crossing(lambda drop: -z - statistic(flips, drop), _estimate(flips), 1.0)
 
 
 def lower(flips: Flips, z: float) -> float:
     """Return the lower bound: the drop at which the statistic is `z`."""
-    return _boundary(lambda drop: statistic(flips, drop) > z, -1.0, _estimate(flips))
+    return crossing(lambda drop: z - statistic(flips, drop), -1.0, _estimate(flips))
 
 
 def _estimate(flips: Flips) -> float:
     return (flips.worse - flips.better) / flips.n
-
-
-def _boundary(before: Callable[[float], bool], low: float, high: float) -> float:
-    """Return the number between `low` and `high` up to which `before` holds."""
-    for _ in range(_STEPS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if before(middle) else (low, middle)
-    return (low + high) / 2

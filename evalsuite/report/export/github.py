@@ -59,7 +59,7 @@ def annotation_lines(report: GateReport) -> Iterator[str]:
         more = len(lines) - ANNOTATIONS + 1
         lines = [*lines[: ANNOTATIONS - 1], f"and {more} more, in the log"]
     for line in lines:
-        yield annotation(level, "evalsuite gate", line)
+        yield annotation(level, line)
 
 
 def stop_commands() -> tuple[str, str]:
@@ -72,14 +72,7 @@ def stop_commands() -> tuple[str, str]:
     return f"::stop-commands::{token}", f"::{token}::"
 
 
-def annotation(level: str, title: str, message: str) -> str:
+def annotation(level: str, message: str) -> str:
     """Return a workflow command; `message` is escaped so that it cannot start another command."""
-    return f"::{level} title={_property(title)}::{_data(visible(sentence(message)))}"
-
-
-def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+    # The message is one line; the percent sign is what else GitHub unescapes.
+    return f"::{level} title=evalsuite gate::{visible(sentence(message)).replace('%', '%25')}"

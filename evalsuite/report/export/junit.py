@@ -16,7 +16,7 @@ from evalsuite.comparison.comparison import MEAN
 from evalsuite.comparison.gate import Assessment
 from evalsuite.report.format import batch_sensitivity, visible
 from evalsuite.report.tables.gate import AssessmentReport, GateReport, Row, columns
-from evalsuite.report.tables.gate_reasons import Kind, Reason
+from evalsuite.report.tables.gate_reasons import Kind
 
 _ELEMENTS: dict[Kind, str] = {
     "regression": "failure",
@@ -53,7 +53,8 @@ def _suite(report: AssessmentReport, index: int) -> Element:
     for name, value in _properties(assessment):
         SubElement(properties, "property", name=name, value=visible(value))
     rows = {row.name: row for row in (*report.rows, *([report.mean] if report.mean else []))}
-    reasons = _first_of_each(report.reasons)
+    # A case has one result: the first reason is the most serious.
+    reasons = {reason.subject: reason for reason in reversed(report.reasons)}
     incomparable = [item.benchmark for item in assessment.comparison.incomparable]
     for name in dict.fromkeys([*incomparable, *rows, MEAN]):
         case = SubElement(
@@ -83,14 +84,6 @@ def _moment(text: str) -> str | None:
         return datetime.fromisoformat(text).replace(tzinfo=None, microsecond=0).isoformat()
     except ValueError:
         return None
-
-
-def _first_of_each(reasons: tuple[Reason, ...]) -> dict[str, Reason]:
-    """Return the first reason of each subject, the most serious: a case has one result."""
-    kept: dict[str, Reason] = {}
-    for reason in reasons:
-        kept.setdefault(reason.subject, reason)
-    return kept
 
 
 def _properties(assessment: Assessment) -> Iterator[tuple[str, str]]:

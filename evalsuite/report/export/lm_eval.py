@@ -73,14 +73,24 @@ def results(
         "versions": {name: score.conditions.vlmevalkit or "N/A" for name, score in by_name.items()},
         "n-shot": dict.fromkeys(by_name, 0),
         "higher_is_better": {name: {metric(score): True} for name, score in by_name.items()},
-        "n-samples": {name: _counts(score, run) for name, score in by_name.items()},
+        "n-samples": {  # the size of a benchmark is unknown with --limit
+            name: {
+                "original": score.n + score.counts.unscored if run.limit is None else None,
+                "effective": score.n,
+            }
+            for name, score in by_name.items()
+        },
         "config": _model(run),
         "git_hash": None,
         "date": _moment(run.started).timestamp(),
         "pretty_env_info": "\n".join(f"{key}: {value}" for key, value in run.environment.items()),
         "transformers_version": run.environment.get("transformers"),
         "evalsuite_version": run.evalsuite,
-        "task_hashes": {name: _task_hash(rows) for name, rows in samples.items() if rows},
+        "task_hashes": {
+            name: _hash("".join(r["doc_hash"] + r["prompt_hash"] + r["target_hash"] for r in rows))
+            for name, rows in samples.items()
+            if rows
+        },
         "model_source": "evalsuite",
         "model_name": called,
         "model_name_sanitized": unique_slug(called),
@@ -89,7 +99,9 @@ def results(
         "fewshot_as_multiturn": False,
         "chat_template": None,
         "chat_template_sha": None,
-        "total_evaluation_time_seconds": _duration(run),
+        "total_evaluation_time_seconds": None
+        if run.finished is None
+        else str((_moment(run.finished) - _moment(run.started)).total_seconds()),
     }
 
 
@@ -139,12 +151,6 @@ def _config(score: Score, run: Run) -> dict[str, Any]:
             "data_digest": asked.data_digest,
         },
     }  # fmt: skip
-
-
-def _counts(score: Score, run: Run) -> dict[str, int | None]:
-    """Return the samples of the benchmark (unknown with --limit) and those that count."""
-    whole = score.n + score.counts.unscored if run.limit is None else None
-    return {"original": whole, "effective": score.n}
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
@@ -234,10 +240,6 @@ def _sample(index: int, row: SampleScore, score: Score) -> dict[str, Any]:
     }
 
 
-def _task_hash(rows: Sequence[dict[str, Any]]) -> str:
-    return _hash("".join(r["doc_hash"] + r["prompt_hash"] + r["target_hash"] for r in rows))
-
-
 def _hash(text: str) -> str:
     # Predictions can have lone surrogates.
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
@@ -258,9 +260,3 @@ def _moment(written: str) -> datetime:
     except ValueError:
         raise UsageError(f"'{written}' in run.json is not a time; was the file edited?") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _duration(run: Run) -> str | None:
-    if run.finished is None:
-        return None
-    return str((_moment(run.finished) - _moment(run.started)).total_seconds())

@@ -179,13 +179,6 @@ def _about_metric(score: Score, run: Run) -> dict[str, Any]:
 
 
 def _marks(score: Score) -> str:
-    """Return marks for the metric's name: partial, modified data, deviations."""
-    marks = [
-        mark
-        for holds, mark in (
-            (score.partial, PARTIAL),
-            (score.modified_data, "data modified"),
-        )
-        if holds
-    ]
+    """Return marks for the metric's name."""
+    marks = [PARTIAL] * score.partial + ["data modified"] * score.modified_data
     return f" ({'; '.join(marks)})" if marks else ""

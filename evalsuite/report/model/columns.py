@@ -210,11 +210,9 @@ def _score_text(result: Result) -> str:
 
 
 def _modality(result: Result) -> str | None:
-    return result.score.modality if result.score else _published(result, result.column.modality)
-
-
-def _published(result: Result, value: str) -> str | None:
-    return value if isinstance(result.row, PublishedRow) else None
+    if result.score:
+        return result.score.modality
+    return result.column.modality if isinstance(result.row, PublishedRow) else None
 
 
 def _best(result: Result) -> bool | None:
@@ -232,14 +230,6 @@ def _notes(result: Result) -> str:
     return "; ".join(note.text for note in notes)
 
 
-def _judge(result: Result) -> str | None:
-    return result.score.conditions.judge_name if result.score else None
-
-
-def _deviations(result: Result) -> str | None:
-    return " + ".join(result.score.deviations) if result.score else None
-
-
 def _run_field(key: str) -> Column[Result]:
     """A column about runs, as one about results."""
     column = _RUN[key]
@@ -251,9 +241,9 @@ def _run_field(key: str) -> Column[Result]:
     return Column(key, key, value, numeric=column.numeric)
 
 
-def _field(path: str, heading: str = "", **more: Any) -> Column[Result]:
-    """A column of a field of `Score`, whose key is the last part of `path`."""
-    key = path.rpartition(".")[2]
+def _field(path: str, heading: str = "", key: str = "", **more: Any) -> Column[Result]:
+    """A column of a field of `Score`, whose key is by default the last part of `path`."""
+    key = key or path.rpartition(".")[2]
     get = attrgetter(path)
 
     def value(result: Result) -> Any:
@@ -281,11 +271,16 @@ RESULT: Mapping[str, Column[Result]] = {
         _field("partial"),
         _field("counts.unscored"),
         _field("modified_data"),
-        Column("judge", "judge", _judge, numeric=False),
+        _field("conditions.judge_name", "judge", key="judge", numeric=False),
         _field("conditions.frames"),
         _field("conditions.max_new_tokens"),
         _field("vlmevalkit_score", format=points),
-        Column("deviations", "deviations", _deviations, numeric=False),
+        Column(
+            "deviations",
+            "deviations",
+            lambda r: " + ".join(r.score.deviations) if r.score else None,
+            numeric=False,
+        ),
         _field("cost.samples_per_second", "samples/s", format=rate),
         _field("cost.peak_memory_bytes", "peak memory, GB", format=gigabytes),
         *map(_run_field, ("evalsuite", "date")),

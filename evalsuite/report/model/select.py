@@ -4,49 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalsuite.errors import UsageError
-from evalsuite.report.model.notes import is_blind
-from evalsuite.report.model.table import Table, build, prompts_of
+from evalsuite.report.model.notes import Note, Notes, is_blind
+from evalsuite.report.model.table import Average, Cell, PublishedRow, Table, build, prompts_of
 from evalsuite.runs.records import FoundRun
+from evalsuite.stats import mean
 
 if TYPE_CHECKING:
+    from evalsuite.benchmarks.benchmark import Benchmark, Reference
     from evalsuite.benchmarks.catalogue import Catalogue
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Additions to the scores."""
-
-    facts: tuple[str, ...] = ()
-    """Additional columns, by their keys in `evalsuite.report.model.columns`."""
-    published: Catalogue | None = None
-    """The source of published scores; None to show none."""
+_RECALLED = "recalled, not read where it was published: check it before use"
 
 
-NOTHING = Wanted()
+def tables(
+    found: Sequence[FoundRun], facts: tuple[str, ...] = (), published: Catalogue | None = None
+) -> list[Table]:
+    """Put runs side by side: a table for each prompt style, in the order of the runs.
 
-
-def want(facts: tuple[str, ...], *, reference: bool, file: Path | None) -> Wanted:
-    """Return the additions, with the published scores of the benchmarks file `file`.
-
-    Raises `UsageError` if the file cannot be read, or is given without `reference`.
+    `facts` are additional columns, by their keys in `evalsuite.report.model.columns`; `published`
+    has the published scores to show, if any.
     """
-    if not reference:
-        if file is not None:
-            raise UsageError("--benchmarks-file has no effect without --reference; add --reference")
-        return Wanted(facts=facts)
-    from evalsuite.benchmarks.catalogue import load
+    made = []
+    for part in by_prompts(found):
+        table = dataclasses.replace(build([item.run for item in part]), facts=facts)
+        if len(part) > 1:
+            # numpy and scipy, which a single run does not need
+            from evalsuite.report.model.significance import contested
 
-    return Wanted(facts=facts, published=load(file))
-
-
-def tables(found: Sequence[FoundRun], wanted: Wanted = NOTHING) -> list[Table]:
-    """Put runs side by side: a table for each prompt style, in the order of the runs."""
-    return [_table(part, wanted) for part in by_prompts(found)]
+            table = contested(table, part)
+        made.append(table if published is None else _with_published(table, published))
+    return made
 
 
 def by_prompts(found: Sequence[FoundRun]) -> list[list[FoundRun]]:
@@ -57,16 +47,60 @@ def by_prompts(found: Sequence[FoundRun]) -> list[list[FoundRun]]:
     return [sorted(part, key=lambda item: is_blind(item.run)) for part in parts.values()]
 
 
-def _table(found: Sequence[FoundRun], wanted: Wanted) -> Table:
-    table = dataclasses.replace(build([item.run for item in found]), facts=wanted.facts)
-    if len(found) > 1:
-        from evalsuite.report.model.significance import (
-            contested,  # numpy and scipy, which a single run does not need
-        )
+def _with_published(table: Table, known: Catalogue) -> Table:
+    """Add a row for each model with published scores; they are not tested for significance."""
+    names = [column.benchmark for column in table.columns]
+    references = [
+        _references(table, index, known.benchmarks.get(n)) for index, n in enumerate(names)
+    ]
+    notes = Notes(table.footnotes)
+    models = dict.fromkeys(each.model for scores in references for each in scores)
+    rows = []
+    for model in models:
+        found = [next((r for r in scores if r.model == model), None) for scores in references]
+        rows.append(_row(model, found, names, table.averages, notes))
+    return dataclasses.replace(table, published=tuple(rows), footnotes=notes.footnotes())
 
-        table = contested(table, found)
-    if wanted.published is not None:
-        from evalsuite.report.model.published import with_published
 
-        table = with_published(table, wanted.published)
-    return table
+def _references(table: Table, index: int, benchmark: Benchmark | None) -> Sequence[Reference]:
+    """Return the published scores of a column; none if the dataset of the runs differs."""
+    if benchmark is None:
+        return ()
+    scores = [row.cells[index].score for row in table.rows]
+    alike = all(score.conditions.dataset == benchmark.dataset for score in scores if score)
+    return benchmark.references if alike else ()
+
+
+def _row(
+    model: str,
+    found: Sequence[Reference | None],
+    names: Sequence[str],
+    averages: Sequence[Average],
+    notes: Notes,
+) -> PublishedRow:
+    sources = dict.fromkeys(each.source for each in found if each)
+    scores = {name: each.score for name, each in zip(names, found, strict=True) if each}
+    return PublishedRow(
+        model=model,
+        averages=tuple(
+            mean([scores[name] for name in each.over])
+            if each.over and all(name in scores for name in each.over)
+            else None
+            for each in averages
+        ),
+        marks=tuple(
+            notes.mark(
+                Note(f"published in {source}, not run here: prompts, data and metrics may differ"),
+                model,
+            )
+            for source in sources
+        ),
+        cells=tuple(
+            Cell(
+                None,
+                (notes.mark(Note(_RECALLED), model, name),) if each and not each.verified else (),
+                reference=each,
+            )
+            for name, each in zip(names, found, strict=True)
+        ),
+    )

@@ -218,7 +218,8 @@ def build(runs: Sequence[Run]) -> Table:
     """Put one or more `runs` in a table; raises `UsageError` if their prompt styles differ."""
     prompts = _prompts(runs)
     notes = Notes()
-    columns = tuple(_column(name, runs, notes) for name in _benchmarks(runs))
+    names = dict.fromkeys(outcome.benchmark for run in runs for outcome in run.outcomes)
+    columns = tuple(_column(name, runs, notes) for name in names)
     columns = tuple(sorted(columns, key=lambda column: _rank(column.modality)))
     averages = _averages(columns, runs)
     differing = _differing([run.settings for run in runs])
@@ -321,10 +322,6 @@ def _average(outcomes: Mapping[str, Outcome], over: Sequence[str]) -> float | No
 def _whole(outcome: Outcome | None) -> bool:
     """Whether it is a score of the whole benchmark; others are not averaged."""
     return isinstance(outcome, Score) and not outcome.partial
-
-
-def _benchmarks(runs: Sequence[Run]) -> list[str]:
-    return list(dict.fromkeys(o.benchmark for run in runs for o in run.outcomes))
 
 
 def _column(name: str, runs: Sequence[Run], notes: Notes) -> BenchmarkColumn:

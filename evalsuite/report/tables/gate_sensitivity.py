@@ -57,8 +57,8 @@ def _needed(sensitivity: BatchSensitivity, limit: float) -> int | None:
     if abs(sensitivity.effect) >= limit:
         return None
     if not sensitivity.flipped and sensitivity.high < 100:
-        # No event in N samples: see `evalsuite.stats.zero_events`; clusters are as in these.
-        ratio = math.log1p(-sensitivity.high / 100) / math.log1p(-limit / 100)
+        # Without a flip the bound of N samples is z^2 / (N + z^2); clusters are as in these.
+        ratio = (100 / limit - 1) / (100 / sensitivity.high - 1)
         return math.ceil(round(sensitivity.count * ratio, 6))
     half_width = max(sensitivity.high - sensitivity.effect, sensitivity.effect - sensitivity.low)
     return math.ceil(sensitivity.count * (half_width / (limit - abs(sensitivity.effect))) ** 2)

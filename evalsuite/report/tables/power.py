@@ -44,6 +44,7 @@ COLUMNS: tuple[Column[Row], ...] = (
 def table(analysis: PowerAnalysis, terms: Terms, discordance: float) -> Grid:
     """Lay out what is detected and passed if this share of answers differs."""
     level, expected = terms.level(len(analysis.expected)), analysis.expected
+    power = percent(terms.power)
     rows = []
     for name, each in expected.items():
         effect = analysis.benchmarks[name]
@@ -55,19 +56,12 @@ def table(analysis: PowerAnalysis, terms: Terms, discordance: float) -> Grid:
         rows,
         title=f"if {100 * discordance:g} % of the answers differ",
         summary=Row(MEAN, n, clusters, analysis.mean, None),
-        remarks=tuple(_remarks(terms, len(expected))),
-    )
-
-
-def _remarks(terms: Terms, count: int) -> Iterator[str]:
-    power = percent(terms.power)
-    yield (
-        f"MDE: the smallest true drop that is detected with probability {power} (Holm over "
-        f"{over(count)}, α {terms.alpha:g}), in points"
-    )
-    yield (
-        f"margin to pass: the smallest margin that an equal checkpoint passes with probability "
-        f"{power}; n to pass: the number of samples with which it passes the given margin"
+        remarks=(
+            f"MDE: the smallest true drop that is detected with probability {power} (Holm over "
+            f"{over(len(expected))}, α {terms.alpha:g}), in points",
+            f"margin to pass: the smallest margin that an equal checkpoint passes with probability "
+            f"{power}; n to pass: the number of samples with which it passes the given margin",
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from operator import attrgetter
 
 from evalsuite.report.format import cut, points, rate, sentence
@@ -30,51 +31,37 @@ def grid(verified: Verification) -> Grid:
         COLUMNS,
         verified.benchmarks,
         title=f"{verified.checkpoint} on {verified.device} in {verified.dtype}",
-        remarks=[
-            *_verdict(verified),
-            *_speed(verified),
-            *_examples(verified),
-            *_stopped(verified),
-        ],
+        remarks=list(_remarks(verified)),
     )
 
 
-def _stopped(verified: Verification) -> list[str]:
-    return [
-        f"{compared.benchmark}: VLMEvalKit's own loop stopped: {sentence(compared.stopped)}"
-        for compared in verified.benchmarks
-        if compared.stopped is not None
-    ]
-
-
-def _verdict(verified: Verification) -> list[str]:
+def _remarks(verified: Verification) -> Iterator[str]:
     different = sum(len(compared.differences) for compared in verified.benchmarks)
     if not different:
-        return [f"all predictions are equal: {counted(verified.n, 'sample')}"]
-    line = (
-        f"{different} of {counted(verified.n, 'prediction')} differ; "
-        "docs/evidence/differences.md lists the known deviations"
-    )
-    if verified.dtype != "float32":
-        line += f"; differences may come from {verified.dtype} rounding: rerun with --dtype float32"
-    return [line]
-
-
-def _speed(verified: Verification) -> list[str]:
-    if not (verified.complete and verified.seconds and verified.their_seconds):
-        return []
-    ours, theirs = verified.n / verified.seconds, verified.n / verified.their_seconds
-    return [
-        f"samples/s from the first sample to the last prediction: evalsuite {rate(ours)}, "
-        f"VLMEvalKit {rate(theirs)}, ratio {ours / theirs:.1f}; evalsuite's time includes the rest "
-        "of loading the model, VLMEvalKit's does not, so the ratio is too low for few samples"
-    ]
-
-
-def _examples(verified: Verification) -> list[str]:
-    return [
-        f"{compared.benchmark} {item.id}: evalsuite {cut(item.ours, _LENGTH)!r}, "
-        f"VLMEvalKit {cut(item.theirs, _LENGTH)!r}"
-        for compared in verified.benchmarks
-        for item in compared.differences[:SHOWN]
-    ]
+        yield f"all predictions are equal: {counted(verified.n, 'sample')}"
+    else:
+        hint = f"; differences may come from {verified.dtype} rounding: rerun with --dtype float32"
+        yield (
+            f"{different} of {counted(verified.n, 'prediction')} differ; "
+            "docs/evidence/differences.md lists the known deviations"
+            + ("" if verified.dtype == "float32" else hint)
+        )
+    if verified.complete and verified.seconds and verified.their_seconds:
+        ours, theirs = verified.n / verified.seconds, verified.n / verified.their_seconds
+        yield (
+            f"samples/s from the first sample to the last prediction: evalsuite {rate(ours)}, "
+            f"VLMEvalKit {rate(theirs)}, ratio {ours / theirs:.1f}; evalsuite's time includes the "
+            "rest of loading the model, VLMEvalKit's does not, so the ratio is too low for few "
+            "samples"
+        )
+    for compared in verified.benchmarks:
+        for item in compared.differences[:SHOWN]:
+            yield (
+                f"{compared.benchmark} {item.id}: evalsuite {cut(item.ours, _LENGTH)!r}, "
+                f"VLMEvalKit {cut(item.theirs, _LENGTH)!r}"
+            )
+    for compared in verified.benchmarks:
+        if compared.stopped is not None:
+            yield (
+                f"{compared.benchmark}: VLMEvalKit's own loop stopped: {sentence(compared.stopped)}"
+            )
