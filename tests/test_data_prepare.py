@@ -129,6 +129,19 @@ def test_complete_data_is_used_in_place(tmp_path: Path, cache: Path) -> None:
     assert not cache.exists()
 
 
+@pytest.mark.parametrize("dataset", ["MVBench_MP4", "Video-MME", "TempCompass"])
+def test_a_tree_that_a_benchmarks_file_names_is_prepared(dataset: str, tmp_path: Path) -> None:
+    tree = made_trees.make(dataset, tmp_path / "data")
+    named = dataclasses.replace(benchmark(dataset, tree), data=str(tree), published=None)
+    found = locate(named, None)
+    assert isinstance(found, Benchmark), found
+    assert found.data == located(benchmark(dataset, tree), tmp_path / "data").data
+    # Once it has tables it is used as it is.
+    again = locate(dataclasses.replace(named, data=found.data), None)
+    assert isinstance(again, Benchmark)
+    assert again.data == found.data
+
+
 def test_a_read_only_tree_is_prepared_once(tmp_path: Path) -> None:
     tree = made_trees.make("TempCompass", tmp_path / "data")
     mine = benchmark("TempCompass", tree)

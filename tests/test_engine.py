@@ -295,9 +295,9 @@ def test_bad_media_fail_only_their_own_questions(
 
 def test_invalid_prompts_are_errors(checkpoint: Path, model: Model, images: list[Image]) -> None:
     long = build("default", [images[0], Text("red " * MAX_POSITIONS)])
-    stray = build("default", [images[0], Text("What does <image> mean?")])
     garbled = build("default", [images[0], Text("What is \ud800?")])
     fine = build("default", [images[0], Text("What?")])
+    stray = replace(fine, text=f"{fine.text}<image>")
     prompts = {"long": long, "stray": stray, "garbled": garbled, "fine": fine}
     with Engine(checkpoint, model=model) as engine:
         answers = answered(engine, [Question(id_, prompt, 1) for id_, prompt in prompts.items()])

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from evalsuite.benchmarks.benchmark import Benchmark, FrameRule
+from evalsuite.benchmarks.data.digest import data_digest
 from evalsuite.sample import Image as SampleImage
 from evalsuite.sample import Sample
 from evalsuite.vlmevalkit.client import BrokenSample, Kit, KitError
@@ -275,3 +276,41 @@ def test_metrics_are_as_documented(
     got = kit.score(benchmark, ids, predictions_of(ids, list(values)), tmp_path / "out")
     assert dict(zip(values, [value.value for value in got.values], strict=True)) == values
     assert set(got.deviations) <= {DOCUMENTED_METRIC, NA_VALUES_AS_TEXT}
+
+
+@pytest.mark.parametrize(
+    "questions", [['"Which?', "a", '"Why?'], ["b", "c", "d"], ['"quoted"', "e", "f"]]
+)
+@pytest.mark.parametrize("named", ["{}.png", "file://{folder}/{}.png"])
+def test_a_replaced_picture_changes_the_digest(
+    tmp_path: Path, questions: list[str], named: str
+) -> None:
+    names = [named.format(n, folder=tmp_path) for n in range(3)]
+    lines = [f"{n}\t{names[n]}\t{q}\tcat\tdog\tA\n" for n, q in enumerate(questions)]
+    benchmark = table(tmp_path, HEADER + "".join(lines))
+    for seed in range(3):
+        made.picture(seed).save(tmp_path / f"{seed}.png")
+    before = data_digest(benchmark)
+    made.picture(9).save(tmp_path / "1.png")
+    assert data_digest(benchmark) != before
+
+
+@pytest.mark.usefixtures("vlmeval")
+def test_vlmevalkit_reads_own_data_for_verify(tmp_path: Path) -> None:
+    from evalsuite.vlmevalkit import unpatched
+
+    made.picture(1).save(tmp_path / "a.png")
+    own = {"index": "x1", "question": '"q', "choices": ["None", "007"], "answer": "007"}
+    (tmp_path / "own.jsonl").write_text(json.dumps(own | {"image": "a.png"}) + "\n")
+    (row,) = unpatched._as_table(tmp_path / "own.jsonl").to_dict("records")
+    assert row == {
+        "index": "x1", "question": '"q', "A": "None", "B": "007", "answer": "B",
+        "image_path": str(tmp_path / "a.png"),
+    }  # fmt: skip
+    (tmp_path / "own.jsonl").write_text(json.dumps(own | {"image": [png(1), png(2)]}) + "\n")
+    (row,) = unpatched._as_table(tmp_path / "own.jsonl").to_dict("records")
+    assert row["image"] == str([png(1), png(2)])
+    benchmark = table(tmp_path, HEADER + rows(['"Which?']).replace("im.png", "a.png"))
+    (row,) = unpatched._as_table(Path(benchmark.data or "")).to_dict("records")
+    assert (row["question"], row["image_path"]) == ('"Which?', str(tmp_path / "a.png"))
+    assert unpatched._class(benchmark).__name__ == "ImageMCQDataset"

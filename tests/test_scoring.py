@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -148,6 +150,7 @@ def test_every_metric_has_test_data(tmp_path: Path, kit: Kit) -> None:
         ("mlvu", {}, [
             ("(B)", 1, True), ("B", 1, True), ("B) down", 1, True), ("down", 1, True),
             ("(A) up", 0, True), ("A", 0, True), ("x", 0, False), ("", 0, False),
+            ("(A), not C", 0, True), ("(a), not b", 0, False),
             ("nan", 0, False), (None, 0, False),
         ]),
         ("tempcompass", {}, [
@@ -387,6 +390,39 @@ def test_a_score_that_differs_from_its_rule_is_an_error(kit: Kit, tmp_path: Path
     assert raised.value.stage == "score"
     for part in ("ChartQA_of_mine: ", "100.0000", "90.0000", str(tmp_path / "out")):
         assert part in str(raised.value)
+
+
+@pytest.mark.usefixtures("vlmeval")
+@pytest.mark.parametrize(
+    ("metric", "off", "equal"),
+    [
+        ("choice", 0.9e-6, True), ("choice", 1.1e-6, False), ("choice", float("nan"), False),
+        # VLMEvalKit writes these scores as shares with three decimals: 0.0005 is 0.05 points.
+        ("video-choice", 0.04999, True), ("video-choice", 0.05001, False),
+        ("worldsense", 0.04999, True), ("worldsense", 0.05001, False),
+    ],
+)  # fmt: skip
+def test_the_score_may_differ_from_the_rule_by_its_rounding_alone(
+    tmp_path: Path, metric: str, off: float, equal: bool
+) -> None:
+    from evalsuite.vlmevalkit import scoring
+    from evalsuite.vlmevalkit.rules.base import RuleResult
+
+    results = [RuleResult(value, parsed=True) for value in (0.0, 1.0, 1.0, 0.0)]
+    scored: Any = [SimpleNamespace(result=each, table_result=each) for each in results]
+    rounding = scoring.METRICS[metric].rounding
+    for score in (50 - off, 50 + off):
+        if equal:
+            assert scoring._mean(scored, "A", score, rounding, 100, tmp_path) == 50
+        else:
+            with pytest.raises(KitError, match=r"mean of its rule .* is 50\.0000"):
+                scoring._mean(scored, "A", score, rounding, 100, tmp_path)
+
+
+@pytest.mark.parametrize("metric", ["mvbench", "mlvu"])
+def test_the_text_of_a_failed_request_is_no_answer(kit: Kit, tmp_path: Path, metric: str) -> None:
+    got = scored(kit, MAKERS[metric](tmp_path, [{}]), [FAILURE_TEXT], tmp_path / "out")
+    assert [(sample.value, sample.parsed) for sample in got.values] == [(0, False)]
 
 
 def test_failed_samples_are_wrong_for_any_rule(kit: Kit, tmp_path: Path) -> None:

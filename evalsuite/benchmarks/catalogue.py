@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -73,14 +74,15 @@ def _load(path: Path, seen: tuple[Path, ...]) -> Catalogue:
     # Imported here because pydantic takes time and many commands read no benchmarks file.
     from evalsuite.benchmarks import schema
 
-    if path.resolve() in seen:
+    real = Path(os.path.realpath(path))  # unlike resolve(), without an error for a loop of links
+    if real in seen:
         raise UsageError(f"{path}: extends itself; remove the 'extends' line")
     file = schema.read_file(path)
     benchmarks: dict[str, Benchmark] = {}
     suites: dict[str, tuple[str, ...]] = {}
     if file.extends is not None:
         base = packaged_file() if file.extends == "packaged" else path.parent / file.extends
-        inherited = _load(base, (*seen, path.resolve()))
+        inherited = _load(base, (*seen, real))
         benchmarks.update(inherited.benchmarks)
         suites.update(inherited.suites)
     for name, model in file.benchmarks.items():

@@ -97,14 +97,18 @@ def facts(conditions: Sequence[Conditions]) -> Iterator[tuple[str, list[str]]]:
     A score without an answer of a judge has no value for the model that the judge reported.
     """
     yield "dataset", [each.dataset for each in conditions]
-    yield "data", _shortened([each.data_digest for each in conditions])
+    yield "data", _told([(each.data_digest[:_SHORT], each.data_digest) for each in conditions])
     yield "prompts", [each.prompt_style for each in conditions]
     yield "prompt format", [each.prompt_format for each in conditions]
     yield "blind", [str(each.blind) for each in conditions]
     yield "frames", [each.frames or "none" for each in conditions]
     yield "token limit", [str(each.max_new_tokens) for each in conditions]
     yield "metric", [each.metric for each in conditions]
-    yield "judge", _judges([each.judge for each in conditions])
+    judges = [each.judge for each in conditions]
+    yield (
+        "judge",
+        _told([(judge.model, str(judge)) if judge else (EXACT, EXACT) for judge in judges]),
+    )
     # The name of a model may stand for another model later: endpoints report which one answered.
     # A score for which no question was asked does not depend on that.
     reported = [each.judge_reported for each in conditions if each.judge_reported]
@@ -112,14 +116,7 @@ def facts(conditions: Sequence[Conditions]) -> Iterator[tuple[str, list[str]]]:
     yield "VLMEvalKit", [each.vlmevalkit or "none" for each in conditions]
 
 
-def _judges(judges: Sequence[JudgeId | None]) -> list[str]:
-    """Judges by their models, unless that makes different ones look the same."""
-    models = [EXACT if judge is None else judge.model for judge in judges]
-    told = len(set(models)) == len(set(judges))
-    return models if told else [str(judge or EXACT) for judge in judges]
-
-
-def _shortened(digests: Sequence[str]) -> list[str]:
-    """Digests cut for a message, unless that makes different ones look the same."""
-    short = [digest[:_SHORT] for digest in digests]
-    return short if len(set(short)) == len(set(digests)) else list(digests)
+def _told(names: Sequence[tuple[str, str]]) -> list[str]:
+    """The short ones of `names`, or the full ones if the short ones make different ones equal."""
+    enough = len({short for short, _ in names}) == len({full for _, full in names})
+    return [short if enough else full for short, full in names]

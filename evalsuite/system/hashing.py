@@ -51,6 +51,7 @@ def file_digest(
     `cache` is `cache_directory()` by default; `fresh` ignores remembered digests. Raises
     `UsageError` if the file cannot be read or changes meanwhile.
     """
+    named = path
     try:
         path = path.resolve(strict=True)
         before = _identity(path)
@@ -67,7 +68,7 @@ def file_digest(
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"{path}: cannot be read: {reason}; check that it exists and that you may read it"
+            f"{named}: cannot be read: {reason}; check that it exists and that you may read it"
         ) from error
     if begun - max(before["mtime_ns"], before["ctime_ns"]) > _SETTLED_NS:
         # An unwritable cache costs time but never changes a result.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from evalsuite.errors import UsageError
 from evalsuite.system.files import read_bytes
 
 MAX_YAML_BYTES = 1 << 24
+MAX_DEPTH = 1000
 
 
 MAX_VALUES = 200_000
@@ -39,12 +42,15 @@ def read_yaml(path: Path, named: str) -> Any:
             return found
 
     try:
-        value = yaml.load(read_bytes(path, MAX_YAML_BYTES).decode("utf-8-sig"), Loader)
+        text = read_bytes(path, MAX_YAML_BYTES).decode("utf-8-sig")
+        if _depth(text) > MAX_DEPTH:
+            raise UsageError(f"{named}: is not valid YAML: too many nested brackets")
+        value = yaml.load(text, Loader)
     except OSError as error:
         raise UsageError(f"{named}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{named}: is not UTF-8 text") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
         why = getattr(error, "problem", None) or "cannot parse"
@@ -68,6 +74,12 @@ def _is_too_large(value: object) -> bool:
         elif isinstance(one, list):
             left += one
     return count > MAX_VALUES
+
+
+def _depth(text: str) -> int:
+    """An upper bound of the depth of brackets; parsing takes quadratic time in the depth."""
+    steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", text))
+    return max(itertools.accumulate(steps), default=0)
 
 
 def read_mapping(path: Path, named: str, expected: str) -> dict[Any, Any]:

@@ -10,9 +10,9 @@ import vlmeval.dataset
 from vlmeval.smp import toliststr
 
 from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.benchmarks.media_references import MediaReferenceError, embedded, local_path
 from evalsuite.vlmevalkit import custom_data, workarounds
 from evalsuite.vlmevalkit.client import DataError
-from evalsuite.vlmevalkit.custom_data import MediaReferenceError, embedded, local_path
 from evalsuite.vlmevalkit.media_store import MediaError, MediaStore
 from evalsuite.vlmevalkit.tsv import Row, listed_texts, read_table, require_columns
 

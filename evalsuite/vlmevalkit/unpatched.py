@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.benchmarks.benchmark import Benchmark
+from evalsuite.benchmarks.media_references import embedded, local_path
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.checkpoint.checkpoint import Checkpoint
 from evalsuite.vlmevalkit import workarounds
+from evalsuite.vlmevalkit.table_structure import inspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +132,25 @@ def _show_frames_as_videos(model: Any) -> None:
 def dataset(benchmark: Benchmark, root: Path) -> Any:
     """Return VLMEvalKit's dataset object for the benchmark's file; `root` is its data folder."""
     import vlmeval.dataset
+    from vlmeval.dataset import SUPPORTED_DATASETS
 
     root.mkdir(parents=True)
     # VLMEvalKit reads the variable at each use. New, because it stores media there by name.
     os.environ["LMUData"] = str(root)
     data = Path(benchmark.data or "")
     if benchmark.modality == "image":
-        (root / f"{benchmark.dataset}.tsv").symlink_to(data)
-        kind = _class(benchmark)
-        if benchmark.dataset_class is None:
+        table = root / f"{benchmark.dataset}.tsv"
+        kind, known = _class(benchmark), benchmark.dataset in SUPPORTED_DATASETS
+        if data.suffix == ".tsv" and (known or benchmark.dataset_class is not None):
+            table.symlink_to(data)
+        else:
+            _as_table(data).to_csv(table, sep="\t", index=False)
+        if benchmark.dataset_class is None and known:
             kind.DATASET_MD5 = {}
             return vlmeval.dataset.build_dataset(benchmark.dataset, **benchmark.arguments)
         return kind(dataset=benchmark.dataset, **benchmark.arguments)
+    if data.is_file():
+        raise LookupError("VLMEvalKit has no class for a table of one's own with videos")
     _provide_videos(benchmark.dataset, data, root / "repository")
     assert benchmark.frames is not None
     frames = {"fps": benchmark.frames.per_second or -1, "nframe": benchmark.frames.count or 0}
@@ -148,14 +158,57 @@ def dataset(benchmark: Benchmark, root: Path) -> Any:
     return kind(dataset=benchmark.dataset, **frames, **benchmark.arguments)
 
 
+def _as_table(path: Path) -> Any:
+    """Return one's own data as a table that VLMEvalKit reads; raises `LookupError`.
+
+    VLMEvalKit reads no JSONL, and paths of images relative to the working directory.
+    """
+    from evalsuite.vlmevalkit import custom_data
+    from evalsuite.vlmevalkit.tsv import listed_texts
+
+    if path.suffix == ".jsonl":
+        data = custom_data.read_lines(path, "image")
+        images = list(data.pop("image"))
+    else:
+        data = _read_texts(path)
+        column = "image" if "image" in data else "image_path"
+        images = [listed_texts(cell) for cell in data.pop(column)]
+    held = [[embedded(text) for text in texts] for texts in images]
+    if all(None not in each for each in held):
+        data["image"] = [str(each) if len(each) > 1 else each[0] for each in held]
+        return data
+    if any(set(each) != {None} for each in held):
+        raise LookupError("VLMEvalKit reads no table with both paths and base64")
+    files = [[str(local_path(text, path.parent)) for text in texts] for texts in images]
+    data["image_path"] = [str(each) if len(each) > 1 else each[0] for each in files]
+    return data
+
+
+def _read_texts(path: Path) -> Any:
+    import pandas as pd
+
+    return pd.read_csv(
+        path,
+        sep="\t" if path.suffix == ".tsv" else ",",
+        dtype=str,
+        keep_default_na=False,
+        quoting=csv.QUOTE_MINIMAL if inspect(path).quoted else csv.QUOTE_NONE,
+    )
+
+
 def _class(benchmark: Benchmark) -> Any:
     from vlmeval.dataset import DATASET_CLASSES
+
+    from evalsuite.vlmevalkit import custom_data
 
     for kind in DATASET_CLASSES:
         if benchmark.dataset_class is None and benchmark.dataset in kind.supported_datasets():
             return kind
         if kind.__name__ == benchmark.dataset_class:
             return kind
+    classes = {kind.__name__: kind for kind in DATASET_CLASSES}
+    if benchmark.dataset_class is None and benchmark.metric in custom_data.CLASSES:
+        return classes[custom_data.CLASSES[benchmark.metric]]
     raise LookupError(f"VLMEvalKit has no class for dataset '{benchmark.dataset}'")
 
 

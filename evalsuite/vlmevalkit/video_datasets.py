@@ -14,11 +14,11 @@ from typing import Any
 import vlmeval.dataset
 
 from evalsuite.benchmarks.benchmark import Benchmark, FrameRule
+from evalsuite.benchmarks.media_references import MediaReferenceError, local_path
 from evalsuite.benchmarks.video_layouts import LAYOUTS, Layout
 from evalsuite.sample import Frames
 from evalsuite.vlmevalkit import custom_data, image_datasets
 from evalsuite.vlmevalkit.client import DataError
-from evalsuite.vlmevalkit.custom_data import MediaReferenceError, local_path
 from evalsuite.vlmevalkit.media_store import MediaError, MediaStore, StoredClip
 from evalsuite.vlmevalkit.scoring_workarounds import replaced
 from evalsuite.vlmevalkit.tsv import Row, cell_seconds, cell_text, read_table

@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import tempfile
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from evalsuite.vlmevalkit import client, server
-from tests.builders import kit_data
 
 
 class Here:
-    """The connection to a kit process, without the process."""
+    """Answers the messages to a kit process with the modules of this process."""
 
-    def __init__(self, settings: client.KitSettings) -> None:
-        os.environ.update(client._ENVIRONMENT)
-        for folder in (settings.work, settings.media):
-            folder.mkdir(parents=True)
-        self._answer = server._request_handler(settings)
+    def __init__(self, module: str, environment: Mapping[str, str], **_: Any) -> None:
+        os.environ.update(environment)
+        self._replies: list[Any] = []
 
-    def send(self, request: Any) -> None:
-        self._request = request
+    def send(self, message: Any) -> None:
+        if isinstance(message, client.KitSettings):
+            self._answer = server._request_handler(message)
+            self._replies = [server._reply("", lambda: None)] * client.START_REPLIES
+        else:
+            verb, benchmark, *rest = message
+            self._replies.append(
+                server._reply(benchmark.name, self._answer, verb, benchmark, *rest)
+            )
 
     def receive(self, seconds: float) -> Any:
-        verb, benchmark, *rest = self._request
-        return server._reply(benchmark.name, self._answer, verb, benchmark, *rest)
+        return self._replies.pop(0)
 
-
-class KitHere(client.Kit):
-    """Answers requests with the modules of this process."""
-
-    def _start(self) -> Any:
-        if self._child is None:
-            self._child = Here(self._settings)  # type: ignore[assignment]
-        return self._child
+    def kill(self) -> None:
+        self._replies = []
 
 
 def install() -> None:
-    """Give this kit to all tests that use one."""
-    root = Path(tempfile.mkdtemp(prefix="evalsuite-tests-"))
-    atexit.register(shutil.rmtree, root)
-    os.environ["LMUData"] = str(root)
-    kit = KitHere(work=root / "work", media=root / "media", log=root / "kit.log")
-    kit_data.kit = lambda: kit
+    """Let this process start no other kit process."""
+    client.Child = Here  # type: ignore[assignment,misc]
+    client.Kit.close = lambda _: None  # type: ignore[method-assign]

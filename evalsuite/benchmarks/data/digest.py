@@ -14,6 +14,7 @@ from typing import Any
 from evalsuite.benchmarks.benchmark import Benchmark
 from evalsuite.benchmarks.data.errors import DataError
 from evalsuite.benchmarks.data.inspect_tree import present, rows, subtitles_of, videos_of
+from evalsuite.benchmarks.media_references import MediaReferenceError, local_path
 from evalsuite.benchmarks.video_layouts import LAYOUTS
 from evalsuite.errors import UsageError
 from evalsuite.system.hashing import file_digest
@@ -90,8 +91,11 @@ def _files(media: Iterable[Path]) -> Iterator[Path]:
 
 def _named_by(table: Path) -> list[Path]:
     names = {name for cell in _cells(table) for name in _names(cell)}
-    found = (table.parent / name for name in sorted(names))
-    return [path for path in found if _exists(path)]
+    found = set()
+    for name in names:
+        with contextlib.suppress(MediaReferenceError):
+            found.add(local_path(name, table.parent))
+    return sorted(filter(_exists, found))
 
 
 def _exists(path: Path) -> bool:
@@ -112,18 +116,15 @@ def _cells(table: Path) -> Iterator[Any]:
 def _json_rows(table: Path) -> Iterator[Mapping[str, Any]]:
     with table.open(encoding="utf-8-sig", errors="replace") as file:
         for line in file:
-            with contextlib.suppress(ValueError):  # reported when the rows are read
+            with contextlib.suppress(ValueError, RecursionError):  # reported with the rows
                 if isinstance(row := json.loads(line), dict):
                     yield row
 
 
 def _text_rows(table: Path) -> Iterator[Mapping[str, Any]]:
-    found = rows(table, "," if table.suffix.lower() == ".csv" else "\t")
-    for number, row in enumerate(found):
-        contains = "image" in row and not {"video", "image_path"} & set(row)
-        if contains and not number and not 0 < len(row["image"]) <= _LONGEST_NAME:
-            return  # the table contains its images, which can be gigabytes
-        yield row
+    delimiter = "," if table.suffix.lower() == ".csv" else "\t"
+    for quoted in (True, False):  # see vlmevalkit.table_structure
+        yield from rows(table, delimiter, quoted=quoted)
 
 
 def _names(cell: Any) -> list[str]:

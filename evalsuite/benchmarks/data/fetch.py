@@ -232,7 +232,7 @@ def ensure_data(
     """The benchmarks with their data. Missing data is downloaded unless `fetching` is false.
 
     With `available`, nothing is downloaded and benchmarks without data are omitted. Raises the
-    errors of `fetch`, and `IncompleteError` if data is missing.
+    errors of `fetch`, and `IncompleteError` if data cannot be used.
     """
     if fetching and not available:
         _fetch_noted(missing(benchmarks, data_dir), yes, note, on_step)
@@ -270,7 +270,7 @@ def _missing_data(
     if len(failures) == 1:
         (failure,) = failures
         return IncompleteError(
-            f"data is missing: {failure.benchmark}: {failure.message}: {failure.remedy}{omit}"
+            f"no usable data: {failure.benchmark}: {failure.message}: {failure.remedy}{omit}"
         )
     for failure in failures:
         note(f"{failure.benchmark}: {failure.message}: {failure.remedy}")

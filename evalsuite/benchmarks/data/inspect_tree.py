@@ -19,12 +19,18 @@ from evalsuite.benchmarks.video_layouts import LAYOUTS, TREES
 from evalsuite.system.text import one_line
 
 
-def rows(table: Path, delimiter: str = "\t") -> Iterator[dict[str, str]]:
-    """The rows of a TSV, unconverted. Raises `DataError`."""
+def rows(table: Path, delimiter: str = "\t", *, quoted: bool = True) -> Iterator[dict[str, str]]:
+    """The rows of a TSV, unconverted; quotes are text unless `quoted`. Raises `DataError`."""
     csv.field_size_limit(sys.maxsize)
     try:
         with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            for row in csv.DictReader(file, delimiter=delimiter, restval=""):
+            found = csv.DictReader(
+                file,
+                delimiter=delimiter,
+                restval="",
+                quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+            )
+            for row in found:
                 row.pop(None, None)  # more cells than columns
                 yield row
     except (OSError, csv.Error) as error:

@@ -23,8 +23,17 @@ def check_data_dir(path: Path | None) -> None:
 
 
 def is_video_tree(benchmark: Benchmark) -> bool:
-    """Whether the data is a directory tree of a video dataset in `LAYOUTS`."""
-    return benchmark.data is None and benchmark.modality == "video" and benchmark.dataset in LAYOUTS
+    """Whether the data is a directory tree of a video dataset in `LAYOUTS`.
+
+    The `data` of a benchmark is one if it has no tables yet, like the files of a repository.
+    """
+    if benchmark.modality != "video" or benchmark.dataset not in LAYOUTS:
+        return False
+    if benchmark.data is None:
+        return True
+    root = Path(benchmark.data)
+    tables = (root / f"{table}.tsv" for table in LAYOUTS[benchmark.dataset].tables)
+    return root.is_dir() and not any(table.exists() for table in tables)
 
 
 def data_path(benchmark: Benchmark, data_dir: Path | None) -> Path:
