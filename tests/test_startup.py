@@ -17,7 +17,7 @@ from evalsuite.errors import UsageError
 from evalsuite.runner.config import RunConfig
 from evalsuite.runner.session import _check_cache, prepare
 from evalsuite.system.hashing import cache_directory
-from evalsuite.system.process import Child
+from evalsuite.system.process import Child, usable_cpus
 from evalsuite.system.scratch import scratch_directory
 from evalsuite.system.startup import _name_home
 
@@ -170,3 +170,17 @@ def test_scratch_directories_of_killed_processes_are_removed(
     with scratch_directory():
         assert not abandoned.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [("150000 100000\n", 2), ("50000 100000\n", 1), ("max 100000\n", 8), ("", 8), ("0 0\n", 8)],
+)
+def test_the_quota_of_a_container_limits_the_cpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    limit = tmp_path / "cpu.max"
+    assert usable_cpus(limit) == 8
+    limit.write_text(content)
+    assert usable_cpus(limit) == expected

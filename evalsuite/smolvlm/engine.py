@@ -7,7 +7,6 @@ the batch size or on the order of the questions.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,6 +43,7 @@ from evalsuite.smolvlm.roofline import Shape, shape_of
 from evalsuite.smolvlm.scheduler import BatchScheduler, EncodedPrompt, Response
 from evalsuite.smolvlm.tokenization import PromptTokenizer
 from evalsuite.smolvlm.vision import VisionEncoder
+from evalsuite.system.process import usable_cpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Engine:
         tiler = Tiler(image_processor, settings.longest_edge)
         _check_fit(self._model, tiler, self._tokenizer)
         # One decoder per core, since decoding is CPU-bound; at least two, since one may hang.
-        decoders = decoders or max(2, min(16, os.cpu_count() or 2))
+        decoders = decoders or max(2, min(16, usable_cpus()))
         self._reader = MediaReader(tiler, decoders, decode_timeout)
         self._limits = batch_limits(
             self.device.type,

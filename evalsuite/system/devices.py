@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalsuite.errors import UsageError
+from evalsuite.system.process import usable_cpus
 
 WORKERS = "a number of processes like 2"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -83,7 +84,7 @@ def share_of_threads(workers: int) -> int | None:
     """Threads per worker; None leaves the number to torch or to ``$OMP_NUM_THREADS``."""
     if workers == 1 or "OMP_NUM_THREADS" in os.environ:
         return None
-    return max(1, len(os.sched_getaffinity(0)) // workers)
+    return max(1, usable_cpus() // workers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,16 @@ from typing import Any
 from evalsuite.system.files import open_for_append
 
 
+def usable_cpus(limit: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """The CPUs that this process may use: by its affinity, and by the quota of its container."""
+    cpus = len(os.sched_getaffinity(0))
+    try:
+        quota, period = limit.read_text().split()
+        return max(1, min(cpus, -(-int(quota) // int(period))))
+    except (OSError, ValueError, ZeroDivisionError):  # no quota: "max 100000", or no such file
+        return cpus
+
+
 class ChildDied(Exception):
     """The child ended: it crashed, was killed, or ran out of memory."""
 

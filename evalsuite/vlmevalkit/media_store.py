@@ -29,6 +29,7 @@ from evalsuite.sample import Frames
 from evalsuite.smolvlm.prompts import MAX_FRAMES, shown_frames
 from evalsuite.system.files import disk_errors, read_bytes, write_atomically, write_bytes_atomically
 from evalsuite.system.images import open_image
+from evalsuite.system.process import usable_cpus
 from evalsuite.system.text import one_line
 from evalsuite.vlmevalkit.video_frames import (
     ClipSpec,
@@ -145,7 +146,7 @@ class MediaStore:
         one after the other and 2.4 s in parallel.
         """
         distinct = list(dict.fromkeys(specs))
-        cores = len(os.sched_getaffinity(0))
+        cores = usable_cpus()
         workers = max(1, min(len(distinct), cores, _MAX_VIDEOS_IN_PARALLEL))
         threads = max(1, cores // workers)
 

@@ -16,6 +16,7 @@ from PIL import ImageOps
 from evalsuite.report.page.data import Picture
 from evalsuite.system.files import read_bytes, write_bytes_atomically
 from evalsuite.system.images import open_image
+from evalsuite.system.process import usable_cpus
 from evalsuite.system.text import one_line
 
 KINDS = ("thumbnails", "reference", "none")
@@ -40,7 +41,7 @@ def prepare(
     if kind == "reference":
         return {path: _referenced(Path(path), page) for path in paths}
     made: dict[str, Picture] = {}
-    workers = ThreadPoolExecutor(os.cpu_count())  # decoding and scaling release the GIL
+    workers = ThreadPoolExecutor(usable_cpus())  # decoding and scaling release the GIL
     with contextlib.ExitStack() as stack:
         stack.callback(workers.shutdown, cancel_futures=True)
         for path, picture in zip(
