@@ -31,6 +31,12 @@ def test_the_interval_of_a_perfect_score_has_as_many_samples_as_clusters(error: 
     assert none == (0, pytest.approx(2.0227**2 / (40 + 2.0227**2), abs=1e-5))
 
 
+def test_clusters_that_are_all_half_right_count_as_one_sample_each() -> None:
+    """Half the width is t / 2 / sqrt(C + t^2)."""
+    half = 2.0227 / 2 / math.sqrt(40 + 2.0227**2)
+    assert score_interval(0.5, 0.0, 40) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-5)
+
+
 def test_the_interval_of_a_score_needs_two_clusters() -> None:
     assert score_interval(0.5, None, 40) is None
     assert score_interval(0.5, 0.1, 1) is None
