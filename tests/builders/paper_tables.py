@@ -34,7 +34,7 @@ NA_TEXTS = "keep_na_texts"
 
 MISSING_LABELS = "fill_missing_labels"
 """Workaround without which a row without a category has no score."""
-SEVERAL_IMAGES = "have one ``<image>`` for any number of images"
+SEVERAL_IMAGES = "more than one image in a question raises"
 """Some of VLMEvalKit's prompts; its processor then raises."""
 
 DEVIATING: Mapping[str, Mapping[str, str]] = {

@@ -16,9 +16,9 @@ Row = dict[str, Any]
 
 SHORT_CLIP = "at_least_one_frame"
 """Workaround for a clip that is too short for any frame."""
-SAME_NAME = "two videos with the same name in different folders"
+SAME_NAME = "two videos with the same name"
 """VLMEvalKit shows one video's frames for another, or for another clip."""
-SHORT_ANIMATION = "animation with fewer frames than requested"
+SHORT_ANIMATION = "GIF with fewer frames than requested"
 """VLMEvalKit shows the colour channels of its first frames."""
 
 DEVIATING: Mapping[str, Mapping[str, str]] = {
