@@ -288,7 +288,7 @@ def test_three_shards_are_scored_together(
     for name, failure in zip(NAMES, early.failures, strict=True):
         missing = len(read_predictions(reference.journal(name))) - sum(map(len, journals[name]))
         total = len(read_predictions(reference.journal(name)))
-        assert failure.message == f"{missing} of {total} samples have no prediction"
+        assert failure.message == f"no prediction for {missing} of {total} samples"
         assert "every --shard there is" in failure.remedy
 
     last = dataclasses.replace(bench.options(tmp_path), shard=read_shard("3/3"))

@@ -167,7 +167,7 @@ def test_captions_of_tempcompass(bench: JudgeBench, tmp_path: Path) -> None:
         assert "Which?\nA. up\nB. down" in asked.prompt
         if "falls" in asked.prompt.split("Video Description:")[-1]:
             return "Reasoning: it falls.\nAnswer: B. down"
-        return "" if "nothing" in asked.prompt else "Answer: A. up"
+        return "Answer: none" if "nothing" in asked.prompt else "Answer: A. up"
 
     bench.answer = answer
     texts = ["It falls.", "It rises.", "nothing"]

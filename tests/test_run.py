@@ -150,7 +150,7 @@ def test_a_limit_is_nested_and_shares_the_journal(
 def test_predict_first_and_score_later(bench: Bench, reference: Reference, tmp_path: Path) -> None:
     early = bench.run(tmp_path, demo("DemoOCR"), mode="eval")
     assert early.failures[0].stage == "predict"
-    assert "360 of 360 samples have no prediction" in early.failures[0].message
+    assert "no prediction for 360 of 360 samples" in early.failures[0].message
     predicted = bench.run(tmp_path, demo("DemoOCR"), mode="infer")
     assert predicted.scores == ()
     scored = bench.run(tmp_path, demo("DemoOCR"), mode="eval")
