@@ -329,7 +329,7 @@ def test_a_benchmark_without_answers_has_no_score(bench: Bench, tmp_path: Path) 
     run = bench.run(tmp_path / "out", [benchmark])
     (failure,) = run.failures
     assert failure.stage == "predict"
-    assert failure.message.startswith("all 1 samples failed: 0: ")
+    assert failure.message.startswith("all samples failed (1 sample): 0: ")
     assert not run.scores
 
 

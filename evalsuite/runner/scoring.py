@@ -151,7 +151,7 @@ def without_answer(job: Job) -> Failure | None:
     return Failure(
         benchmark=job.name,
         stage="predict",
-        message=f"each of {counted(len(found), 'sample')} failed: {reason}",
+        message=f"all samples failed ({counted(len(found), 'sample')}): {reason}",
         remedy="fix it and run again",
     )
 
