@@ -1,5 +1,6 @@
 """Compares prompts from a checkpoint's chat template with transformers' rendering."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -199,3 +200,26 @@ def test_a_template_without_bounds(
         check(chat_template, "here")
     monkeypatch.undo()
     check(template, "here")  # another process renders
+
+
+def test_an_interrupted_prompt_does_not_answer_for_the_next(
+    template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in a notebook ends one call, and the process lives on."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    render_prompt([CAT, Text("first")], template)
+    with monkeypatch.context() as patch:
+        patch.setattr(chat_template_module.Child, "receive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            render_prompt([CAT, Text("second")], template)
+    assert "third" in render_prompt([CAT, Text("third")], template)
+
+
+def test_threads_get_their_own_prompts(template: str) -> None:
+    words = [f"question {number}" for number in range(60)]
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda word: render_prompt([CAT, Text(word)], template), words))
+    assert [word in prompt for word, prompt in zip(words, made, strict=True)] == [True] * 60

@@ -13,6 +13,7 @@ import itertools
 import os
 import re
 import resource
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -49,21 +50,35 @@ class TemplateError(Exception):
 def render(chat_template: str, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
     """Render `turns`, optionally with the start of an answer; raises `TemplateError`.
 
-    A child process renders, because a template may not end or may fill the memory.
+    A child process renders, because a template may not end or may fill the memory. Threads may
+    share it.
     """
     try:
-        child = _child()
-        child.send((chat_template, list(turns), generation_prompt))
-        text, fault = child.receive(RENDER_SECONDS)
+        with _RENDERING:
+            text, fault = _ask_child((chat_template, list(turns), generation_prompt))
     except ChildTimedOut:
-        _child.cache_clear()
         raise TemplateError(f"it does not end within {RENDER_SECONDS:.0f} s") from None
     except ChildDied as death:
-        _child.cache_clear()
         raise TemplateError(f"the process that renders it {death}") from None
     if fault is not None:
         raise TemplateError(fault)
-    return str(text)
+    return text
+
+
+_RENDERING = threading.Lock()
+
+
+def _ask_child(request: tuple[str, Sequence[Turn], bool]) -> tuple[str, str | None]:
+    child = _child()
+    try:
+        child.send(request)
+        reply: tuple[str, str | None] = child.receive(RENDER_SECONDS)
+    except BaseException:
+        # A late reply would be mistaken for the next request's.
+        _child.cache_clear()
+        child.kill()
+        raise
+    return reply
 
 
 @functools.cache
