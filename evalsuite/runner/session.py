@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalsuite.benchmarks import catalogue as catalogue
+from evalsuite.benchmarks import catalogue
 from evalsuite.benchmarks.benchmark import JUDGED_METRICS, Benchmark
 from evalsuite.benchmarks.catalogue import Catalogue
 from evalsuite.benchmarks.data import cache

@@ -158,14 +158,8 @@ def _hasher(algorithm: Algorithm) -> hashlib._Hash:
 
 
 def _identity(path: Path) -> dict[str, int]:
-    """Properties that change when the file changes."""
-    stat = path.stat()
-    return {
-        "inode": stat.st_ino,
-        "size": stat.st_size,
-        "mtime_ns": stat.st_mtime_ns,
-        "ctime_ns": stat.st_ctime_ns,
-    }
+    """The stamp without the device, whose number can change when it is mounted again."""
+    return {name: n for name, n in read_stamp(path)._asdict().items() if name != "device"}
 
 
 def _entry_path(path: Path, cache: Path, algorithm: Algorithm) -> Path:

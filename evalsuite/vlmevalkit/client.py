@@ -12,7 +12,7 @@ import dataclasses
 import os
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -275,25 +275,33 @@ class Kit:
         self, stage: Stage, seconds: float, tries: int, verb: str, benchmark: Benchmark,
         *arguments: object,
     ) -> Any:  # fmt: skip
-        """Load the data and send a request; repeat it in a new process if this one dies."""
-        for left in reversed(range(tries)):
+        """Load the data and send a request; repeat both in a new process if this one dies."""
+
+        def load_and_ask() -> Any:
             self._ask_data("load", benchmark)
-            try:
-                return self._ask(stage, seconds, verb, benchmark, *arguments)
-            except _ProcessLostError as error:
-                if error.hung or self._closed or not left:
-                    raise
-        raise AssertionError
+            return self._ask(stage, seconds, verb, benchmark, *arguments)
+
+        return self._retry(tries, load_and_ask)
 
     def _ask_data(self, verb: str, benchmark: Benchmark, *arguments: object) -> Any:
         """Send a request that takes at most the time for loading the data."""
-        for left in reversed(range(MAX_DEATHS)):
+        seconds = self.load_seconds
+        try:
+            return self._retry(
+                MAX_DEATHS, lambda: self._ask("data", seconds, verb, benchmark, *arguments)
+            )
+        except _ProcessLostError as error:
+            why = f"{benchmark.name}: {error} while loading the data"
+            raise DataError(why, logged=True) from error
+
+    def _retry(self, tries: int, ask: Callable[[], Any]) -> Any:
+        """Call `ask` again, with a new process, if the process died and did not hang."""
+        for left in reversed(range(tries)):
             try:
-                return self._ask("data", self.load_seconds, verb, benchmark, *arguments)
+                return ask()
             except _ProcessLostError as error:
                 if error.hung or self._closed or not left:
-                    why = f"{benchmark.name}: {error} while loading the data"
-                    raise DataError(why, logged=True) from error
+                    raise
         raise AssertionError
 
     def _ask(self, stage: Stage, seconds: float, *request: object) -> Any:

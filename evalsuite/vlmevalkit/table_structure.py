@@ -30,7 +30,7 @@ class _StrayQuote(Exception):
 
 
 def inspect(path: Path) -> TableStructure:
-    """Return the structure of a table; raises `KitError` with the line that has another one.
+    """Return the structure of a table; raises `DataError` with the line that has another one.
 
     A table with a stray quote is read without quoting, if each of its lines is then a row and no
     cell is enclosed in quotes.
